@@ -1,0 +1,120 @@
+"""EXIF data: turning pictures upright, and moving tags between TIFF files and the other formats.
+
+An EXIF block is a small TIFF file after "Exif\\0\\0": a directory of 12-byte entries (tag, type, count,
+value or offset), sub-directories, and offsets counted from its start (CIPA DC-008, 4.6; TIFF 6.0, section 2).
+"""
+
+import struct
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+
+from refinesr.images.picture import Picture
+
+MARK = b"Exif\0\0"
+ORIENTATION = int(ExifTags.Base.Orientation)
+DESCRIPTION = int(ExifTags.Base.ImageDescription)
+
+# Of a TIFF file's tags those that tell of the photo; the others tell how and where its pixels are stored.
+TOLD = (
+    DESCRIPTION,
+    *(int(tag) for tag in (ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.Software)),
+    *(int(tag) for tag in (ExifTags.Base.DateTime, ExifTags.Base.Artist, ExifTags.Base.Copyright)),
+    *(int(tag) for tag in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)),
+)
+
+
+def turned(picture: Picture, orientation: int) -> Picture:
+    """The picture as it is to be seen, its EXIF orientation reset to 1 (values: CIPA DC-008, 4.6.4)."""
+    if orientation not in range(2, 9):
+        return picture
+    pixels = _turn(picture.pixels, orientation)
+    alpha = None if picture.alpha is None else _turn(picture.alpha, orientation)
+    dpi = picture.dpi[::-1] if picture.dpi and orientation >= 5 else picture.dpi
+    return replace(picture, pixels=pixels, alpha=alpha, dpi=dpi, exif=picture.exif and upright(picture.exif))
+
+
+def _turn(values: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """5 to 8 are 1 to 4 after swapping rows and columns."""
+    if orientation >= 5:
+        values = values.swapaxes(0, 1)
+    down = -1 if orientation in (3, 4, 7, 8) else 1
+    right = -1 if orientation in (2, 3, 6, 7) else 1
+    return np.ascontiguousarray(values[::down, ::right])
+
+
+def upright(exif: bytes) -> bytes:
+    """The same bytes with orientation 1 and without the thumbnail, which would lie on its side.
+
+    Nothing moves, so makers' notes, which hold offsets of their own, stay whole.  Damaged data is left alone.
+    """
+    data = bytearray(exif)
+    try:
+        order, start = _order(exif, len(MARK)), len(MARK)
+        (first,) = struct.unpack_from(order + "I", exif, start + 4)
+        entries = _entries(exif, start + first, order)
+        for place, entry in enumerate(entries):
+            if _tag(entry, order) == ORIENTATION:
+                struct.pack_into(order + "HIHH", data, start + first + 2 + 12 * place + 2, 3, 1, 1, 0)
+        struct.pack_into(order + "I", data, start + first + 2 + 12 * len(entries), 0)  # the next directory
+    except (struct.error, ValueError):
+        return exif
+    return bytes(data)
+
+
+def from_tiff(tags: Image.Exif) -> bytes | None:
+    """EXIF data out of the tags of a TIFF file, read by Pillow; None if they tell nothing of the photo."""
+    told = Image.Exif()
+    for tag in TOLD:
+        value = tags.get_ifd(tag) if tag in ExifTags.IFD.__members__.values() else tags.get(tag)
+        if value and not (tag == DESCRIPTION and _of_program(str(value))):
+            told[tag] = value
+    return told.tobytes() if len(told) else None
+
+
+def _of_program(description: str) -> bool:
+    """Whether tifffile, OME or ImageJ wrote it for themselves: it holds sizes that would become untrue."""
+    return description.startswith(("{", "<", "ImageJ="))
+
+
+def into_tiff(tiff: bytes, exif: bytes) -> bytes:
+    """The TIFF file with the EXIF tags it does not have itself, in a new directory at its end.
+
+    A BigTIFF (above 4 GB) is returned as it is.
+    """
+    order = _order(tiff, 0)
+    block = Image.Exif()
+    block.load(exif)
+    block.endian = order
+    if tiff[2:4] != struct.pack(order + "H", 42) or not len(block):
+        return tiff
+    tiff += bytes(len(tiff) % 2)  # directories begin at even offsets
+    added = block.tobytes(len(tiff))[len(MARK) + 8 :]  # without its header, laid out to lie behind `tiff`
+    (first,) = struct.unpack_from(order + "I", tiff, 4)
+    entries = {_tag(entry, order): entry for entry in _entries(added, 0, order)}
+    entries |= {_tag(entry, order): entry for entry in _entries(tiff, first, order)}
+    place = struct.pack(order + "I", len(tiff) + len(added))
+    directory = b"".join(entries[tag] for tag in sorted(entries))
+    count = struct.pack(order + "H", len(entries))
+    return tiff[:4] + place + tiff[8:] + added + count + directory + bytes(4)
+
+
+def _order(data: bytes, start: int) -> str:
+    """struct's sign for the byte order.  Raises ValueError where no TIFF header begins."""
+    orders = {b"II": "<", b"MM": ">"}
+    if data[start : start + 2] not in orders:
+        raise ValueError("no TIFF header")
+    return orders[data[start : start + 2]]
+
+
+def _entries(data: bytes, at: int, order: str) -> list[bytes]:
+    (count,) = struct.unpack_from(order + "H", data, at)
+    return [data[at + 2 + 12 * i : at + 14 + 12 * i] for i in range(count)]
+
+
+def _tag(entry: bytes, order: str) -> int:
+    (tag,) = struct.unpack_from(order + "H", entry)
+    return int(tag)

@@ -1,0 +1,218 @@
+"""Picture files in and out: PNG, JPEG, WebP and TIFF both ways, BMP and GIF in."""
+
+import io
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from PIL.Image import DecompressionBombError
+
+from refinesr.errors import InputError, OutputError
+from refinesr.files import replacing
+from refinesr.images import pillow, vips
+from refinesr.images.exif import ORIENTATION, turned
+from refinesr.images.picture import Picture, from_tensor, picked, to_tensor
+from refinesr.images.pillow import from_pil, to_pil
+
+__all__ = [
+    "SUFFIXES",
+    "WRITABLE",
+    "Picture",
+    "check_output",
+    "encode",
+    "from_pil",
+    "from_tensor",
+    "pictures_in",
+    "read",
+    "read_bytes",
+    "to_pil",
+    "to_tensor",
+    "write",
+]
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+
+NAMES = {"PNG": "PNG", "JPEG": "JPEG", "WEBP": "WebP", "TIFF": "TIFF"}
+LONGEST = {"PNG": 2**31 - 1, "JPEG": 65500, "WEBP": 16383, "TIFF": 2**31 - 1}  # pixels a side
+
+TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+MARKS = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"BM", b"GIF8")
+
+
+def read(path: str | os.PathLike[str], frame: int | None = None) -> Picture:
+    """The picture in a file, upright; `frame`, from 0, chooses where there are several.
+
+    Raises InputError naming the file for whatever cannot be read whole.
+    """
+    return read_bytes(_contents(Path(path)), os.fspath(path), frame)
+
+
+def read_bytes(data: bytes, name: str = "picture", frame: int | None = None) -> Picture:
+    """`read` for the bytes of a file, as out of a tar shard; messages call it `name`."""
+    if not data:
+        raise InputError(f"{name}: the file is empty")
+    with pillow.quiet():
+        image = _opened(data, name)
+        if image is None or (image.format == "PNG" and data[24] > 8):  # its depth; Pillow would lose bits
+            return turned(*vips.decode(data, name, frame))
+        try:
+            picture = from_pil(_sought(image, frame, name), name)
+        except InputError:
+            raise
+        except Exception as error:  # Pillow's decoders raise nearly every kind for damaged data
+            raise InputError(f"{name}: cannot be read whole: {_line(error)}") from error
+        return turned(picture, _orientation(image))
+
+
+def write(picture: Picture, path: str | os.PathLike[str], *, quality: int = 95) -> None:
+    """Writes PNG, JPEG, WebP or TIFF, as the suffix says, to NAME.part and renames it.
+
+    Grey stays grey (but WebP knows only colours), profile, EXIF and resolution are kept.  `quality`, from
+    1 to 100, is that of JPEG and WebP; WebP at 100 is lossless.  Raises OutputError naming the file.
+    """
+    path = Path(path)
+    check_output(picture, path)
+    if not 1 <= quality <= 100:
+        raise OutputError(f"{path}: quality {quality} is not from 1 to 100")
+    try:
+        data = encode(replace(picture, name=str(path)), WRITABLE[path.suffix.lower()], quality)
+    except OutputError:
+        raise
+    except Exception as error:  # as with reading: any kind
+        raise OutputError(f"{path}: cannot be encoded: {_line(error)}") from error
+    with replacing(path, overwrite=True) as part:
+        part.write_bytes(data)
+
+
+def encode(picture: Picture, form: str, quality: int = 95) -> bytes:
+    """The bytes of a file of that format ("PNG", "JPEG", "WEBP", "TIFF"), which must be able to hold it."""
+    if form == "TIFF":
+        return vips.encode_tiff(picture)
+    if form == "PNG" and picture.pixels.dtype == np.uint16:
+        return vips.encode_png(picture)
+    return pillow.encode(picture, form, quality)
+
+
+def check_output(picture: Picture, path: str | os.PathLike[str], scale: int = 1) -> None:
+    """Raises OutputError if a picture like this, `scale` times its size, cannot be written there.
+
+    Cheap: to be asked before hours of work.
+    """
+    path = Path(path)
+    form = WRITABLE.get(path.suffix.lower())
+    if form is None:
+        raise OutputError(f"{path}: suffix {path.suffix!r} is not one of {', '.join(WRITABLE)}")
+    if fault := _unfit(picture, form, scale * max(picture.size)):
+        raise OutputError(f"{path}: {NAMES[form]} cannot hold {fault}")
+    if os.path.isdir(path):
+        raise OutputError(f"{path}: is a folder")
+    if not os.path.isdir(path.parent):
+        raise OutputError(f"{path}: there is no folder {path.parent}")
+
+
+def pictures_in(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[Path]:
+    """The files with a suffix of `SUFFIXES`, hidden ones left out, in natural order (2.png before 10.png).
+
+    Raises InputError if it is no folder that can be listed.
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        raise InputError(f"{folder}: no such folder")
+    if not folder.is_dir():
+        raise InputError(f"{folder}: not a folder")
+    try:
+        found = list(_walk(folder, recursive))
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be listed: {error.strerror}") from error
+    return sorted(found, key=lambda path: [_natural(part) for part in path.relative_to(folder).parts])
+
+
+def _contents(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: a folder, not a picture") from None
+    except PermissionError:
+        raise InputError(f"{path}: no permission to read it") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _opened(data: bytes, name: str) -> Image.Image | None:
+    """Pillow's image, not decoded yet, or None for libvips: TIFF and what Pillow finds too large."""
+    if data.startswith(TIFF_MARKS):
+        return None
+    try:
+        return Image.open(io.BytesIO(data), formats=pillow.FORMATS)
+    except DecompressionBombError as error:
+        if data.startswith(b"BM"):  # libvips reads no BMP
+            raise InputError(f"{name}: too many pixels for a BMP; convert it to PNG or TIFF") from error
+        return None
+    except UnidentifiedImageError as error:
+        if data.startswith(MARKS):
+            raise InputError(f"{name}: cannot be read whole: it begins damaged or cut short") from error
+        raise InputError(f"{name}: not a picture; PNG, JPEG, WebP, BMP, GIF and TIFF can be read") from error
+    except Exception as error:
+        raise InputError(f"{name}: cannot be read whole: {_line(error)}") from error
+
+
+def _sought(image: Image.Image, frame: int | None, name: str) -> Image.Image:
+    """At the wanted frame.  All but the first of a JPEG (MPO) are previews or maps that nobody is shown."""
+    count = getattr(image, "n_frames", 1)
+    if count > 1 and not (image.format == "MPO" and frame is None):
+        image.seek(picked(frame, count, name))
+    elif frame is not None:
+        picked(frame, count, name)
+    return image
+
+
+def _orientation(image: Image.Image) -> int:
+    """From EXIF or XMP."""
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # damaged EXIF data is no reason to refuse the picture
+        return 1
+
+
+def _unfit(picture: Picture, form: str, longest: int) -> str | None:
+    """What of the picture the format cannot hold, and what to use instead."""
+    kind: Any = picture.pixels.dtype
+    if form == "JPEG" and picture.alpha is not None:
+        return "transparency; use PNG or WebP"
+    if kind == np.float32 and form != "TIFF":
+        return "float pixels; use .tiff"
+    if kind == np.uint16 and form in ("JPEG", "WEBP"):
+        return "16 bits; use .png or .tiff"
+    if picture.channels not in (1, 3) and form != "TIFF":
+        return f"{picture.channels} bands; use .tiff"
+    if longest > LONGEST[form]:
+        return f"a side of {longest} pixels, only {LONGEST[form]}; use .png or .tiff"
+    return None
+
+
+def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.suffix.lower() in SUFFIXES and path.is_file():
+            yield path
+        elif recursive and path.is_dir() and not path.is_symlink():  # a link may lead in a circle
+            yield from _walk(path, recursive)
+
+
+def _natural(name: str) -> tuple[list[str | int], str]:
+    """Numbers by value, letters whatever their case; the name itself decides between equals."""
+    parts = re.split(r"(\d+)", name.casefold())
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

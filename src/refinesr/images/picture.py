@@ -1,0 +1,123 @@
+"""A still picture in memory: its pixels as they are stored, and what its file says besides."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, UInt8, UInt16
+from numpy.typing import NDArray
+from torch import Tensor
+
+from refinesr.errors import InputError
+from refinesr.shapes import Images
+
+Pixels = UInt8[np.ndarray, "H W C"] | UInt16[np.ndarray, "H W C"] | Float32[np.ndarray, "H W C"]
+Plane = UInt8[np.ndarray, "H W"] | UInt16[np.ndarray, "H W"] | Float32[np.ndarray, "H W"]
+
+PEAKS = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np.float32): 1.0}
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Colours (H, W, C) as uint8, uint16 or float32, from 0 to `peak`; C is 1 (grey), 3 (RGB) or any number.
+
+    `alpha` (H, W) has the same type; 0 is transparent and the colours are not multiplied by it.  `icc` is
+    the colour profile, `exif` the EXIF data beginning with "Exif\\0\\0", `dpi` (horizontal, vertical)
+    pixels an inch, `format` the source's ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"), `name` what
+    messages call it.  Raises ValueError where the arrays do not fit each other.
+    """
+
+    pixels: Pixels
+    alpha: Plane | None = None
+    icc: bytes | None = None
+    exif: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    format: str | None = None
+    name: str = "picture"
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 3 or 0 in self.pixels.shape or self.pixels.dtype not in PEAKS:
+            shape, kind = self.pixels.shape, self.pixels.dtype
+            raise ValueError(f"pixels are (H, W, C) of uint8, uint16 or float32, not {shape} of {kind}")
+        if self.alpha is None:
+            return
+        if (self.alpha.shape, self.alpha.dtype) != (self.size, self.pixels.dtype):
+            raise ValueError(f"alpha is {self.alpha.shape} of {self.alpha.dtype}, its pixels {self.size}")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    @property
+    def channels(self) -> int:
+        """The number of colours, without alpha."""
+        return int(self.pixels.shape[2])
+
+    @property
+    def peak(self) -> float:
+        """The value of white: 255, 65535, or 1 for float pixels (which may exceed it)."""
+        return PEAKS[self.pixels.dtype]
+
+    @property
+    def profile(self) -> bytes | None:
+        """`icc` if it is for as many colours as there are, else None (ICC.1:2022, 7.2: the header)."""
+        spaces = {1: b"GRAY", 3: b"RGB "}
+        return self.icc if self.icc and self.icc[16:20] == spaces.get(self.channels) else None
+
+    def bands(self) -> NDArray[Any]:
+        """Colours and alpha in one array (H, W, C or C + 1)."""
+        return self.pixels if self.alpha is None else np.dstack([self.pixels, self.alpha])
+
+
+def parted(bands: NDArray[Any], clear: bool) -> tuple[Pixels, Plane | None]:
+    """Colours and, where the last band is that (`clear`), alpha: the inverse of `Picture.bands`."""
+    if not clear:
+        return bands, None
+    return np.ascontiguousarray(bands[:, :, :-1]), np.ascontiguousarray(bands[:, :, -1])
+
+
+def picked(frame: int | None, count: int, name: str) -> int:
+    """The number of the frame to read, from 0.  Raises InputError if there is a choice and none was made."""
+    if frame is None and count > 1:
+        raise InputError(f"{name} has {count} frames; pick one with --frame")
+    if frame is not None and not 0 <= frame < count:
+        raise InputError(f"{name} has no frame {frame}, only {count}, numbered from 0")
+    return frame or 0
+
+
+def to_tensor(picture: Picture) -> Images:
+    """The colours as (1, C, H, W) float32: 0 becomes -1 and `peak` 1.
+
+    Float pixels are taken as [0, 1]; what lies outside stays outside.  Raises InputError for NaN, infinity.
+    """
+    values = torch.from_numpy(picture.pixels.transpose(2, 0, 1)[None].astype(np.float32))
+    if picture.pixels.dtype == np.float32 and not bool(torch.isfinite(values).all()):
+        raise InputError(f"{picture.name}: holds NaN or infinite values; pixels are finite, from 0 to 1")
+    return values.div_(picture.peak / 2).sub_(1)
+
+
+def from_tensor(
+    images: Float[Tensor, "1 C H W"] | UInt8[Tensor, "1 C H W"],
+    like: Picture,
+    alpha: Plane | None = None,
+) -> Picture:
+    """A picture of the depth and with the profile, EXIF and name of `like`; the inverse of `to_tensor`.
+
+    Floats are in [-1, 1], clamped and rounded to the nearest value (not so for a float picture).  A uint8
+    tensor is taken as it is and needs an 8-bit `like`, else ValueError.  `alpha` is (H, W) in `like`'s type.
+    """
+    return replace(like, pixels=_stored(images, like), alpha=alpha)
+
+
+def _stored(images: Tensor, like: Picture) -> Pixels:
+    values = images[0].permute(1, 2, 0).detach().cpu()
+    if images.dtype == torch.uint8:
+        if like.pixels.dtype != np.uint8:
+            raise ValueError(f"a uint8 tensor makes no {like.pixels.dtype} picture")
+        return np.ascontiguousarray(values.numpy())
+    values = values.float().add(1).mul(like.peak / 2)
+    if like.pixels.dtype != np.float32:
+        values = values.round().clamp(0, like.peak)
+    return np.ascontiguousarray(values.numpy().astype(like.pixels.dtype))

@@ -1,0 +1,158 @@
+"""Pictures from and to Pillow, which reads and writes most files of 8 bits."""
+
+import io
+import math
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from refinesr.errors import InputError
+from refinesr.images.exif import MARK, from_tiff
+from refinesr.images.picture import Picture, parted
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")  # no others: Pillow would run Ghostscript for EPS
+JPEG_MARKER = 65533  # the longest EXIF data a JPEG file holds, in bytes
+
+
+def from_pil(image: Image.Image, name: str = "picture") -> Picture:
+    """The picture Pillow holds, pixel for pixel: it is not turned upright, its EXIF orientation stays.
+
+    1, L and grey palettes become grey; other palettes, YCbCr, HSV and CMYK (through its profile, if any)
+    RGB; every kind of transparency alpha; I;16, and I within 0 to 65535, 16 bit; F float.
+    Raises InputError naming `name` for other modes.
+    """
+    image.load()
+    bands = _bands(image, name)
+    pixels, alpha = parted(bands, bands.shape[2] in (2, 4))
+    icc = None if image.mode == "CMYK" else image.info.get("icc_profile")
+    form = "JPEG" if image.format == "MPO" else image.format
+    return Picture(pixels, alpha, icc or None, _exif(image), resolution(image.info.get("dpi")), form, name)
+
+
+def to_pil(picture: Picture) -> Image.Image:
+    """Modes L, LA, RGB, RGBA, I;16 and F, with icc_profile, exif and dpi in `info`.
+
+    Raises ValueError for pictures Pillow has no mode for, such as colours of 16 bits.
+    """
+    bands = picture.bands()
+    count, kind = bands.shape[2], bands.dtype
+    if count > (4 if kind == np.uint8 else 1):
+        raise ValueError(f"Pillow has no mode for {count} bands of {kind}")
+    image = Image.fromarray(bands[:, :, 0] if count == 1 else bands)
+    image.info.update(facts(picture))
+    return image
+
+
+def facts(picture: Picture) -> dict[str, Any]:
+    """What Pillow's `save` is told besides the pixels: icc_profile, exif, dpi, as far as known."""
+    known = {"icc_profile": picture.profile, "exif": picture.exif, "dpi": picture.dpi}
+    return {key: value for key, value in known.items() if value}
+
+
+def encode(picture: Picture, form: str, quality: int) -> bytes:
+    """The file's bytes as "PNG", "JPEG" (4:4:4) or "WEBP" (lossless at quality 100)."""
+    told = facts(picture)
+    if form == "JPEG" and len(told.get("exif", b"")) > JPEG_MARKER:
+        del told["exif"]
+    options: dict[str, dict[str, Any]] = {
+        "JPEG": {"quality": quality, "subsampling": "4:4:4"},
+        "WEBP": {"quality": quality, "lossless": quality == 100, "exact": True},
+    }
+    file = io.BytesIO()
+    to_pil(picture).save(file, form, **options.get(form, {}), **told)
+    return file.getvalue()
+
+
+def resolution(dpi: Any) -> tuple[float, float] | None:
+    """(horizontal, vertical) pixels an inch if both are positive numbers."""
+    try:
+        across, down = (float(value) for value in dpi)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return (across, down) if 0 < across < math.inf and 0 < down < math.inf else None
+
+
+def _bands(image: Image.Image, name: str) -> NDArray[Any]:
+    """Colours and alpha (H, W, 1 to 4)."""
+    mode, clear = image.mode, image.has_transparency_data
+    if mode.startswith("I"):
+        return _sixteen_bits(image, name)[:, :, None]
+    if mode == "F":
+        return np.array(image, dtype=np.float32)[:, :, None]
+    if mode in ("1", "L", "LA", "La"):
+        bands = np.array(image.convert("LA" if clear else "L"))
+        return bands.reshape(*bands.shape[:2], -1)
+    if mode in ("P", "PA"):
+        bands = np.array(image.convert("RGBA" if clear else "RGB"))
+        return bands[:, :, 2:] if clear and _grey(image) else bands[:, :, :1] if _grey(image) else bands
+    if mode in ("RGB", "RGBX", "RGBA", "RGBa", "YCbCr", "HSV"):
+        return np.array(image.convert("RGBA" if clear else "RGB"))
+    if mode == "CMYK":
+        return np.array(_from_cmyk(image))
+    raise InputError(f"{name}: {mode} pixels cannot be read; convert it to RGB")
+
+
+def _grey(image: Image.Image) -> bool:
+    """Whether the palette has greys only."""
+    palette = np.reshape(image.getpalette("RGB") or [], (-1, 3))
+    return bool((palette == palette[:, :1]).all())
+
+
+def _sixteen_bits(image: Image.Image, name: str) -> NDArray[Any]:
+    values = np.array(image)
+    if values.min() < 0 or values.max() > 65535:
+        raise InputError(f"{name}: integers beyond 0 to 65535 cannot be read; convert it to 16 bit or float")
+    return values.astype(np.uint16)
+
+
+def _from_cmyk(image: Image.Image) -> Image.Image:
+    icc = image.info.get("icc_profile")
+    if not icc:
+        return image.convert("RGB")
+    try:
+        inks, screen = ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB")
+        intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
+        seen = ImageCms.profileToProfile(image, inks, screen, intent, outputMode="RGB", flags=flags)
+        return seen or image.convert("RGB")
+    except (ImageCms.PyCMSError, OSError):  # a damaged profile, or one of other colours
+        return image.convert("RGB")
+
+
+def _exif(image: Image.Image) -> bytes | None:
+    if image.format == "TIFF":
+        return from_tiff(image.getexif())
+    data: bytes = image.info.get("exif") or b""
+    return MARK + data.removeprefix(MARK) if data else None
+
+
+@final
+class _Quiet:
+    """Python's filters belong to the whole process; readers in several threads share one change of them."""
+
+    lock = threading.Lock()
+    readers = 0
+    filters = warnings.catch_warnings()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Pillow warns of damaged EXIF data, large pictures and the like; here they are read or an InputError."""
+    with _Quiet.lock:
+        if _Quiet.readers == 0:
+            _Quiet.filters = warnings.catch_warnings()
+            _Quiet.filters.__enter__()
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+        _Quiet.readers += 1
+    try:
+        yield
+    finally:
+        with _Quiet.lock:
+            _Quiet.readers -= 1
+            if _Quiet.readers == 0:
+                _Quiet.filters.__exit__(None, None, None)

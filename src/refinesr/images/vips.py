@@ -1,0 +1,151 @@
+"""TIFF, 16-bit PNG and what is above Pillow's size limit, through libvips.
+
+Pillow silently turns 16-bit colours into 8 bits, cannot read float TIFF, and its libtiff prints on stderr.
+pyvips is imported where it is needed.
+"""
+
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from refinesr.errors import InputError, OutputError, RefineSRError
+from refinesr.images.exif import MARK, from_tiff, into_tiff
+from refinesr.images.picture import Picture, parted, picked
+from refinesr.images.pillow import resolution
+
+LARGEST = 2**29  # pixels; a small file can claim any size, and this takes 6 GB as float colours
+KINDS = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
+OTHER_SPACES = ("cmyk", "lab", "labs", "labq", "xyz")
+MILLIMETRES = 25.4  # in an inch; libvips counts pixels per millimetre, 1 where it knows nothing
+
+
+def decode(data: bytes, name: str, frame: int | None) -> tuple[Picture, int]:
+    """The picture as it is stored, and its EXIF orientation.  Raises InputError naming `name`."""
+    pyvips = _pyvips(name, InputError)
+    try:
+        image = _opened(pyvips, data, name, frame)
+        icc = _blob(image, "icc-profile-data")
+        if image.interpretation in OTHER_SPACES and image.format in ("uchar", "ushort"):
+            image, icc = _as_rgb(image, icc), None
+        if image.format not in KINDS:
+            raise InputError(f"{name}: {image.format} pixels cannot be read; convert them to 16 bit or float")
+        bands = image.numpy().reshape(image.height, image.width, image.bands)
+    except pyvips.Error as error:
+        raise InputError(f"{name}: cannot be read whole: {_reason(error)}") from error
+    pixels, alpha = parted(bands, image.bands in (2, 4) and bool(image.hasalpha()))
+    form = str(image.get("vips-loader")).partition("load")[0].upper()
+    exif = _tiff_exif(data) if form == "TIFF" else _blob(image, "exif-data")
+    turn = image.get("orientation") if "orientation" in image.get_fields() else 1
+    return Picture(pixels, alpha, icc, exif, _dpi(image), form, name), int(turn)
+
+
+def _opened(pyvips: Any, data: bytes, name: str, frame: int | None) -> Any:
+    """libvips' image, nothing decoded yet.  Its "truncated" lets half a TIFF pass; "error" does not."""
+    image = pyvips.Image.new_from_buffer(data, "", access="sequential", fail_on="error")
+    page = picked(frame, image.get_n_pages(), name)
+    if page > 0:
+        image = pyvips.Image.new_from_buffer(data, "", access="sequential", fail_on="error", page=page)
+    if image.width * image.height > LARGEST:
+        size = f"{image.width} x {image.height}"
+        most = f"at most {LARGEST // 10**6} million can be read"
+        raise InputError(f"{name}: {size} pixels are too many; {most}")
+    return image
+
+
+def _as_rgb(image: Any, icc: bytes | None) -> Any:
+    """Inks without a profile are converted as Pillow does it for JPEG: (1 - ink) (1 - black)."""
+    depth, peak, space = (16, 65535, "rgb16") if image.format == "ushort" else (8, 255, "srgb")
+    if image.interpretation != "cmyk":
+        return image.colourspace(space)
+    if icc and icc[16:20] == b"CMYK":
+        return image.icc_transform("srgb", embedded=True, depth=depth, black_point_compensation=True)
+    paper = image.linear(-1, peak)
+    colours = paper.extract_band(0, n=3) * paper.extract_band(3) / peak
+    return colours.rint().cast(image.format).copy(interpretation=space)
+
+
+def _blob(image: Any, field: str) -> bytes | None:
+    data = bytes(image.get(field)) if field in image.get_fields() else b""
+    if field == "exif-data" and data:
+        return MARK + data.removeprefix(MARK)
+    return data or None
+
+
+def _dpi(image: Any) -> tuple[float, float] | None:
+    if image.xres == image.yres == 1:
+        return None
+    return resolution((image.xres * MILLIMETRES, image.yres * MILLIMETRES))
+
+
+def _tiff_exif(tiff: bytes) -> bytes | None:
+    tags = Image.Exif()
+    try:
+        tags.load(tiff)
+        return from_tiff(tags)
+    except Exception:  # Pillow raises many kinds for damaged tags; without them the picture is still whole
+        return None
+
+
+def encode_png(picture: Picture) -> bytes:
+    """A 16-bit PNG, given profile, EXIF and resolution here: libvips would write EXIF data of its own."""
+    image = _image(picture, "grey16" if picture.channels == 1 else "rgb16")
+    png: bytes = image.pngsave_buffer(bitdepth=16, compression=6, filter="paeth", keep="none")
+    header, _, body = png.partition(b"IDAT")  # a header and libvips' resolution come before the pixels
+    chunks = [header[:33]]  # signature and IHDR
+    if picture.profile:
+        chunks.append(_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(picture.profile)))
+    if picture.dpi:
+        per_metre = (round(value / MILLIMETRES * 1000) for value in picture.dpi)
+        chunks.append(_chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1)))
+    if picture.exif:
+        chunks.append(_chunk(b"eXIf", picture.exif.removeprefix(MARK)))
+    return b"".join([*chunks, header[-4:], b"IDAT", body])
+
+
+def encode_tiff(picture: Picture) -> bytes:
+    """TIFF of any depth and number of bands, deflated; floats without a predictor, which few readers know."""
+    pyvips = _pyvips(picture.name, OutputError)
+    colours = {"uint8": "srgb", "uint16": "rgb16", "float32": "scrgb"}[picture.pixels.dtype.name]
+    image = _image(picture, {1: "b-w", 3: colours}.get(picture.channels, "multiband"))
+    if picture.profile:
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", picture.profile)
+    across, down = picture.dpi or (MILLIMETRES, MILLIMETRES)
+    tiff: bytes = image.tiffsave_buffer(
+        compression="deflate",
+        predictor="none" if picture.pixels.dtype == np.float32 else "horizontal",
+        bigtiff=picture.bands().nbytes > 2**32 - 2**24,
+        xres=across / MILLIMETRES,
+        yres=down / MILLIMETRES,
+        resunit="inch",
+    )
+    return into_tiff(tiff, picture.exif) if picture.exif else tiff
+
+
+def _image(picture: Picture, space: str) -> Any:
+    pyvips, bands = _pyvips(picture.name, OutputError), np.ascontiguousarray(picture.bands())
+    height, width, count = bands.shape
+    kind = {np.dtype(dtype): name for name, dtype in KINDS.items()}[bands.dtype]
+    image = pyvips.Image.new_from_memory(bands.data, width, height, count, kind)
+    return image.copy(interpretation=space)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _pyvips(name: str, error: type[RefineSRError]) -> Any:
+    try:
+        import pyvips
+    except (ImportError, OSError) as missing:  # OSError: no libvips for it to load
+        why = "TIFF, 16 bits and this size need pyvips: pip install pyvips[binary]"
+        raise error(f"{name}: {why}") from missing
+    return pyvips
+
+
+def _reason(error: Any) -> str:
+    """The first line libvips gives: it piles up one for every row it could not read."""
+    lines = str(error.detail or error.message).strip().splitlines()
+    return lines[0].strip() if lines else str(error.message)

@@ -1,0 +1,200 @@
+import io
+import os
+
+import numpy as np
+import pytest
+import pyvips
+import tifffile
+from drawings import drawn, equal, fault, picture, pillow_bytes, same
+from PIL import Image
+
+from refinesr.images.io import Picture, encode, pictures_in, read, read_bytes, write
+
+LOSSLESS = [
+    *[(".png", bands, np.uint8, clear) for bands in (1, 3) for clear in (False, True)],
+    *[(".png", bands, np.uint16, clear) for bands in (1, 3) for clear in (False, True)],
+    *[
+        (".tiff", bands, kind, clear)
+        for bands in (1, 3)
+        for kind in (np.uint8, np.uint16, np.float32)
+        for clear in (False, True)
+    ],
+    (".tif", 7, np.float32, False),
+    (".tif", 5, np.uint16, False),
+    (".tif", 6, np.uint8, False),
+]
+
+
+@pytest.mark.parametrize(("suffix", "bands", "kind", "clear"), LOSSLESS)
+def test_what_is_written_is_read_again_to_the_last_bit(tmp_path, suffix, bands, kind, clear):
+    before = picture(bands, kind, clear)
+    write(before, tmp_path / f"a{suffix}")
+    assert same(read(tmp_path / f"a{suffix}"), before)
+    assert os.listdir(tmp_path) == [f"a{suffix}"]
+
+
+@pytest.mark.parametrize("clear", [False, True])
+def test_webp_of_quality_100_is_lossless(tmp_path, clear):
+    before = picture(3, clear=clear)
+    write(before, tmp_path / "a.webp", quality=100)
+    assert same(read(tmp_path / "a.webp"), before)
+
+
+def test_other_programs_read_our_deep_files_exactly(tmp_path):
+    deep, real = picture(3, np.uint16, True), picture(3, np.float32)
+    write(deep, tmp_path / "a.png")
+    write(deep, tmp_path / "a.tif")
+    write(real, tmp_path / "b.tif")
+    assert equal(pyvips.Image.new_from_file(str(tmp_path / "a.png")).numpy(), deep.bands())
+    assert equal(tifffile.imread(tmp_path / "a.tif"), deep.bands())
+    assert equal(tifffile.imread(tmp_path / "b.tif"), real.pixels)
+    with Image.open(tmp_path / "a.png") as image:
+        image.verify()  # the checksums of our own chunks
+
+
+def test_jpeg_is_of_full_colour_and_of_the_wanted_quality(tmp_path):
+    smooth = np.zeros((16, 16, 3), np.uint8)
+    smooth[:, ::2, 0] = 255  # columns of red: 4:2:0 would mix them
+    write(Picture(smooth), tmp_path / "a.jpg")
+    assert np.abs(read(tmp_path / "a.jpg").pixels.astype(int) - smooth).max() < 16
+    noise = picture(3)
+    assert len(encode(noise, "JPEG", 30)) < len(encode(noise, "JPEG"))
+    assert read_bytes(encode(picture(1), "JPEG")).channels == 1
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "BMP", "WEBP", "GIF"])
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "LA", "RGBA", "PA", "CMYK"])
+def test_every_mode_of_eight_bits_is_read_as_pillow_shows_it(form, mode):
+    image = Image.fromarray(drawn(9, 14, 4), "RGBA").convert("RGB" if mode in ("P", "CMYK") else "RGBA")
+    image = image.convert("P").convert(mode) if mode == "PA" else image.convert(mode)
+    try:
+        data = pillow_bytes(image, form, **({"lossless": True} if form == "WEBP" else {}))
+    except (OSError, ValueError):
+        pytest.skip(f"{form} has no {mode}")
+    found, shown = read_bytes(data), Image.open(io.BytesIO(data))
+    assert found.format == form
+    clear = shown.has_transparency_data
+    apart = np.abs(found.pixels.astype(int) - np.array(shown.convert("RGBA"))[..., :3])
+    assert apart.max() <= (1 if mode == "CMYK" else 0)
+    assert clear == (found.alpha is not None)
+    if found.alpha is not None:
+        assert equal(found.alpha, np.array(shown.convert("RGBA"))[..., 3])
+
+
+@pytest.mark.parametrize("form", ["PNG", "GIF"])
+def test_transparent_palette_entries_become_alpha(form):
+    image = Image.fromarray(np.arange(120, dtype=np.uint8).reshape(10, 12) % 4, "P")
+    image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255, 9, 9, 9])
+    found = read_bytes(pillow_bytes(image, form, transparency=2))
+    assert equal(found.alpha, np.where(np.array(image) == 2, 0, 255).astype(np.uint8))
+    assert found.pixels[0, :2].tolist() == [[255, 0, 0], [0, 255, 0]]
+
+
+def test_transparency_by_colour_becomes_alpha():
+    for image, colour in (
+        (Image.fromarray(drawn(4, 4, 3)), tuple(int(v) for v in drawn(4, 4, 3)[1, 2])),
+        (Image.fromarray(drawn(4, 4, 1)[..., 0]), int(drawn(4, 4, 1)[1, 2, 0])),
+    ):
+        found = read_bytes(pillow_bytes(image, "PNG", transparency=colour))
+        assert found.alpha is not None
+        assert np.argwhere(found.alpha == 0).tolist() == [[1, 2]]
+
+
+def test_grey_stays_grey():
+    levels = Image.new("P", (4, 1))
+    levels.putpalette([v for level in (0, 80, 160, 255) for v in (level,) * 3])
+    levels.putdata([0, 1, 2, 3])
+    assert read_bytes(pillow_bytes(levels, "PNG")).pixels[..., 0].tolist() == [[0, 80, 160, 255]]
+    bits = Image.fromarray(np.array([[True, False]]))
+    for form in ("PNG", "TIFF", "BMP"):
+        assert read_bytes(pillow_bytes(bits, form)).pixels.tolist() == [[[255], [0]]]
+
+
+def test_cmyk_becomes_rgb_through_its_profile():
+    inks = bytes(pyvips.Image.new_from_array([[0]]).icc_export(output_profile="cmyk").get("icc-profile-data"))
+    flat = Image.new("CMYK", (8, 8), (255, 0, 0, 0))
+    plain = read_bytes(pillow_bytes(flat, "TIFF")).pixels[0, 0]
+    proofed = read_bytes(pillow_bytes(flat, "TIFF", icc_profile=inks))
+    assert plain.tolist() == [0, 255, 255]
+    assert np.abs(proofed.pixels[0, 0] - np.array([0, 165, 225])).max() < 30  # cyan ink is darker than that
+    assert proofed.icc is None
+    assert (
+        read_bytes(pillow_bytes(flat, "TIFF", icc_profile=b"nonsense")).pixels[0, 0].tolist()
+        == plain.tolist()
+    )
+    deep = np.zeros((4, 4, 4), np.uint16)
+    file = io.BytesIO()
+    tifffile.imwrite(file, deep, photometric="separated")
+    assert read_bytes(file.getvalue()).pixels.min() > 60000  # paper
+
+
+TIFFS = {
+    "big end first": {"byteorder": ">"},
+    "BigTIFF": {"bigtiff": True},
+    "deflated": {"compression": "zlib", "predictor": True},
+    "tiled": {"tile": (16, 16)},
+}
+
+
+@pytest.mark.parametrize("how", TIFFS)
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+def test_tiff_however_it_is_stored(how, kind):
+    if kind == np.float32 and how == "deflated":
+        pytest.skip("tifffile cannot")
+    pixels, file = drawn(40, 20, 3, kind=kind), io.BytesIO()
+    tifffile.imwrite(file, pixels, photometric="rgb", **TIFFS[how])
+    assert equal(read_bytes(file.getvalue()).pixels, pixels)
+
+
+def test_half_floats_are_read_and_other_numbers_named():
+    half, file = drawn(6, 8, 3, kind=np.float32).astype(np.float16), io.BytesIO()
+    tifffile.imwrite(file, half, photometric="rgb")
+    assert equal(read_bytes(file.getvalue()).pixels, half.astype(np.float32))
+    for kind in (np.uint32, np.int16, np.float64):
+        file = io.BytesIO()
+        tifffile.imwrite(file, half.astype(kind), photometric="rgb")
+        assert fault(read_bytes, file.getvalue(), "a.tif").startswith("a.tif: ")
+
+
+def test_frames_are_picked_and_never_guessed(tmp_path):
+    frames = [Image.new("RGB", (8, 6), (40 * k, 9, 200)) for k in range(5)]
+    for name, form in (("cat.gif", "GIF"), ("cat.png", "PNG"), ("cat.webp", "WEBP"), ("cat.tif", "TIFF")):
+        path = tmp_path / name
+        frames[0].save(path, form, save_all=True, append_images=frames[1:], lossless=True)
+        assert fault(read, path) == f"{path} has 5 frames; pick one with --frame"
+        assert fault(read, path, frame=5) == f"{path} has no frame 5, only 5, numbered from 0"
+        assert fault(read, path, frame=-1) == f"{path} has no frame -1, only 5, numbered from 0"
+        for k in range(5):
+            assert read(path, frame=k).pixels[3, 3].tolist() == [40 * k, 9, 200]
+    frames[0].save(tmp_path / "still.gif")
+    assert same(read(tmp_path / "still.gif", frame=0), read(tmp_path / "still.gif"))
+    assert fault(read, tmp_path / "still.gif", frame=1).endswith("has no frame 1, only 1, numbered from 0")
+    file = io.BytesIO()
+    pages = np.stack([drawn(6, 8, 3, kind=np.float32, seed=k) for k in range(3)])
+    tifffile.imwrite(file, pages, photometric="rgb")
+    assert equal(read_bytes(file.getvalue(), frame=2).pixels, pages[2])
+    assert fault(read_bytes, file.getvalue(), "a.tif") == "a.tif has 3 frames; pick one with --frame"
+
+
+def test_the_previews_in_a_camera_s_jpeg_are_no_frames(tmp_path):
+    frames = [Image.new("RGB", (8, 6), (40 * k, 9, 200)) for k in range(2)]
+    frames[0].save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=frames[1:])
+    found = read(tmp_path / "a.jpg")
+    assert (found.format, found.size) == ("JPEG", (6, 8))
+
+
+def test_pictures_in_a_folder_are_found_in_natural_order(tmp_path):
+    for name in ("10.png", "2.PNG", "b.jpeg", "A.tif", ".hidden.png", "notes.txt", "c.png.part"):
+        (tmp_path / name).touch()
+    for name in ("sub/1.webp", ".git/2.png", "sub/.x.gif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+    names = ["2.PNG", "10.png", "A.tif", "b.jpeg"]
+    assert [path.name for path in pictures_in(tmp_path)] == names
+    assert [str(path.relative_to(tmp_path)) for path in pictures_in(tmp_path, recursive=True)] == [
+        *names,
+        "sub/1.webp",
+    ]
+    assert fault(pictures_in, tmp_path / "none") == f"{tmp_path}/none: no such folder"
+    assert fault(pictures_in, tmp_path / "b.jpeg") == f"{tmp_path}/b.jpeg: not a folder"
