@@ -12,26 +12,30 @@ from refinesr.errors import OutputError
 def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """Yields NAME.part to be written; renames it to `path` at the end, and removes it if anything goes wrong.
 
-    Raises OutputError if `path` exists and `overwrite` is not given, or if the folder cannot be written.
+    Raises OutputError if `path` exists and `overwrite` is not given, or if it cannot be written.
     """
     refuse_existing(path, overwrite)
     part = path.with_name(path.name + ".part")
     try:
-        yield part
-        os.replace(part, path)
-    except OSError as error:
-        remove(part)
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+        with writing(path):
+            yield part
+            os.replace(part, path)
     except BaseException:
-        remove(part)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise
 
 
-def remove(part: Path) -> None:
-    with suppress(OSError):  # what could not be made, for too long a name say, cannot be removed either
-        part.unlink()
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raises OutputError naming `path` in place of what the system says."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
-    if path.exists() and not overwrite:
+    """Raises OutputError if `path` exists and `overwrite` is not given."""
+    if not overwrite and os.path.lexists(path):
         raise OutputError(f"{path} exists; --overwrite replaces it")
