@@ -1,0 +1,74 @@
+"""Resizing of 8-bit pictures, bit for bit as Pillow does it, and as MATLAB does: rounding after each pass.
+
+Pillow's `Image.resize` keeps its taps as integers of 22 fractional bits, runs the horizontal pass first,
+and rounds and clips to 0..255 after each pass.  Sums of such products are exact in float64 in any order,
+so an ordinary product with rounded taps gives the same bits.  MATLAB's `imresize` uses float taps and
+begins with the axis that shrinks more, the vertical one if both do alike.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from refinesr.images.bands import Band, along_rows
+from refinesr.images.resize import Kernel, MatlabBicubic, band
+
+_PRECISION = 2.0**22  # Pillow's Resample.c: PRECISION_BITS = 32 - 8 - 2
+
+
+@dataclass(frozen=True)
+class Passes:
+    """The two passes of a resizing, in the order they are run.
+
+    A picture is turned so that `first` works along its leading axis: transposed if `turned`.
+    """
+
+    first: Band
+    second: Band
+    turned: bool
+
+    def turn(self, x: Tensor) -> Tensor:
+        """(..., H, W) -> (..., axis of the first pass, axis of the second), and back again; a view."""
+        return x.mT if self.turned else x
+
+
+@lru_cache(maxsize=64)
+def _fixed_point(exact: Band) -> Band:
+    """Taps rounded to 22 fractional bits, halves away from zero."""
+    taps = np.trunc(exact.taps * _PRECISION + np.copysign(0.5, exact.taps)) / _PRECISION
+    return Band(exact.first, taps, exact.columns)
+
+
+def passes(kernel: Kernel, high: tuple[int, int], low: tuple[int, int]) -> Passes:
+    """How `kernel` resizes 8-bit pictures from `high` to `low`, both (height, width), and with what taps."""
+    vertical, horizontal = band(kernel, high[0], low[0]), band(kernel, high[1], low[1])
+    if isinstance(kernel, MatlabBicubic):
+        turned = low[0] * high[1] > low[1] * high[0]
+        return Passes(horizontal, vertical, True) if turned else Passes(vertical, horizontal, False)
+    return Passes(_fixed_point(horizontal), _fixed_point(vertical), True)
+
+
+def rounded(x: Tensor) -> Tensor:
+    """Whole levels in [0, 255], halves upwards; in place."""
+    return x.add_(0.5).floor_().clamp_(0, 255)
+
+
+def resize_eight_bits(
+    image: UInt8[Tensor, "B C H W"], size: tuple[int, int], kernel: Kernel
+) -> UInt8[Tensor, "B C h w"]:
+    """`image` made `size` = (height, width) exactly as Pillow (without regard to alpha) or MATLAB makes it.
+
+    Its device must have float64.
+    """
+    way = passes(kernel, (image.shape[-2], image.shape[-1]), size)
+    planes = [_resized(plane, way) for plane in image.flatten(0, 1)]  # float64 takes eight times the room
+    return torch.stack(planes).reshape(*image.shape[:2], *size)
+
+
+def _resized(plane: Tensor, way: Passes) -> Tensor:
+    once = rounded(along_rows(way.first, way.turn(plane).mT.double()))
+    return way.turn(rounded(along_rows(way.second, once.mT))).to(torch.uint8)

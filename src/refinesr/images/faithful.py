@@ -1,0 +1,187 @@
+"""From an estimate to an 8-bit picture that, downsampled by an 8-bit program, is the 8-bit input.
+
+Projecting and then rounding is not enough: clipping to 0..255 breaks what the projection mended.  So we
+look for the picture nearest to the estimate within 0..255 whose downsampling is the input, with the
+clipping between the two passes of the downsampling taken into account, and an input of 0 or 255 asking
+only for "at most" or "at least", as it may itself have been clipped.
+
+The dual problem has one unknown u per input value: the answer is `clip(x0 + Aᵀ u)`, and A times it is to
+be `low`. Each round adds (A Aᵀ)⁻¹ times what is missing, which is exact at once where nothing is clipped,
+with the momentum of Nesterov (1983) for where something is.  A bound on u makes the demand an exact
+penalty: inputs that no picture within 0..255 can give (sharp text, noise) are missed at few values, not
+chased with ever wilder patterns.  Some last rounds use the rounded picture and true 8-bit arithmetic, for
+those values alone that still come out wrong.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from refinesr.images.bands import Band, along_both, along_rows, transposed
+from refinesr.images.eight_bits import Passes, passes, resize_eight_bits, rounded
+from refinesr.images.projection import gram_inverse
+from refinesr.images.resize import Kernel, PillowBicubic
+from refinesr.shapes import Images, PerImage
+
+_PILLOW = PillowBicubic()
+
+_ROUNDS, _CORRECTIONS = 30, 12
+_NEAR, _FEW = 0.1, 1e-3  # the rounds end when no more than a share of 1e-3 is missed by more than 0.1 levels
+_PULL = 512.0  # levels: no input value changes the picture by more
+_SOLVER = 1e-7  # relative accuracy of (A Aᵀ)⁻¹; the rounds correct themselves
+_STRIP = 16  # low rows worked on at once, so that a strip of a large picture stays in the processor's cache
+
+
+@dataclass(frozen=True, eq=False)
+class _Strip:
+    """Some low rows, all high rows they see, and the parts of the first pass and its adjoint between."""
+
+    low: slice
+    high: slice
+    own: slice  # of the rows of `high`: those that no other strip owns
+    near: slice  # the low rows that have a say in `high`
+    down: Tensor  # (low, high) float32
+    exact: Tensor  # the same in float64
+    up: Tensor  # (high, near) float32
+
+
+def _strip(band: Band, start: int, device: torch.device) -> _Strip:
+    stop = min(start + _STRIP, band.rows)
+    first, down = band.part(start, stop)
+    last = first + down.shape[1]
+    near, up = transposed(band).part(first, last)
+    with torch.inference_mode(False):
+        return _Strip(
+            low=slice(start, stop),
+            high=slice(first, last),
+            own=slice(start * band.columns // band.rows - first, stop * band.columns // band.rows - first),
+            near=slice(near, near + up.shape[1]),
+            down=torch.from_numpy(down).float().to(device),
+            exact=torch.from_numpy(down).to(device),
+            up=torch.from_numpy(up).float().to(device),
+        )
+
+
+@lru_cache(maxsize=16)
+def _strips(band: Band, device: torch.device) -> tuple[_Strip, ...]:
+    return tuple(_strip(band, start, device) for start in range(0, band.rows, _STRIP))
+
+
+@dataclass(frozen=True, eq=False)
+class _Plane:
+    """One channel, turned so that the first pass works along its leading axis; levels 0..255, float32.
+
+    u, like `low`, is (h, w): how hard each input value pulls at the picture.
+    """
+
+    x0: Tensor  # (H, W)
+    low: Tensor  # (h, w)
+    way: Passes
+
+    def candidate(self, u: Tensor) -> Iterator[tuple[_Strip, Tensor]]:
+        """`clip(x0 + Aᵀ u)`, strip by strip."""
+        wide = along_rows(transposed(self.way.second), u)  # (h, W)
+        for strip in _strips(self.way.first, u.device):
+            yield strip, torch.addmm(self.x0[strip.high], strip.up, wide[strip.near]).clamp_(0, 255)
+
+    def missing(self, u: Tensor) -> Tensor:
+        """What the candidate, downsampled, lacks of low; (h, w)."""
+        once = self.x0.new_empty(self.low.shape[0], self.x0.shape[1])
+        for strip, part in self.candidate(u):
+            torch.mm(strip.down, part, out=once[strip.low])
+        return self.one_sided(self.low - along_rows(self.way.second, once.clamp_(0, 255)))
+
+    def wrong(self, u: Tensor) -> Tensor:
+        """What the rounded candidate lacks, before the last rounding, where 8 bits do not give low."""
+        once = self.x0.new_empty(self.low.shape[0], self.x0.shape[1], dtype=torch.float64)
+        for strip, part in self.candidate(u):
+            torch.mm(strip.exact, rounded(part).double(), out=once[strip.low])
+        exact = along_rows(self.way.second, rounded(once))
+        missing = self.low - exact
+        return torch.where(rounded(exact) == self.low, 0, missing).float()
+
+    def result(self, u: Tensor) -> Tensor:
+        """The rounded candidate, uint8 (H, W)."""
+        return torch.cat([rounded(part)[strip.own].to(torch.uint8) for strip, part in self.candidate(u)])
+
+    def step(self, u: Tensor, missing: Tensor) -> Tensor:
+        """u plus (A Aᵀ)⁻¹ times what is missing."""
+        first, second = (gram_inverse(band, _SOLVER) for band in (self.way.first, self.way.second))
+        return u + along_both(first, second, missing)
+
+    def bounded(self, u: Tensor) -> Tensor:
+        """u without the wrong signs and the excesses."""
+        bound = _PULL * self.x0.numel() / self.low.numel()  # u is shared out among that many pixels
+        return self.one_sided(u).clamp_(-bound, bound)
+
+    def one_sided(self, x: Tensor) -> Tensor:
+        """An input of 255 may only ask for more, one of 0 only for less."""
+        return torch.where(self.low == 255, x.clamp(min=0), torch.where(self.low == 0, x.clamp(max=0), x))
+
+
+def _fit(plane: _Plane) -> Tensor:
+    """u of the nearest picture before rounding."""
+    u = before = torch.zeros_like(plane.low)
+    for k in range(_ROUNDS):
+        ahead = u + k / (k + 3) * (u - before)
+        missing = plane.missing(ahead)
+        before, u = u, plane.bounded(plane.step(ahead, missing))
+        if k > 0 and (missing.abs() > _NEAR).float().mean() <= _FEW:
+            break
+    return u
+
+
+def _correct(plane: _Plane, u: Tensor) -> Tensor:
+    """u of the best picture after rounding, of all those tried."""
+    best, fewest = u, plane.low.numel() + 1
+    for _ in range(_CORRECTIONS):
+        wrong = plane.wrong(u)
+        count = int(wrong.count_nonzero())
+        if count < fewest:
+            best, fewest = u, count
+        if count == 0:
+            break
+        u = plane.step(u, wrong)
+    return best
+
+
+@torch.no_grad()
+def to_eight_bits(
+    image: Images, low: UInt8[Tensor, "B C h w"], kernel: Kernel = _PILLOW
+) -> UInt8[Tensor, "B C H W"]:
+    """`image` (-1 black, 1 white) in 8 bits, such that, downsampled in 8 bits with `kernel`, it is `low`.
+
+    The picture nearest to `image` that does so, rounded, whether `image` did so before or not; where no
+    picture does, one that misses few values.  On image's device.  Raises ValueError if `low` is not a
+    smaller picture of as many channels.
+    """
+    larger = any(a > b for a, b in zip(low.shape, image.shape, strict=True))
+    if image.shape[:2] != low.shape[:2] or larger or low.shape == image.shape:
+        raise ValueError(f"low {tuple(low.shape)} is no smaller picture of image {tuple(image.shape)}")
+    if image.device.type == "mps":  # has no float64
+        return to_eight_bits(image.cpu(), low.cpu(), kernel).to(image.device)
+    out = torch.empty(image.shape, dtype=torch.uint8, device=image.device)
+    way = passes(kernel, (image.shape[-2], image.shape[-1]), (low.shape[-2], low.shape[-1]))
+    with torch.autocast(image.device.type, enabled=False):
+        for b, c in product(range(image.shape[0]), range(image.shape[1])):
+            levels = way.turn(image[b, c].float() * 127.5 + 127.5).contiguous()
+            plane = _Plane(levels, way.turn(low[b, c].to(levels)).contiguous(), way)
+            out[b, c] = way.turn(plane.result(_correct(plane, _fit(plane))))
+    return out
+
+
+@torch.no_grad()
+def agreement(
+    result: UInt8[Tensor, "B C H W"], low: UInt8[Tensor, "B C h w"], kernel: Kernel = _PILLOW
+) -> PerImage:
+    """Share of `low`'s values that each `result`, downsampled in 8 bits with `kernel`, gives back; 1 is all.
+
+    Its device must have float64.
+    """
+    again = resize_eight_bits(result, (low.shape[-2], low.shape[-1]), kernel)
+    return (again == low).float().mean(dim=(1, 2, 3))

@@ -1,0 +1,114 @@
+"""The nearest picture that, downsampled, is the input: `x + A⁺(low - A x)`, in closed form.
+
+Downsampling A is separable, so its pseudo-inverse is one small problem per axis: A⁺ = Aᵀ (A Aᵀ)⁻¹.  The
+inverse of the banded, well conditioned A Aᵀ (condition about 2) fades exponentially away from the
+diagonal: cut where it is below rounding, it is a band again.  Everything is then a product with a band,
+linear in the number of pixels.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import final
+
+import numpy as np
+from torch import Tensor
+
+from refinesr.images.bands import Band, Floats, along_both, banded, transposed
+from refinesr.images.resize import Kernel, band
+from refinesr.shapes import Images, LowImages
+
+_CHUNK = 64  # rows of the inverse made at once
+_ROUNDING = 1e-17  # below the rounding of float64 beside values near 1
+
+
+def _inverse_rows(down: Band, start: int, stop: int, smallest: float, margin: int = 32) -> tuple[int, Floats]:
+    """Rows [start, stop) of (A Aᵀ)⁻¹ but for what is below `smallest` of the largest, and their first column.
+
+    Taken from the inverse of a part of A Aᵀ that is `margin` larger on both sides.  What the rest would
+    change fades as the inverse itself does, so the margin doubles until the inverse has died out well
+    before its edges.
+    """
+    left, right = max(0, start - margin), min(down.rows, stop + margin)
+    _, part = down.part(left, right)
+    rows = np.linalg.inv(part @ part.T)[start - left : stop - left]
+    alive = np.abs(rows) > smallest * np.abs(rows).max()
+    edge = margin // 4
+    if (left > 0 and alive[:, :edge].any()) or (right < down.rows and alive[:, -edge:].any()):
+        return _inverse_rows(down, start, stop, smallest, 2 * margin)
+    return left, np.where(alive, rows, 0.0)
+
+
+@lru_cache(maxsize=128)
+def gram_inverse(down: Band, smallest: float = _ROUNDING) -> Band:
+    """(A Aᵀ)⁻¹ for a downsampling A (h, H), a band (h, h): exact to `smallest` of its largest value."""
+    starts = range(0, down.rows, _CHUNK)
+    parts = [_inverse_rows(down, start, min(start + _CHUNK, down.rows), smallest) for start in starts]
+    width = max(taps.shape[1] for _, taps in parts)
+    taps = np.concatenate([np.pad(taps, ((0, 0), (0, width - taps.shape[1]))) for _, taps in parts])
+    left = np.repeat([left for left, _ in parts], [len(taps) for _, taps in parts])
+    index = np.minimum(left[:, None] + np.arange(width), down.rows - 1)  # what is padded weighs nothing
+    return banded(index, taps, down.rows)
+
+
+@final
+@dataclass(frozen=True)
+class Projection:
+    """Downsampling A from `high` to `low`, both (height, width), and all that follows from it.
+
+    Every method is linear, differentiable, keeps dtype and device (half precision is computed in
+    float32), takes any range of values and does not clip.  Raises ValueError if `low` is not smaller than
+    `high`.
+    """
+
+    high: tuple[int, int]
+    low: tuple[int, int]
+    kernel: Kernel
+
+    def __post_init__(self) -> None:
+        larger = any(low > high for low, high in zip(self.low, self.high, strict=True))
+        if larger or self.low == self.high or min(self.low) < 1:
+            raise ValueError(f"no projection from {self.high} to {self.low}: low must be smaller than high")
+
+    @property
+    def bands(self) -> tuple[Band, Band]:
+        """A for the vertical and for the horizontal axis."""
+        vertical, horizontal = zip(self.high, self.low, strict=True)
+        return band(self.kernel, *vertical), band(self.kernel, *horizontal)
+
+    def down(self, x: Images) -> LowImages:
+        """A x."""
+        self._check(x, self.high)
+        return along_both(*self.bands, x)
+
+    def adjoint(self, y: LowImages) -> Images:
+        """Aᵀ y."""
+        self._check(y, self.low)
+        vertical, horizontal = self.bands
+        return along_both(transposed(vertical), transposed(horizontal), y)
+
+    def pinv(self, y: LowImages) -> Images:
+        """A⁺ y: the smallest picture that, downsampled, is y."""
+        self._check(y, self.low)
+        return self._spread(_wide(y)).to(y.dtype)
+
+    def project(self, x: Images, low: LowImages) -> Images:
+        """The picture nearest to x that, downsampled, is low; of x's dtype."""
+        self._check(x, self.high)
+        self._check(low, self.low)
+        wide = _wide(x)
+        return (wide + self._spread(low.to(wide.dtype) - self.down(wide))).to(x.dtype)
+
+    def _spread(self, y: Tensor) -> Tensor:
+        vertical, horizontal = self.bands
+        solved = along_both(gram_inverse(vertical), gram_inverse(horizontal), y)
+        return self.adjoint(solved)
+
+    @staticmethod
+    def _check(x: Tensor, size: tuple[int, int]) -> None:
+        if tuple(x.shape[-2:]) != size:
+            raise ValueError(f"the picture has {tuple(x.shape[-2:])} pixels; this projection needs {size}")
+
+
+def _wide(x: Tensor) -> Tensor:
+    """Half precision as float32; float32 and float64 as they are."""
+    return x if x.element_size() > 4 else x.float()
