@@ -1,0 +1,271 @@
+"""Material to learn from: photos on the device, and pairs of a good and a poor image made of them.
+
+A batch is a function of (seed, step) alone, so that a resumed run goes on with what it would have seen.
+"""
+
+import os
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from refinesr.errors import ConfigError, InputError
+from refinesr.images.decoder import Decoder, in_order, threads
+from refinesr.images.degrade import Degradation
+from refinesr.images.shards import Entry, entries
+from refinesr.images.stock import Draw, Raster, Stock, stocked
+from refinesr.shapes import Images, LowImages
+
+_CAP = 64
+"""A picture counts by its pixels, but never for more than this many crops: no panorama drowns the rest."""
+
+
+@dataclass(frozen=True, eq=False)
+class Photos:
+    """Photos of any names, sizes and depths, of which crops are drawn at random, turned and flipped.
+
+    If `resident`, all are decoded on the device.  Else each batch is decoded anew: the same crops, slower.
+    """
+
+    names: tuple[str, ...]
+    sizes: tuple[tuple[int, int], ...]
+    """(height, width) in pixels of each."""
+    store: Stock | Decoder
+    channels: int
+    smallest: int
+    """Side of the largest crop that fits all of them."""
+    left_out: int
+    """How many were too small for that."""
+    device: torch.device
+
+    @staticmethod
+    def load(
+        source: Path | Sequence[Path],
+        device: torch.device,
+        *,
+        channels: int = 3,
+        smallest: int,
+        budget_bytes: int | None = None,
+    ) -> "Photos":
+        """See `loading`, which this waits for."""
+        *_, last = loading(source, device, channels=channels, smallest=smallest, budget_bytes=budget_bytes)
+        assert last.photos is not None
+        return last.photos
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def resident(self) -> bool:
+        return isinstance(self.store, Stock)
+
+    def draw(self, n: int, size: int, rng: torch.Generator) -> Draw:
+        """`n` crops of size x size pixels; `rng` is on the photos' device.
+
+        A picture is drawn as often as it has pixels, those beyond 64 * smallest**2 not counted; places,
+        turns and flips are even.  Raises ValueError if `size` is above `smallest`.
+        """
+        if not 0 < size <= self.smallest:
+            raise ValueError(f"size is {size}; it must be in [1, {self.smallest}], the smallest side kept")
+        number = torch.randint(self._total, (n,), generator=rng, device=self.device)
+        picture = torch.searchsorted(self._ends, number, right=True)
+        room = self._sides[picture] - size + 1
+        part = torch.rand(n, 2, generator=rng, device=self.device)
+        # a float just below 1 times a large number may round up to it
+        top, left = torch.minimum((part * room).long(), room - 1).unbind(1)
+        turned, upside, mirrored = torch.randint(2, (3, n), generator=rng, device=self.device).bool()
+        return Draw(picture, top, left, turned, upside, mirrored)
+
+    def crops(self, n: int, size: int, rng: torch.Generator) -> Images:
+        """Crops as `draw` draws them, (n, C, size, size) float32 in [-1, 1]."""
+        return self.store.cut(self.draw(n, size, rng), size)
+
+    def expect(self, n: int, size: int, rng: torch.Generator) -> None:
+        """Unless resident, begins to decode what `crops` will be asked for next, with an equal `rng`."""
+        if isinstance(self.store, Decoder):
+            self.store.ask(self.draw(n, size, rng), size)
+
+    @cached_property
+    def _sides(self) -> Tensor:
+        return torch.tensor(self.sizes, device=self.device)
+
+    @cached_property
+    def _ends(self) -> Tensor:
+        """Running sum of what each picture counts, in pixels."""
+        return self._sides.prod(1).clamp(max=_CAP * self.smallest**2).cumsum(0)
+
+    @cached_property
+    def _total(self) -> int:
+        return int(self._ends[-1])
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How far photos are loaded: `done` of `total` decoded and checked; the last one has the `photos`."""
+
+    done: int
+    total: int
+    photos: Photos | None = None
+
+
+def loading(
+    source: Path | Sequence[Path],
+    device: torch.device,
+    *,
+    channels: int = 3,
+    smallest: int,
+    budget_bytes: int | None = None,
+) -> Iterator[Loading]:
+    """Decode and check all pictures of a folder (with subfolders), of tar files, or of a list of these.
+
+    Pictures of 8 and 16 bit and of floats keep their depth in memory.  Grey is repeated for three `channels`,
+    alpha is dropped, and of colour BT.601 luma is kept for one.  Pictures with a side below `smallest` pixels
+    are left out.  If all do not fit in `budget_bytes` (half of the free memory unless given), none is kept:
+    they are decoded for each batch, and a warning says so.
+
+    Raises InputError for pictures that cannot be read or have another number of channels, when all have been
+    tried, naming the first; and if none is large enough.
+    """
+    if budget_bytes is None:
+        budget_bytes = _free(device) // 2
+    found, intake = entries(source), _Intake(smallest, budget_bytes)
+    with ThreadPoolExecutor(threads()) as pool:
+        opened = in_order(pool, partial(_opened, channels=channels), found, 2 * threads())
+        for done, (entry, outcome) in enumerate(opened, start=1):
+            intake.add(entry, outcome)
+            yield Loading(done, len(found))
+    intake.check()
+    store = _store(intake, channels, device)
+    names = tuple(entry.name for entry in intake.kept)
+    sizes, left_out = tuple(intake.sizes), len(found) - len(names)
+    yield Loading(len(found), len(found), Photos(names, sizes, store, channels, smallest, left_out, device))
+
+
+def _opened(entry: Entry, channels: int) -> Raster | InputError:
+    """The picture, or what is wrong with it."""
+    try:
+        return entry.pixels(channels)
+    except InputError as error:
+        return error
+
+
+class _Intake:
+    """What has been read so far: pictures while they fit the budget, only their sizes after that."""
+
+    def __init__(self, smallest: int, budget: int) -> None:
+        self.smallest, self.budget, self.needed = smallest, budget, 0
+        self.kept: list[Entry] = []
+        self.sizes: list[tuple[int, int]] = []
+        self.pixels: list[Raster] = []
+        self.small: list[str] = []
+        self.bad: list[InputError] = []
+
+    def add(self, entry: Entry, outcome: Raster | InputError) -> None:
+        if isinstance(outcome, InputError):
+            self.bad.append(outcome)
+            return
+        height, width = outcome.shape[:2]
+        if min(height, width) < self.smallest:
+            self.small.append(f"{entry.name} ({width} x {height})")
+            return
+        self.kept.append(entry)
+        self.sizes.append((height, width))
+        self.needed += outcome.nbytes
+        self.pixels.append(outcome)
+        if not self.fits:
+            self.pixels.clear()
+
+    @property
+    def fits(self) -> bool:
+        return self.needed <= self.budget
+
+    def check(self) -> None:
+        """Raises InputError for what has been read."""
+        if self.bad:
+            others = f" (the first of {len(self.bad)} that cannot be used)" if len(self.bad) > 1 else ""
+            raise InputError(f"{self.bad[0]}{others}") from self.bad[0]
+        if not self.kept:
+            raise InputError(
+                f"no picture has {self.smallest} pixels a side, the size of a crop; "
+                f"the first of {len(self.small)} is {self.small[0]}"
+            )
+
+
+def _store(intake: _Intake, channels: int, device: torch.device) -> Stock | Decoder:
+    if intake.fits:
+        return stocked(intake.pixels, device)
+    needed, budget = intake.needed / 2**30, intake.budget / 2**30
+    warnings.warn(
+        f"the photos need {needed:.2f} GiB of memory and {budget:.2f} GiB may be used: "
+        "each batch is decoded anew, which is slow; take fewer or smaller photos",
+        stacklevel=3,
+    )
+    return Decoder(tuple(intake.kept), channels, device)
+
+
+def _free(device: torch.device) -> int:
+    """Bytes that can be had.  Pictures pass through the computer's memory even if they stay on a GPU."""
+    try:
+        available = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+        free = (
+            int(available[1]) * 1024
+            if available
+            else os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        )
+    except (OSError, ValueError, AttributeError):
+        free = 4 * 2**30  # where nobody can tell
+    return min(free, torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else free
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Training pairs: crops of `photos` and what `degradation` makes of them."""
+
+    photos: Photos
+    degradation: Degradation
+    size: int
+    """Side of `high` in pixels."""
+    batch: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.size % self.degradation.scale:
+            raise ConfigError(f"size: {self.size} is not a multiple of scale {self.degradation.scale}")
+        if self.size > self.photos.smallest:
+            raise ConfigError(
+                f"size: {self.size} is above {self.photos.smallest}, which the photos were loaded for"
+            )
+
+    def at(self, step: int) -> tuple[Images, LowImages]:
+        """(high, low) of a step, any integer: (batch, C, size, size) and smaller by scale, in [-1, 1].
+
+        The same values whenever and however often it is asked for, on one kind of device.
+        """
+        rng = self._rng(step)
+        high = self.photos.crops(self.batch, self.size, rng)
+        self.photos.expect(self.batch, self.size, self._rng(step + 1))
+        return high, self.degradation(high, rng)
+
+    def since(self, step: int) -> Iterator[tuple[Images, LowImages]]:
+        """The batches of `step` and all that follow, without end."""
+        while True:
+            yield self.at(step)
+            step += 1
+
+    def _rng(self, step: int) -> torch.Generator:
+        # torch's CPU generator takes 32 bits of a seed; mixing is a bijection of them, so no two steps agree
+        return torch.Generator(self.photos.device).manual_seed(_mixed(step + _mixed(self.seed)))
+
+
+def _mixed(number: int) -> int:
+    """The finaliser of MurmurHash3: neighbours come out unrelated, 32 bits."""
+    number &= 0xFFFFFFFF
+    number = (number ^ number >> 16) * 0x85EBCA6B & 0xFFFFFFFF
+    number = (number ^ number >> 13) * 0xC2B2AE35 & 0xFFFFFFFF
+    return number ^ number >> 16

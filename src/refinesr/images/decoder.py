@@ -1,0 +1,73 @@
+"""Crops of pictures that do not fit in memory: decoded when they are asked for, by threads, ahead of need."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import torch
+
+from refinesr.errors import InputError
+from refinesr.images.shards import Entry
+from refinesr.images.stock import Draw, Raster, stocked
+from refinesr.shapes import Images
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+def threads() -> int:
+    """As many as there are cores to decode on, at most 16.  Decoders let go of Python's lock."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return min(16, len(affinity(0)) if affinity else os.cpu_count() or 1)
+
+
+def in_order(
+    pool: Executor, function: Callable[[T], U], items: Iterable[T], depth: int
+) -> Iterator[tuple[T, U]]:
+    """Each item and function(item), with `depth` items under way: no more results wait in memory."""
+    waiting: deque[tuple[T, Future[U]]] = deque()
+    for item in items:
+        waiting.append((item, pool.submit(function, item)))
+        if len(waiting) > depth:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    for first, future in waiting:
+        yield first, future.result()
+
+
+@dataclass(frozen=True, eq=False)
+class Decoder:
+    """Stands in for a Stock where memory lacks: decodes the pictures of a batch when they are asked for."""
+
+    kept: tuple[Entry, ...]
+    channels: int
+    device: torch.device
+    pool: Executor = field(default_factory=lambda: ThreadPoolExecutor(threads()))
+    ahead: dict[tuple[int, int, int, int], Future[Raster]] = field(default_factory=dict)
+
+    def ask(self, draw: Draw, size: int) -> list[Future[Raster]]:
+        """Starts to decode a batch that will be cut next, and forgets what was asked for before."""
+        wanted = list(zip(*(x.tolist() for x in (draw.picture, draw.top, draw.left)), strict=True))
+        keys = [(picture, top, left, size) for picture, top, left in wanted]
+        for key in self.ahead.keys() - set(keys):
+            self.ahead.pop(key).cancel()
+        for key in keys:
+            if key not in self.ahead:
+                self.ahead[key] = self.pool.submit(self._window, *key)
+        return [self.ahead[key] for key in keys]
+
+    def cut(self, draw: Draw, size: int) -> Images:
+        """What `Stock.cut` would give, to the bit."""
+        windows = [future.result() for future in self.ask(draw, size)]
+        number = torch.arange(len(draw), device=self.device)
+        corner = torch.zeros_like(number)
+        return stocked(windows, self.device).cut(replace(draw, picture=number, top=corner, left=corner), size)
+
+    def _window(self, picture: int, top: int, left: int, size: int) -> Raster:
+        window = self.kept[picture].pixels(self.channels)[top : top + size, left : left + size]
+        if window.shape[:2] != (size, size):
+            raise InputError(f"{self.kept[picture].name}: changed its size since the run began")
+        return window.copy()  # a view would keep the whole picture in memory

@@ -1,0 +1,230 @@
+"""Degradations: how the poor image of a training pair is made of the good one.  A task is a degradation.
+
+Each is a value that is called with a batch and a generator of random numbers on the batch's device:
+`degrade(high, rng) -> low`, both in [-1, 1].  Nothing else is random, all happens on the device, and
+every image of a batch has its own draw.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from refinesr.errors import ConfigError
+from refinesr.images.blur import gaussian
+from refinesr.images.jpeg import compressed
+from refinesr.images.resize import Kernel, MatlabBicubic, PillowBicubic, low_size, resize
+from refinesr.shapes import Images, LowImages, PerImage
+
+
+@dataclass(frozen=True)
+class _Dice:
+    """Random numbers for the images of a batch, one each."""
+
+    rng: torch.Generator
+    like: Tensor
+
+    def uniform(self, span: tuple[float, float]) -> PerImage:
+        """Even in [span[0], span[1])."""
+        first, last = span
+        drawn = torch.rand(len(self.like), generator=self.rng, device=self.like.device, dtype=self.like.dtype)
+        return first + (last - first) * drawn
+
+    def chance(self, share: float) -> Tensor:
+        """True with probability `share`, (B,)."""
+        return self.uniform((0.0, 1.0)) < share
+
+    def below(self, count: int) -> Tensor:
+        """Whole numbers in [0, count), (B,)."""
+        return torch.randint(count, (len(self.like),), generator=self.rng, device=self.like.device)
+
+    def normal(self, x: Tensor) -> Tensor:
+        """Standard normal values of x's shape."""
+        return torch.randn(x.shape, generator=self.rng, device=x.device, dtype=x.dtype)
+
+
+def _each(values: Tensor) -> Tensor:
+    """(B,) -> (B, 1, 1, 1), to be combined with a batch of images."""
+    return values[:, None, None, None]
+
+
+def _check(name: str, values: tuple[float, ...], least: float, most: float) -> None:
+    """Raises ConfigError naming the field unless the values ascend within [least, most]."""
+    if list(values) != sorted(values) or not all(least <= value <= most for value in values):
+        shown = f"{values[0]:g}" if len(values) == 1 else f"({', '.join(f'{value:g}' for value in values)})"
+        order = " in ascending order" if len(values) > 1 else ""
+        raise ConfigError(f"{name}: {shown} must lie in [{least:g}, {most:g}]{order}")
+
+
+def _levels(x: Images) -> Images:
+    """Clipped to [-1, 1] and rounded to the 256 levels of an 8-bit file."""
+    return ((x.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+
+
+def _bicubic(high: Images, scale: int, kernel: Kernel) -> LowImages:
+    # crops come channels last, which the products of `resize` take three times as long for
+    return resize(high.contiguous(), low_size((high.shape[2], high.shape[3]), scale), kernel)
+
+
+@dataclass(frozen=True)
+class Bicubic:
+    """Bicubic reduction and nothing else: the task of the papers.  Draws no random numbers."""
+
+    scale: int
+    """Pixels of `high` per pixel of `low`, a side."""
+    kernel: Kernel = field(default_factory=MatlabBicubic)
+    eight_bit: bool = True
+    """Round to the levels of an 8-bit file, as inputs in real life are; else only clip to [-1, 1]."""
+
+    def __post_init__(self) -> None:
+        _check("scale", (float(self.scale),), 1.0, math.inf)
+
+    @torch.no_grad()
+    def __call__(self, high: Images, rng: torch.Generator) -> LowImages:
+        """high (B, C, H, W) -> low (B, C, H / scale, W / scale), rounded up; any number of channels."""
+        low = _bicubic(high, self.scale, self.kernel)
+        return _levels(low) if self.eight_bit else low.clamp(-1, 1)
+
+
+@dataclass(frozen=True)
+class GaussianBlurred:
+    """Bicubic reduction, then a Gaussian blur of random width: the augmentation of cascades (Ho et al. 2021,
+    section 4; SR3's FID of 13.1 became 11.3 by it).  They blur half of the images with 0.4 to 0.6 pixels."""
+
+    scale: int
+    kernel: Kernel = field(default_factory=MatlabBicubic)
+    most: float = 0.6
+    """Largest standard deviation in pixels of `low`; each image draws evenly from 0 up to it."""
+    eight_bit: bool = True
+
+    def __post_init__(self) -> None:
+        _check("scale", (float(self.scale),), 1.0, math.inf)
+        _check("most", (self.most,), 0.0, 64.0)
+
+    @torch.no_grad()
+    def __call__(self, high: Images, rng: torch.Generator) -> LowImages:
+        """high (B, C, H, W) -> low (B, C, H / scale, W / scale), rounded up; any number of channels."""
+        low = _bicubic(high, self.scale, self.kernel)
+        sigma = _Dice(rng, low).uniform((0.0, self.most))
+        low = gaussian(low, sigma, sigma, math.ceil(3 * self.most))
+        return _levels(low) if self.eight_bit else low.clamp(-1, 1)
+
+
+@dataclass(frozen=True)
+class Blur:
+    """An unsharp lens: a Gaussian blur of `high` along its axes before it is reduced."""
+
+    share: float = 0.5
+    """Probability that a rough image is blurred."""
+    sigma: tuple[float, float] = (0.1, 0.4)
+    """Standard deviation in pixels of `low`, to mean the same at every scale (x4: 0.4 to 1.6 of `high`)."""
+    stretch: float = 1.5
+    """Largest ratio of the widths along the two axes; 1 blurs equally in all directions."""
+
+    def __post_init__(self) -> None:
+        _check("share", (self.share,), 0.0, 1.0)
+        _check("sigma", self.sigma, 0.0, 8.0)
+        _check("stretch", (self.stretch,), 1.0, 4.0)
+
+    def __call__(self, high: Images, scale: int, rough: Tensor, dice: _Dice) -> Images:
+        sigma = scale * dice.uniform(self.sigma) * (rough & dice.chance(self.share))
+        lean = dice.uniform((-0.5, 0.5)) * math.log(self.stretch)
+        reach = math.ceil(3 * scale * self.sigma[1] * math.sqrt(self.stretch))
+        return gaussian(high, sigma * lean.exp(), sigma / lean.exp(), reach)
+
+
+@dataclass(frozen=True)
+class Grain:
+    """Sensor noise: normal, part of its variance growing with brightness as that of counted photons does."""
+
+    share: float = 0.5
+    """Probability that a rough image is noisy."""
+    std: tuple[float, float] = (0.5, 6.0)
+    """Standard deviation at white, in levels of 255; the share of its square left at black is drawn."""
+
+    def __post_init__(self) -> None:
+        _check("share", (self.share,), 0.0, 1.0)
+        _check("std", self.std, 0.0, 255.0)
+
+    def __call__(self, low: Images, rough: Tensor, dice: _Dice) -> Images:
+        std = dice.uniform(self.std) / 127.5 * (rough & dice.chance(self.share))
+        photons = _each(dice.uniform((0.0, 1.0)))
+        brightness = (low.clamp(-1, 1) + 1) / 2
+        variance = 1 - photons * (1 - brightness)
+        return low + _each(std) * variance.sqrt() * dice.normal(low)
+
+
+@dataclass(frozen=True)
+class Jpeg:
+    """The file the picture came in: JPEG at low resolution.  For 1 or 3 channels only."""
+
+    share: float = 0.7
+    """Probability that a rough image is compressed; 0 for pictures that have neither 1 nor 3 channels."""
+    quality: tuple[float, float] = (60.0, 95.0)
+    """libjpeg's quality, 1 to 100."""
+    halved: float = 0.5
+    """Probability of colour at half the size (4:2:0) rather than the full size (4:4:4)."""
+
+    def __post_init__(self) -> None:
+        _check("share", (self.share,), 0.0, 1.0)
+        _check("quality", self.quality, 1.0, 100.0)
+        _check("halved", (self.halved,), 0.0, 1.0)
+
+    def __call__(self, low: Images, rough: Tensor, dice: _Dice) -> Images:
+        if self.share == 0:
+            return low
+        chosen, quality = rough & dice.chance(self.share), dice.uniform(self.quality)
+        after = compressed((low.clamp(-1, 1) + 1) / 2, quality, dice.chance(self.halved)) * 2 - 1
+        return torch.where(_each(chosen), after, low)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """Photos as people have them: most exactly reduced, some a little unsharp, noisy or compressed as well.
+
+    A share of `clean` images is bicubic to the bit, so that a model learns to trust its input; the others,
+    called rough, go through blur, reduction, grain and JPEG, each with its own probability.  Always 8 bit.
+    """
+
+    scale: int
+    clean: float = 0.7
+    """Probability of nothing but the reduction."""
+    kernels: tuple[Kernel, ...] = (MatlabBicubic(), PillowBicubic())
+    """One of these reduces each image."""
+    blur: Blur = field(default_factory=Blur)
+    noise: Grain = field(default_factory=Grain)
+    jpeg: Jpeg = field(default_factory=Jpeg)
+
+    def __post_init__(self) -> None:
+        _check("scale", (float(self.scale),), 1.0, math.inf)
+        _check("clean", (self.clean,), 0.0, 1.0)
+        if not self.kernels:
+            raise ConfigError("kernels: none are named; at least one is needed, e.g. MatlabBicubic")
+
+    @torch.no_grad()
+    def __call__(self, high: Images, rng: torch.Generator) -> LowImages:
+        """high (B, C, H, W) -> low (B, C, H / scale, W / scale), rounded up.
+
+        Raises ConfigError for pictures of neither 1 nor 3 channels unless `jpeg.share` is 0.
+        """
+        if high.shape[1] not in (1, 3) and self.jpeg.share > 0:
+            raise ConfigError(
+                f"degradation.jpeg.share is {self.jpeg.share} for pictures of {high.shape[1]} channels; "
+                "JPEG holds 1 or 3, so set it to 0"
+            )
+        dice = _Dice(rng, high)
+        rough = ~dice.chance(self.clean)
+        low = self._reduced(self.blur(high, self.scale, rough, dice), dice)
+        return _levels(self.jpeg(self.noise(low, rough, dice), rough, dice))
+
+    def _reduced(self, high: Images, dice: _Dice) -> LowImages:
+        """Reduced by one kernel each.  All are computed: choosing first would make a GPU wait for the CPU."""
+        chosen = dice.below(len(self.kernels))
+        low, *others = (_bicubic(high, self.scale, kernel) for kernel in self.kernels)
+        for number, other in enumerate(others, start=1):
+            low = torch.where(_each(chosen == number), other, low)
+        return low
+
+
+Degradation = Bicubic | GaussianBlurred | Photo

@@ -1,0 +1,116 @@
+"""Where pictures to learn from lie: folders, files, and tar files of pictures (the WebDataset layout)."""
+
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from refinesr.errors import InputError
+from refinesr.images.io import SUFFIXES, Picture, read, read_bytes
+from refinesr.images.stock import Raster
+
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as in Pillow's mode L
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture: a file, or a part of a tar file."""
+
+    name: str
+    """What messages call it."""
+    path: Path
+    start: int = 0
+    """First byte, if it is a part."""
+    length: int | None = None
+    """Bytes of the part; None for the whole file."""
+
+    def pixels(self, channels: int) -> Raster:
+        """Decoded, in the depth of the file, (H, W, channels).  May be called from several threads.
+
+        Alpha is dropped, grey is repeated for three channels, and of colour BT.601 luma is kept for one.
+        Floats are clipped to [0, 1].  Raises InputError for what cannot be read, is not finite, or has a
+        number of channels that this does not mend.
+        """
+        pixels = _fitted(self._picture().pixels, channels, self.name)
+        if pixels.dtype.kind != "f":
+            return pixels
+        if not np.isfinite(pixels).all():
+            raise InputError(f"{self.name}: holds NaN or infinite values; pixels are finite, from 0 to 1")
+        return pixels.clip(0, 1)
+
+    def _picture(self) -> Picture:
+        if self.length is None:
+            return read(self.path)
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.start)
+                data = file.read(self.length)
+        except OSError as error:
+            raise InputError(f"{self.name}: cannot be read: {error.strerror or error}") from error
+        return read_bytes(data, self.name)
+
+
+def entries(source: Path | Sequence[Path]) -> list[Entry]:
+    """All pictures of a folder (with its subfolders), a picture, a tar of pictures, or several of these.
+
+    What is no picture by its suffix, and hidden files, are passed over.  Files come in the order of their
+    paths in the folder or the tar, so that a folder and a tar of it are the same material.  Raises InputError
+    if a source is missing, is a tar that cannot be read in place, or if there are no pictures.
+    """
+    sources = [source] if isinstance(source, Path) else source
+    found = [entry for each in sources for entry in _of(each)]
+    if not found:
+        raise InputError(f"no pictures in {', '.join(map(str, sources)) or 'an empty list of folders'}")
+    return found
+
+
+def _of(source: Path) -> Iterator[Entry]:
+    if source.is_dir():
+        inside = [path for path in source.rglob("*") if path.is_file()]
+        for path in sorted(inside, key=lambda path: path.relative_to(source).as_posix()):
+            if _wanted(path.relative_to(source)):
+                yield from _of_file(path)
+    elif source.is_file():
+        yield from _of_file(source)
+    else:
+        raise InputError(f"{source}: no such file or folder")
+
+
+def _of_file(path: Path) -> Iterator[Entry]:
+    if path.suffix.lower() == ".tar":
+        yield from _of_tar(path)
+    else:
+        yield Entry(str(path), path)
+
+
+def _of_tar(path: Path) -> Iterator[Entry]:
+    try:
+        with tarfile.open(path, "r:") as archive:
+            members = [member for member in archive if member.isfile()]
+    except (tarfile.TarError, OSError) as error:
+        raise InputError(
+            f"{path}: not a plain tar file: {error}; compressed ones must be unpacked"
+        ) from error
+    for member in sorted(members, key=lambda member: PurePosixPath(member.name).as_posix()):
+        inside = PurePosixPath(member.name)
+        if _wanted(inside) and inside.suffix.lower() != ".tar":
+            yield Entry(f"{path}:{inside}", path, member.offset_data, member.size)
+
+
+def _wanted(path: Path | PurePosixPath) -> bool:
+    hidden = any(part.startswith(".") for part in path.parts)
+    return not hidden and path.suffix.lower() in {*SUFFIXES, ".tar"}
+
+
+def _fitted(pixels: Raster, channels: int, name: str) -> Raster:
+    have = pixels.shape[2]
+    if have == channels:
+        return pixels
+    if (have, channels) == (1, 3):
+        return np.repeat(pixels, 3, axis=2)
+    if (have, channels) == (3, 1):
+        luma = pixels.astype(np.float32) @ _LUMA
+        return (luma if pixels.dtype.kind == "f" else luma.round()).astype(pixels.dtype)[:, :, None]
+    raise InputError(f"{name}: has {have} channels and cannot be made into {channels}")
