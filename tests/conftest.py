@@ -1,5 +1,10 @@
 """Shapes in annotations are checked in every call the tests make; this import hook switches it on."""
 
-from jaxtyping import install_import_hook
+import os
+
+# two workers on two cores; set before torch is imported
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from jaxtyping import install_import_hook  # noqa: E402
 
 install_import_hook("refinesr", "beartype.beartype")

@@ -1,0 +1,34 @@
+# The same few commands for people and CI.  They use .venv if there is one.
+PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
+
+.PHONY: help check format test slow agree bench docs ci
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+check:  ## lint, layout and types
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+format:  ## mend what ruff can mend
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+test:  ## the tests that CI runs
+	$(PYTHON) -m pytest -n 2
+
+slow:  ## the tests that take minutes
+	$(PYTHON) -m pytest -m slow
+
+agree:  ## agreement with published code and numbers
+	$(PYTHON) -m pytest tests/agreement
+
+bench:  ## tables of quality and speed; BENCH holds the arguments
+	@set -e; for script in benchmarks/*.py; do echo "$$script $(BENCH)"; $(PYTHON) $$script $(BENCH); done
+
+docs:  ## the documentation as HTML, in docs/_build
+	$(PYTHON) -m sphinx -W -b html docs docs/_build
+
+ci:  ## what CI runs, on the last commit
+	.ci/run
