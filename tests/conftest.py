@@ -5,6 +5,6 @@ import os
 # two workers on two cores; set before torch is imported
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from jaxtyping import install_import_hook  # noqa: E402
+from jaxtyping import install_import_hook
 
 install_import_hook("refinesr", "beartype.beartype")

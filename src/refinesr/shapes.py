@@ -13,7 +13,8 @@ LowImages = Float[Tensor, "B C h w"]
 Features = Float[Tensor, "B F h w"]
 PerImage = Float[Tensor, " B"]
 
-# sigma, gamma and the tables live on the CPU in float64: differences of nearly equal numbers, and MPS has no float64.
+# sigma, gamma and the tables live on the CPU in float64: they are differences of nearly equal numbers, and
+# MPS has no float64
 Sigma = Float[Tensor, ""] | Float[Tensor, " B"]
 Grid = Float[Tensor, " steps_and_one"]
 Table = Float[Tensor, " T"]

@@ -1,4 +1,4 @@
-"""What the few-step network promises: its reach, its cost, its indifference to sizes, tiles and neighbours."""
+"""What the few-step network promises: its reach, its cost, its indifference to sizes."""
 
 import pytest
 import torch
@@ -50,7 +50,7 @@ def test_the_encoder_sees_its_reach_and_no_more() -> None:
 
 
 def test_the_default_size_costs_what_the_design_allows() -> None:
-    """At most 60 GFLOP a call and 120 once for 128 -> 512 px, 4 to 20 M parameters, most at a quarter of the size."""
+    """At most 60 GFLOP a call and 120 once for 128 -> 512 px; most parameters at a quarter of the size."""
     with torch.device("meta"):
         net, encoder = PackedUNet().build(), PackedEncoder().build()
         with FlopCounterMode(display=False) as once:
@@ -74,7 +74,7 @@ def test_any_size_of_any_scale_comes_back(height: int, width: int, scale: int) -
 
 
 def test_padding_changes_nothing_where_none_is_needed() -> None:
-    """What lies right of the picture is a repeated column: far from it the result is that of a larger picture."""
+    """Right of the picture its last column is repeated: far from there nothing changes."""
     net = awake(SMALL.build())
     x, features = torch.randn(1, 3, 8, 96), torch.randn(1, 4, 4, 48)
     whole, part = net(x, torch.zeros(1), features), net(x[..., :90], torch.zeros(1), features[..., :45])

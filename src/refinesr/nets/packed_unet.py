@@ -1,10 +1,11 @@
 """The few-step network of this project: a U-Net that runs at the poor image's size.
 
-Each scale x scale block of pixels becomes one position with scale² times the channels (space-to-depth), so a call
-costs about 1 / scale² of a U-Net at full size.  What the poor image says comes from `PackedEncoder`, run once.
+Each scale x scale block of pixels becomes one position with scale² times the channels (space-to-depth), so a
+call costs about 1 / scale² of a U-Net at full size.  What the poor image says comes from `PackedEncoder`, run
+once.
 
-Everything is convolutional and normalised over the channels of each position alone: what the network says of a
-pixel depends on nothing beyond `reach`, whence tiles can be exact.
+Everything is convolutional and normalised over the channels of each position alone: what the network says of
+a pixel depends on nothing beyond `reach`, whence tiles can be exact.
 """
 
 import math
@@ -26,9 +27,9 @@ Embedding = Float[Tensor, "B E"]
 class PackedUNet:
     """F(x, label, features): (B, channels, H, W) -> the same shape; H and W are multiples of `scale`.
 
-    `widths` are the channels at low's size, at half and at a quarter of it; `blocks` the residual blocks on each
-    way (down and up) at the first two sizes and, last, those in the middle.  `features` is the width of the
-    encoder's output, 0 for a network without a condition.
+    `widths` are the channels at low's size, at half and at a quarter of it; `blocks` the residual blocks on
+    each way (down and up) at the first two sizes and, last, those in the middle.  `features` is the width of
+    the encoder's output, 0 for a network without a condition.
     """
 
     scale: int = 4
@@ -141,7 +142,8 @@ class PackedEncoderModule(nn.Module):
         self.out = nn.Conv2d(value.width, value.width, 3, padding=1)
 
     def forward(self, low: Images) -> Features:
-        h = first = self.stem(low)
+        h: Tensor = self.stem(low)
+        first = h
         for block in self.blocks:
             h = block(h)
         y: Tensor = self.out(F.silu(self.norm(h)))
@@ -220,7 +222,7 @@ class LevelEmbedding(nn.Module):
 
 
 def padded(x: Features) -> Float[Tensor, "B F hh ww"]:
-    """Down and right to multiples of four, by repeating the last row and column; reflection needs more than one."""
+    """Down and right to multiples of four, by repeating the last row and column: reflection needs two."""
     bottom, right = -x.shape[-2] % 4, -x.shape[-1] % 4
     return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x
 

@@ -1,0 +1,89 @@
+"""A perceptual distance: LPIPS (Zhang et al. 2018) on SqueezeNet 1.1, with weights from files.
+
+Channels of unit length are compared layer by layer and weighted by LPIPS v0.1's linear layers.  The features
+are those of the Caffe release of SqueezeNet, not torchvision's, so numbers are comparable among themselves
+but are not the published LPIPS: call them "LPIPS-like (SqueezeNet)".
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from refinesr.errors import CheckpointError
+from refinesr.shapes import Features, PerImage
+
+FEATURES = "squeezenet11.npz"
+LINEAR = "lpips-v0.1-squeeze-linear.pth"
+
+MEAN_BGR = (103.939, 116.779, 123.68)  # of ImageNet, in levels of 255
+STAGES = (("fire2", "fire3"), ("fire4", "fire5"))
+LAST = ("fire6", "fire7", "fire8", "fire9")
+
+RGB = Float[Tensor, "B 3 H W"]
+
+
+@final
+class Perceptual:
+    """The distance, ready to be asked.
+
+    `folder` holds `squeezenet11.npz` and `lpips-v0.1-squeeze-linear.pth`.
+    Raises CheckpointError if one of them is missing.
+    """
+
+    def __init__(self, folder: Path, device: torch.device | None = None) -> None:
+        for name in (FEATURES, LINEAR):
+            if not (folder / name).is_file():
+                raise CheckpointError(f"{folder / name}: no such file; the perceptual distance needs it")
+        self.device = device or torch.device("cpu")
+        with np.load(folder / FEATURES) as stored:
+            self.weights = {name: torch.from_numpy(stored[name]).to(self.device) for name in stored}
+        self.linear = torch.load(folder / LINEAR, map_location=self.device, weights_only=True)
+
+    @torch.no_grad()
+    def __call__(self, high: RGB, other: RGB) -> PerImage:
+        """high, other: RGB in [0, 1], at least 32 pixels a side.  0 for equal images, more for others."""
+        total = torch.zeros(len(high), device=self.device)
+        both = zip(self.features(high), self.features(other), strict=True)
+        for number, (one, two) in enumerate(both):
+            apart = (unit(one) - unit(two)).square()
+            total = total + F.conv2d(apart, self.linear[f"lin{number}.model.1.weight"]).mean((1, 2, 3))
+        return total
+
+    def features(self, images: RGB) -> Iterator[Tensor]:
+        """Seven maps, from the first convolution to the last fire module."""
+        mean = torch.tensor(MEAN_BGR, device=self.device)[:, None, None]
+        x = self.convolved(images.to(self.device).flip(1) * 255 - mean, "conv1", stride=2)
+        yield x
+        for first, second in STAGES:
+            x = self.fire(self.fire(pooled(x), first), second)
+            yield x
+        x = pooled(x)
+        for name in LAST:
+            x = self.fire(x, name)
+            yield x
+
+    def fire(self, x: Features, name: str) -> Tensor:
+        """Squeezed to few channels, expanded by 1x1 and 3x3 side by side (Iandola et al. 2016, figure 1)."""
+        few = self.convolved(x, f"{name}.squeeze1x1")
+        wide = self.convolved(few, f"{name}.expand1x1"), self.convolved(few, f"{name}.expand3x3", padding=1)
+        return torch.cat(wide, 1)
+
+    def convolved(self, x: Tensor, name: str, stride: int = 1, padding: int = 0) -> Tensor:
+        weight, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
+        return F.relu(F.conv2d(x, weight, bias, stride, padding))
+
+
+def pooled(x: Features) -> Float[Tensor, "B F h2 w2"]:
+    return F.max_pool2d(x, 3, 2, ceil_mode=True)
+
+
+def unit(x: Features) -> Features:
+    """Every pixel's channels scaled to length one."""
+    length: Tensor = x.norm(dim=1, keepdim=True)
+    return x / (length + 1e-10)
