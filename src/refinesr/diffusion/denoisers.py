@@ -1,0 +1,72 @@
+"""Denoisers made of denoisers.  A denoiser is (x (B, C, H, W), sigma () or (B,)) -> x0 as x."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from refinesr.shapes import Denoiser, Images, Sigma
+from refinesr.tiles import Box
+
+
+def clipped(denoise: Denoiser) -> Denoiser:
+    """Every estimate cut to [-1, 1], as the published samplers of SR3, SRDiff and DDPM do."""
+    return lambda x, sigma: denoise(x, sigma).clamp(-1, 1)
+
+
+def consistent(denoise: Denoiser, project: Callable[[Tensor], Tensor]) -> Denoiser:
+    """Every estimate moved by `project` to the nearest one that the low image could come from."""
+    return lambda x, sigma: project(denoise(x, sigma))
+
+
+def guided(conditional: Denoiser, unconditional: Denoiser, weight: float) -> Denoiser:
+    """Classifier-free guidance (Ho and Salimans 2022, eq. 6) in x0; with weight 1, the conditional alone."""
+
+    def denoise(x: Images, sigma: Sigma) -> Images:
+        without = unconditional(x, sigma)
+        return without + weight * (conditional(x, sigma) - without)
+
+    return denoise
+
+
+def tiled(parts: Sequence[tuple[Box, Tensor, Denoiser]]) -> Denoiser:
+    """One denoiser for a large canvas out of (box in x's pixels, window (h, w), denoiser) for each tile."""
+
+    def denoise(x: Images, sigma: Sigma) -> Images:
+        total, weight = torch.zeros_like(x), torch.zeros_like(x[:1, :1])
+        for box, window, part in parts:
+            window = window.to(x)
+            box.of(total).add_(window * part(box.of(x), sigma))
+            box.of(weight).add_(window)
+        return total / weight
+
+    return denoise
+
+
+@dataclass(frozen=True)
+class Dihedral:
+    """One of the eight ways to lay a square on itself: flipped left to right or not, then turned left."""
+
+    turns: int
+    flip: bool
+
+    def of(self, x: Tensor) -> Tensor:
+        return torch.rot90(x.flip(-1) if self.flip else x, self.turns, (-2, -1))
+
+    def back(self, x: Tensor) -> Tensor:
+        """The inverse of `of`."""
+        x = torch.rot90(x, -self.turns, (-2, -1))
+        return x.flip(-1) if self.flip else x
+
+
+DIHEDRAL = tuple(Dihedral(turns, flip) for flip in (False, True) for turns in range(4))
+
+
+def mirrored(parts: Sequence[tuple[Dihedral, Denoiser]]) -> Denoiser:
+    """The mean of what each denoiser says of the picture laid its way, laid back (Timofte et al. 2016)."""
+
+    def denoise(x: Images, sigma: Sigma) -> Images:
+        return torch.stack([lay.back(part(lay.of(x), sigma)) for lay, part in parts]).mean(0)
+
+    return denoise

@@ -1,0 +1,127 @@
+"""The noise levels a network is trained at, and how a batch is spread over them.
+
+A distribution is given by its quantiles: `at(u)` is sigma, ascending, for u uniform in [0, 1); all float64.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from refinesr.diffusion.schedule import Schedule, check_range, gamma_of, sigmas
+from refinesr.errors import ConfigError
+from refinesr.shapes import PerImage
+
+
+@dataclass(frozen=True)
+class Discrete:
+    """Every row of the table equally often (DDPM, SRDiff)."""
+
+    table: Schedule
+
+    def at(self, u: PerImage) -> PerImage:
+        return sigmas(self.table)[_rows_below(u, self.table.rows)]
+
+    def highest(self) -> float:
+        return float(sigmas(self.table)[-1])
+
+
+@dataclass(frozen=True)
+class Continuous:
+    """t ~ U{1..T}, then gamma ~ U(gamma_t, gamma_{t-1}), gamma_0 = 1 (Chen et al. 2021; SR3, section 2.4)."""
+
+    table: Schedule
+
+    def at(self, u: PerImage) -> PerImage:
+        row = _rows_below(u, self.table.rows)
+        levels = sigmas(self.table)
+        lost = torch.cat([levels.new_zeros(1), levels**2 * gamma_of(levels)])  # 1 - gamma, not cancelled
+        between = torch.lerp(lost[row], lost[row + 1], u * self.table.rows - row)
+        return (between / (1 - between)).sqrt()
+
+    def highest(self) -> float:
+        return float(sigmas(self.table)[-1])
+
+
+@dataclass(frozen=True)
+class LogNormal:
+    """ln sigma ~ N(mean, std²) (Karras et al. 2022, table 1)."""
+
+    mean: float = -1.2
+    std: float = 1.2
+
+    def at(self, u: PerImage) -> PerImage:
+        return torch.exp(self.mean + self.std * torch.special.ndtri(u))
+
+    def highest(self) -> float:
+        """Three standard deviations up: one level in 740 is higher."""
+        return math.exp(self.mean + 3 * self.std)
+
+
+@dataclass(frozen=True)
+class LogUniform:
+    """ln sigma evenly between ln low and ln high."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        check_range(self.low, self.high)
+
+    def at(self, u: PerImage) -> PerImage:
+        return self.low * torch.exp(u * math.log(self.high / self.low))
+
+    def highest(self) -> float:
+        return self.high
+
+
+@dataclass(frozen=True)
+class OneLevel:
+    """Always the same sigma: all that regression needs."""
+
+    sigma: float
+
+    def __post_init__(self) -> None:
+        if not self.sigma > 0:
+            raise ConfigError(f"sigma: {self.sigma:g} is no noise level; more than 0")
+
+    def at(self, u: PerImage) -> PerImage:
+        return torch.full_like(u, self.sigma)
+
+    def highest(self) -> float:
+        return self.sigma
+
+
+Levels = Discrete | Continuous | LogNormal | LogUniform | OneLevel
+
+
+@dataclass(frozen=True)
+class Independent:
+    """Every image draws for itself."""
+
+    def spread(self, n: int, rng: Generator) -> PerImage:
+        """n numbers inside (0, 1), float64."""
+        return _inside(torch.rand(n, generator=rng, dtype=torch.float64))
+
+
+@dataclass(frozen=True)
+class Stratified:
+    """One image in each n-th of the distribution, in random order: each is as before, their mean steadier."""
+
+    def spread(self, n: int, rng: Generator) -> PerImage:
+        """n numbers inside (0, 1), float64."""
+        part = torch.randperm(n, generator=rng)
+        return _inside((part + torch.rand(n, generator=rng, dtype=torch.float64)) / n)
+
+
+Spread = Independent | Stratified
+
+
+def _rows_below(u: PerImage, rows: int) -> Tensor:
+    return (u * rows).long().clamp(max=rows - 1)
+
+
+def _inside(u: PerImage) -> PerImage:
+    """The ends of [0, 1] cut off by less than one rounding: a quantile there is sigma = 0 or inf."""
+    return u.clamp(2.0**-54, 1 - 2.0**-53)

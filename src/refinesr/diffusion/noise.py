@@ -1,0 +1,55 @@
+"""Standard normal noise that is a function of (seed, draw, channel, row, column) and of nothing else.
+
+So pictures do not depend on the size of the batch, the place in it, the tiling or the device.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import final
+
+import numpy as np
+import torch
+
+from refinesr.shapes import Images
+from refinesr.tiles import Box
+
+
+@final
+@dataclass
+class NoiseField:
+    """One seed for each image of a batch.  The k-th call, from 0, returns draw k.
+
+    Made in squares of `cell` pixels, each with a generator of its own.
+    """
+
+    seeds: tuple[int, ...]
+    cell: int = 64
+    draw: int = 0
+
+    def __call__(self, like: Images) -> Images:
+        """The next draw, of like's shape, dtype and device.  ValueError unless each image has a seed."""
+        batch, channels, height, width = like.shape
+        if batch != len(self.seeds):
+            raise ValueError(f"{batch} images and {len(self.seeds)} seeds; one each is needed")
+        self.draw += 1
+        return self.window(self.draw - 1, Box(0, 0, height, width), channels).to(like)
+
+    def window(self, draw: int, box: Box, channels: int) -> Images:
+        """The part of one draw that lies in `box`: (seeds, channels, height, width), float32 on the CPU."""
+        out = np.empty((len(self.seeds), channels, box.height, box.width), np.float32)
+        rows, columns = _cells(box.top, box.height, self.cell), _cells(box.left, box.width, self.cell)
+        for (i, seed), (row, y, y_cell), (column, x, x_cell) in product(enumerate(self.seeds), rows, columns):
+            rng = np.random.default_rng([seed, draw, row, column])
+            values = rng.standard_normal((channels, self.cell, self.cell), np.float32)
+            out[i, :, y, x] = values[:, y_cell, x_cell]
+        return torch.from_numpy(out)
+
+
+def _cells(start: int, size: int, cell: int) -> list[tuple[int, slice, slice]]:
+    """The cells that [start, start + size) meets: index, and the common part from start and from corner."""
+    parts = []
+    for index in range(start // cell, (start + size - 1) // cell + 1):
+        corner = index * cell
+        low, high = max(corner, start), min(corner + cell, start + size)
+        parts.append((index, slice(low - start, high - start), slice(low - corner, high - corner)))
+    return parts

@@ -1,0 +1,85 @@
+"""Rectangles of a picture, and windows that blend them without a seam.
+
+If what a network says of a pixel depends on nothing farther away than `reach`, tiles blended with these
+windows equal the whole picture to rounding: no window counts a pixel that the inner edge of its tile can have
+touched.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of pixels; the sizes are those of the rectangle."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def of(self, tensor: Tensor) -> Tensor:
+        """A view of the last two axes of `tensor`."""
+        return tensor[..., self.top : self.top + self.height, self.left : self.left + self.width]
+
+    def scaled(self, scale: int) -> "Box":
+        """The same rectangle of a picture `scale` times as large."""
+        return Box(self.top * scale, self.left * scale, self.height * scale, self.width * scale)
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """A box in low pixels and its blending window (scale * height, scale * width), float32, in [0, 1]."""
+
+    box: Box
+    window: Tensor
+
+
+def cover(
+    height: int, width: int, *, core: int, reach: int, stride: int, scale: int = 1, blend: int = 1
+) -> list[Tile]:
+    """Tiles, row by row, of a picture of height x width low pixels; windows are `scale` times that size.
+
+    A tile is `core` pixels a side (0: no tiles) and a halo of reach + blend outside it; sides are evened out,
+    so they may be smaller.  Corners lie on multiples of `stride`; neighbours share at least 2 * (reach +
+    blend) pixels.  A window is 0 within `reach` of every inner edge and rises smoothly over the rest of the
+    shared part, at least 2 * blend pixels.  A network that sees everything has no reach: a larger `blend`
+    hides the seams.  A picture that fits is one tile with a window of ones.  Windows sum to more than 0
+    everywhere, to 1 where no three tiles overlap.
+    Raises ValueError for a size, scale, stride or blend below 1, or a core or reach below 0.
+    """
+    if min(height, width, stride, scale, blend) < 1 or min(core, reach) < 0:
+        raise ValueError(f"cover({height=}, {width=}, {core=}, {reach=}, {stride=}, {scale=}, {blend=})")
+    share = 2 * (reach + blend)
+    rows, columns = (_spans(size, core or size, share, stride) for size in (height, width))
+    return [
+        Tile(Box(top, left, bottom - top, right - left), down[:, None] * across[None, :])
+        for (top, bottom), down in zip(rows, _windows(rows, reach, scale), strict=True)
+        for (left, right), across in zip(columns, _windows(columns, reach, scale), strict=True)
+    ]
+
+
+def _spans(size: int, core: int, share: int, stride: int) -> list[tuple[int, int]]:
+    """(start, end) of equal, evenly spread intervals that cover [0, size), in whole strides but the end."""
+    whole, core, share = (math.ceil(n / stride) for n in (size, core, share))
+    count = max(1, math.ceil((whole - share) / core))
+    side = share + math.ceil((whole - share) / count)  # the least that `count` sides can be
+    starts = [k * (whole - side) // max(1, count - 1) for k in range(count)]
+    return [(stride * start, min(size, stride * (start + side))) for start in starts]
+
+
+def _windows(spans: list[tuple[int, int]], reach: int, scale: int) -> list[Tensor]:
+    """A window along one axis for each interval."""
+    windows = [torch.ones(scale * (end - start)) for start, end in spans]
+    for (before, after), ((_, end), (start, _)) in zip(pairwise(windows), pairwise(spans), strict=True):
+        rise = torch.zeros(scale * (end - start))
+        inner = rise[scale * reach : len(rise) - scale * reach]
+        inner += torch.sin(torch.pi / 2 * (torch.arange(len(inner)) + 0.5) / len(inner)) ** 2
+        rise[len(rise) - scale * reach :] = 1
+        after[: len(rise)] *= rise
+        before[len(before) - len(rise) :] *= rise.flip(0)  # sin² + cos² = 1
+    return windows
