@@ -369,3 +369,27 @@ def test_a_field_that_cannot_be_set_is_named(assignment: str, message: str) -> N
     with pytest.raises(ConfigError) as caught:
         override(METHOD, assignment)
     assert str(caught.value) == message
+
+
+def test_assignments_that_fit_only_together_are_made_together():
+    """One channel everywhere: after the first of these the value makes no sense, after the last it does."""
+    assert override(PAIR, "left=2", "right=2") == Pair(2, 2)
+    with pytest.raises(ConfigError, match=r"^--set: left: 2 is not right 1$"):
+        override(PAIR, "left=2")
+
+
+@dataclass(frozen=True)
+class Pair:
+    left: int
+    right: int
+
+    def __post_init__(self) -> None:
+        if self.left != self.right:
+            raise ConfigError(f"left: {self.left} is not right {self.right}")
+
+
+PAIR = Pair(1, 1)
+
+
+def test_a_later_assignment_may_lie_in_what_an_earlier_one_made():
+    assert override(METHOD, "precond=EDM", "precond.sigma_data=0.25").precond == EDM(0.25)

@@ -57,7 +57,7 @@ def test_quantiles_ascend_and_are_levels(levels, parts):
         (LogNormal(0.3, 0.5), stats.norm(0.3, 0.5)),
         (LogUniform(0.01, 100.0), stats.uniform(math.log(0.01), math.log(1e4))),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 @pytest.mark.parametrize("spread", [Independent(), Stratified()])
 def test_log_levels_follow_the_law(levels, law, spread):

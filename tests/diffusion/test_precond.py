@@ -41,7 +41,7 @@ def vp(sigma):
         (Clean(), lambda s: X0),
         (Blind(), lambda s: X0),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_is_wanted_is_what_the_papers_predict(precond, paper):
     torch.testing.assert_close(
@@ -128,7 +128,7 @@ def test_edm_refuses_data_without_spread():
         (Gamma(), lambda s: 1 / (1 + s**2)),
         (LogSigma(), lambda s: math.log(s) / 4),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_labels_are_their_formulas(label, formula):
     np.testing.assert_allclose(label.label(SIGMAS).numpy(), [formula(s) for s in SIGMAS.tolist()], rtol=1e-13)

@@ -1,0 +1,63 @@
+"""Fields of a value changed by `place=value` texts, as the command line's --set does."""
+
+import dataclasses
+import json
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from refinesr.config.structure import from_data, parse, to_data
+from refinesr.config.wording import fields_of, located, no_such_field, shown
+from refinesr.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def override(value: T, *assignments: str, where: str = "--set") -> T:
+    """A copy of a dataclass value with fields set, `"plan.steps=1000"`, anywhere inside it.
+
+    Places in tuples are counted from 0.  The right-hand side is JSON (`1e-4`, `null`, `[1, 2, 4]`) or else
+    plain text: `method.precond=Clean` is that member of the union with its defaults.  Only what all of the
+    assignments make together has to fit.  Raises ConfigError.
+    """
+    data = to_data(value)
+    for assignment in assignments:
+        place, equals, text = assignment.partition("=")
+        if not equals or not place.strip():
+            raise ConfigError(f"{where}: {shown(assignment)} is not of the form field=value")
+        names = [name.strip() for name in place.split(".")]
+        _assign(value, data, names, _right_hand_side(text.strip(), f"{where}: {place.strip()}"), where)
+        with suppress(ConfigError):  # later places may lie in what this one made
+            value = from_data(type(value), data, where)
+            data = to_data(value)
+    return from_data(type(value), data, where)
+
+
+def _assign(node: Any, data: Any, names: list[str], new: Any, where: str) -> None:
+    """Put `new` where `names` lead; `node` is the value that `data` was before."""
+    for depth, name in enumerate(names[:-1], start=1):
+        key = _key(node, name, where, names[:depth])
+        node, data = node[key] if isinstance(key, int) else getattr(node, key), data[key]
+        if dataclasses.is_dataclass(node) and not isinstance(data, dict):
+            raise ConfigError(located(where, names[:depth], f"{shown(data)} does not fit yet; set it whole"))
+    data[_key(node, names[-1], where, names)] = new
+
+
+def _key(node: object, name: str, where: str, path: list[str]) -> str | int:
+    """The key in the data for one name of a dotted path, or ConfigError."""
+    if isinstance(node, tuple):
+        if name.isdecimal() and int(name) < len(node):
+            return int(name)
+        raise ConfigError(located(where, path, f"no such place; there are {len(node)}, counted from 0"))
+    if not dataclasses.is_dataclass(node):
+        raise ConfigError(located(where, path[:-1], f"{shown(node)} has no fields"))
+    if name not in fields_of(type(node)):
+        raise ConfigError(located(where, path, no_such_field(type(node), name)))
+    return name
+
+
+def _right_hand_side(text: str, where: str) -> Any:
+    if text[:1] in ("[", "{", '"'):
+        return parse(text, where)
+    with suppress(ValueError):
+        return json.loads(text)
+    return text

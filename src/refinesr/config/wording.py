@@ -1,0 +1,75 @@
+"""What is wrong with data, in one line of words."""
+
+import dataclasses
+import difflib
+import json
+import reprlib
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError
+
+from refinesr.errors import ConfigError
+
+
+def first_mistake(error: BaseException) -> tuple[list[str], str]:
+    """The place and the message of the first mistake; a misspelt field before the one then missing."""
+    path = _steps(error)
+    while isinstance(error, BaseValidationError):
+        error = min(error.exceptions, key=lambda each: not isinstance(each, ForbiddenExtraKeysError))
+        path += _steps(error)
+    match error:
+        case ForbiddenExtraKeysError():
+            name = min(error.extra_fields, key=str)
+            return [*path, name], no_such_field(error.cl, name)
+        case KeyError() if _steps(error):
+            return path, "missing, and has no default"
+        case RecursionError():
+            return path[:3], "nested too deeply"
+        case ConfigError() | ValueError():
+            name, colon, rest = str(error).partition(": ")  # a value that names its own field
+            return ([*path, name], rest) if colon and name.isidentifier() else (path, str(error))
+    raise error  # a mistake of the program, not of the data
+
+
+def _steps(error: BaseException) -> list[str]:
+    """The names or places that cattrs noted on the exception, outermost first."""
+    notes = reversed(getattr(error, "__notes__", []))
+    named = (getattr(note, "name", getattr(note, "index", None)) for note in notes)
+    return [str(name) for name in named if name is not None]
+
+
+def located(where: str, path: Iterable[str], message: str) -> str:
+    steps = [step if step.isprintable() and 0 < len(step) < 60 else shown(step) for step in path]
+    return ": ".join(part for part in (where, ".".join(steps), message) if part)
+
+
+def no_such_field(kind: type, name: object) -> str:
+    fields = fields_of(kind)
+    right = _nearest(str(name), fields) or (f"it has {', '.join(fields)}" if fields else "it has none")
+    return f"no such field of {kind.__name__}; {right}"
+
+
+def not_one_of(data: object, names: Iterable[str]) -> NoReturn:
+    names = list(names)
+    near = _nearest(data, names) if isinstance(data, str) else ""
+    raise ConfigError(f"{shown(data)} is not one of {', '.join(names)}" + (near and f"; {near}"))
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    lowered = {each.lower(): each for each in names}
+    near = difflib.get_close_matches(name[:60].lower(), lowered, n=1)
+    return f"did you mean {lowered[near[0]]!r}?" if near else ""
+
+
+def shown(data: object) -> str:
+    """A value in few characters and one line, whatever it is."""
+    if data is None or isinstance(data, bool):
+        return json.dumps(data)
+    short = reprlib.Repr()
+    short.maxstring, short.maxlong, short.maxlevel = 60, 60, 2
+    return text if len(text := short.repr(data)) < 100 else f"{text[:95]} ..."
+
+
+def fields_of(kind: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind) if field.init]
