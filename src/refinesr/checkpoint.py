@@ -1,0 +1,110 @@
+"""A model is one .safetensors file: weights, and in its metadata the method and the card as JSON.
+
+Nothing in it is executed.  Weights may be stored in 16 bits; `load_stage` always gives float32.  Equal models
+make equal files, byte for byte.
+"""
+
+import json
+import struct
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from refinesr.config import from_data, parse, to_data
+from refinesr.errors import CheckpointError
+from refinesr.files import replacing
+from refinesr.method import Method
+from refinesr.stage import Card, Stage
+
+FORMAT = "refinesr-1"
+PICKLES = (".pt", ".pth", ".ckpt", ".bin")
+
+
+def save_stage(
+    stage: Stage, path: Path, *, dtype: torch.dtype | None = None, overwrite: bool = False
+) -> None:
+    """`dtype` is that of the stored weights, theirs if None.  Raises OutputError."""
+    weights = {
+        name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
+        for name, tensor in stage.model.state_dict().items()
+    }
+    metadata = {
+        "format": FORMAT,
+        "method": json.dumps(to_data(stage.method)),
+        "card": json.dumps(to_data(stage.card)),
+    }
+    header, body = parts(weights, metadata)
+    with replacing(path, overwrite=overwrite) as part, part.open("wb") as file:
+        file.write(header)
+        file.write(body)
+
+
+def parts(weights: dict[str, Tensor], metadata: dict[str, str]) -> tuple[bytes, memoryview]:
+    """The file in two parts.  The library writes the metadata in an order that changes from call to call."""
+    data = memoryview(save(weights, metadata))
+    end = 8 + struct.unpack("<Q", data[:8])[0]
+    entries = {**json.loads(bytes(data[8:end])), "__metadata__": metadata}
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the numbers after it stay aligned
+    return struct.pack("<Q", len(text)) + text, data[end:]
+
+
+def load_stage(path: Path) -> Stage:
+    """The model in a file, in float32 on the CPU, ready to be used.
+
+    Raises CheckpointError if the file is not a model of ours or its weights are not its method's, ConfigError
+    if the method or the card in it makes no sense.
+    """
+    weights, metadata = contents(path)
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: format: {metadata.get('format')!r} is not '{FORMAT}'")
+    method = from_data(Method, described(path, metadata, "method"), str(path), path="method")
+    card = from_data(Card, described(path, metadata, "card"), str(path), path="card")
+    with torch.device("meta"):
+        model = method.build()
+    wanted = model.state_dict()
+    agree(path, weights, wanted)
+    floating = {name for name, tensor in wanted.items() if tensor.is_floating_point()}
+    ready = {name: tensor.float() if name in floating else tensor for name, tensor in weights.items()}
+    model.load_state_dict(ready, assign=True)
+    return Stage(method, model.eval().requires_grad_(False), card)
+
+
+def contents(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors and the metadata of a .safetensors file."""
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        hint = "; a pickled checkpoint has to be converted first" if path.suffix in PICKLES else ""
+        raise CheckpointError(f"{path}: not a safetensors file ({error}){hint}") from error
+
+
+def described(path: Path, metadata: dict[str, str], name: str) -> object:
+    """Plain data out of the metadata."""
+    if name not in metadata:
+        raise CheckpointError(f"{path}: its metadata holds no {name!r}")
+    return parse(metadata[name], f"{path}: {name}")
+
+
+def agree(path: Path, found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+    """Raises CheckpointError naming what is missing, unknown, of another shape or not finite.
+
+    Neither random weights nor black pictures come out of a file that does not fit.
+    """
+    wrong = [f"{name} is missing" for name in wanted if name not in found]
+    wrong += [f"{name} is unknown" for name in found if name not in wanted]
+    wrong += [
+        f"{name} is {tuple(found[name].shape)}, not {tuple(tensor.shape)}"
+        for name, tensor in wanted.items()
+        if name in found and found[name].shape != tensor.shape
+    ]
+    wrong += [f"{name} holds NaN or infinity" for name, t in found.items() if not bool(t.isfinite().all())]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise CheckpointError(f"{path}: weights do not fit the method: {'; '.join(wrong[:3])}{more}")

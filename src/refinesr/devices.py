@@ -1,0 +1,49 @@
+"""Which device, and in what precision."""
+
+import torch
+
+from refinesr.errors import ConfigError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+def device_named(name: str) -> torch.device:
+    """'auto' is CUDA, then MPS, then the CPU.  Raises ConfigError for a device that is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device: {unusable(name)}: {str(error).splitlines()[0]}") from error
+    if device.type not in DEVICES:
+        raise ConfigError(f"device: {unusable(name)}")
+    return device
+
+
+def unusable(name: str) -> str:
+    return f"'{name}' cannot be used here; one of {', '.join(DEVICES)}"
+
+
+def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    """The dtype networks run in, None for float32.  'auto' is bf16 wherever the hardware multiplies in it.
+
+    fp16 is not offered: it overflows to black pictures on GPUs and is a hundred times slower on CPUs.
+    """
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision: '{precision}' is not one of {', '.join(PRECISIONS)}")
+    if precision == "fp32" or (precision == "auto" and not multiplies_bf16(device)):
+        return None
+    return torch.bfloat16
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether the hardware does, rather than only convert to and fro."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        # older releases cannot tell; float32 is right everywhere
+        known: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+        return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+    return False

@@ -1,0 +1,115 @@
+"""A method is a value: everything that decides what is learnt, and how a trained model samples by default."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from refinesr.diffusion.labels import Label
+from refinesr.diffusion.levels import Levels, Spread, Stratified
+from refinesr.diffusion.precond import Precond
+from refinesr.diffusion.samplers import Sampler
+from refinesr.diffusion.schedule import GridChoice
+from refinesr.errors import ConfigError
+from refinesr.images.degrade import Degradation
+from refinesr.images.resize import Kernel
+from refinesr.model import Model, Objective, Target
+from refinesr.nets.packed_unet import PackedUNet
+from refinesr.nets.sr3_unet import SR3UNet
+from refinesr.nets.tiny import Tiny
+from refinesr.shapes import Grid
+from refinesr.sources import Encoded, Source
+
+Network = PackedUNet | SR3UNet | Tiny
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """From noise to an image: which levels are visited, and what is done at each.
+
+    clip        every estimate x0 is clipped to [-1, 1], as SR3's and SRDiff's code does
+    consistent  every estimate is projected so that, downsampled with this kernel, it is the low image
+    """
+
+    sampler: Sampler
+    grid: GridChoice
+    steps: int
+    clip: bool = False
+    consistent: Kernel | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ConfigError(f"steps: {self.steps} is not positive")
+
+    def levels(self) -> Grid:
+        return self.grid.grid(self.steps)
+
+    @property
+    def calls(self) -> int:
+        """Network calls an image costs."""
+        return self.sampler.calls(self.steps)
+
+
+@dataclass(frozen=True)
+class Method:
+    """The row of a method in the table of all methods.
+
+    `tile` is the core, in low pixels, that large pictures are cut into when nothing else is asked for: the
+    size the network was trained at where it sees its whole window, else what memory suggests.  0 never cuts.
+    """
+
+    scale: int
+    channels: int
+    network: Network
+    source: Source
+    precond: Precond
+    label: Label
+    levels: Levels
+    target: Target
+    degradation: Degradation
+    sampling: Sampling
+    spread: Spread = field(default_factory=Stratified)
+    p: int = 2
+    tile: int = 384
+
+    def __post_init__(self) -> None:
+        for name, value, other, wanted in self._fits():
+            if value != wanted:
+                raise ConfigError(f"{name}: {value} is not {other} {wanted}")
+        if self.tile < 0:
+            raise ConfigError(f"tile: {self.tile} is negative; 0 means no tiles")
+        if self.sampling.consistent is not None and self.scale == 1:
+            raise ConfigError("sampling.consistent: nothing is lost at scale 1, so there is nothing to keep")
+        self.objective()
+
+    def _fits(self) -> Iterator[tuple[str, int, str, int]]:
+        """What has to agree: a field, its value, the name of another, the other's value."""
+        network, source = self.network, self.source
+        yield "network.channels", network.channels, "channels", self.channels
+        yield "degradation.scale", self.degradation.scale, "scale", self.scale
+        for door in ("image_channels", "features"):
+            made = source.doors(self.channels).get(door, 0)
+            yield f"network.{door}", getattr(network, door, 0), "what the source makes,", made
+        if isinstance(source, Encoded):
+            yield "source.encoder.channels", source.encoder.channels, "channels", self.channels
+        if isinstance(network, PackedUNet) or (isinstance(network, Tiny) and network.features):
+            yield "network.scale", network.scale, "scale", self.scale
+
+    def build(self) -> Model:
+        """The module with fresh weights."""
+        source = self.source.build(self.scale, self.channels)
+        return Model(self.network.build(), source, self.precond, self.label)
+
+    def objective(self) -> Objective:
+        return Objective(self.levels, self.spread, self.target, self.p)
+
+    @property
+    def reach(self) -> int | None:
+        """Farthest low pixel that a result's pixel depends on in one call; None: all of them."""
+        if self.network.reach is None:
+            return None
+        return math.ceil(self.network.reach / self.scale) + self.source.reach
+
+    @property
+    def stride(self) -> int:
+        """Corners of tiles lie on multiples of this many low pixels."""
+        return self.network.stride // math.gcd(self.network.stride, self.scale)

@@ -1,0 +1,158 @@
+"""One model and one objective for all methods.
+
+x0 = skip * x + out * F(into * x, label, condition)
+
+F is the network.  What it predicts (eps, velocity, x0) is three numbers, its `Precond`; what it is told of
+the noise is its `Label`; what it sees of the poor image comes through three doors of `Condition`; what is
+diffused, the image or its residual, is the `Target`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from refinesr.diffusion.labels import Label
+from refinesr.diffusion.levels import Levels, Spread
+from refinesr.diffusion.precond import Precond, over_pixels, wanted
+from refinesr.errors import ConfigError
+from refinesr.shapes import Denoiser, Images, LowImages, PerImage, Sigma
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What is known of each image, made once: `base` for the target, the rest for the network's doors.
+
+    base      (B, C, H, W): low plainly enlarged
+    image     (B, K, H, W): concatenated to the network's input (SR3, Palette)
+    features  (B, F, h, w): added after the stem (SRDiff)
+    vector    (B, V): added to the label's embedding (class, augmentation level)
+    """
+
+    base: Tensor
+    image: Tensor | None = None
+    features: Tensor | None = None
+    vector: Tensor | None = None
+
+    def doors(self) -> dict[str, Tensor]:
+        """What the network is called with, by the names of its arguments."""
+        found = {"image": self.image, "features": self.features, "vector": self.vector}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """The image itself is diffused (SR3, DDPM, Palette)."""
+
+    def encode(self, high: Images, base: Images) -> Images:
+        return high
+
+    def decode(self, x0: Images, base: Images) -> Images:
+        return x0
+
+
+@dataclass(frozen=True)
+class Residual:
+    """gain * (high - base) is diffused (SRDiff, eq. 8; its code multiplies by 2)."""
+
+    gain: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not self.gain > 0:
+            raise ConfigError(f"gain: {self.gain} is not positive")
+
+    def encode(self, high: Images, base: Images) -> Images:
+        return self.gain * (high - base)
+
+    def decode(self, x0: Images, base: Images) -> Images:
+        return base + x0 / self.gain
+
+
+Target = Pixels | Residual
+
+
+class Model(nn.Module):
+    """A network with its source of conditions: everything with weights, and how they make an x0."""
+
+    def __init__(self, network: nn.Module, source: nn.Module, precond: Precond, label: Label) -> None:
+        super().__init__()
+        self.network = network
+        self.source = source
+        self.precond = precond
+        self.label = label
+
+    def base(self, low: LowImages) -> Images:
+        """low plainly enlarged: what the target is relative to, and the size of the result."""
+        made: Tensor = self.source.base(low)  # type: ignore[operator]
+        return made
+
+    def condition(self, low: LowImages) -> Condition:
+        made: Condition = self.source(low)
+        return made
+
+    def predict(self, x: Images, sigma: Sigma, doors: Mapping[str, Tensor]) -> Images:
+        """F, in the network's own units."""
+        sigma = sigma.expand(len(x))
+        into = over_pixels(self.precond.coefficients(sigma).into, x)
+        label = self.label.label(sigma).float().to(x.device)
+        y: Tensor = self.network(into * x, label, **doors)
+        return y.to(x.dtype)
+
+    def estimate(self, x: Images, sigma: Sigma, doors: Mapping[str, Tensor]) -> Images:
+        """x0, as diffused: the target's `decode` makes an image of it."""
+        c = self.precond.coefficients(sigma)
+        return over_pixels(c.skip, x) * x + over_pixels(c.out, x) * self.predict(x, sigma, doors)
+
+    def forward(self, x: Images, sigma: Sigma, condition: Condition) -> Images:
+        return self.estimate(x, sigma, condition.doors())
+
+    def denoiser(self, low: LowImages) -> Denoiser:
+        """(x, sigma) -> x0 for this low (B, C, h, w) in [-1, 1], which is encoded now and never again."""
+        doors = self.condition(low).doors()  # not the base: of many tiles it would fill a canvas for nothing
+
+        def denoise(x: Images, sigma: Sigma) -> Images:
+            return self.estimate(x, sigma, doors)
+
+        return denoise
+
+
+@dataclass(frozen=True)
+class Objective:
+    """|F - wanted|**p, weight one, in the network's own units.
+
+    With `Eps` this is L_simple of DDPM (p = 2) and the loss of SR3 and SRDiff (p = 1); with `EDM` it is the
+    weighting of Karras et al. 2022; with `Velocity` that of Salimans and Ho 2022.
+    """
+
+    levels: Levels
+    spread: Spread
+    target: Target
+    p: int = 2
+
+    def __post_init__(self) -> None:
+        if self.p not in (1, 2):
+            raise ConfigError(f"p: {self.p} is not 1 or 2")
+
+    def __call__(self, model: Model, high: Images, low: LowImages, seed: int) -> PerImage:
+        """Mean over each image's values.  high and low in [-1, 1]; everything random comes from `seed`."""
+        return self.loss(model, high, low, *self.draw(high, seed))
+
+    def draw(self, like: Images, *seed: int) -> tuple[PerImage, Images]:
+        """sigma (B,) and eps, of the shape, dtype and device of `like`; the seeds are not negative."""
+        # two unrelated generators: from one, the first values of eps would follow from the levels
+        for_levels, for_noise = np.random.SeedSequence(seed).generate_state(2).tolist()
+        # levels are float64 on the CPU, and asking a GPU's generator for them would wait for it
+        sigma = self.levels.at(self.spread.spread(len(like), torch.Generator().manual_seed(for_levels)))
+        rng = torch.Generator(like.device).manual_seed(for_noise)
+        return sigma, torch.randn(like.shape, generator=rng, device=like.device, dtype=like.dtype)
+
+    def loss(self, model: Model, high: Images, low: LowImages, sigma: PerImage, eps: Images) -> PerImage:
+        """Mean over each image's values, for the levels and the noise that are given."""
+        condition = model.condition(low)
+        x0 = self.target.encode(high, condition.base)
+        x = x0 + over_pixels(sigma, x0) * eps
+        aim = wanted(model.precond.coefficients(sigma), x0, eps, sigma)
+        error = model.predict(x, sigma, condition.doors()) - aim
+        return error.abs().pow(self.p).mean((1, 2, 3))

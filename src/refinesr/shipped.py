@@ -1,0 +1,68 @@
+"""Finding a model: a shipped name, a file, a folder, or a repository of the Hugging Face Hub."""
+
+import difflib
+import os
+import re
+from importlib.resources import as_file, files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from refinesr.checkpoint import PICKLES, load_stage
+from refinesr.errors import CheckpointError
+from refinesr.stage import Stage
+
+DEFAULT = "photo-x4"
+FILE = "model.safetensors"
+
+
+def load(source: str | Path) -> Stage:
+    """A trained model, in float32 on the CPU.
+
+    source  a shipped name (`shipped()`), a .safetensors file, a folder that holds model.safetensors, or
+            OWNER/NAME on the Hugging Face Hub (needs the `hub` extra, and the network unless it is cached)
+
+    Raises CheckpointError if there is no such model or the file is not one, ConfigError if its method makes
+    no sense.
+    """
+    name, path = str(source), Path(source)
+    if os.path.isfile(path) or path.suffix in (".safetensors", *PICKLES):
+        return load_stage(path)
+    if name in shipped() and not os.path.isfile(path / FILE):
+        with as_file(folder() / f"{name}.safetensors") as file:
+            return load_stage(file)
+    if os.path.isdir(path):
+        return load_stage(path / FILE)
+    if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
+        return load_stage(downloaded(name))
+    raise CheckpointError(f"model: {name[:60]!r} is no shipped model, file or folder; {hint(name)}")
+
+
+def hint(name: str) -> str:
+    """What may have been meant."""
+    near = difflib.get_close_matches(name, shipped(), 1)
+    return f"did you mean '{near[0]}'?" if near else f"shipped are: {', '.join(shipped()) or 'none'}"
+
+
+def shipped() -> list[str]:
+    """The names of the models inside the package."""
+    names = (file.name for file in folder().iterdir())
+    return sorted(name.removesuffix(".safetensors") for name in names if name.endswith(".safetensors"))
+
+
+def folder() -> Traversable:
+    return files("refinesr") / "weights"
+
+
+def downloaded(repository: str) -> Path:
+    """The repository's file in the local cache of the Hub."""
+    try:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import HfHubHTTPError
+    except ImportError as error:
+        install = "to load it from the Hugging Face Hub: pip install 'refinesr[hub]'"
+        raise CheckpointError(f"{repository}: no such file or folder; {install}") from error
+    try:
+        return Path(hf_hub_download(repository, FILE))
+    except (HfHubHTTPError, OSError, ValueError) as error:  # refused, not there or no network, no such name
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{repository}: no {FILE} to be had from the Hub: {reason}") from error

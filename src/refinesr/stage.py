@@ -1,0 +1,129 @@
+"""A trained method at work: low images in, estimates of the high images out, one after each step."""
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from refinesr.diffusion.denoisers import clipped, consistent, tiled
+from refinesr.diffusion.schedule import check
+from refinesr.images.projection import Projection
+from refinesr.images.resize import Kernel
+from refinesr.method import Method, Sampling
+from refinesr.model import Model
+from refinesr.shapes import Denoiser, Images, LowImages, Noise, Sigma
+from refinesr.tiles import Box, Tile, cover
+
+Image = TypeVar("Image")
+
+BLEND = 16
+"""Low pixels over which tiles of a network without a known reach are blended, at least."""
+
+
+@dataclass(frozen=True)
+class Progress(Generic[Image]):
+    """`done` of `total` steps are behind us; `image` is the estimate so far."""
+
+    done: int
+    total: int
+    image: Image
+
+
+@dataclass(frozen=True)
+class Card:
+    """What people should know of trained weights; travels inside the model file."""
+
+    name: str = ""
+    summary: str = ""
+    licence: str = ""
+    data: tuple[str, ...] = ()
+    training: tuple[str, ...] = ()
+    figures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A method, the module with its weights, and what people should know of them.
+
+    `model` gives float32 without autocast; precision is the caller's business.
+    """
+
+    method: Method
+    model: Model
+    card: Card = field(default_factory=Card)
+
+    def __call__(
+        self,
+        low: LowImages,
+        noise: Noise,
+        *,
+        sampling: Sampling | None = None,
+        tile: int = 0,
+        autocast: torch.dtype | None = None,
+    ) -> Iterator[Progress[Tensor]]:
+        """Refine low (B, C, h, w) in [-1, 1]; yields a `Progress` after each step, the last with the result.
+
+        The image (B, C, H, W) is not clamped: a residual may leave [-1, 1].  `sampling` defaults to the
+        method's own.  `tile` is the core of a tile in low pixels, 0 for none.  `autocast` is the dtype the
+        network runs in.  `noise` is asked first for the start, then once for every fresh draw.
+        """
+        sampling = sampling or self.method.sampling
+        grid = sampling.levels()
+        for complaint in check(grid, self.method.levels.highest()):
+            warnings.warn(complaint, stacklevel=2)
+        with torch.no_grad():
+            base = self.model.base(low)
+            denoise = self.denoiser(low, base, sampling, tile, autocast)
+            x = math.sqrt(1 + float(grid[0]) ** 2) * noise(base)
+        for done, x0 in enumerate(sampling.sampler(denoise, x, grid, noise), start=1):
+            yield Progress(done, len(grid) - 1, self.method.target.decode(x0, base))
+
+    def denoiser(
+        self, low: LowImages, base: Images, sampling: Sampling, tile: int, autocast: torch.dtype | None
+    ) -> Denoiser:
+        """The network's own denoiser, with what `sampling` and `tile` put around it."""
+        denoise = tiled([self.part(low, piece, autocast) for piece in self.tiles(low, tile)])
+        if sampling.clip:
+            denoise = clipped(denoise)
+        if sampling.consistent is not None:
+            denoise = consistent(denoise, self.projected(low, base, sampling.consistent))
+        return denoise
+
+    def tiles(self, low: LowImages, core: int) -> list[Tile]:
+        """Where the network's reach is known the halo makes tiles exact; else it only blends."""
+        height, width = low.shape[-2:]
+        stride, scale = self.method.stride, self.method.scale
+        if self.method.reach is None:
+            blend = max(BLEND, core // 8)
+            return cover(height, width, core=core, reach=0, stride=stride, scale=scale, blend=blend)
+        return cover(height, width, core=core, reach=self.method.reach, stride=stride, scale=scale)
+
+    def part(self, low: LowImages, tile: Tile, autocast: torch.dtype | None) -> tuple[Box, Tensor, Denoiser]:
+        with precision(low.device, autocast):
+            plain = self.model.denoiser(tile.box.of(low))
+
+        def denoise(x: Images, sigma: Sigma) -> Images:
+            with precision(low.device, autocast):
+                return plain(x, sigma)
+
+        return tile.box.scaled(self.method.scale), tile.window.to(low.device), denoise
+
+    def projected(self, low: LowImages, base: Images, kernel: Kernel) -> Callable[[Tensor], Tensor]:
+        """x0 -> the nearest x0 whose image, downsampled, is low."""
+        target = self.method.target
+        sizes = (base.shape[-2], base.shape[-1]), (low.shape[-2], low.shape[-1])
+        projection = Projection(*sizes, kernel)
+
+        def project(x0: Images) -> Images:
+            return target.encode(projection.project(target.decode(x0, base), low), base)
+
+        return project
+
+
+def precision(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[None]:
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)

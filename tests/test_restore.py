@@ -1,0 +1,365 @@
+"""Images in, images out: of the same kind, faithful to what was given, the same for the same seed."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from methods import packed, photo, plain, stage
+from PIL import Image, ImageCms
+from torch import Tensor
+
+from refinesr.diffusion.samplers import DPM2M
+from refinesr.errors import CheckpointError, ConfigError, InputError
+from refinesr.images.picture import Picture
+from refinesr.images.projection import Projection
+from refinesr.images.resize import MatlabBicubic, PillowBicubic
+from refinesr.restore import Options, Progress, enlarged_alpha, refine, restored, upscale
+from refinesr.stage import Stage
+
+X4, X2, GREY = stage(packed(4)), stage(packed(2)), stage(packed(2, 1))
+CAT = photo(60, 100, 40, 56)  # (3, 40, 56) uint8
+
+
+def pil(image: Tensor) -> Image.Image:
+    return Image.fromarray(image.permute(1, 2, 0).numpy())
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    return np.asarray(image).astype(np.int64)
+
+
+def big(model: Stage, image: Any, **options: Any) -> Any:
+    return upscale(model, image, precision="fp32", **options)
+
+
+def shrunk(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    return pixels(image.resize(size, Image.Resampling.BICUBIC))
+
+
+def of_mode(mode: str) -> Image.Image:
+    """A photo with something to say in every band."""
+    cat = pil(CAT)
+    if mode == "I;16":
+        values = np.asarray(cat.convert("L")).astype(np.uint16) * 256 + np.arange(56, dtype=np.uint16)
+        return Image.fromarray(values)
+    if mode == "F":
+        return Image.fromarray(np.asarray(cat.convert("L")).astype(np.float32) / 255)
+    image = cat.convert(mode)
+    if mode in ("LA", "RGBA"):
+        ramp = np.linspace(-60, 320, 56).clip(0, 255).astype(np.uint8)
+        image.putalpha(Image.fromarray(np.broadcast_to(ramp, (40, 56)).copy()))
+    return image
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "I;16", "F"])
+def test_a_pil_image_comes_back_in_its_mode(mode: str) -> None:
+    image = of_mode(mode)
+    result = big(X2, image)
+    assert (result.mode, result.size) == (mode, (112, 80))
+    assert [result.getextrema()] != [image.getextrema()]
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "CMYK"])
+def test_other_modes_come_back_in_the_nearest(mode: str) -> None:
+    assert big(X2, pil(CAT).convert(mode)).mode == {"1": "L"}.get(mode, "RGB")
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float16, np.float32, np.float64, ">u2", ">f4"])
+@pytest.mark.parametrize("shape", [(40, 56), (40, 56, 1), (40, 56, 3)])
+def test_an_array_comes_back_as_one_of_its_type(kind: Any, shape: tuple[int, ...]) -> None:
+    values = CAT.permute(1, 2, 0).numpy() / 255
+    values = values if shape[2:] == (3,) else values[..., :1].reshape(shape)
+    peak = {"u1": 255, "u2": 65535}.get(np.dtype(kind).str[1:], 1.0)
+    array = (values * peak).astype(kind)
+    result = big(X2, array)
+    assert isinstance(result, np.ndarray)
+    assert (result.dtype, result.shape) == (array.dtype, (80, 112, *shape[2:]))
+    assert result.min() >= 0
+    assert result.max() <= peak
+    assert result.mean() == pytest.approx(array.astype(float).mean(), rel=0.01)
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_tensor_comes_back_as_one_of_its_type(kind: torch.dtype, channels: int) -> None:
+    tensor = CAT[:channels] if kind == torch.uint8 else (CAT[:channels] / 255).to(kind)
+    result = big(X2, tensor)
+    assert (result.dtype, result.shape) == (kind, (channels, 80, 112))
+    assert result.is_contiguous()
+    assert result.double().mean() == pytest.approx(float(tensor.double().mean()), rel=0.01)
+
+
+def test_all_kinds_of_the_same_picture_have_the_same_result() -> None:
+    array = CAT.permute(1, 2, 0).numpy()
+    expected = big(X2, array)
+    assert np.array_equal(np.asarray(big(X2, Image.fromarray(array))), expected)
+    assert np.array_equal(big(X2, CAT).permute(1, 2, 0).numpy(), expected)
+
+
+def test_a_result_does_not_touch_what_was_given() -> None:
+    given = CAT.clone()
+    big(X2, given).zero_()
+    assert torch.equal(given, CAT)
+
+
+@pytest.mark.parametrize("model", [X2, X4], ids=["x2", "x4"])
+@pytest.mark.parametrize("name", ["chelsea", "astronaut", "coffee"])
+def test_the_result_made_small_by_pillow_is_the_input(model: Stage, name: str) -> None:
+    """In at least 99.5 % of all 8-bit values, saturated ones too; without it in hardly any.
+    The network is made of random numbers: it is not its merit."""
+    image = Image.fromarray(getattr(skimage.data, name)()[100:160, 150:220])
+    result = big(model, image)
+    assert (shrunk(result, image.size) == pixels(image)).mean() >= 0.995
+    free = big(model, image, consistent=False)
+    assert (shrunk(free, image.size) == pixels(image)).mean() < 0.5
+    plainly = image.resize(result.size, Image.Resampling.BICUBIC)
+    assert np.abs(pixels(result) - pixels(plainly)).mean() > 5
+
+
+def test_so_is_one_of_16_bits() -> None:
+    """Half a level of rounding, weighed by a kernel whose weights sum to 1.3 an axis: one level. Saturated
+    pixels are not promised; the cat has none."""
+    array = (CAT.permute(1, 2, 0).numpy().astype(np.uint16) * 250) + 300
+    result = big(X2, array)
+    assert len(np.unique(result)) > 5000
+    high = torch.from_numpy(result.astype(np.float64)).permute(2, 0, 1)[None]
+    again = Projection((80, 112), (40, 56), PillowBicubic()).down(high)[0].permute(1, 2, 0).numpy()
+    assert np.abs(again - array).max() <= 1
+
+
+def test_so_is_one_of_floats() -> None:
+    """To the rounding of float32 and what thirty rounds of clipping leave."""
+    array = CAT.permute(1, 2, 0).numpy().astype(np.float32) / 300 + 0.05
+    high = torch.from_numpy(big(X2, array).astype(np.float64)).permute(2, 0, 1)[None]
+    again = Projection((80, 112), (40, 56), PillowBicubic()).down(high)[0].permute(1, 2, 0).numpy()
+    assert np.abs(again - array).max() < 1e-5
+
+
+def test_a_model_that_does_not_promise_can_be_asked_to() -> None:
+    free = replace(X2, method=replace(X2.method, sampling=replace(X2.method.sampling, consistent=None)))
+    image = pil(CAT)
+    assert (shrunk(big(free, image), image.size) == pixels(image)).mean() < 0.5
+    assert (shrunk(big(free, image, consistent=True), image.size) == pixels(image)).mean() >= 0.995
+
+
+def test_the_kernel_is_the_methods_own() -> None:
+    sampling = replace(X2.method.sampling, consistent=MatlabBicubic())
+    made = replace(X2, method=replace(X2.method, sampling=sampling))
+    assert Options(consistent=True).sampling(made) == sampling
+    assert Options(consistent=False, steps=7).sampling(X2).consistent is None
+    assert Options(steps=7).sampling(X2) == replace(X2.method.sampling, steps=7)
+
+
+@settings(deadline=None, max_examples=6)
+@given(tile=st.integers(16, 60), seed=st.integers(0, 2**63 - 1), model=st.sampled_from([X2, X4]))
+def test_the_same_seed_is_the_same_picture_whatever_the_tile(tile: int, seed: int, model: Stage) -> None:
+    """Differences are at most 1 of 255."""
+    image = photo(20, 40, 50, 70)
+    whole, tiled = big(model, image, tile=0, seed=seed), big(model, image, tile=tile, seed=seed)
+    assert (whole.int() - tiled.int()).abs().max() <= 1
+    assert torch.equal(whole, big(model, image, tile=0, seed=seed))
+
+
+def test_another_seed_is_another_picture_and_samples_are_seeds_in_a_row() -> None:
+    first, second, third = big(X2, CAT, seed=5, samples=3)
+    for image, seed in ((first, 5), (second, 6), (third, 7)):
+        assert torch.equal(image, big(X2, CAT, seed=seed))
+    assert not torch.equal(first, second)
+    assert torch.is_tensor(big(X2, CAT, samples=1))
+
+
+def test_the_noise_of_a_picture_does_not_depend_on_the_batch_it_is_in() -> None:
+    """A grey model restores the channels of a colour picture as a batch, all with the same noise."""
+    together = big(GREY, CAT, seed=3)
+    for channel in range(3):
+        alone = big(GREY, CAT[channel : channel + 1], seed=3)
+        assert (together[channel : channel + 1].int() - alone.int()).abs().max() <= 1
+
+
+def test_grey_stays_grey() -> None:
+    """A model of colours restores it as a colour picture, whose colours' mean is the answer."""
+    grey = pil(CAT).convert("L")
+    result = big(X2, grey)
+    assert result.mode == "L"
+    assert (shrunk(result, grey.size) == pixels(grey)).mean() >= 0.995
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_alpha_is_enlarged_beside_the_colours(mode: str) -> None:
+    """A soft mask, made small again, is the same."""
+    image = of_mode(mode)
+    result = big(X4, image)
+    alpha, low = result.getchannel("A"), image.getchannel("A")
+    assert result.size == (224, 160)
+    assert (shrunk(alpha, low.size) == pixels(low)).mean() >= 0.995
+    assert {0, 255} <= set(np.unique(pixels(alpha)))
+
+
+def test_colours_are_faithful_where_they_can_be_seen() -> None:
+    image = of_mode("RGBA")
+    result, seen = big(X2, image).convert("RGBA"), pixels(image.getchannel("A")) > 0
+    again = shrunk(Image.merge("RGB", result.split()[:3]), image.size)
+    assert (again == pixels(image.convert("RGB")))[seen].mean() >= 0.99
+
+
+def test_what_nobody_sees_does_not_bleed() -> None:
+    """Black under transparent pixels is no dark rim: the result is as if it had been something else."""
+    black, pink = of_mode("RGBA"), of_mode("RGBA")
+    hidden = pixels(black)[..., 3] == 0
+    for image, colour in ((black, 0), (pink, 200)):
+        values = np.asarray(image).copy()
+        values[hidden, :3] = colour
+        image.paste(Image.fromarray(values))
+    assert np.array_equal(pixels(big(X2, black)), pixels(big(X2, pink)))
+
+
+def test_alpha_at_scale_1_stays_as_it_is() -> None:
+    made = stage(plain(1))
+    image = of_mode("RGBA")
+    assert np.array_equal(pixels(big(made, image).getchannel("A")), pixels(image.getchannel("A")))
+
+
+def test_the_edge_of_a_mask_has_no_halo() -> None:
+    """Bicubic enlarging sees two pixels: what lies farther from the edge of a disc is clear or opaque."""
+    down, right = np.mgrid[:40, :40]
+    mask = (np.hypot(down - 20, right - 20) < 14).astype(np.uint8) * 255
+    large = enlarged_alpha(Picture(np.zeros((40, 40, 3), np.uint8), mask), 4)
+    assert (large.shape, large.dtype) == ((160, 160), np.uint8)
+    down, right = np.mgrid[:160, :160]
+    distance = np.hypot(down - 81.5, right - 81.5)
+    assert not large[distance > 4 * (14 + 3)].any()
+    assert (large[distance < 4 * (14 - 4)] == 255).all()
+
+
+def test_profile_exif_and_resolution_survive() -> None:
+    image, exif = pil(CAT), Image.Exif()
+    exif[0x010F] = "a camera"
+    exif[0x0112] = 6  # the picture is not turned, so this stays true
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image.info.update(icc_profile=profile, exif=exif.tobytes(), dpi=(300, 300))
+    result = big(X2, image)
+    assert result.info["icc_profile"] == profile
+    assert dict(result.getexif()) == {0x010F: "a camera", 0x0112: 6}
+    assert result.info["dpi"] == (300, 300)
+
+
+@pytest.mark.parametrize("image", [pil(CAT), CAT, CAT.permute(1, 2, 0).numpy()])
+def test_refine_shows_every_step_and_ends_with_what_upscale_returns(image: Any) -> None:
+    walked = list(refine(X2, image, steps=4, seed=9, precision="fp32"))
+    assert [(progress.done, progress.total) for progress in walked] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert {type(progress) for progress in walked} == {Progress}
+    assert {type(progress.image) for progress in walked} == {type(big(X2, image))}
+    result = big(X2, image, steps=4, seed=9)
+    assert np.array_equal(np.asarray(walked[-1].image), np.asarray(result))
+    assert not np.array_equal(np.asarray(walked[0].image), np.asarray(result))
+
+
+def test_another_sampler_of_the_method_is_used() -> None:
+    other = replace(X2.method, sampling=replace(X2.method.sampling, sampler=DPM2M()))
+    assert not torch.equal(big(replace(X2, method=other), CAT), big(X2, CAT))
+
+
+def test_large_pictures_are_cut_by_themselves() -> None:
+    """The method's own tile is used unless another is asked for."""
+    made = stage(replace(packed(2), tile=16))
+    count: list[int] = []
+    made.model.network.register_forward_hook(lambda *_: count.append(1))
+    image = photo(20, 40, 50, 80)
+    tiles = len(made.tiles(image[None].float(), 16))
+    assert tiles > 1
+    for tile, calls in ((None, 3 * tiles), (0, 3)):
+        count.clear()
+        big(made, image, tile=tile)
+        assert len(count) == calls
+
+
+WRONG_IMAGES: list[tuple[Any, str]] = [
+    (np.zeros((4, 4), np.int64), "type int64 is no picture"),
+    (np.zeros((4, 4), bool), "type bool is no picture"),
+    (np.zeros(4, np.uint8), r"shape \(4,\)"),
+    (np.zeros((2, 4, 4, 3), np.uint8), r"shape \(2, 4, 4, 3\)"),
+    (np.zeros((0, 4, 3), np.uint8), r"shape \(0, 4, 3\)"),
+    (np.zeros((4, 4, 4), np.uint8), "has 4 channels; the model restores pictures of 1 or 3"),
+    (np.full((4, 4, 3), np.nan, np.float32), "holds NaN or infinite values"),
+    (np.full((4, 4, 3), np.inf), r"float pixels lie in \[0, 1\]; these go from inf to inf"),
+    (np.linspace(0, 255, 48).reshape(4, 4, 3), r"these go from 0 to 255"),
+    (-np.ones((4, 4, 3)), r"these go from -1 to -1"),
+    (torch.zeros(4, 4), r"a tensor of shape \(4, 4\) is no picture; \(C, H, W\) is"),
+    (torch.zeros(1, 3, 4, 4), r"a tensor of shape \(1, 3, 4, 4\) is no picture"),
+    (torch.zeros(3, 4, 4, dtype=torch.int32), "type int32 is no picture"),
+    (Image.new("LAB", (4, 4)), "LAB pixels cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("image", "message"), WRONG_IMAGES, ids=[message for _, message in WRONG_IMAGES])
+def test_what_is_no_picture_is_refused(image: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        upscale(X2, image)
+    assert "\n" not in str(caught.value)
+
+
+def test_floats_a_little_outside_are_cut_not_refused() -> None:
+    result = big(X2, np.linspace(-0.1, 1.1, 48).reshape(4, 4, 3))
+    assert result.min() >= 0
+    assert result.max() <= 1
+
+
+WRONG_OPTIONS: list[tuple[dict[str, Any], str]] = [
+    ({"tile": -1}, "tile: -1 is negative; 0 means no tiles"),
+    ({"seed": -1}, "seed: -1 is not between 0 and"),
+    ({"seed": 2**63}, "seed: 9223372036854775808 is not between 0 and"),
+    ({"seed": 2**63 - 2, "samples": 3}, "seed: 9223372036854775808 is not between"),
+    ({"steps": 0}, "steps: 0 is not positive"),
+    ({"samples": 0}, "samples: 0 is not positive"),
+    ({"device": "gpu"}, "device: 'gpu' cannot be used here"),
+    ({"precision": "fp16"}, "precision: 'fp16' is not one of"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG_OPTIONS, ids=[message for _, message in WRONG_OPTIONS])
+def test_options_without_a_meaning_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        upscale(X2, CAT, **options)
+
+
+def test_nothing_can_be_kept_at_scale_1() -> None:
+    with pytest.raises(ConfigError, match="nothing is lost at scale 1"):
+        upscale(stage(plain(1)), CAT, consistent=True)
+
+
+def test_a_model_that_is_not_there_is_named() -> None:
+    with pytest.raises(CheckpointError, match=r"none\.safetensors: no such file"):
+        upscale("none.safetensors", CAT)
+
+
+def test_a_broken_model_makes_no_black_pictures() -> None:
+    broken = stage(packed(2))
+    next(broken.model.network.parameters()).fill_(float("nan"))
+    with pytest.raises(CheckpointError, match="picture: the model makes NaN or infinity of it"):
+        big(broken, CAT)
+
+
+def test_a_half_walked_refinement_can_be_closed() -> None:
+    walk = restored(X2, Picture(CAT.permute(1, 2, 0).contiguous().numpy()), Options(precision="fp32"))
+    next(walk)
+    walk.close()
+    with pytest.raises(StopIteration):
+        next(walk)
+
+
+def test_bf16_is_near_fp32_and_as_faithful() -> None:
+    image = pil(CAT)
+    result = upscale(X2, image, precision="bf16")
+    assert (shrunk(result, image.size) == pixels(image)).mean() >= 0.995
+    assert np.abs(pixels(result) - pixels(big(X2, image))).mean() < 2
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (5, 1)])
+def test_the_smallest_pictures_are_pictures(size: tuple[int, int]) -> None:
+    image = photo(60, 100, *size)
+    assert big(X4, image).shape == (3, 4 * size[0], 4 * size[1])

@@ -1,0 +1,71 @@
+"""What each source makes of a low image: by which door, of what size, how far it sees."""
+
+import pytest
+import torch
+from methods import awake, normal
+
+from refinesr.images.resize import Kernel, MatlabBicubic, PillowBicubic, resize
+from refinesr.nets.packed_unet import PackedEncoder
+from refinesr.sources import Blank, Encoded, Source, Upsampled
+
+SOURCES: list[Source] = [Upsampled(), Encoded(PackedEncoder(width=4, blocks=1)), Blank()]
+
+
+@pytest.mark.parametrize("kernel", [MatlabBicubic(), PillowBicubic()])
+def test_upsampled_shows_the_network_its_base(kernel: Kernel) -> None:
+    low = normal(2, 3, 5, 7)
+    condition = Upsampled(kernel).build(4, 3)(low)
+    assert torch.equal(condition.base, resize(low, (20, 28), kernel))
+    assert condition.doors().keys() == {"image"}
+    assert condition.image is condition.base
+
+
+def test_at_scale_1_the_condition_is_the_low_image_itself() -> None:
+    low = normal(1, 3, 5, 7)
+    assert Upsampled().build(1, 3)(low).image is low
+
+
+def test_encoded_gives_features_of_lows_size() -> None:
+    source = Encoded(PackedEncoder(width=4, blocks=1), PillowBicubic()).build(2, 3)
+    low = normal(2, 3, 5, 7)
+    condition = source(low)
+    assert condition.doors().keys() == {"features"}
+    assert condition.features is not None
+    assert condition.features.shape == (2, 4, 5, 7)
+    assert torch.equal(condition.base, resize(low, (10, 14), PillowBicubic()))
+
+
+def test_of_a_blank_page_only_the_shape_counts() -> None:
+    """Not even its channels: a model of colours makes colours of it."""
+    source = Blank().build(2, 3)
+    condition = source(normal(2, 1, 5, 7))
+    assert torch.equal(condition.base, torch.zeros(2, 3, 10, 14))
+    assert condition.doors() == {}
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: type(source).__name__)
+def test_the_doors_that_are_announced_are_the_doors_that_open(source: Source) -> None:
+    doors = source.build(2, 3)(normal(1, 3, 4, 4)).doors()
+    found = {{"image": "image_channels"}.get(name, name): value.shape[1] for name, value in doors.items()}
+    assert found == source.doors(3)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: type(source).__name__)
+def test_an_image_does_not_depend_on_its_neighbours_in_the_batch(source: Source) -> None:
+    module = awake(source.build(2, 3))
+    low = normal(3, 3, 6, 6)
+    together, alone = module(low), module(low[1:2])
+    torch.testing.assert_close(together.base[1:2], alone.base, rtol=1e-6, atol=1e-6)
+    for name, value in alone.doors().items():
+        torch.testing.assert_close(together.doors()[name][1:2], value, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kernel", [MatlabBicubic(), PillowBicubic()])
+@pytest.mark.parametrize("scale", [2, 3, 4, 8])
+def test_upsampled_sees_as_far_as_it_says(kernel: Kernel, scale: int) -> None:
+    """The pixels of the enlarged image that lie in low pixel 10 depend on low pixels 8 to 12."""
+    low = normal(1, 1, 1, 21).requires_grad_()
+    image = Upsampled(kernel).build(scale, 1)(low).image
+    (gradient,) = torch.autograd.grad(image[..., 10 * scale : 11 * scale].abs().sum(), low)
+    seen = gradient[0, 0, 0].nonzero().flatten()
+    assert (int(seen[0]), int(seen[-1])) == (10 - Upsampled.reach, 10 + Upsampled.reach)
