@@ -1,0 +1,245 @@
+"""A run: a method, a plan and a folder.  All that a training leaves behind is written here.
+
+- run.json: the run as a value
+- model.safetensors: the averaged weights, at the end and at every save
+- state.pt: what an exact continuation needs
+- log.jsonl: one line for every update: step, loss, gradient, rate
+- previews/STEP.png: rows of: low plainly enlarged, estimate, truth
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from refinesr.checkpoint import save_stage
+from refinesr.config import to_data
+from refinesr.diffusion.noise import NoiseField
+from refinesr.errors import OutputError, RefineSRError
+from refinesr.files import replacing, writing
+from refinesr.method import Method
+from refinesr.model import Model
+from refinesr.preview import save_grid
+from refinesr.stage import Card, Stage
+from refinesr.train import Pairs, Plan, Report, State, fit
+
+PREVIEWS = 4
+"""Rows of a preview."""
+
+LINES = 100
+"""Updates between two looks at their losses: reading one waits for a GPU."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One complete training, as a value: what a recipe returns and `--set` changes."""
+
+    name: str
+    method: Method
+    plan: Plan
+    card: Card = field(default_factory=Card)
+
+
+class DivergedError(RefineSRError):
+    """The loss is no number any more."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where a run lives."""
+
+    path: Path
+
+    @property
+    def run(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model.safetensors"
+
+    @property
+    def state(self) -> Path:
+        return self.path / "state.pt"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.jsonl"
+
+    def preview(self, step: int) -> Path:
+        return self.path / "previews" / f"{step:07d}.png"
+
+
+@dataclass(frozen=True)
+class Log:
+    """Lines of JSON in a file, and the reports that are not yet there."""
+
+    path: Path
+    waiting: list[Report] = field(default_factory=list)
+
+    def write(self) -> None:
+        """Raises DivergedError before anything is written, OutputError after which nothing is."""
+        text = "".join(line(report) + "\n" for report in self.waiting)
+        with writing(self.path):
+            size = self.path.stat().st_size
+            try:
+                with self.path.open("a") as file:
+                    file.write(text)
+            except OSError:
+                os.truncate(self.path, size)
+                raise
+        self.waiting.clear()
+
+    def shorten(self, steps: int) -> None:
+        """Keep one line for each of the first `steps` updates; drop what comes after, and half lines."""
+        lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() else []
+        wanted = count(1)
+        expected, kept = next(wanted), []
+        for text in lines:
+            if expected <= steps and step_of(text) == expected:
+                kept.append(text)
+                expected = next(wanted)
+        with replacing(self.path, overwrite=True) as part:
+            part.write_text("".join(kept))
+
+
+def train(
+    run: Run,
+    pairs: Pairs,
+    folder: Path,
+    *,
+    device: torch.device,
+    autocast: torch.dtype | None = None,
+    seed: int = 0,
+    resume: bool = False,
+) -> Iterator[Report]:
+    """Train and yield a report after each update.
+
+    Close the generator, or let an exception go through it, and the state is saved all the same; a killed run
+    goes on from its last save.  A resumed run takes its method and plan from `run`, as the first time.
+    Raises OutputError if the folder holds a run and `resume` is not given, or the reverse, or cannot be
+    written; DivergedError if the loss is no number, the last save being from before.
+    """
+    place = Folder(folder)
+    run.method.sampling.levels()  # previews need them: better found out now
+    state = begun(run, place, device, seed, resume)
+    log = Log(place.log)
+    compiled(state.model, device)
+    try:
+        for report in fit(state, pairs, run.method.objective(), run.plan, seed=seed, autocast=autocast):
+            log.waiting.append(report)
+            look(run, place, state, log, pairs)
+            yield report
+    except DivergedError:
+        raise
+    except BaseException:
+        if state.step:  # else nothing has been learnt that would be in the way of another try
+            save(run, place, state, log)
+        raise
+    save(run, place, state, log)
+
+
+def look(run: Run, place: Folder, state: State, log: Log, pairs: Pairs) -> None:
+    """What is due after an update; the last save is not made here."""
+    plan, step = run.plan, state.step
+    if step % plan.save_every == 0 and step < plan.steps:
+        save(run, place, state, log)
+    elif len(log.waiting) >= LINES:
+        log.write()
+    if step % plan.preview_every == 0 or step == plan.steps:
+        preview(run, place, state, pairs)
+
+
+def check_folder(place: Folder, resume: bool) -> None:
+    """Raises OutputError; cheap, to be asked before photos are read."""
+    if resume and not place.state.exists():
+        raise OutputError(f"{place.path}: no run to resume here; start one without --resume")
+    if not resume and place.state.exists():
+        raise OutputError(f"{place.path}: holds a run already; --resume continues it")
+    if not resume and place.model.exists():
+        raise OutputError(f"{place.model} exists, without the state of its run; choose another folder")
+
+
+def begun(run: Run, place: Folder, device: torch.device, seed: int, resume: bool) -> State:
+    """The state to start from: fresh weights by `seed`, or the folder's last save."""
+    check_folder(place, resume)
+    state = State(fresh(run.method, device, seed), run.plan)
+    if resume:
+        state.restore(place.state, run.plan)
+        Log(place.log).shorten(state.step)
+    with writing(place.path):
+        place.path.mkdir(parents=True, exist_ok=True)
+    with replacing(place.run, overwrite=True) as part:
+        part.write_text(json.dumps(to_data(run), indent=2) + "\n")
+    if not resume:
+        with replacing(place.log, overwrite=True) as part:
+            part.write_text("")
+    return state
+
+
+def fresh(method: Method, device: torch.device, seed: int) -> Model:
+    """The same weights for the same seed, on every device; the caller's random numbers are untouched."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        model = method.build()
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
+
+
+def compiled(model: torch.nn.Module, device: torch.device) -> None:
+    """Compiling pays on CUDA alone; on a CPU it takes minutes and wins nothing."""
+    if device.type == "cuda":
+        for part in model.children():
+            part.compile()
+
+
+def save(run: Run, place: Folder, state: State, log: Log) -> None:
+    """The log first: a state never knows of an update that the log lacks."""
+    log.write()
+    state.save(place.state)
+    save_stage(Stage(run.method, state.average, card_of(run, state.step)), place.model, overwrite=True)
+
+
+def card_of(run: Run, steps: int) -> Card:
+    """The run's own card; one that does not tell of training is told how much there has been."""
+    plan = run.plan
+    told = f"{steps} of {plan.steps} updates of {plan.batch} crops of {plan.size} x {plan.size} pixels"
+    return run.card if run.card.training else replace(run.card, training=(f"{run.name}: {told}",))
+
+
+def line(report: Report) -> str:
+    """Raises DivergedError for what JSON has no number for."""
+    numbers = {"loss": float(report.loss), "gradient": float(report.gradient)}
+    for name, value in numbers.items():
+        if not math.isfinite(value):
+            raise DivergedError(
+                f"the {name} is {value} at step {report.step}; try a smaller plan.rate or --precision fp32"
+            )
+    return json.dumps({"step": report.step, **numbers, "rate": report.rate})
+
+
+def step_of(text: str) -> int | None:
+    """The update that a line of the log is of, None for half a line."""
+    try:
+        step = json.loads(text)["step"]
+    except (ValueError, LookupError, TypeError):
+        return None
+    return step if isinstance(step, int) and text.endswith("\n") else None
+
+
+@torch.no_grad()
+def preview(run: Run, place: Folder, state: State, pairs: Pairs) -> None:
+    """A few crops of the batch after the last, which no update sees."""
+    high, low = (images[:PREVIEWS] for images in pairs.at(run.plan.steps))
+    stage = Stage(run.method, state.average)
+    *_, last = stage(low, NoiseField(tuple(range(len(low)))))
+    columns: list[Tensor] = [stage.model.base(low), last.image, high]
+    with writing(place.path):
+        place.preview(state.step).parent.mkdir(exist_ok=True)
+    save_grid(columns, place.preview(state.step))

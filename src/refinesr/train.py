@@ -1,0 +1,208 @@
+"""Training: a loop that computes and yields a report after each update; its caller decides all the rest."""
+
+import copy
+import math
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from refinesr.errors import CheckpointError, ConfigError
+from refinesr.files import replacing
+from refinesr.model import Model, Objective
+from refinesr.shapes import Images, LowImages, PerImage
+
+UNREADABLE = (OSError, EOFError, LookupError, TypeError, ValueError, RuntimeError, pickle.PickleError)
+"""What torch raises for files that are not what they should be."""
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The rate stays after the warm-up (SR3, SRDiff)."""
+
+    def at(self, share: float) -> float:
+        """The rate, of 1, when a `share` of the updates is made."""
+        return 1.0
+
+
+@dataclass(frozen=True)
+class CosineDecay:
+    """The rate falls along half a cosine to `floor` times itself (Loshchilov and Hutter 2017, eq. 5)."""
+
+    floor: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.floor <= 1:
+            raise ConfigError(f"floor: {self.floor} is not between 0 and 1")
+
+    def at(self, share: float) -> float:
+        """The rate, of 1, when a `share` of the updates is made."""
+        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast is learnt.
+
+    steps, warmup, save_every, preview_every and halflife are counted in updates; `batch` in images an update,
+    of which `accumulate` equal parts go through the network one after the other; `size` is the side of a crop
+    of the good image in pixels; `clip` bounds the norm of the gradient.  `halflife` is that of the average of
+    the weights, shortened at the beginning to a tenth of the updates made.
+    """
+
+    steps: int
+    batch: int = 16
+    size: int = 128
+    rate: float = 2e-4
+    warmup: int = 1000
+    decay: Constant | CosineDecay = CosineDecay()
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.99)
+    clip: float = 1.0
+    accumulate: int = 1
+    halflife: int = 2000
+    save_every: int = 1000
+    preview_every: int = 5000
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "size", "rate", "clip", "accumulate", "save_every", "preview_every"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name}: {getattr(self, name)} is not positive")
+        for name in ("warmup", "weight_decay", "halflife"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name}: {getattr(self, name)} is negative")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(f"betas: {self.betas} are not both in [0, 1)")
+        if self.batch % self.accumulate:
+            raise ConfigError(f"accumulate: {self.accumulate} does not divide batch {self.batch}")
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of update `step`, counted from 0."""
+        warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        return self.rate * warm * self.decay.at(step / self.steps)
+
+
+@dataclass(frozen=True)
+class Report:
+    """After update `step` (from 1).  `gradient` is the norm before clipping.
+
+    `loss` and `gradient` stay on the device until somebody reads them.
+    """
+
+    step: int
+    loss: Tensor
+    gradient: Tensor
+    rate: float
+
+
+@runtime_checkable  # for those who check types at run time
+class Pairs(Protocol):
+    """Training material; the batch of a step depends on nothing but the step."""
+
+    def at(self, step: int) -> tuple[Images, LowImages]:
+        """(high, low) of an update, counted from 0, both in [-1, 1]."""
+        ...
+
+
+class State:
+    """All that changes while learning: weights, their average, the optimiser's moments, updates made."""
+
+    def __init__(self, model: Model, plan: Plan) -> None:
+        self.model = model
+        self.average = copy.deepcopy(model).eval().requires_grad_(False)
+        trained = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            trained, lr=plan.rate, betas=plan.betas, weight_decay=plan.weight_decay, fused=True
+        )
+        self.step = 0
+
+    def save(self, path: Path) -> None:
+        """Raises OutputError."""
+        parts = {name: getattr(self, name).state_dict() for name in ("model", "average", "optimizer")}
+        # opened here, because torch has errors of its own for a full disk
+        with replacing(path, overwrite=True) as part, part.open("wb") as file:
+            try:
+                torch.save({"step": self.step, **parts}, file)
+            except RuntimeError as error:  # torch stumbles over the end of a file that could not be written
+                raise error.__context__ if isinstance(error.__context__, OSError) else error from None
+
+    def restore(self, path: Path, plan: Plan) -> None:
+        """Raises CheckpointError unless the file holds the state of such a model."""
+        device = next(self.model.parameters()).device
+        try:
+            stored = torch.load(path, map_location=device, weights_only=True)
+            for name in ("model", "average", "optimizer"):
+                getattr(self, name).load_state_dict(stored[name])
+            self.step = stored["step"]
+        except UNREADABLE as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise CheckpointError(f"{path}: not the state of this run: {reason}") from error
+        for group in self.optimizer.param_groups:  # the plan may have changed
+            group.update(betas=plan.betas, weight_decay=plan.weight_decay)
+
+
+def fit(
+    state: State, pairs: Pairs, objective: Objective, plan: Plan, *, seed: int, autocast: torch.dtype | None
+) -> Iterator[Report]:
+    """Update `state` from its step to `plan.steps`; the same seed gives the same updates, resumed or not.
+
+    The seed is not negative.  Between two yields the caller's random numbers are untouched.
+    """
+    state.model.train()
+
+    def losses(high: Images, low: LowImages, sigma: PerImage, eps: Images) -> PerImage:
+        with torch.autocast(high.device.type, autocast, enabled=autocast is not None):
+            return objective.loss(state.model, high, low, sigma, eps)
+
+    while state.step < plan.steps:
+        high, low = pairs.at(state.step)
+        rate = plan.rate_at(state.step)
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        with seeded(high.device, seed, state.step):
+            loss = backward(losses, (high, low, *objective.draw(high, seed, state.step)), plan.accumulate)
+        gradient = torch.nn.utils.clip_grad_norm_(state.model.parameters(), plan.clip)
+        state.optimizer.step()
+        state.optimizer.zero_grad()
+        follow(state.average, state.model, min(float(plan.halflife), (state.step + 1) / 10))
+        report = Report(state.step + 1, loss, gradient, rate)
+        state.step += 1  # last, so that whoever breaks in finds no update counted that nobody was told of
+        yield report
+
+
+def backward(losses: Callable[..., PerImage], batch: tuple[Tensor, ...], parts: int) -> Tensor:
+    """Gradients of the mean loss over a batch, part by part; returns that mean.
+
+    What is random is drawn for the whole batch before: the number of parts changes nothing but the memory
+    needed (and what dropout drops).
+    """
+    total = torch.zeros((), device=batch[0].device)
+    for part in zip(*(values.chunk(parts) for values in batch), strict=True):
+        loss = losses(*part).sum() / len(batch[0])
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.detach()
+    return total
+
+
+@contextmanager
+def seeded(device: torch.device, *seed: int) -> Iterator[None]:
+    """Dropout has no generator of its own: torch's is lent for a while, and put back as it was."""
+    *_, own = np.random.SeedSequence(seed).generate_state(3).tolist()  # the first two are Objective.draw's
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(own)
+        yield
+
+
+@torch.no_grad()
+def follow(average: Model, model: Model, halflife: float) -> None:
+    """Exponential moving average of the weights; after `halflife` updates half of an old value is left."""
+    weight = 1 - 0.5 ** (1 / max(halflife, 1e-3))
+    torch._foreach_lerp_(list(average.parameters()), [p.detach() for p in model.parameters()], weight)
+    for kept, new in zip(average.buffers(), model.buffers(), strict=True):
+        kept.copy_(new)

@@ -1,0 +1,326 @@
+"""What a training leaves in its folder, whatever ends it."""
+
+import json
+import math
+import resource
+import shutil
+from collections.abc import Generator, Iterator
+from contextlib import closing, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from methods import FewPairs, packed, plan
+from PIL import Image
+from torch import Tensor
+
+import refinesr.run
+from refinesr import load
+from refinesr.config import from_data, override
+from refinesr.errors import CheckpointError, ConfigError, OutputError
+from refinesr.run import DivergedError, Folder, Run, check_folder, fresh, train
+from refinesr.stage import Card
+from refinesr.train import Report, State
+
+CPU = torch.device("cpu")
+PLAN = plan(steps=6, save_every=2, preview_every=3)
+RUN = Run("face-x2", packed(2), PLAN)
+EVERYTHING = {"run.json", "model.safetensors", "state.pt", "log.jsonl", "previews"}
+
+
+def training(
+    folder: Path, run: Run = RUN, pairs: Any = None, **options: Any
+) -> Generator[Report, None, None]:
+    pairs = pairs or FewPairs(run.method, run.plan.batch)
+    return cast("Generator[Report, None, None]", train(run, pairs, folder, device=CPU, **options))
+
+
+def whole(folder: Path, run: Run = RUN, **options: Any) -> list[dict[str, float]]:
+    """Train to the end; what was reported."""
+    return [
+        {"step": r.step, "loss": float(r.loss), "gradient": float(r.gradient), "rate": r.rate}
+        for r in training(folder, run, **options)
+    ]
+
+
+def log(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def saved(folder: Path) -> int:
+    return int(torch.load(folder / "state.pt", weights_only=True)["step"])
+
+
+def test_a_run_leaves_what_is_documented_and_nothing_else(tmp_path: Path) -> None:
+    reports = whole(tmp_path / "a" / "run")
+    folder = tmp_path / "a" / "run"
+    assert {path.name for path in folder.iterdir()} == EVERYTHING
+    assert log(folder) == reports
+    assert [report["step"] for report in reports] == [1, 2, 3, 4, 5, 6]
+    assert saved(folder) == 6
+    assert {path.name for path in (folder / "previews").iterdir()} == {"0000003.png", "0000006.png"}
+
+
+def test_the_run_is_kept_as_a_value(tmp_path: Path) -> None:
+    whole(tmp_path)
+    data = json.loads((tmp_path / "run.json").read_text())
+    assert from_data(Run, data, "run.json") == RUN
+    assert str(tmp_path) not in json.dumps(data)
+
+
+def test_the_model_is_the_average_and_loads_by_the_folder(tmp_path: Path) -> None:
+    whole(tmp_path)
+    stage = load(tmp_path)
+    assert stage.method == RUN.method
+    average = torch.load(tmp_path / "state.pt", weights_only=True)["average"]
+    for name, tensor in stage.model.state_dict().items():
+        assert torch.equal(tensor, average[name])
+
+
+def test_a_card_tells_how_much_training_there_was(tmp_path: Path) -> None:
+    whole(tmp_path / "a")
+    assert load(tmp_path / "a").card.training == ("face-x2: 6 of 6 updates of 4 crops of 16 x 16 pixels",)
+    whole(tmp_path / "b", replace(RUN, card=Card("name", training=("on a laptop",))))
+    assert load(tmp_path / "b").card == Card("name", training=("on a laptop",))
+
+
+def test_the_same_seed_makes_the_same_model_byte_by_byte(tmp_path: Path) -> None:
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        torch.rand(5)
+        whole(tmp_path / name, seed=seed)
+    first, second, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in "abc")
+    assert first == second
+    assert first != other
+
+
+def test_fresh_weights_are_the_seeds_and_torchs_generator_is_untouched() -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(2)
+    torch.manual_seed(1)
+    first, second = (fresh(RUN.method, CPU, 2**63 - 1).state_dict() for _ in range(2))
+    assert torch.equal(torch.rand(2), expected)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_preview_shows_low_estimate_and_truth(tmp_path: Path) -> None:
+    """Four rows of three columns of 16 pixels, each with a gap of 4; the last column is the truth."""
+    whole(tmp_path)
+    with Image.open(tmp_path / "previews" / "0000006.png") as image:
+        sheet = np.asarray(image)
+    assert sheet.shape == (4 * 20, 3 * 20, 3)
+    high, _ = FewPairs(RUN.method).at(PLAN.steps)
+    truth = ((high[1] + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    assert np.array_equal(sheet[20:36, 40:56], truth)
+    assert len(np.unique(sheet[:16, 20:36])) > 50
+
+
+def test_grey_previews_are_grey(tmp_path: Path) -> None:
+    whole(tmp_path, replace(RUN, method=packed(2, 1)))
+    with Image.open(tmp_path / "previews" / "0000006.png") as image:
+        assert (np.ptp(np.asarray(image), axis=2) == 0).all()
+
+
+@pytest.mark.parametrize("stop", [1, 3, 4])
+def test_whoever_closes_a_run_can_resume_it_and_nothing_is_lost(tmp_path: Path, stop: int) -> None:
+    reports = whole(tmp_path / "through")
+    with closing(training(tmp_path / "parts")) as walk:
+        for report in walk:
+            if report.step == stop:
+                break
+    assert saved(tmp_path / "parts") == stop
+    assert log(tmp_path / "parts") == reports[:stop]
+    whole(tmp_path / "parts", resume=True)
+    assert log(tmp_path / "parts") == reports
+    models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("through", "parts")]
+    assert models[0] == models[1]
+
+
+def test_an_exception_in_the_callers_loop_saves_as_well(tmp_path: Path) -> None:
+    walk = training(tmp_path)
+    for _ in range(3):
+        next(walk)
+    with pytest.raises(KeyboardInterrupt):
+        walk.throw(KeyboardInterrupt())
+    assert saved(tmp_path) == 3
+
+
+@pytest.fixture(scope="module")
+def moments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is on the disk after each update of a run, in a folder with the update's number: what a kill
+    leaves, as nobody closes anything."""
+    folder = tmp_path_factory.mktemp("moments")
+    for report in training(folder / "run"):
+        shutil.copytree(folder / "run", folder / str(report.step))
+    return folder
+
+
+@pytest.mark.parametrize("step", [3, 4, 5])
+@pytest.mark.parametrize("damage", ["none", "half a line", "lines too many", "twice", "lost"])
+def test_a_killed_run_goes_on_from_its_last_save_with_one_line_an_update(
+    moments: Path, tmp_path: Path, step: int, damage: str
+) -> None:
+    """Whatever the log was left with: half a line, or lines of updates that the state does not know."""
+    shutil.copytree(moments / str(step), tmp_path, dirs_exist_ok=True)
+    assert saved(tmp_path) == step // 2 * 2
+    text, all_of_it = ((folder / "log.jsonl").read_text() for folder in (tmp_path, moments / "run"))
+    damaged = {
+        "none": text,
+        "half a line": text + all_of_it.splitlines()[-1][:20],
+        "lines too many": all_of_it,
+        "twice": all_of_it + all_of_it,
+        "lost": "",
+    }
+    (tmp_path / "log.jsonl").write_text(damaged[damage])
+    whole(tmp_path, resume=True)
+    lost = step // 2 * 2 if damage == "lost" else 0
+    assert log(tmp_path) == log(moments / "run")[lost:]
+    models = [(folder / "model.safetensors").read_bytes() for folder in (tmp_path, moments / "run")]
+    assert models[0] == models[1]
+
+
+def test_a_run_killed_before_its_first_save_starts_again(moments: Path, tmp_path: Path) -> None:
+    shutil.copytree(moments / "1", tmp_path, dirs_exist_ok=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"run.json", "log.jsonl"}
+    with pytest.raises(OutputError, match="no run to resume here; start one without --resume"):
+        whole(tmp_path, resume=True)
+    whole(tmp_path)
+    assert log(tmp_path) == log(moments / "run")
+
+
+def test_lines_are_written_now_and_then_between_saves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For whoever follows the file, and to notice a loss that is no number."""
+    monkeypatch.setattr(refinesr.run, "LINES", 2)
+    with closing(training(tmp_path, replace(RUN, plan=plan(steps=6)))) as walk:
+        lines = [len(log(tmp_path)) for _ in walk]
+    assert lines == [0, 2, 2, 4, 4, 6]
+
+
+def test_a_folder_with_a_run_is_refused_without_resume(tmp_path: Path) -> None:
+    whole(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    with pytest.raises(OutputError) as caught:
+        whole(tmp_path)
+    assert str(caught.value) == f"{tmp_path}: holds a run already; --resume continues it"
+    assert {path: path.read_bytes() for path in before} == before
+    check_folder(Folder(tmp_path), resume=True)
+
+
+def test_a_model_that_lies_there_alone_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_text("precious")
+    with pytest.raises(OutputError, match="exists, without the state of its run; choose another folder"):
+        whole(tmp_path)
+    assert (tmp_path / "model.safetensors").read_text() == "precious"
+
+
+def test_a_finished_run_resumed_makes_no_update_and_changes_nothing(tmp_path: Path) -> None:
+    reports = whole(tmp_path)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    assert whole(tmp_path, resume=True) == []
+    assert log(tmp_path) == reports
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
+def test_a_run_can_be_made_longer(tmp_path: Path) -> None:
+    whole(tmp_path)
+    longer = override(RUN, "plan.steps=8")
+    assert [report["step"] for report in whole(tmp_path, longer, resume=True)] == [7, 8]
+    assert from_data(Run, json.loads((tmp_path / "run.json").read_text()), "run.json") == longer
+
+
+def test_the_state_of_another_network_is_refused(tmp_path: Path) -> None:
+    whole(tmp_path)
+    with pytest.raises(CheckpointError, match=r"state\.pt: not the state of this run"):
+        whole(tmp_path, replace(RUN, method=packed(4)), resume=True)
+
+
+def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(OutputError) as caught:
+            whole(place)
+        assert str(caught.value).startswith(f"{place}: cannot be written: ")
+
+
+def test_sampling_that_cannot_be_is_found_before_anything_is_written(tmp_path: Path) -> None:
+    """Not at the first preview, thousands of updates later."""
+    wrong = override(RUN, "method.sampling.grid=" + json.dumps({"kind": "Explicit", "levels": [1.0]}))
+    with pytest.raises(ConfigError, match="steps: 3 is not possible"):
+        whole(tmp_path / "run", wrong)
+    assert not (tmp_path / "run").exists()
+
+
+class Poisoned(FewPairs):
+    """From the fifth batch on, one value is infinite."""
+
+    def at(self, step: int) -> tuple[Tensor, Tensor]:
+        high, low = super().at(step)
+        if step >= 4:
+            high[0, 0, 0, 0] = math.inf
+        return high, low
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_the_last_save_is_from_before(tmp_path: Path) -> None:
+    long = replace(RUN, plan=replace(PLAN, steps=20))
+    with pytest.raises(DivergedError) as caught:
+        for _ in training(tmp_path, long, Poisoned(RUN.method)):
+            pass
+    text = "the loss is inf at step 5; try a smaller plan.rate or --precision fp32"
+    assert str(caught.value) in (text, text.replace("inf", "nan"))
+    assert saved(tmp_path) == 4
+    assert all(bool(tensor.isfinite().all()) for tensor in load(tmp_path).model.state_dict().values())
+    assert [entry["step"] for entry in log(tmp_path)] == [1, 2, 3, 4]
+
+
+def test_a_gradient_that_is_none_stops_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finite loss with an infinite gradient leaves no finite weights: it is noticed before a save."""
+    clip = torch.nn.utils.clip_grad_norm_
+    norms: Iterator[float] = iter([1.0, 1.0, 1.0, math.inf])
+    monkeypatch.setattr(
+        torch.nn.utils, "clip_grad_norm_", lambda *given: clip(*given) * next(norms, math.inf)
+    )
+    with pytest.raises(DivergedError, match="the gradient is inf at step 4"):
+        whole(tmp_path)
+    assert saved(tmp_path) == 2
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """Files may hold 20 000 bytes: as good as a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("small_files")
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    with pytest.raises(OutputError) as caught:
+        whole(tmp_path)
+    assert str(caught.value) == f"{tmp_path}/state.pt: cannot be written: File too large"
+    assert {path.name for path in tmp_path.iterdir()} == {"run.json", "log.jsonl"}
+    assert [entry["step"] for entry in log(tmp_path)] == [1, 2]
+
+
+def test_a_run_that_learnt_nothing_is_in_nobodys_way(tmp_path: Path) -> None:
+    class Broken:
+        def at(self, step: int) -> tuple[Tensor, Tensor]:
+            raise MemoryError
+
+    with suppress(MemoryError):
+        list(training(tmp_path, RUN, Broken()))
+    assert len(whole(tmp_path)) == 6
+
+
+def test_bf16_can_be_asked_for(tmp_path: Path) -> None:
+    whole(tmp_path, autocast=torch.bfloat16)
+    assert {tensor.dtype for tensor in load(tmp_path).model.state_dict().values()} == {torch.float32}
+
+
+def test_a_state_is_ready_for_what_the_plan_says() -> None:
+    (group,) = State(fresh(RUN.method, CPU, 0), PLAN).optimizer.param_groups
+    assert (group["betas"], group["lr"]) == (PLAN.betas, PLAN.rate)
