@@ -1,0 +1,64 @@
+"""Image super-resolution by diffusion: faithful to the input, seamless in tiles, good in a few steps.
+
+>>> import refinesr
+>>> model = refinesr.load("photo-x4")
+>>> large = refinesr.upscale(model, image, seed=0)  # a PIL image, an array or a tensor
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from refinesr.errors import CheckpointError, ConfigError, InputError, OutputError, RefineSRError
+    from refinesr.method import Method, Sampling
+    from refinesr.recipes import METHODS
+    from refinesr.restore import refine, upscale
+    from refinesr.shipped import load
+    from refinesr.stage import Card, Progress, Stage
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "METHODS": "recipes",
+    "Card": "stage",
+    "CheckpointError": "errors",
+    "ConfigError": "errors",
+    "InputError": "errors",
+    "Method": "method",
+    "OutputError": "errors",
+    "Progress": "stage",
+    "RefineSRError": "errors",
+    "Sampling": "method",
+    "Stage": "stage",
+    "load": "shipped",
+    "refine": "restore",
+    "upscale": "restore",
+}
+
+__all__ = [
+    "METHODS",
+    "Card",
+    "CheckpointError",
+    "ConfigError",
+    "InputError",
+    "Method",
+    "OutputError",
+    "Progress",
+    "RefineSRError",
+    "Sampling",
+    "Stage",
+    "load",
+    "refine",
+    "upscale",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Each name is imported when it is first asked for: `import refinesr` does not wait for PyTorch."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'refinesr' has no attribute '{name}'")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,92 @@
+"""The application: its verbs, and how it ends."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+from cyclopts import App, CycloptsError
+
+from .. import __version__
+from ..errors import RefineSRError
+from .info import EXAMPLES as INFO_EXAMPLES
+from .info import info
+from .messages import is_out_of_memory, say, warnings_as_lines
+from .signals import Terminated, raising
+from .train import EXAMPLES as TRAIN_EXAMPLES
+from .train import train
+from .upscale import EXAMPLES as UPSCALE_EXAMPLES
+from .upscale import upscale
+
+SUMMARY = "Image super-resolution by diffusion: faithful to the input, seamless in tiles, good in few steps."
+
+VERBS: tuple[tuple[Callable[..., int], str, str], ...] = (
+    (upscale, "INPUT... [-o OUT]", UPSCALE_EXAMPLES),
+    (train, "RECIPE --data DIR... -o RUN", TRAIN_EXAMPLES),
+    (info, "NAME|FILE|RECIPE", INFO_EXAMPLES),
+)
+
+WRONG = 2
+"""Exit code for whatever the user can mend."""
+
+
+def application() -> App:
+    app = App(
+        name="refinesr",
+        version=f"refinesr {__version__}",
+        help=SUMMARY,
+        help_epilogue="`refinesr VERB --help` tells more.  Try `refinesr upscale photo.jpg`.",
+        help_format="markdown",
+    )
+    for verb, arguments, examples in VERBS:
+        usage = f"refinesr {verb.__name__} {arguments} [OPTIONS]"
+        app.command(verb, usage=usage, help_epilogue=examples)
+    return app
+
+
+def main(tokens: Sequence[str] | None = None) -> int:
+    """Run `tokens` (those of the process if None) and return the exit code.
+
+    0: all done; 1: some files of a batch are not; 2: something the user can mend, told in one line on stderr;
+    130: Ctrl-C; 143: SIGTERM.
+    """
+    with warnings_as_lines():
+        try:
+            with raising():
+                code = perform(sys.argv[1:] if tokens is None else list(tokens))
+                sys.stdout.flush()
+                return code
+        except (CycloptsError, RefineSRError) as error:
+            return failed(error)
+        except KeyboardInterrupt:
+            return stopped(signal.SIGINT, "interrupted")
+        except Terminated:
+            return stopped(signal.SIGTERM, "terminated")
+        except BrokenPipeError:
+            # whoever read our output has gone; nothing more can be flushed there, not even at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except OSError as error:
+            return failed(f"{error.filename or 'output'}: {error.strerror or error}")
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return failed("not enough memory")
+
+
+def perform(tokens: list[str]) -> int:
+    verb, bound, _ = application().parse_args(tokens, print_error=False, exit_on_error=False)
+    code = verb(*bound.args, **bound.kwargs)
+    return code if isinstance(code, int) else 0  # cyclopts' own --help and --version return nothing
+
+
+def failed(error: object) -> int:
+    if isinstance(error, CycloptsError):
+        error.verbose = False
+    say(error)
+    return WRONG
+
+
+def stopped(number: int, word: str) -> int:
+    say(word)
+    return 128 + number

@@ -1,0 +1,82 @@
+"""Progress on a terminal.  On a pipe or in a file nothing of it appears."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+OFTEN = 0.2
+"""Seconds between two looks at a loss: to read it, the computer waits for the GPU."""
+
+
+def on_terminal() -> bool:
+    return sys.stderr.isatty()
+
+
+@contextmanager
+def bars(*columns: Any) -> Iterator["Progress"]:
+    """Bars on stderr that vanish at the end, under the lines printed meanwhile."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    before = TextColumn("{task.description}", markup=False), BarColumn(bar_width=30)
+    with Progress(
+        *before,
+        *columns,
+        console=console,
+        disable=not on_terminal(),
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # else a result meant for a pipe would land on the terminal
+    ) as progress:
+        yield progress
+
+
+@contextmanager
+def of_files(number: int) -> Iterator[Callable[[Path, int, int], None]]:
+    """`show(input, done, total)`: steps of the file at work, and files if there are several."""
+    from rich.progress import MofNCompleteColumn, TimeElapsedColumn
+
+    with bars(MofNCompleteColumn(), TimeElapsedColumn()) as progress:
+        files = progress.add_task("files", total=number, visible=number > 1)
+        steps = progress.add_task("", total=None)
+        names: list[Path] = []
+
+        def show(name: Path, done: int, total: int) -> None:
+            if not names or names[-1] != name:
+                names.append(name)
+                progress.reset(steps, description=name.name, total=total)
+            progress.update(steps, completed=done, total=total)
+            progress.update(files, completed=len(names) - (done < total))
+
+        yield show
+
+
+@contextmanager
+def of_photos() -> Iterator[Callable[[int, int], None]]:
+    """`show(done, total)`: photos being read."""
+    from rich.progress import MofNCompleteColumn
+
+    with bars(MofNCompleteColumn()) as progress:
+        task = progress.add_task("reading photos", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def of_updates(name: str, total: int, batch: int) -> Iterator[Callable[[int, float], None]]:
+    """`show(step, loss)`: updates, the loss, images a second and the time left."""
+    from rich.progress import MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Speed(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text("" if task.speed is None else f"{task.speed * batch:.1f} images/s")
+
+    loss = TextColumn("{task.fields[loss]}", markup=False)
+    with bars(MofNCompleteColumn(), loss, Speed(), TimeRemainingColumn()) as progress:
+        task = progress.add_task(name, total=total, loss="")
+        yield lambda step, value: progress.update(task, completed=step, loss=f"loss {value:.4f}")

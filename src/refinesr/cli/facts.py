@@ -1,0 +1,195 @@
+"""What is to be known of a model, and what it costs, without its weights taking memory."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..config import to_data
+from ..diffusion.schedule import check, gamma_of
+from ..errors import CheckpointError
+from ..method import Method, Sampling
+from ..model import Model
+from ..recipes import RECIPES
+from ..shapes import Grid
+from ..shipped import load, shipped
+from ..stage import Card
+from .messages import counted
+from .recipes import PREFIX, near, recipe_named
+
+SIDE = 128
+"""Pixels a side of the input that costs are counted for."""
+
+SHOWN = 4
+"""Levels of a long grid that are shown at either end."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a name stands for: `kind` is 'shipped model', 'file' or 'recipe'."""
+
+    name: str
+    kind: str
+    method: Method
+    card: Card
+
+
+def found(name: str) -> Found:
+    """Raises CheckpointError or ConfigError if the name stands for nothing."""
+    path = Path(name)
+    if name.startswith(PREFIX):
+        return of_recipe(name)
+    if path.exists() or path.suffix or "/" in name:
+        stage = load(name)
+        return Found(stage.card.name or path.name, "file", stage.method, stage.card)
+    if name in shipped():
+        stage = load(name)
+        return Found(name, "shipped model", stage.method, stage.card)
+    if name in RECIPES:
+        return of_recipe(name)
+    names = list(dict.fromkeys([*shipped(), *RECIPES]))
+    hint = near(name, names) or f"; there are {', '.join(names)}"
+    raise CheckpointError(f"model: '{name}' is no shipped model, file, folder or recipe{hint}")
+
+
+def of_recipe(name: str) -> Found:
+    run = recipe_named(name)
+    return Found(run.name, "recipe", run.method, run.card)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """GFLOP for an input of SIDE x SIDE pixels: of each call, and of encoding it once."""
+
+    call: float
+    encoder: float
+
+
+@dataclass(frozen=True)
+class Facts:
+    subject: Found
+    sampling: Sampling
+    grid: Grid
+    parameters: int
+    costs: Costs
+
+    @property
+    def untrained(self) -> bool:
+        return self.subject.kind == "recipe"
+
+    @property
+    def complaints(self) -> list[str]:
+        return check(self.grid, self.subject.method.levels.highest())
+
+    def data(self) -> dict[str, Any]:
+        """For JSON.  `grid` is sigma, down to 0; `reach` and `stride` are in low pixels, null is all."""
+        subject, method = self.subject, self.subject.method
+        return {
+            "name": subject.name,
+            "kind": subject.kind,
+            "parameters": self.parameters,
+            "scale": method.scale,
+            "method": to_data(method),
+            "grid": self.grid.tolist(),
+            "gamma": gamma_of(self.grid).tolist(),
+            "complaints": self.complaints,
+            "steps": self.sampling.steps,
+            "calls": self.sampling.calls,
+            "gflop_per_call": self.costs.call,
+            "gflop_encoder": self.costs.encoder,
+            "gflop_input_size": [SIDE, SIDE],
+            "reach": method.reach,
+            "stride": method.stride,
+            "tile": method.tile,
+            "licence": subject.card.licence,
+            "card": asdict(subject.card),
+        }
+
+    def lines(self) -> Iterator[tuple[str, list[str]]]:
+        """For people: (name, lines)."""
+        yield from self.identity()
+        yield from self.method()
+        yield from self.work()
+        yield from self.training()
+
+    def identity(self) -> Iterator[tuple[str, list[str]]]:
+        subject = self.subject
+        yield "name", [f"{subject.name} ({subject.kind})"]
+        if subject.kind == "shipped model" and subject.name in RECIPES:
+            yield "recipe", [f"`refinesr info {PREFIX}{subject.name}` describes the recipe of this name"]
+        if subject.card.summary:
+            yield "summary", [subject.card.summary]
+
+    def method(self) -> Iterator[tuple[str, list[str]]]:
+        method = self.subject.method
+        yield "scale", [f"{method.scale}, {method.channels} channels"]
+        yield "parameters", [f"{self.parameters / 1e6:.2f} M"]
+        yield "network", [str(method.network)]
+        yield "condition", [str(method.source)]
+        yield "predicts", [f"{method.precond} of {method.target}, |error|**{method.p}"]
+        yield "label", [str(method.label)]
+        yield "trained at", [f"{method.levels}, {method.spread}"]
+        reach = "everything in its tile" if method.reach is None else f"{method.reach} low pixels"
+        yield "sees", [reach]
+
+    def work(self) -> Iterator[tuple[str, list[str]]]:
+        sampling, side = self.sampling, SIDE * self.subject.method.scale
+        kept = f"consistent with the input by {sampling.consistent}" if sampling.consistent else ""
+        done = "clipped" if sampling.clip else ""
+        around = "; ".join(word for word in (done, kept) if word) or "as they are"
+        yield "sampling", [f"{sampling.sampler}, {sampling.grid}", f"estimates: {around}"]
+        yield "steps", [f"{sampling.steps}: {counted(sampling.calls, 'call')} of the network"]
+        yield "sigma", [levels(self.grid)]
+        yield "gamma", [levels(gamma_of(self.grid))]
+        yield "check", self.complaints or ["nothing odd"]
+        cost = f"{self.costs.call:.1f} GFLOP a call and {self.costs.encoder:.1f} once"
+        yield "cost", [f"{cost}, for {SIDE} x {SIDE} -> {side} x {side} pixels"]
+
+    def training(self) -> Iterator[tuple[str, list[str]]]:
+        card = self.subject.card
+        for name in ("data", "training", "figures"):
+            if lines := getattr(card, name):
+                yield name, list(lines)
+        yield "licence", [card.licence or ("no weights, no licence" if self.untrained else "not stated")]
+
+
+def facts(subject: Found, steps: int | None = None) -> Facts:
+    """Raises ConfigError for `steps` that the sampler's grid cannot have."""
+    sampling = subject.method.sampling
+    if steps is not None:
+        sampling = replace(sampling, steps=steps)
+    with torch.device("meta"):
+        model = subject.method.build()
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return Facts(subject, sampling, sampling.levels(), parameters, costs(model, subject.method))
+
+
+def costs(model: Model, method: Method) -> Costs:
+    """Counted on the meta device: shapes are followed, nothing is computed."""
+    high = SIDE * method.scale
+    low = torch.empty(1, method.channels, SIDE, SIDE, device="meta")
+    base = torch.empty(1, method.channels, high, high, device="meta")
+    # plain enlarging is not the network's work, and has no meta version
+    model.source.__dict__["base"] = lambda low: base
+    with torch.no_grad():
+        encoder = gflop(lambda: model.condition(low))
+        denoise = model.denoiser(low)
+        return Costs(gflop(lambda: denoise(base, torch.tensor(1.0, dtype=torch.float64))), encoder)
+
+
+def gflop(work: Callable[[], object]) -> float:
+    """GFLOP of matrix products and convolutions, 2 for a multiplication with addition, as PyTorch counts."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return float(counter.get_total_flops()) / 1e9
+
+
+def levels(grid: Tensor) -> str:
+    words = [f"{value:.3g}" for value in grid.tolist()]
+    if len(words) > 2 * SHOWN + 1:
+        words = [*words[:SHOWN], "...", *words[-SHOWN:]]
+    return "  ".join(words)

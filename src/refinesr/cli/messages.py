@@ -1,0 +1,58 @@
+"""What people are told: results on stdout, all else on stderr, one line at a time."""
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+
+def tell(text: str) -> None:
+    """On stdout.  Names of files may be no text at all; their odd bytes are shown as escapes."""
+    print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
+
+
+def say(text: object) -> None:
+    """On stderr."""
+    print(one_line(text), file=sys.stderr, flush=True)
+
+
+def one_line(text: object) -> str:
+    return " ".join(str(text).split())
+
+
+def counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+@contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Warnings come without place and source, and each text once: batches repeat themselves."""
+    said: set[str] = set()
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        text = one_line(message)
+        if text not in said:
+            said.add(text)
+            say(f"warning: {text}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
+_MEMORY = ("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a CPU or a GPU had too little memory; PyTorch says so with a RuntimeError."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _MEMORY)

@@ -1,0 +1,28 @@
+"""Recipes by name."""
+
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+PREFIX = "recipe:"
+"""Says that a recipe is meant where a shipped model has the same name."""
+
+
+def recipe_named(name: str) -> "Run":
+    """Raises ConfigError if there is none of that name."""
+    from ..recipes import RECIPES
+
+    bare = name.removeprefix(PREFIX)
+    if bare not in RECIPES:
+        raise ConfigError(f"recipe: '{bare}' is not one of {', '.join(RECIPES)}{near(bare, RECIPES)}")
+    return RECIPES[bare]()
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    found = difflib.get_close_matches(name, list(names), 1)
+    return f"; did you mean '{found[0]}'?" if found else ""

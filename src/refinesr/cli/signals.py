@@ -1,0 +1,67 @@
+"""Ctrl-C and SIGTERM.  Exit codes are the shell's: 128 + the number of the signal."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+Handler = Callable[[int, FrameType | None], None]
+
+WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+
+
+class Terminated(BaseException):
+    """SIGTERM, as KeyboardInterrupt is SIGINT: everything is left by way of `finally`."""
+
+
+@dataclass
+class Notice:
+    """The signal that has come, if any."""
+
+    signal: int | None = None
+
+    @property
+    def word(self) -> str:
+        return "" if self.signal is None else WORDS[signal.Signals(self.signal)]
+
+
+@contextmanager
+def raising() -> Iterator[None]:
+    """SIGTERM raises Terminated; SIGINT raises KeyboardInterrupt, as Python has it."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    with _handled(leave, signal.SIGTERM):
+        yield
+
+
+@contextmanager
+def noticed() -> Iterator[Notice]:
+    """Both signals are only noted: who is in the middle of something finishes it and looks."""
+    notice = Notice()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        notice.signal = number
+
+    with _handled(note, signal.SIGINT, signal.SIGTERM):
+        yield notice
+
+
+@contextmanager
+def _handled(handler: Handler, *numbers: int) -> Iterator[None]:
+    """A signal that the parent process made us ignore (`nohup`, `&`) stays ignored."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python lets no other thread have handlers
+        return
+    before = {number: signal.getsignal(number) for number in numbers}
+    heard = {number: old for number, old in before.items() if old not in (signal.SIG_IGN, None)}
+    for number in heard:
+        signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, old in heard.items():
+            signal.signal(number, old)

@@ -1,0 +1,207 @@
+"""`refinesr train`: a recipe and photos in, a model out."""
+
+import math
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, Literal, cast
+
+from cyclopts import Parameter
+
+from ..errors import ConfigError, RefineSRError
+from .bars import OFTEN, of_photos, of_updates, on_terminal
+from .messages import counted, is_out_of_memory, say, tell
+from .recipes import recipe_named
+from .signals import noticed
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..data import Pairs
+    from ..run import Run
+    from ..train import Report
+
+EXAMPLES = """
+Examples:
+
+    refinesr train photo-x4 --data photos/ more.tar -o runs/a
+    refinesr train photo-x4-small --data photos/ -o runs/b --set plan.steps=1000
+    refinesr train photo-x4 --data photos/ -o runs/try --tiny
+
+Ctrl-C finishes the update at work and saves; the same command with --resume goes on from there, as it does
+from the last save of a run that was killed.  RUN/log.jsonl has a line for each update, RUN/previews pictures.
+"""
+
+SMOOTH = 0.02
+"""Share of an update in the smoothed loss; the first ones have more."""
+
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Changes:
+    """What differs from the recipe."""
+
+    set: Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)] = ()
+    """FIELD=VALUE changes any field of the run, such as plan.steps=1000; may be given several times."""
+
+    tiny: Flag = False
+    """The narrowest network and 20 updates, to try things; --set comes after it."""
+
+    def of(self, run: "Run") -> "Run":
+        from ..config import override
+        from ..recipes import tiny
+
+        run = tiny(run) if self.tiny else run
+        return override(run, *self.set)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Computing:
+    """On what, and in what numbers."""
+
+    resume: Flag = False
+    """Go on with the run in RUN; takes the arguments it was started with."""
+
+    seed: int = 0
+    """Of the weights, the crops and the noise."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """What the network computes in; auto: bf16 where the hardware is fast at it."""
+
+    def check(self) -> "tuple[torch.device, torch.dtype | None]":
+        """The device, and the dtype of autocast.  Raises ConfigError."""
+        from ..devices import autocast_dtype, device_named
+
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"--seed: {self.seed} is not between 0 and 2**63 - 1")
+        device = device_named(self.device)
+        return device, autocast_dtype(self.precision, device)
+
+
+CHANGES, COMPUTING = Changes(), Computing()
+
+
+def train(
+    recipe: str,
+    /,
+    *,
+    data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")],
+    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    changes: Changes = CHANGES,
+    computing: Computing = COMPUTING,
+) -> int:
+    """Train a model by a recipe.
+
+    Parameters
+    ----------
+    recipe
+        photo-x4, photo-x4-small, regression or sr3-16-128-small; `refinesr info RECIPE` describes one.
+    data
+        Folders of photos, tar files of photos, photos.
+    output
+        Folder of the run; the model will be RUN/model.safetensors.
+    """
+    from ..run import Folder, check_folder
+
+    run = changes.of(recipe_named(recipe))
+    device, _ = computing.check()
+    if not data:
+        raise ConfigError("--data: no folder given")
+    check_folder(Folder(output), computing.resume)
+    return trained(run, material(run, data, device, computing.seed), output, computing)
+
+
+def material(run: "Run", data: tuple[Path, ...], device: "torch.device", seed: int) -> "Pairs":
+    from ..data import Pairs, loading
+
+    with of_photos() as show:
+        for state in loading(data, device, channels=run.method.channels, smallest=run.plan.size):
+            show(state.done, state.total)
+    assert state.photos is not None
+    return Pairs(state.photos, run.method.degradation, run.plan.size, run.plan.batch, seed)
+
+
+def trained(run: "Run", pairs: "Pairs", output: Path, computing: Computing) -> int:
+    """Update until the plan or a signal ends it; the exit code."""
+    from ..run import Folder
+    from ..run import train as updates
+
+    device, autocast = computing.check()
+    steps = updates(
+        run, pairs, output, device=device, autocast=autocast, seed=computing.seed, resume=computing.resume
+    )
+    meter = Meter(run.plan.batch)
+    bar = of_updates(run.name, run.plan.steps, run.plan.batch)
+    closed = closing(cast("Generator[Report]", steps))  # it saves when it is closed
+    with advice(run), noticed() as notice, bar as show, closed:
+        for report in steps:
+            meter.read(report)
+            if meter.is_time():
+                show(report.step, meter.loss())
+            if notice.signal is not None:
+                break
+    if notice.signal is not None and meter.step < run.plan.steps:
+        place = f"after update {meter.step} of {run.plan.steps}"
+        say(f"{notice.word} {place}; the same command with --resume goes on")
+        return 128 + notice.signal
+    tell(f"{Folder(output).model}  {meter.summary()}{left_out(pairs)}")
+    return 0
+
+
+class Meter:
+    """What the reports come to.  The loss stays on its device and is read seldom: to read is to wait."""
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+        self.step = self.made = 0
+        self.smooth: torch.Tensor | None = None
+        self.started = self.looked = perf_counter()
+
+    def read(self, report: "Report") -> None:
+        self.step, self.made = report.step, self.made + 1
+        share = max(SMOOTH, 1 / self.made)
+        self.smooth = report.loss if self.smooth is None else self.smooth.lerp(report.loss, share)
+
+    def is_time(self) -> bool:
+        due = on_terminal() and perf_counter() > self.looked + OFTEN
+        self.looked = perf_counter() if due else self.looked
+        return due
+
+    def loss(self) -> float:
+        return math.nan if self.smooth is None else float(self.smooth)
+
+    def summary(self) -> str:
+        if self.made == 0:
+            return "has made all its updates already"
+        seconds = perf_counter() - self.started
+        speed = f"{self.made * self.batch / seconds:.1f} images/s, {seconds:.1f} s"
+        return f"{counted(self.made, 'update')}, loss {self.loss():.4f}, {speed}"
+
+
+def left_out(pairs: "Pairs") -> str:
+    photos = pairs.photos
+    if not photos.left_out:
+        return ""
+    total = counted(photos.left_out + len(photos), "photo")
+    return f"  ({photos.left_out} of {total} left out: a side below {photos.smallest} pixels)"
+
+
+@contextmanager
+def advice(run: "Run") -> Iterator[None]:
+    """Says what to do when memory lacks."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        batch, parts = run.plan.batch, 2 * run.plan.accumulate
+        hint = f"plan.accumulate={parts}" if batch % parts == 0 else f"plan.batch={max(1, batch // 2)}"
+        raise RefineSRError(f"not enough memory for a batch of {batch}; use --set {hint}") from error

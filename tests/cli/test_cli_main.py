@@ -1,0 +1,107 @@
+"""How the command line answers, whatever the verb."""
+
+import warnings
+
+import pytest
+from commands import Command
+
+from refinesr import __version__
+from refinesr.cli import app, main
+from refinesr.cli.messages import is_out_of_memory, warnings_as_lines
+from refinesr.cli.recipes import near
+from refinesr.recipes import RECIPES
+
+
+def test_nothing_at_all_shows_help(refinesr: Command) -> None:
+    ran = refinesr()
+    assert (ran.code, ran.err) == (0, "")
+    assert all(verb in ran.out for verb in ("Usage: refinesr COMMAND", "upscale", "train", "info"))
+
+
+def test_version(refinesr: Command) -> None:
+    assert refinesr("--version").out == f"refinesr {__version__}\n"
+
+
+@pytest.mark.parametrize("verb", ["upscale", "train", "info"])
+def test_each_verb_has_help_with_usage_and_examples(refinesr: Command, verb: str) -> None:
+    ran = refinesr(verb, "--help")
+    assert ran.code == 0
+    assert ran.out.startswith(f"Usage: refinesr {verb} ")
+    assert f" refinesr {verb} photo-x4" in ran.out or " refinesr upscale photo.jpg" in ran.out
+
+
+def test_the_help_of_train_lists_the_recipes(refinesr: Command) -> None:
+    words = refinesr("train", "--help").out.replace(",", " ").replace(";", " ").split()
+    assert set(RECIPES) <= set(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["upscale", "a.png", "--stesp", "3"], ["--stesp", "Did you mean --steps?"]),
+        (["upscale", "a.png", "--device", "cudda"], ["cudda", "cpu", "cuda", "mps"]),
+        (["upscale", "a.png", "--seed", "x"], ["--seed", '"x"', "int"]),
+        (["upscale"], ["INPUT"]),
+        (["upscale", "a.png", "-o"], ["-o"]),
+        (["train", "photo-x4", "-o", "run"], ["--data"]),
+        (["upscal", "a.png"], ["upscal", "upscale"]),
+        (["--verison"], ["--verison"]),
+    ],
+)
+def test_mistakes_in_the_arguments_are_one_line_with_a_hint(
+    refinesr: Command, words: list[str], parts: list[str]
+) -> None:
+    """The words are those of cyclopts."""
+    ran = refinesr(*words)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert [part for part in parts if part not in ran.err] == []
+
+
+def test_a_file_that_the_system_refuses_is_one_line(
+    refinesr: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def perform(tokens: list[str]) -> int:
+        raise OSError(28, "No space left on device", "run/log.jsonl")
+
+    monkeypatch.setattr(app, "perform", perform)
+    ran = refinesr("train")
+    assert (ran.code, ran.err) == (2, "run/log.jsonl: No space left on device\n")
+
+
+def test_too_little_memory_anywhere_is_one_line(refinesr: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def perform(tokens: list[str]) -> int:
+        raise MemoryError
+
+    monkeypatch.setattr(app, "perform", perform)
+    ran = refinesr("info")
+    assert (ran.code, ran.err) == (2, "not enough memory\n")
+
+
+def test_our_own_mistakes_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def perform(tokens: list[str]) -> int:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(app, "perform", perform)
+    with pytest.raises(RuntimeError, match="a bug"):
+        main([])
+
+
+def test_pytorch_says_out_of_memory_with_a_runtime_error() -> None:
+    assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
+    assert is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"))
+    assert not is_out_of_memory(RuntimeError("expected 3 channels"))
+    assert not is_out_of_memory(ValueError("out of memory"))
+
+
+@pytest.mark.filterwarnings("default")
+def test_warnings_are_one_line_each_and_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with warnings_as_lines():
+        for _ in range(2):
+            warnings.warn("the grid\nstarts low", stacklevel=1)
+        warnings.warn("another", stacklevel=1)
+    assert capsys.readouterr().err == "warning: the grid starts low\nwarning: another\n"
+
+
+def test_nothing_is_meant_by_a_name_unlike_all_others() -> None:
+    assert near("zzz", ["photo-x4"]) == ""
+    assert near("photo", ["photo-x4"]) == "; did you mean 'photo-x4'?"

@@ -1,0 +1,151 @@
+"""Where results go, and what is refused before any work."""
+
+import os
+from pathlib import Path
+
+import pytest
+from commands import picture
+
+from refinesr.cli.results import Job, Naming, jobs
+from refinesr.errors import ConfigError, InputError, OutputError, RefineSRError
+
+
+def planned(
+    *inputs: str,
+    o: str | None = None,
+    suffix: str | None = None,
+    ext: str | None = None,
+    samples: int = 1,
+    scale: float = 4.0,
+    overwrite: bool = False,
+) -> dict[str, list[str]]:
+    naming = Naming(None if o is None else Path(o), suffix, ext, samples)
+    made = jobs([Path(name) for name in inputs], naming, scale, overwrite)
+    return {str(job.input): [str(path) for path in job.results] for job in made}
+
+
+def refused(kind: type[RefineSRError], *inputs: str, **options: object) -> str:
+    with pytest.raises(kind) as caught:
+        planned(*inputs, **options)  # type: ignore[arg-type]
+    return str(caught.value)
+
+
+def test_a_result_is_a_png_beside_its_input() -> None:
+    assert planned("a/photo.jpg") == {"a/photo.jpg": ["a/photo-x4.png"]}
+
+
+@pytest.mark.parametrize(
+    ("scale", "name"), [(2.5, "photo-x2.5.png"), (8.0, "photo-x8.png"), (0.5, "photo-x0.5.png")]
+)
+def test_the_suffix_says_the_scale(scale: float, name: str) -> None:
+    assert planned("photo.jpg", scale=scale) == {"photo.jpg": [name]}
+
+
+def test_suffix_and_ext_change_the_name() -> None:
+    assert planned("photo.jpg", suffix=".large", ext="webp") == {"photo.jpg": ["photo.large.webp"]}
+
+
+def test_only_the_last_suffix_of_an_input_goes() -> None:
+    assert planned("photo.v2.jpg") == {"photo.v2.jpg": ["photo.v2-x4.png"]}
+
+
+def test_samples_are_numbered() -> None:
+    assert planned("photo.jpg", samples=3) == {
+        "photo.jpg": ["photo-x4-1.png", "photo-x4-2.png", "photo-x4-3.png"]
+    }
+    assert planned("photo.jpg", o="big.jpg", samples=2) == {"photo.jpg": ["big-1.jpg", "big-2.jpg"]}
+
+
+def test_out_is_the_file_for_a_single_input_and_a_picture_suffix() -> None:
+    assert planned("photo.jpg", o="out/big.JPG") == {"photo.jpg": ["out/big.JPG"]}
+
+
+def test_out_without_a_picture_suffix_is_a_folder() -> None:
+    assert planned("photo.jpg", o="out.v2") == {"photo.jpg": ["out.v2/photo-x4.png"]}
+
+
+def test_out_is_a_folder_for_several_inputs_whatever_it_is_called() -> None:
+    assert planned("a.jpg", "b.jpg", o="out.png") == {
+        "a.jpg": ["out.png/a-x4.png"],
+        "b.jpg": ["out.png/b-x4.png"],
+    }
+
+
+def test_out_is_a_folder_if_it_is_one() -> None:
+    Path("old.png").mkdir()
+    assert planned("a.jpg", o="old.png") == {"a.jpg": ["old.png/a-x4.png"]}
+
+
+def test_a_folder_stands_for_its_pictures_in_natural_order_and_makes_out_a_folder() -> None:
+    for name in ("in/10.png", "in/2.png", "in/.hidden.png"):
+        picture(name)
+    Path("in/notes.txt").write_text("no picture")
+    made = planned("in", o="out.png")
+    assert list(made.items()) == [("in/2.png", ["out.png/2-x4.png"]), ("in/10.png", ["out.png/10-x4.png"])]
+
+
+def test_an_empty_folder_is_refused() -> None:
+    Path("in").mkdir()
+    assert refused(InputError, "in") == "in: no pictures in this folder"
+
+
+def test_a_clash_of_names_is_refused() -> None:
+    message = "out/a-x4.png would be the result of both a.jpg and b/a.png; upscale them into two folders"
+    assert refused(OutputError, "a.jpg", "b/a.png", o="out") == message
+
+
+def test_a_result_must_not_replace_its_input_even_with_overwrite() -> None:
+    message = "photo.png: its result would replace itself; give --suffix or -o"
+    assert refused(OutputError, "photo.png", suffix="", overwrite=True) == message
+
+
+def test_a_result_must_not_replace_another_input() -> None:
+    message = "a.jpg: its result would replace the input a-x4.png; give --suffix or -o"
+    assert refused(OutputError, "a.jpg", "a-x4.png", overwrite=True) == message
+
+
+def test_existing_results_are_refused_without_overwrite() -> None:
+    picture("a-x4.png")
+    assert refused(OutputError, "a.jpg", "b.jpg") == "a-x4.png exists; --overwrite replaces it"
+    picture("b-x4.png")
+    message = "a-x4.png exists, and 1 more of the results; --overwrite replaces them"
+    assert refused(OutputError, "a.jpg", "b.jpg", "c.jpg") == message
+    assert planned("a.jpg", overwrite=True) == {"a.jpg": ["a-x4.png"]}
+
+
+def test_out_must_be_writable_as_its_suffix_says() -> None:
+    message = "-o: a.gif: suffix '.gif' is not one of .png, .jpg, .jpeg, .webp, .tif, .tiff"
+    assert refused(OutputError, "photo.jpg", o="a.gif") == message
+
+
+def test_what_contradicts_out_is_refused() -> None:
+    message = "--suffix: '-big' has no place in a.png; give a folder to -o"
+    assert refused(ConfigError, "photo.jpg", o="a.png", suffix="-big") == message
+    message = "--ext: 'webp' is not what a.png ends in; give one of the two"
+    assert refused(ConfigError, "photo.jpg", o="a.png", ext="webp") == message
+    assert planned("photo.jpg", o="a.jpeg", ext="jpg") == {"photo.jpg": ["a.jpeg"]}
+
+
+def test_a_suffix_is_no_folder() -> None:
+    message = "--suffix: 'big/' names a folder; that is what -o is for"
+    assert refused(ConfigError, "photo.jpg", suffix="big/") == message
+
+
+def test_a_file_is_no_folder_for_results() -> None:
+    picture("there.png")
+    message = "there.png: is a file, not a folder for results"
+    assert refused(OutputError, "photo.jpg", o="there.png/sub") == str(Path.cwd() / message)
+    Path("out").write_text("")
+    assert refused(OutputError, "photo.jpg", o="out") == "out: is a file, not a folder for results"
+
+
+def test_a_folder_that_may_not_be_written_to_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    Path("out").mkdir()
+    assert refused(OutputError, "photo.jpg", o="out") == "out: no permission to write into this folder"
+
+
+def test_a_missing_input_is_found_out_when_it_is_read() -> None:
+    """So the other files of a batch are done."""
+    naming = Naming(None, None, None)
+    assert jobs([Path("no.jpg")], naming, 4.0, False) == [Job(Path("no.jpg"), (Path("no-x4.png"),))]

@@ -1,0 +1,181 @@
+"""`refinesr train` in this process, with --tiny."""
+
+import json
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from commands import Command, picture
+from safetensors.torch import load_file
+
+import refinesr.run
+from refinesr.train import Report
+
+SIGNALS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+TINY = ("--tiny", "--set", "plan.steps=6", "--precision", "fp32")
+
+
+@pytest.fixture
+def train(refinesr: Command, photos: Path) -> Command:
+    return lambda *words: refinesr("train", "photo-x4", "--data", photos, *TINY, *words)
+
+
+def log(folder: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(folder, "log.jsonl").read_text().splitlines()]
+
+
+def test_a_run_leaves_a_model_a_log_and_a_preview(train: Command) -> None:
+    ran = train("-o", "run")
+    assert (ran.code, ran.err) == (0, "")
+    pattern = r"run/model\.safetensors  6 updates, loss \d\.\d{4}, [\d.]+ images/s, [\d.]+ s\n"
+    assert re.fullmatch(pattern, ran.out)
+    assert [line["step"] for line in log("run")] == [1, 2, 3, 4, 5, 6]
+    assert os.listdir("run/previews") == ["0000006.png"]
+
+
+def test_the_model_can_be_used_at_once(train: Command, refinesr: Command) -> None:
+    train("-o", "run")
+    assert refinesr("upscale", "photos/0.png", "-m", "run", "-o", "out.png").code == 0
+
+
+def test_the_seed_decides_everything(train: Command) -> None:
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        train("-o", name, "--seed", seed)
+    weights = [load_file(f"{name}/model.safetensors")["network.stem.weight"] for name in "abc"]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert log("a") == log("b")
+
+
+def test_tiny_comes_before_set(train: Command) -> None:
+    train("-o", "run", "--set", "plan.batch=2", "--set", "method.precond=Velocity")
+    run = json.loads(Path("run/run.json").read_text())
+    assert (run["plan"]["batch"], run["plan"]["steps"], run["plan"]["size"]) == (2, 6, 32)
+    assert run["method"]["precond"] == {"kind": "Velocity"}
+
+
+def test_several_folders_follow_data(refinesr: Command, photos: Path) -> None:
+    ran = refinesr("train", "photo-x4", "--data", photos, photos, *TINY, "-o", "run")
+    assert ran.code == 0
+
+
+def test_photos_left_out_are_told(train: Command) -> None:
+    ran = train("-o", "run", "--set", "plan.size=40")
+    assert "left out" not in ran.out
+    picture("photos/small.png", 39, 100)
+    ran = train("-o", "more", "--set", "plan.size=40")
+    assert ran.out.endswith("(1 of 4 photos left out: a side below 40 pixels)\n")
+
+
+def stopping_after(updates: int, number: int) -> Any:
+    """`refinesr.run.train`, in whose course a signal comes."""
+    real = refinesr.run.train
+
+    def train(*args: Any, **options: Any) -> Iterator[Report]:
+        for report in real(*args, **options):
+            if report.step == updates:
+                os.kill(os.getpid(), number)
+            yield report
+
+    return train
+
+
+@pytest.mark.parametrize(("number", "code", "word"), SIGNALS)
+def test_a_signal_ends_the_update_and_saves_and_resume_goes_on(
+    train: Command, monkeypatch: pytest.MonkeyPatch, number: int, code: int, word: str
+) -> None:
+    train("-o", "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(refinesr.run, "train", stopping_after(3, number))
+        ran = train("-o", "run")
+    message = f"{word} after update 3 of 6; the same command with --resume goes on\n"
+    assert (ran.code, ran.out, ran.err) == (code, "", message)
+    assert [line["step"] for line in log("run")] == [1, 2, 3]
+    assert train("-o", "run", "--resume").out.startswith("run/model.safetensors  3 updates, loss ")
+    assert log("run") == log("whole")
+    assert Path("run/model.safetensors").read_bytes() == Path("whole/model.safetensors").read_bytes()
+
+
+def test_a_signal_at_the_last_update_is_no_failure(train: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refinesr.run, "train", stopping_after(6, signal.SIGINT))
+    assert train("-o", "run").code == 0
+
+
+def test_a_finished_run_has_nothing_to_resume(train: Command) -> None:
+    train("-o", "run")
+    ran = train("-o", "run", "--resume")
+    assert (ran.code, ran.out) == (0, "run/model.safetensors  has made all its updates already\n")
+
+
+def test_the_folder_is_checked_before_photos_are_read(
+    train: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train("-o", "run")
+    monkeypatch.setattr("refinesr.data.loading", None)
+    again, resumed = train("-o", "run"), train("-o", "new", "--resume")
+    assert (again.code, again.err) == (2, "run: holds a run already; --resume continues it\n")
+    assert (resumed.code, resumed.err) == (2, "new: no run to resume here; start one without --resume\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["phot-x4", "--data", "photos"],
+            "recipe: 'phot-x4' is not one of photo-x4, photo-x4-small, regression, sr3-16-128-small; "
+            "did you mean 'photo-x4'?",
+        ),
+        (["photo-x4", "--data"], "--data: no folder given"),
+        (["photo-x4", "--data", "none"], "none: no such file or folder"),
+        (["photo-x4", "--data", "photos", "--seed", -1], "--seed: -1 is not between 0 and 2**63 - 1"),
+        (
+            ["photo-x4", "--data", "photos", "--set", "plan.stps=3"],
+            "--set: plan.stps: no such field of Plan; did you mean 'steps'?",
+        ),
+        (
+            ["photo-x4", "--data", "photos", "--set", "plan.steps=x"],
+            "--set: plan.steps: 'x' is not an integer",
+        ),
+        (
+            ["photo-x4", "--data", "photos", "--set", "plan.steps"],
+            "--set: 'plan.steps' is not of the form field=value",
+        ),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    refinesr: Command, photos: Path, words: list[object], message: str
+) -> None:
+    ran = refinesr("train", *words, "-o", "run")
+    assert (ran.code, ran.out, ran.err) == (2, "", message + "\n")
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize(("batch", "hint"), [(4, "plan.accumulate=2"), (5, "plan.batch=2")])
+def test_too_little_memory_is_one_line(
+    train: Command, monkeypatch: pytest.MonkeyPatch, batch: int, hint: str
+) -> None:
+    def lacking(*_: object, **__: object) -> Iterator[Report]:
+        raise RuntimeError("CUDA out of memory")
+        yield
+
+    monkeypatch.setattr(refinesr.run, "train", lacking)
+    ran = train("-o", "run", "--set", f"plan.batch={batch}")
+    assert (ran.code, ran.err) == (2, f"not enough memory for a batch of {batch}; use --set {hint}\n")
+
+
+def test_a_terminal_sees_the_loss_the_speed_and_the_time_left(
+    train: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("bars", "train"):
+        monkeypatch.setattr(f"refinesr.cli.{module}.on_terminal", lambda: True)
+    monkeypatch.setattr("refinesr.cli.train.OFTEN", 0)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    ran = train("-o", "run")
+    assert all(word in ran.err for word in ("photo-x4", "6/6", "loss ", "images/s", "0:00:00"))
+    assert ran.out.startswith("run/model.safetensors  6 updates")

@@ -1,0 +1,248 @@
+"""`refinesr upscale` in this process, with a model of random weights: faithful it is all the same."""
+
+import inspect
+import json
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import Command, picture
+from PIL import Image
+
+import refinesr.restore
+from refinesr.cli.upscale import upscale as verb
+from refinesr.shipped import DEFAULT
+
+SIGNALS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+
+
+def pixels(name: str) -> Any:
+    return np.asarray(Image.open(name))
+
+
+def test_a_photo_alone_is_written_beside_itself(upscale: Command, photo: Path) -> None:
+    ran = upscale(photo)
+    assert (ran.code, ran.err) == (0, "")
+    pattern = r"photo\.png -> photo-x4\.png  20 x 12 -> 80 x 48  \d+\.\d s\n"
+    assert re.fullmatch(pattern, ran.out)
+    assert pixels("photo-x4.png").shape == (48, 80, 3)
+    assert sorted(os.listdir()) == ["photo-x4.png", "photo.png"]
+
+
+def test_the_default_model_is_the_shipped_one() -> None:
+    assert inspect.signature(verb).parameters["model"].default == DEFAULT
+
+
+def test_json_is_one_line_a_result_and_tells_all(upscale: Command, photo: Path) -> None:
+    ran = upscale(photo, "--json", "--samples", 2, "--seed", 5, "--steps", 2, "-o", "out")
+    first, second = (json.loads(line) for line in ran.out.splitlines())
+    assert first.pop("seconds") > 0
+    assert first == {
+        "input": "photo.png",
+        "output": "out/photo-x4-1.png",
+        "input_size": [12, 20],
+        "output_size": [48, 80],
+        "steps": 2,
+        "seed": 5,
+        "lr_psnr": 200.0,
+        "agreement": 1.0,
+    }
+    assert (second["seed"], second["output"]) == (6, "out/photo-x4-2.png")
+
+
+def test_json_measures_what_the_file_holds(upscale: Command, photo: Path) -> None:
+    """A JPEG of low quality is not what was written into it."""
+    kept = json.loads(upscale(photo, "--json", "--ext", "jpg", "--quality", 30).out)
+    assert kept["agreement"] < 0.9
+    assert kept["lr_psnr"] < 50
+
+
+def test_samples_are_those_of_the_next_seeds(upscale: Command, photo: Path) -> None:
+    upscale(photo, "--samples", 3, "--seed", 1)
+    upscale(photo, "--seed", 2, "-o", "two.png")
+    first, second = pixels("photo-x4-1.png"), pixels("photo-x4-2.png")
+    assert (second == pixels("two.png")).all()
+    assert (first != second).any()
+    assert Path("photo-x4-3.png").exists()
+
+
+def test_tiles_change_nothing_but_rounding(upscale: Command) -> None:
+    photo = picture("wide.png", 20, 100)
+    for tile in (0, 24):
+        upscale(photo, "-t", tile, "--precision", "fp32", "-o", f"{tile}.png")
+    assert np.abs(pixels("0.png").astype(int) - pixels("24.png")).max() <= 1
+
+
+def test_no_consistent_gives_the_networks_own_answer(upscale: Command, photo: Path) -> None:
+    kept = json.loads(upscale(photo, "--json").out)
+    free = json.loads(upscale(photo, "--json", "--no-consistent", "--overwrite").out)
+    assert kept["agreement"] == 1
+    assert free["agreement"] < 0.5
+
+
+@pytest.mark.parametrize(("scale", "shape"), [(2.5, (30, 50, 3)), (0.5, (6, 10, 3)), (6, (72, 120, 3))])
+def test_any_scale_is_resampled_from_the_models(
+    upscale: Command, photo: Path, scale: float, shape: tuple[int, ...]
+) -> None:
+    upscale(photo, "-s", scale, "-o", "any.png")
+    upscale(photo)
+    assert pixels("any.png").shape == shape
+    expected = Image.open("photo-x4.png").resize((shape[1], shape[0]), Image.Resampling.BICUBIC)
+    # Pillow rounds and clips between its two passes
+    assert np.abs(pixels("any.png").astype(int) - np.asarray(expected)).mean() < 0.5
+
+
+def test_a_result_smaller_than_its_input_is_not_measured(upscale: Command, photo: Path) -> None:
+    kept = json.loads(upscale(photo, "-s", 0.5, "--json").out)
+    assert (kept["lr_psnr"], kept["agreement"], kept["output"]) == (None, None, "photo-x0.5.png")
+
+
+def test_alpha_is_resampled_with_the_colours(upscale: Command) -> None:
+    upscale(picture("clear.png", mode="RGBA"), "-s", 3)
+    assert pixels("clear-x3.png").shape == (36, 60, 4)
+
+
+def test_frame_picks_one_of_several(upscale: Command) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames[0].save("cat.gif", save_all=True, append_images=frames[1:])
+    assert upscale("cat.gif").err == "cat.gif has 2 frames; pick one with --frame\n"
+    assert upscale("cat.gif", "--frame", 1).code == 0
+    assert pixels("cat-x4.png")[16, 16].tolist() == [0, 0, 255]
+
+
+def test_names_need_not_be_text(upscale: Command) -> None:
+    ran = upscale(picture("\udcff.png"))
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("\\udcff.png -> \\udcff-x4.png  ")
+
+
+def test_a_bad_file_does_not_stop_the_others(upscale: Command) -> None:
+    for name in ("in/a.png", "in/c.png"):
+        picture(name)
+    Path("in/b.png").write_text("no picture")
+    ran = upscale("in", "missing.jpg", "-o", "out")
+    assert ran.code == 2
+    assert sorted(os.listdir("out")) == ["a-x4.png", "c-x4.png"]
+    assert len(ran.out.splitlines()) == 2
+    assert ran.err.splitlines() == [
+        "in/b.png: not a picture; PNG, JPEG, WebP, BMP, GIF and TIFF can be read",
+        "missing.jpg: no such file",
+        "2 of 4 files done, 2 failed",
+    ]
+
+
+def test_the_exit_code_is_2_if_nothing_could_be_done(upscale: Command) -> None:
+    Path("bad.png").touch()
+    one, both = upscale("bad.png"), upscale("bad.png", "no.png")
+    assert (one.code, one.err) == (2, "bad.png: the file is empty\n")
+    assert (both.code, both.err.splitlines()[-1]) == (2, "0 of 2 files done, 2 failed")
+
+
+def test_what_a_format_cannot_hold_is_said_before_the_work(
+    upscale: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refinesr.restore, "restored", None)
+    ran = upscale(picture("clear.png", mode="RGBA"), "--ext", "jpg")
+    assert (ran.code, ran.err) == (2, "clear-x4.jpg: JPEG cannot hold transparency; use PNG or WebP\n")
+
+
+def test_existing_results_stop_everything_before_any_work(upscale: Command, photo: Path) -> None:
+    picture("photo-x4.png", 2, 2)
+    ran = upscale(picture("first.png"), photo)
+    assert (ran.code, ran.out, ran.err) == (2, "", "photo-x4.png exists; --overwrite replaces it\n")
+    assert not Path("first-x4.png").exists()
+    assert upscale(photo, "--overwrite").code == 0
+    assert pixels("photo-x4.png").shape == (48, 80, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-s", "0"], "--scale: 0 is not a positive number"),
+        (["-s", "nan"], "--scale: nan is not a positive number"),
+        (["--samples", "0"], "--samples: 0 is not positive"),
+        (["--quality", "101"], "--quality: 101 is not between 1 and 100"),
+        (["--seed", "-1"], "seed: -1 is not between 0 and 2**63 - 1"),
+        (["--seed", 2**63 - 1, "--samples", 2], f"seed: {2**63} is not between 0 and 2**63 - 1"),
+        (["--tile", "-1"], "tile: -1 is negative; 0 means no tiles"),
+        (["--steps", "0"], "steps: 0 is not positive"),
+    ],
+)
+def test_values_that_make_no_sense_are_one_line(
+    upscale: Command, photo: Path, options: list[object], message: str
+) -> None:
+    ran = upscale(photo, *options)
+    assert (ran.code, ran.out, ran.err) == (2, "", message + "\n")
+    assert os.listdir() == ["photo.png"]
+
+
+def test_a_missing_model_is_one_line(refinesr: Command, photo: Path) -> None:
+    ran = refinesr("upscale", photo, "-m", "no.safetensors")
+    assert (ran.code, ran.err) == (2, "no.safetensors: no such file\n")
+
+
+def fails_with(error: BaseException) -> Any:
+    def restored(*_: object) -> Iterator[object]:
+        raise error
+        yield
+
+    return restored
+
+
+@pytest.mark.parametrize(
+    ("error", "options", "hint"),
+    [
+        (MemoryError(), ["-t", 512], "use --tile 64"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 1 byte"), ["-t", 96], "use --tile 32"),
+        (RuntimeError("CUDA out of memory. Tried"), [], "use --tile 64"),
+        (RuntimeError("MPS backend out of memory"), ["-t", 0], "use --tile 64"),
+        (MemoryError(), ["-t", 32], "not even its result fits; cut it into parts"),
+    ],
+)
+def test_too_little_memory_is_one_line_with_a_smaller_tile(
+    upscale: Command, monkeypatch: pytest.MonkeyPatch, error: Exception, options: list[object], hint: str
+) -> None:
+    monkeypatch.setattr(refinesr.restore, "restored", fails_with(error))
+    ran = upscale(picture("photo.png", 100, 130), *options)
+    assert (ran.code, ran.err) == (2, f"photo.png: not enough memory for a 130 x 100 picture; {hint}\n")
+
+
+def test_other_runtime_errors_are_our_own_mistakes(
+    upscale: Command, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refinesr.restore, "restored", fails_with(RuntimeError("shapes do not match")))
+    with pytest.raises(RuntimeError, match="shapes"):
+        upscale(photo)
+
+
+@pytest.mark.parametrize(("number", "code", "word"), SIGNALS)
+def test_a_signal_while_writing_leaves_nothing_half(
+    upscale: Command, photo: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int, word: str
+) -> None:
+    seen = []
+
+    def replace(source: Path, target: Path) -> None:
+        seen.extend(os.listdir())
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(os, "replace", replace)
+    ran = upscale(photo)
+    assert (ran.code, ran.out, ran.err) == (code, "", word + "\n")
+    assert "photo-x4.png.part" in seen
+    assert os.listdir() == ["photo.png"]
+
+
+def test_a_terminal_sees_files_and_steps(
+    upscale: Command, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("refinesr.cli.bars.on_terminal", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    ran = upscale(photo, picture("more.png"))
+    assert all(word in ran.err for word in ("files", "photo.png", "more.png", "3/3", "2/2"))
+    assert [line.split()[0] for line in ran.out.splitlines()] == ["photo.png", "more.png"]

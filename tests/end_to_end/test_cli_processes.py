@@ -1,0 +1,140 @@
+"""What only a process of its own can show: signals, pipes, and what is imported."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from methods import packed, stage
+from PIL import Image
+from safetensors.torch import load_file
+
+from refinesr.checkpoint import save_stage
+from refinesr.cli import main
+
+REFINESR = [sys.executable, "-m", "refinesr"]
+STEPS = ("--tiny", "--precision", "fp32", "--set", "plan.steps=30", "--set", "plan.save_every=4")
+
+
+def started(*words: object) -> subprocess.Popen[str]:
+    """With Ctrl-C enabled: a test run in the background has it ignored, and so would this child."""
+
+    def hear() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # as many threads as here: sums in another order are other sums
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([*REFINESR, *map(str, words)], preexec_fn=hear, env=environment, **pipes)
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    return save_noise(tmp_path / "photo.png", 60, 80)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for number in range(2):
+        save_noise(tmp_path / "photos" / f"{number}.png", 40, 40, number)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    save_stage(stage(packed()), tmp_path / "model.safetensors")
+    return tmp_path / "model.safetensors"
+
+
+def save_noise(path: Path, height: int, width: int, seed: int = 0) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    values = np.random.default_rng(seed).integers(30, 220, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(values).save(path)
+    return path
+
+
+@pytest.mark.parametrize("words", [["--help"], ["upscale", "--help"], ["--version"], ["upscale", "--stpes"]])
+def test_help_and_wrong_options_do_not_wait_for_pytorch(words: list[str]) -> None:
+    code = f"import sys; from refinesr.cli import main; main({words!r}); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_pipe_sees_results_and_no_bar(photo: Path, model: Path) -> None:
+    code, out, err = finished(started("upscale", photo, "-m", model))
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{photo} -> {photo.with_name('photo-x4.png')}  80 x 60 -> 320 x 240  ")
+    assert out.count("\n") == 1
+
+
+def test_ctrl_c_stops_a_batch_and_leaves_whole_results_only(tmp_path: Path, model: Path) -> None:
+    for number in range(40):
+        save_noise(tmp_path / "in" / f"{number}.png", 60, 80)
+    process = started("upscale", tmp_path / "in", "-m", model, "-o", tmp_path / "out", "--steps", 4)
+    wait_for(tmp_path / "out" / "0-x4.png", process)
+    process.send_signal(signal.SIGINT)
+    code, out, err = finished(process)
+    assert (code, err) == (130, "interrupted\n")
+    made = sorted((tmp_path / "out").iterdir())
+    assert 0 < len(made) < 40
+    assert len(made) - out.count("\n") in (0, 1)  # one may be written and not yet told
+    for path in made:
+        assert path.suffix == ".png"
+        with Image.open(path) as image:
+            assert image.size == (320, 240)
+
+
+def test_who_stops_reading_our_output_gets_no_traceback(photo: Path, model: Path) -> None:
+    process = started("upscale", photo, "-m", model)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(60) == 1
+    assert photo.with_name("photo-x4.png").exists()
+
+
+def test_a_killed_run_resumes_to_the_same_model_as_one_left_alone(tmp_path: Path, photos: Path) -> None:
+    words = "train", "photo-x4", "--data", photos, *STEPS
+    assert main([*map(str, words), "-o", str(tmp_path / "whole")]) == 0
+    killed = started(*words, "-o", tmp_path / "killed")
+    wait_for(tmp_path / "killed" / "state.pt", killed)
+    killed.kill()
+    assert finished(killed)[0] == -signal.SIGKILL
+    code, out, err = finished(started(*words, "-o", tmp_path / "killed", "--resume"))
+    assert (code, err) == (0, "")
+    assert 0 < int(out.split()[1]) < 30
+    one, other = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
+    assert all((one[name] == other[name]).all() for name in one)
+    logs = [(tmp_path / name / "log.jsonl").read_text() for name in ("whole", "killed")]
+    assert logs[0] == logs[1]
+
+
+def test_sigterm_saves_a_run(tmp_path: Path, photos: Path) -> None:
+    words = "train", "photo-x4", "--data", photos, *STEPS, "--set", "plan.steps=3000", "-o", tmp_path / "run"
+    process = started(*words)
+    wait_for(tmp_path / "run" / "state.pt", process)
+    process.terminate()
+    code, out, err = finished(process)
+    assert (code, out) == (143, "")
+    steps = len((tmp_path / "run" / "log.jsonl").read_text().splitlines())
+    assert err == f"terminated after update {steps} of 3000; the same command with --resume goes on\n"
+    assert [path.name for path in (tmp_path / "run").iterdir() if path.suffix == ".part"] == []
