@@ -28,7 +28,8 @@ bench:  ## tables of quality and speed; BENCH holds the arguments
 	@set -e; for script in benchmarks/*.py; do echo "$$script $(BENCH)"; $(PYTHON) $$script $(BENCH); done
 
 docs:  ## the documentation as HTML, in docs/_build
-	$(PYTHON) -m sphinx -W -b html docs docs/_build
+	$(PYTHON) docs/generate_cli.py
+	$(PYTHON) -m sphinx -W --keep-going -b html docs docs/_build
 
 ci:  ## what CI runs, on the last commit
 	.ci/run

@@ -26,9 +26,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="of the method")
     args = parser.parse_args()
     stage = load(args.run)
-    method = stage.method
-    for assignment in args.set:
-        method = override(method, assignment)
+    method = override(stage.method, *args.set)
     card = from_data(Card, parse(args.card.read_text(), str(args.card)), str(args.card))
     save_stage(replace(stage, method=method, card=card), args.output, dtype=torch.float16, overwrite=True)
     print(f"{args.output}: {args.output.stat().st_size / 2**20:.1f} MiB")

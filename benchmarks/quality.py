@@ -14,7 +14,7 @@ import json
 import math
 import time
 from argparse import RawDescriptionHelpFormatter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 import refinesr
+from refinesr.config import override
 from refinesr.images.io import pictures_in
 from refinesr.metrics.perceptual import Perceptual
 from refinesr.metrics.pixel import luma, psnr
@@ -43,6 +44,7 @@ class Row:
 def main() -> None:
     args = arguments()
     model = refinesr.load(args.model)
+    model = replace(model, method=override(model.method, *args.set))
     pairs = [pair(path, low, model.method.scale) for path, low in zip(*folders(args), strict=True)]
     distance = Perceptual(args.perceptual) if args.perceptual else None
     rows = [measured("bicubic", pairs, lambda low: bicubic(low, model.method.scale), distance)]
@@ -51,7 +53,7 @@ def main() -> None:
         def restore(low: Image.Image, steps: int = calls) -> Image.Image:
             return refinesr.upscale(model, low, steps=steps, seed=args.seed, precision=args.precision)
 
-        rows.append(measured(f"{args.model}, {calls} calls", pairs, restore, distance))
+        rows.append(measured(f"{args.model}, {counted(calls)}", pairs, restore, distance))
     Console().print(table(rows, f"{args.high} ({len(pairs)} pictures)"))
     if args.json:
         args.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
@@ -64,10 +66,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", default="photo-x4")
     parser.add_argument("--calls", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     parser.add_argument("--perceptual", type=Path, help="folder with squeezenet11.npz and the linear layers")
+    parser.add_argument("--set", action="append", default=[], metavar="sampling.sampler=DPM2M")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
+
+
+def counted(calls: int) -> str:
+    return "1 call" if calls == 1 else f"{calls} calls"
 
 
 def folders(args: argparse.Namespace) -> tuple[list[Path], list[Path | None]]:
