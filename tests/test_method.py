@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from methods import packed, plain
+from methods import normal, packed, plain, stage
 
 from refinesr.config import from_data, to_data
 from refinesr.diffusion.levels import OneLevel
@@ -102,6 +102,25 @@ def test_reach_and_stride_are_in_low_pixels() -> None:
     assert (plain(2).reach, plain(2).stride) == (2 + 2, 1)  # 3 pixels of x
     sr3 = replace(plain(8), network=SR3UNet())
     assert (sr3.reach, sr3.stride) == (None, 2)  # multiples of 16 pixels
+
+
+@pytest.mark.parametrize("method", [packed(2), packed(4), plain(2)])
+def test_no_estimate_depends_on_a_low_pixel_beyond_reach(method: Method) -> None:
+    """By gradients, over one stride of pixels.  Nor is the bound wasteful: some pixel comes within two."""
+    model, reach = stage(method).model, method.reach
+    assert reach is not None
+    size = 2 * (reach + method.stride) + 1
+    low = normal(1, 3, 4, size).requires_grad_()
+    x = normal(1, 3, 4 * method.scale, size * method.scale).requires_grad_()
+    x0 = model.denoiser(low)(x, torch.tensor(1.0, dtype=torch.float64))
+    farthest = 0
+    for column in range(reach, reach + method.stride + 1):
+        pixels = x0[..., column * method.scale : (column + 1) * method.scale].abs().sum()
+        for given, scale in ((low, 1), (x, method.scale)):
+            (gradient,) = torch.autograd.grad(pixels, given, retain_graph=True)
+            seen = gradient.abs().sum((0, 1, 2)).nonzero().flatten() // scale
+            farthest = max(farthest, column - int(seen[0]), int(seen[-1]) - column)
+    assert reach - 2 <= farthest <= reach
 
 
 def test_fresh_weights_depend_on_torchs_seed_alone() -> None:

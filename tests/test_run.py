@@ -158,7 +158,7 @@ def moments(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("step", [3, 4, 5])
-@pytest.mark.parametrize("damage", ["none", "half a line", "lines too many", "twice", "lost"])
+@pytest.mark.parametrize("damage", ["none", "half a line", "lines too many", "each twice", "lost"])
 def test_a_killed_run_goes_on_from_its_last_save_with_one_line_an_update(
     moments: Path, tmp_path: Path, step: int, damage: str
 ) -> None:
@@ -170,7 +170,7 @@ def test_a_killed_run_goes_on_from_its_last_save_with_one_line_an_update(
         "none": text,
         "half a line": text + all_of_it.splitlines()[-1][:20],
         "lines too many": all_of_it,
-        "twice": all_of_it + all_of_it,
+        "each twice": "".join(line + line for line in all_of_it.splitlines(keepends=True)),
         "lost": "",
     }
     (tmp_path / "log.jsonl").write_text(damaged[damage])
@@ -234,6 +234,7 @@ def test_a_run_can_be_made_longer(tmp_path: Path) -> None:
 
 def test_the_state_of_another_network_is_refused(tmp_path: Path) -> None:
     whole(tmp_path)
+    (tmp_path / "run.json").unlink()  # which would tell
     with pytest.raises(CheckpointError, match=r"state\.pt: not the state of this run"):
         whole(tmp_path, replace(RUN, method=packed(4)), resume=True)
 
@@ -324,3 +325,13 @@ def test_bf16_can_be_asked_for(tmp_path: Path) -> None:
 def test_a_state_is_ready_for_what_the_plan_says() -> None:
     (group,) = State(fresh(RUN.method, CPU, 0), PLAN).optimizer.param_groups
     assert (group["betas"], group["lr"]) == (PLAN.betas, PLAN.rate)
+
+
+def test_another_method_is_not_resumed(tmp_path: Path) -> None:
+    """Weights of equal shape would load, and two methods be mixed."""
+    whole(tmp_path, override(RUN, "plan.steps=2"))
+    other = override(RUN, "plan.steps=4", "method.p=1" if RUN.method.p == 2 else "method.p=2")
+    with pytest.raises(
+        ConfigError, match=r"holds a run of another method\.p; --resume may only change the plan"
+    ):
+        whole(tmp_path, other, resume=True)

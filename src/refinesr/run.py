@@ -11,7 +11,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import count
 from pathlib import Path
 
@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from refinesr.checkpoint import save_stage
-from refinesr.config import to_data
+from refinesr.config import from_data, parse, to_data
 from refinesr.diffusion.noise import NoiseField
-from refinesr.errors import OutputError, RefineSRError
+from refinesr.errors import ConfigError, OutputError, RefineSRError
 from refinesr.files import replacing, writing
 from refinesr.method import Method
 from refinesr.model import Model
@@ -171,6 +171,7 @@ def begun(run: Run, place: Folder, device: torch.device, seed: int, resume: bool
     check_folder(place, resume)
     state = State(fresh(run.method, device, seed), run.plan)
     if resume:
+        same_method(run, place)
         state.restore(place.state, run.plan)
         Log(place.log).shorten(state.step)
     with writing(place.path):
@@ -181,6 +182,19 @@ def begun(run: Run, place: Folder, device: torch.device, seed: int, resume: bool
         with replacing(place.log, overwrite=True) as part:
             part.write_text("")
     return state
+
+
+def same_method(run: Run, place: Folder) -> None:
+    """Raises ConfigError if the folder's run learns something else; its plan may change."""
+    if not place.run.exists():
+        return  # weights of another shape are still found out
+    stored = from_data(Run, parse(place.run.read_text(), str(place.run)), str(place.run))
+    if stored.method != run.method:
+        names = (field.name for field in fields(Method))
+        other = next(name for name in names if getattr(stored.method, name) != getattr(run.method, name))
+        raise ConfigError(
+            f"{place.path}: holds a run of another method.{other}; --resume may only change the plan"
+        )
 
 
 def fresh(method: Method, device: torch.device, seed: int) -> Model:

@@ -21,7 +21,7 @@ from refinesr.tiles import Box, Tile, cover
 
 Image = TypeVar("Image")
 
-BLEND = 16
+BLEND = 4
 """Low pixels over which tiles of a network without a known reach are blended, at least."""
 
 

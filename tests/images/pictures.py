@@ -3,7 +3,7 @@
 import numpy as np
 import skimage.data
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 PHOTOS = ("astronaut", "chelsea", "coffee", "hubble_deep_field", "rocket")
@@ -20,6 +20,17 @@ def random(size: tuple[int, int], *, channels: int = 3, seed: int = 0) -> Tensor
     noise = rng.integers(0, 256, (1, channels, *size))
     flat = rng.choice([0, 255], (1, channels, *size))
     return torch.from_numpy(np.where(rng.random((1, channels, *size)) < 0.5, noise, flat).astype(np.uint8))
+
+
+def twigs() -> Tensor:
+    """Black lines of one pixel, from a tree's fork upwards, on a bright sky."""
+    down = np.mgrid[:128, :128][0]
+    picture = Image.fromarray((245 - down // 8).astype(np.uint8))
+    pen, rng = ImageDraw.Draw(picture), np.random.default_rng(0)
+    for angle in rng.uniform(0.3, np.pi - 0.3, 40):
+        far = rng.uniform(50, 120)
+        pen.line([64, 127, 64 + far * np.cos(angle), 127 - far * np.sin(angle)], fill=0)
+    return _batch(np.asarray(picture)[..., None])
 
 
 def pillow(image: Tensor, size: tuple[int, int]) -> Tensor:

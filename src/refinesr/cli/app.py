@@ -47,7 +47,7 @@ def application() -> App:
 def main(tokens: Sequence[str] | None = None) -> int:
     """Run `tokens` (those of the process if None) and return the exit code.
 
-    0: all done; 1: some files of a batch are not; 2: something the user can mend, told in one line on stderr;
+    0: all done; 1: some files of a batch are not; 2: nothing could be done, told in one line on stderr;
     130: Ctrl-C; 143: SIGTERM.
     """
     with warnings_as_lines():

@@ -28,7 +28,7 @@ Examples:
     refinesr upscale scan.tif -s 2.5 -o scan.jpg    any scale and format
     refinesr upscale a.png --samples 3 --seed 7     a-x4-1.png to a-x4-3.png
 
-Exit code: 0 all done, 2 some or all could not be; what can be done is done.
+Exit code: 0 all done, 1 some files could not be, 2 none could; what can be done is done.
 """
 
 SMALLEST_TILE = 32
@@ -189,7 +189,7 @@ def done(work: Work, planned: list[Job]) -> int:
                 failed += 1
     if failed and len(planned) > 1:
         say(f"{len(planned) - failed} of {counted(len(planned), 'file')} done, {failed} failed")
-    return 2 if failed else 0
+    return 0 if not failed else 2 if failed == len(planned) else 1
 
 
 def outcomes(work: Work, job: Job, show: Show) -> Iterator[str]:

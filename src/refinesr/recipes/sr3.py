@@ -35,7 +35,7 @@ def sr3_16_128_small() -> Run:
         p=1,
         degradation=Bicubic(8, MatlabBicubic()),
         sampling=Sampling(SR3Ancestral(), Even(TABLE), steps=100, clip=True),
-        tile=0,
+        tile=8,  # with what is blended, 16: attention and norms see the window they were trained at
     )
     plan = Plan(
         steps=1_000_000,

@@ -1,0 +1,61 @@
+"""Peak memory of `refinesr upscale` by the size of the result: a process of its own for each.
+
+    python benchmarks/memory.py [--tile 64] [--precision fp32]
+
+Prints MiB at the peak (the program and its libraries included) and, from one size to the next, bytes for
+every pixel more of the result.  Pictures are drawn.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from argparse import RawDescriptionHelpFormatter
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+SIDES = (256, 512, 1024)  # of the input; the result has 16 times the pixels: 1, 4 and 16 MiPixel
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("--tile", default="64")
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    peaks = {side: peak(side, "--tile", args.tile, "--precision", args.precision) for side in SIDES}
+    table, before = Table("result", "peak MiB", "bytes a pixel more"), None
+    for side, bytes_used in peaks.items():
+        slope = "" if before is None else f"{(bytes_used - peaks[before]) / 16 / (side**2 - before**2):.0f}"
+        table.add_row(f"{4 * side} x {4 * side}", f"{bytes_used / 2**20:.0f}", slope)
+        before = side
+    Console().print(table)
+    if args.json:
+        args.json.write_text(json.dumps(peaks) + "\n")
+
+
+def peak(side: int, *options: str) -> int:
+    """Bytes at the peak of one `refinesr upscale`; the largest child so far, so sizes have to ascend."""
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "drawn.png"
+        Image.fromarray(waves(side)).save(picture)
+        command = [sys.executable, "-m", "refinesr", "upscale", str(picture), *options]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+
+
+def waves(side: int) -> np.ndarray:
+    """(side, side, 3) uint8: waves of all lengths and directions."""
+    row, column = np.mgrid[:side, :side] / side
+    channels = [np.sin(40 * k * row * column + 9 * k * row) for k in (1, 2, 3)]
+    return ((np.stack(channels, -1) + 1) * 127.5).astype(np.uint8)
+
+
+if __name__ == "__main__":
+    main()
