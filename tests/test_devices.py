@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from refinesr.devices import DEVICES, PRECISIONS, autocast_dtype, device_named
+from refinesr.devices import DEVICES, PRECISIONS, autocast_dtype, device_named, put_on
 from refinesr.errors import ConfigError
 
 CPU = torch.device("cpu")
@@ -11,6 +11,12 @@ CPU = torch.device("cpu")
 
 def test_auto_is_a_device_that_works() -> None:
     assert torch.ones(2, device=device_named("auto")).sum() == 2
+
+
+def test_a_module_put_on_a_device_has_its_channels_last() -> None:
+    module = torch.nn.Conv2d(3, 4, 3)
+    put_on(module, CPU)
+    assert module.weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_auto_prefers_cuda_then_mps_then_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from refinesr.images.resize import MatlabBicubic, resize
 from refinesr.model import Condition, Model, Objective, Pixels, Residual, Target
 from refinesr.nets.packed_unet import PackedEncoder
 from refinesr.nets.tiny import Tiny
-from refinesr.sources import Encoded, Upsampled
+from refinesr.sources import Blank, Encoded, Upsampled
 
 PRECONDS = [Eps(), Velocity(), Clean(), EDM(0.5), Blind()]
 HIGH = normal(8, 3, 8, 8, dtype=torch.float64).clamp(-1, 1)
@@ -143,7 +143,7 @@ def test_a_perfect_network_gives_x0(exponent: float, precond: Precond) -> None:
     """To the rounding of float64 beside sigma * eps, up to sigma = 10**4."""
     sigma = 10.0**exponent
     x0, eps = normal(2, 3, 4, 4, dtype=torch.float64), normal(2, 3, 4, 4, seed=1, dtype=torch.float64)
-    model = Model(Says(perfect(precond, x0, eps, sigma)), nn.Identity(), precond, LogSigma())
+    model = Model(Says(perfect(precond, x0, eps, sigma)), Blank().build(1, 3), precond, LogSigma())
     made = model(x0 + sigma * eps, torch.tensor(sigma, dtype=torch.float64), Condition(x0))
     torch.testing.assert_close(made, x0, rtol=0, atol=1e-13 * (1 + sigma) * 10)
 

@@ -165,6 +165,15 @@ def test_the_same_seed_is_the_same_picture_whatever_the_tile(tile: int, seed: in
     assert torch.equal(whole, big(model, image, tile=0, seed=seed))
 
 
+@pytest.mark.parametrize("tile", [64, 96])
+def test_tiles_change_nothing_of_what_the_shipped_model_makes(tile: int) -> None:
+    image = photo(0, 0, 200, 230)
+    whole, tiled = (upscale("photo-x4", image, steps=4, precision="fp32", tile=t) for t in (0, tile))
+    assert torch.is_tensor(whole)
+    assert torch.is_tensor(tiled)
+    assert (whole.int() - tiled.int()).abs().max() <= 1
+
+
 def test_another_seed_is_another_picture_and_samples_are_seeds_in_a_row() -> None:
     first, second, third = big(X2, CAT, seed=5, samples=3)
     for image, seed in ((first, 5), (second, 6), (third, 7)):

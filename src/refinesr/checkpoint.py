@@ -79,7 +79,8 @@ def contents(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise CheckpointError(f"{path}: no such file")
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (SafetensorError, OSError) as error:
         hint = "; a pickled checkpoint has to be converted first" if path.suffix in PICKLES else ""
         raise CheckpointError(f"{path}: not a safetensors file ({error}){hint}") from error

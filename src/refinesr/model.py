@@ -7,6 +7,7 @@ the noise is its `Label`; what it sees of the poor image comes through three doo
 diffused, the image or its residual, is the `Target`.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -73,10 +74,21 @@ class Residual:
 Target = Pixels | Residual
 
 
+class SourceModule(nn.Module, ABC):
+    """What a source builds: low -> `Condition`, with the weights that takes."""
+
+    @abstractmethod
+    def base(self, low: LowImages) -> Images:
+        """low plainly enlarged: what the target is relative to, and the size of the result."""
+
+    @abstractmethod
+    def forward(self, low: LowImages) -> Condition: ...
+
+
 class Model(nn.Module):
     """A network with its source of conditions: everything with weights, and how they make an x0."""
 
-    def __init__(self, network: nn.Module, source: nn.Module, precond: Precond, label: Label) -> None:
+    def __init__(self, network: nn.Module, source: SourceModule, precond: Precond, label: Label) -> None:
         super().__init__()
         self.network = network
         self.source = source
@@ -84,9 +96,8 @@ class Model(nn.Module):
         self.label = label
 
     def base(self, low: LowImages) -> Images:
-        """low plainly enlarged: what the target is relative to, and the size of the result."""
-        made: Tensor = self.source.base(low)  # type: ignore[operator]
-        return made
+        """Of the source."""
+        return self.source.base(low)
 
     def condition(self, low: LowImages) -> Condition:
         made: Condition = self.source(low)

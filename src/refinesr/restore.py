@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from refinesr.devices import autocast_dtype, device_named
+from refinesr.devices import autocast_dtype, device_named, put_on
 from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import CheckpointError, ConfigError, InputError
 from refinesr.images.alpha import bleed
@@ -126,7 +126,7 @@ def restored(stage: Stage, picture: Picture, options: Options) -> Iterator[Progr
     """The same for `Picture`s.  Estimates are simply rounded; the last one is made to keep its promises."""
     device = device_named(options.device)
     autocast, sampling = autocast_dtype(options.precision, device), options.sampling(stage)
-    stage.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    put_on(stage.model, device)
     alpha = picture.alpha
     seen = picture if alpha is None else replace(picture, pixels=bleed(picture.pixels, alpha))
     low = to_tensor(seen).to(device)

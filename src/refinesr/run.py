@@ -20,6 +20,7 @@ from torch import Tensor
 
 from refinesr.checkpoint import save_stage
 from refinesr.config import from_data, parse, to_data
+from refinesr.devices import put_on
 from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import ConfigError, OutputError, RefineSRError
 from refinesr.files import replacing, writing
@@ -202,7 +203,7 @@ def fresh(method: Method, device: torch.device, seed: int) -> Model:
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         model = method.build()
-    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    put_on(model, device)
     return model
 
 

@@ -5,13 +5,13 @@ through each door, named as the networks' fields are.
 """
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor, nn
 
 from refinesr.images.resize import Kernel, MatlabBicubic, resize
-from refinesr.model import Condition
+from refinesr.model import Condition, SourceModule
 from refinesr.nets.packed_unet import PackedEncoder
 from refinesr.shapes import Images, LowImages
 
@@ -29,7 +29,7 @@ class Upsampled:
     def doors(self, channels: int) -> dict[str, int]:
         return {"image_channels": channels}
 
-    def build(self, scale: int, channels: int) -> nn.Module:
+    def build(self, scale: int, channels: int) -> SourceModule:
         return UpsampledModule(scale, self.kernel)
 
 
@@ -47,7 +47,7 @@ class Encoded:
     def doors(self, channels: int) -> dict[str, int]:
         return {"features": self.encoder.features}
 
-    def build(self, scale: int, channels: int) -> nn.Module:
+    def build(self, scale: int, channels: int) -> SourceModule:
         return EncodedModule(scale, self.kernel, self.encoder.build())
 
 
@@ -60,14 +60,16 @@ class Blank:
     def doors(self, channels: int) -> dict[str, int]:
         return {}
 
-    def build(self, scale: int, channels: int) -> nn.Module:
+    def build(self, scale: int, channels: int) -> SourceModule:
         return BlankModule(scale, channels)
 
 
 Source = Upsampled | Encoded | Blank
 
 
-class UpsampledModule(nn.Module):
+class Enlarging(SourceModule):
+    """The base is low enlarged by a kernel."""
+
     def __init__(self, scale: int, kernel: Kernel) -> None:
         super().__init__()
         self.scale, self.kernel = scale, kernel
@@ -75,24 +77,26 @@ class UpsampledModule(nn.Module):
     def base(self, low: LowImages) -> Images:
         return enlarged(low, self.scale, self.kernel)
 
+
+@final
+class UpsampledModule(Enlarging):
     def forward(self, low: LowImages) -> Condition:
         base = self.base(low)
         return Condition(base, image=base)
 
 
-class EncodedModule(nn.Module):
+@final
+class EncodedModule(Enlarging):
     def __init__(self, scale: int, kernel: Kernel, encoder: nn.Module) -> None:
-        super().__init__()
-        self.scale, self.kernel, self.encoder = scale, kernel, encoder
-
-    def base(self, low: LowImages) -> Images:
-        return enlarged(low, self.scale, self.kernel)
+        super().__init__(scale, kernel)
+        self.encoder = encoder
 
     def forward(self, low: LowImages) -> Condition:
         return Condition(self.base(low), features=self.encoder(low))
 
 
-class BlankModule(nn.Module):
+@final
+class BlankModule(SourceModule):
     def __init__(self, scale: int, channels: int) -> None:
         super().__init__()
         self.scale, self.channels = scale, channels
