@@ -32,3 +32,6 @@ html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {"sidebar_hide_name": False}
 pygments_style = "friendly"
+
+html_static_path = ["static"]
+html_css_files = ["math.css"]
