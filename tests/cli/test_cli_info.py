@@ -1,17 +1,22 @@
 """`refinesr info`: recipes and files."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from commands import Command
-from methods import packed, stage
+from methods import packed, plain, stage
 
 from refinesr.checkpoint import save_stage
 from refinesr.cli import facts
 from refinesr.config import from_data
-from refinesr.method import Method
+from refinesr.diffusion import doctor
+from refinesr.diffusion.levels import Continuous
+from refinesr.diffusion.samplers import Ancestral, SR3Ancestral
+from refinesr.diffusion.schedule import Even, Linear
+from refinesr.method import Method, Sampling
 from refinesr.recipes import RECIPES
 from refinesr.stage import Card, Stage
 
@@ -46,8 +51,6 @@ def test_a_large_recipe_takes_no_memory(refinesr: Command, monkeypatch: pytest.M
 
 def test_operations_are_two_for_each_multiplication_of_a_convolution() -> None:
     """Counted by hand for the smallest network: its stem, one block, its end, and the layers of the label."""
-    from methods import plain
-
     method = plain(scale=2)
     with torch.device("meta"):
         model = method.build()
@@ -75,8 +78,49 @@ def test_a_file_is_described_with_its_card(refinesr: Command) -> None:
 
 
 def test_text_says_what_is_odd_about_the_grid(refinesr: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facts, "check", lambda grid, highest: ["the grid starts far too low"])
-    assert "check       the grid starts far too low\n" in refinesr("info", "photo-x4-small").out
+    monkeypatch.setattr(facts.doctor, "findings", lambda grid, levels: ["it starts too low", "it is coarse"])
+    assert (
+        "check       it starts too low\n            it is coarse\n" in refinesr("info", "photo-x4-small").out
+    )
+
+
+def cut_short() -> Method:
+    """The betas of a training table of 2000 rows over 100, as users of the public SR3 code try it."""
+    sampling = Sampling(Ancestral(0.0), Even(Linear(1e-6, 1e-2, 100)), steps=100)
+    return replace(plain(), levels=Continuous(Linear(1e-6, 1e-2, 2000)), sampling=sampling)
+
+
+def test_a_file_with_a_bad_grid_is_told_what_comes_of_it(refinesr: Command) -> None:
+    """The mean of 0.50 falls to 0.38, and the spread grows."""
+    save_stage(stage(cut_short()), Path("cut.safetensors"))
+    told = json.loads(refinesr("info", "cut.safetensors", "--json").out)
+    (complaint,) = told["complaints"]
+    assert "gamma = 0.61" in complaint
+    assert told["bias"] == pytest.approx(
+        {"mean": 0.3815, "std": 0.3047, "of_mean": 0.5, "of_std": 0.2}, abs=1e-4
+    )
+    lines = refinesr("info", "cut.safetensors").out.splitlines()
+    assert f"check       {complaint}" in lines
+    said = "Gaussian data of mean 0.50 and std 0.20 would come out as mean 0.381, std 0.305"
+    assert f"bias        {said}" in lines
+    assert "images span -1 to 1" in lines[lines.index(f"bias        {said}") + 1]
+
+
+def test_what_is_odd_and_the_bias_are_those_of_the_steps_asked_for(refinesr: Command) -> None:
+    told = [
+        json.loads(refinesr("info", "sr3-16-128-small", "--steps", steps, "--json").out)
+        for steps in (10, 500)
+    ]
+    assert "last step" in told[0]["complaints"][0]
+    assert told[1]["complaints"] == []
+    for known in told:
+        grid = torch.tensor(known["grid"], dtype=torch.float64)
+        assert (known["bias"]["mean"], known["bias"]["std"]) == doctor.bias(SR3Ancestral(), grid)
+
+
+def test_a_regression_has_no_bias_of_its_grid(refinesr: Command) -> None:
+    assert json.loads(refinesr("info", "regression", "--json").out)["bias"] is None
+    assert "bias        none: a regression does not look at noise\n" in refinesr("info", "regression").out
 
 
 def test_long_grids_are_shortened(refinesr: Command) -> None:
@@ -103,8 +147,7 @@ def test_a_name_that_is_nothing_is_one_line(refinesr: Command, monkeypatch: pyte
     near, far = refinesr("info", "fotos-x4"), refinesr("info", "zzz")
     start = "is no shipped model, file, folder or recipe"
     assert (near.code, near.err) == (2, f"model: 'fotos-x4' {start}; did you mean 'photo-x4'?\n")
-    names = "faces, photo-x4, photo-x4-small, regression, sr3-16-128-small"
-    assert far.err == f"model: 'zzz' {start}; there are {names}\n"
+    assert far.err == f"model: 'zzz' {start}; there are faces, {', '.join(RECIPES)}\n"
     assert refinesr("info", "no.safetensors").err == "no.safetensors: no such file\n"
     missing = refinesr("info", "recipe:zzz")
     assert missing.err == f"recipe: 'zzz' is not one of {', '.join(RECIPES)}\n"

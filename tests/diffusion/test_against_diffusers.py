@@ -14,8 +14,9 @@ import pytest
 import torch
 from truths import squashed
 
-from refinesr.diffusion.samplers import DPM2M, Ancestral, Heun, SR3Ancestral
+from refinesr.diffusion.samplers import DPM2M, Ancestral, Heun, Langevin, SR3Ancestral
 from refinesr.diffusion.schedule import Cosine, Even, Karras, Linear, gammas
+from refinesr.diffusion.score import score
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't:DeprecationWarning"
@@ -162,3 +163,17 @@ def test_dpm2m_is_their_edm_solver(grid):
         told = (squashed(x, sigma) - 0.25 / total * x) / (0.5 * sigma / total.sqrt())
         x = scheduler.step(told, t, x).prev_sample
     torch.testing.assert_close(ours(DPM2M(), grid), x.double(), **SINGLE)
+
+
+@SPACINGS
+def test_langevin_without_corrections_is_their_predictor_of_the_variance_exploding_equation(grid):
+    """Theirs is told the score, and the levels upwards; its mean of the last step has no noise."""
+    scheduler = diffusers.ScoreSdeVeScheduler(num_train_timesteps=STEPS)
+    scheduler.timesteps = torch.linspace(1, 0, STEPS, dtype=torch.float64)
+    scheduler.discrete_sigmas = grid[:-1].flip(0)
+    x, rng = math.sqrt(1 + float(grid[0]) ** 2) * START, torch.Generator().manual_seed(1)
+    for row in reversed(range(STEPS)):
+        slope = score(squashed, x, scheduler.discrete_sigmas[row])
+        step = scheduler.step_pred(slope, torch.tensor(row / (STEPS - 1) + 1e-9).double(), x, generator=rng)
+        x = step.prev_sample
+    torch.testing.assert_close(ours(Langevin(0), grid), step.prev_sample_mean, **TO_ROUNDING)

@@ -48,6 +48,7 @@ def test_quantiles_ascend_and_are_levels(levels, parts):
     assert (sigma.diff() >= -1e-12 * sigma[1:]).all()
     if not isinstance(levels, LogNormal):
         assert float(sigma.max()) <= levels.highest() * (1 + 1e-9)
+        assert float(sigma.min()) >= levels.lowest() * (1 - 1e-9)
 
 
 @pytest.mark.parametrize(
@@ -72,9 +73,16 @@ def test_log_levels_follow_the_law(levels, law, spread):
         assert distance <= 1 / n + 1e-12
 
 
-def test_lognormal_reaches_three_deviations_up():
+def test_lognormal_reaches_three_deviations_up_and_down():
     assert LogNormal(-1.2, 1.2).highest() == pytest.approx(math.exp(2.4))
+    assert LogNormal(-1.2, 1.2).lowest() == pytest.approx(math.exp(-4.8))
+
+
+def test_tables_reach_their_rows_and_continuous_levels_any_clean_picture():
     assert Discrete(TABLE).highest() == Continuous(TABLE).highest() == float(sigmas(TABLE)[-1])
+    assert Discrete(TABLE).lowest() == float(sigmas(TABLE)[0])
+    assert Continuous(TABLE).lowest() == 0
+    assert float(Continuous(TABLE).at(torch.tensor([2.0**-54], dtype=torch.float64))) < 1e-9
 
 
 def test_discrete_takes_every_row_equally_often():

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from refinesr.diffusion.noise import NoiseField
-from refinesr.diffusion.samplers import DPM2M, Ancestral, Heun, SR3Ancestral
-from refinesr.diffusion.schedule import Even, Karras, Linear
+from refinesr.diffusion.samplers import DPM2M, Ancestral, AnnealedLangevin, Heun, Langevin, SR3Ancestral
+from refinesr.diffusion.schedule import Even, Karras, Linear, LogSNR
 
 SHARES = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
 CENTRES = torch.tensor([[-0.8, -0.4], [0.7, -0.3], [0.1, 0.8]], dtype=torch.float64)
@@ -64,6 +64,10 @@ def sampled(sampler, grid):
         (Heun(), Karras(0.005, 50.0).grid(30)),
         (Heun(20.0), Karras(0.005, 50.0).grid(60)),
         (DPM2M(), Karras(0.005, 50.0).grid(50)),
+        (Langevin(), Karras(0.005, 50.0).grid(120)),
+        (Langevin(4), Karras(0.005, 50.0).grid(60)),
+        (AnnealedLangevin(), LogSNR(0.01, 2.0).grid(12)),
+        (AnnealedLangevin(20), LogSNR(0.01, 4.0).grid(40)),
     ],
     ids=lambda value: repr(value) if not isinstance(value, torch.Tensor) else str(len(value) - 1),
 )

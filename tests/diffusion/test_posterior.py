@@ -14,7 +14,7 @@ import torch
 from truths import pushed
 
 from refinesr.diffusion.denoisers import consistent
-from refinesr.diffusion.samplers import DPM2M, Ancestral, Heun, SR3Ancestral
+from refinesr.diffusion.samplers import DPM2M, Ancestral, AnnealedLangevin, Heun, Langevin, SR3Ancestral
 from refinesr.diffusion.schedule import LogSNR
 
 SIDE = 8
@@ -64,6 +64,7 @@ def exact_denoiser(mean, cov):
     return denoise
 
 
+EVERY = [Ancestral(), SR3Ancestral(), Ancestral(0.0), Heun(), DPM2M(), Langevin(), AnnealedLangevin(2)]
 GRID = LogSNR(0.002, 500.0)
 SHAPE = (1, SIDE, SIDE)
 
@@ -100,7 +101,7 @@ def test_first_order_samplers_approach_it_with_the_step(sampler, noise):
     assert max(apart(foretold, truth)) < 0.2 * apart(fine, truth)[1] + 2e-3
 
 
-@pytest.mark.parametrize("sampler", [Ancestral(), SR3Ancestral(), Ancestral(0.0), Heun(), DPM2M()], ids=repr)
+@pytest.mark.parametrize("sampler", EVERY, ids=repr)
 def test_every_sample_downsampled_is_the_low_picture(sampler):
     """In any number of steps, to rounding: the noise-free posterior has no spread in what the low picture
     shows.
@@ -110,7 +111,7 @@ def test_every_sample_downsampled_is_the_low_picture(sampler):
     np.testing.assert_allclose(A @ cov @ A.T, 0, atol=1e-10)
 
 
-@pytest.mark.parametrize("sampler", [Ancestral(), SR3Ancestral(), Ancestral(0.0), Heun(), DPM2M()], ids=repr)
+@pytest.mark.parametrize("sampler", EVERY, ids=repr)
 def test_so_is_that_of_any_denoiser_made_consistent(sampler):
     """Here one that knows nothing of the low picture, only the prior, and is projected."""
     pinv, low = torch.tensor(np.linalg.pinv(A)), torch.tensor(A @ TRUE)

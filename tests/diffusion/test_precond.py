@@ -125,6 +125,7 @@ def test_edm_refuses_data_without_spread():
     ("label", "formula"),
     [
         (SqrtGamma(), lambda s: math.sqrt(1 / (1 + s**2))),
+        (SqrtGamma(5000.0), lambda s: 5000 * math.sqrt(1 / (1 + s**2))),
         (Gamma(), lambda s: 1 / (1 + s**2)),
         (LogSigma(), lambda s: math.log(s) / 4),
     ],
@@ -135,6 +136,12 @@ def test_labels_are_their_formulas(label, formula):
     alone = label.label(SIGMAS[2])
     assert alone.shape == ()
     assert alone.dtype == torch.float64
+
+
+@pytest.mark.parametrize("gain", [0.0, -1.0, math.nan])
+def test_a_label_that_would_say_nothing_is_refused(gain):
+    with pytest.raises(ConfigError, match=f"gain: {gain:g}"):
+        SqrtGamma(gain)
 
 
 @pytest.mark.parametrize("table", [Linear(1e-6, 1e-2, 2000), Cosine(100), Cosine(1000), JSD(30)], ids=str)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from truths import MEAN, STD, gaussian, pushed
 
-from refinesr.diffusion.samplers import DPM2M, Ancestral, Heun, SR3Ancestral
+from refinesr.diffusion.samplers import DPM2M, Ancestral, Heun, Langevin, SR3Ancestral
 from refinesr.diffusion.schedule import Even, Karras, Linear, LogSNR, check
 
 
@@ -22,7 +22,7 @@ def flowed(sampler, grid):
     levels = grid[:-1].tolist()
     mean, variance = 0.0, 1 + levels[0] ** 2
     churn = min(getattr(sampler, "churn", 0.0) / len(levels), math.sqrt(2) - 1)
-    eta = {Ancestral: getattr(sampler, "eta", 0.0), SR3Ancestral: 1.0}.get(type(sampler), 0.0)
+    eta = {Ancestral: getattr(sampler, "eta", 0.0), SR3Ancestral: 1.0, Langevin: 1.0}.get(type(sampler), 0.0)
     for upper, lower in zip(levels, [*levels[1:], None], strict=True):
         higher = upper * (1 + churn)
         variance += higher**2 - upper**2
@@ -50,6 +50,7 @@ def error(sampler, grid):
         (Heun(), 2),
         (Heun(2.0), 2),
         (DPM2M(), 2),
+        (Langevin(0), 1),
     ],
     ids=repr,
 )

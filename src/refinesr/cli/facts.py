@@ -10,7 +10,9 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..config import to_data
-from ..diffusion.schedule import check, gamma_of
+from ..diffusion import doctor
+from ..diffusion.precond import Blind
+from ..diffusion.schedule import gamma_of
 from ..errors import CheckpointError
 from ..method import Method, Sampling
 from ..model import Model
@@ -83,11 +85,24 @@ class Facts:
 
     @property
     def complaints(self) -> list[str]:
-        return check(self.grid, self.subject.method.levels.highest())
+        return doctor.findings(self.grid, self.subject.method.levels)
+
+    @property
+    def bias(self) -> doctor.Moments | None:
+        """What grid and sampler make of data of `doctor.MEAN` and `doctor.STD`.
+
+        None for a network that does not look at x.
+        """
+        if isinstance(self.subject.method.precond, Blind):
+            return None
+        return doctor.bias(self.sampling.sampler, self.grid)
 
     def data(self) -> dict[str, Any]:
-        """For JSON.  `grid` is sigma, down to 0; `reach` and `stride` are in low pixels, null is all."""
-        subject, method = self.subject, self.subject.method
+        """For JSON.  `grid` is sigma, down to 0; `reach` and `stride` are in low pixels, null is all.
+
+        `bias` is for Gaussian data with their exact denoiser, in the units of x0; null for a regression.
+        """
+        subject, method, bias = self.subject, self.subject.method, self.bias
         return {
             "name": subject.name,
             "kind": subject.kind,
@@ -97,6 +112,7 @@ class Facts:
             "grid": self.grid.tolist(),
             "gamma": gamma_of(self.grid).tolist(),
             "complaints": self.complaints,
+            "bias": bias and bias._asdict() | {"of_mean": doctor.MEAN, "of_std": doctor.STD},
             "steps": self.sampling.steps,
             "calls": self.sampling.calls,
             "gflop_per_call": self.costs.call,
@@ -146,8 +162,18 @@ class Facts:
         yield "sigma", [levels(self.grid)]
         yield "gamma", [levels(gamma_of(self.grid))]
         yield "check", self.complaints or ["nothing odd"]
+        yield "bias", self.predicted()
         cost = f"{self.costs.call:.1f} GFLOP a call and {self.costs.encoder:.1f} once"
         yield "cost", [f"{cost}, for {SIDE} x {SIDE} -> {side} x {side} pixels"]
+
+    def predicted(self) -> list[str]:
+        if (bias := self.bias) is None:
+            return ["none: a regression does not look at noise"]
+        came = f"would come out as mean {bias.mean:.3f}, std {bias.std:.3f}"
+        return [
+            f"Gaussian data of mean {doctor.MEAN:.2f} and std {doctor.STD:.2f} {came}",
+            "(of what is diffused, where images span -1 to 1; by a perfect network, nothing clipped)",
+        ]
 
     def training(self) -> Iterator[tuple[str, list[str]]]:
         card = self.subject.card
@@ -171,7 +197,7 @@ def facts(subject: Found, steps: int | None = None) -> Facts:
 def costs(model: Model, method: Method) -> Costs:
     """Counted on the meta device: shapes are followed, nothing is computed."""
     high = SIDE * method.scale
-    low = torch.empty(1, method.channels, SIDE, SIDE, device="meta")
+    low = torch.empty(1, method.channels + method.source.planes, SIDE, SIDE, device="meta")
     base = torch.empty(1, method.channels, high, high, device="meta")
     # plain enlarging is not the network's work, and has no meta version
     model.source.__dict__["base"] = lambda low: base

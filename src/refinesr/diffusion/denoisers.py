@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from refinesr.shapes import Denoiser, Images, Sigma
+from refinesr.diffusion.precond import over_pixels
+from refinesr.shapes import Denoiser, Images, Mask, Sigma
 from refinesr.tiles import Box
 
 
@@ -18,6 +19,23 @@ def clipped(denoise: Denoiser) -> Denoiser:
 def consistent(denoise: Denoiser, project: Callable[[Tensor], Tensor]) -> Denoiser:
     """Every estimate moved by `project` to the nearest one that the low image could come from."""
     return lambda x, sigma: project(denoise(x, sigma))
+
+
+def inpainted(denoise: Denoiser, known: Images, mask: Mask) -> Denoiser:
+    """Makes up what `mask` (B, 1, H, W) marks with 1; where it is 0, the estimate is `known` (Palette).
+
+    There the network is shown the picture it will become, without noise, as Palette's public code does.
+    """
+
+    def fill(x: Images, sigma: Sigma) -> Images:
+        return torch.lerp(known, denoise(unveiled(x, sigma, known, mask), sigma), mask)
+
+    return fill
+
+
+def unveiled(x: Images, sigma: Sigma, known: Images, mask: Mask) -> Images:
+    """x with the known pixels such that sqrt(gamma) times it, which networks see, is `known`."""
+    return torch.lerp(over_pixels((1 + sigma**2).sqrt(), x) * known, x, mask)
 
 
 def guided(conditional: Denoiser, unconditional: Denoiser, weight: float) -> Denoiser:

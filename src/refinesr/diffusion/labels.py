@@ -3,15 +3,25 @@
 from dataclasses import dataclass
 
 from refinesr.diffusion.schedule import Schedule, gamma_of, sigmas
+from refinesr.errors import ConfigError
 from refinesr.shapes import Sigma
 
 
 @dataclass(frozen=True)
 class SqrtGamma:
-    """sqrt(gamma), as the public SR3 and WaveGrad do."""
+    """gain * sqrt(gamma): gain is 1 in the public SR3, 5000 in WaveGrad (Chen et al. 2021).
+
+    Without a gain, sines of it can hardly tell small noise levels apart.
+    """
+
+    gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.gain > 0:
+            raise ConfigError(f"gain: {self.gain:g} is not positive")
 
     def label(self, sigma: Sigma) -> Sigma:
-        return gamma_of(sigma).sqrt()
+        return self.gain * gamma_of(sigma).sqrt()
 
 
 @dataclass(frozen=True)

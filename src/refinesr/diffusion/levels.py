@@ -1,6 +1,7 @@
 """The noise levels a network is trained at, and how a batch is spread over them.
 
 A distribution is given by its quantiles: `at(u)` is sigma, ascending, for u uniform in [0, 1); all float64.
+`lowest` and `highest` are the ends of what it teaches a network.
 """
 
 import math
@@ -23,6 +24,9 @@ class Discrete:
     def at(self, u: PerImage) -> PerImage:
         return sigmas(self.table)[_rows_below(u, self.table.rows)]
 
+    def lowest(self) -> float:
+        return float(sigmas(self.table)[0])
+
     def highest(self) -> float:
         return float(sigmas(self.table)[-1])
 
@@ -40,6 +44,10 @@ class Continuous:
         between = torch.lerp(lost[row], lost[row + 1], u * self.table.rows - row)
         return (between / (1 - between)).sqrt()
 
+    def lowest(self) -> float:
+        """gamma_0 = 1: one level in T lies below the first row, as near to 0 as one likes."""
+        return 0.0
+
     def highest(self) -> float:
         return float(sigmas(self.table)[-1])
 
@@ -53,6 +61,10 @@ class LogNormal:
 
     def at(self, u: PerImage) -> PerImage:
         return torch.exp(self.mean + self.std * torch.special.ndtri(u))
+
+    def lowest(self) -> float:
+        """Three standard deviations down: one level in 740 is lower."""
+        return math.exp(self.mean - 3 * self.std)
 
     def highest(self) -> float:
         """Three standard deviations up: one level in 740 is higher."""
@@ -72,6 +84,9 @@ class LogUniform:
     def at(self, u: PerImage) -> PerImage:
         return self.low * torch.exp(u * math.log(self.high / self.low))
 
+    def lowest(self) -> float:
+        return self.low
+
     def highest(self) -> float:
         return self.high
 
@@ -88,6 +103,9 @@ class OneLevel:
 
     def at(self, u: PerImage) -> PerImage:
         return torch.full_like(u, self.sigma)
+
+    def lowest(self) -> float:
+        return self.sigma
 
     def highest(self) -> float:
         return self.sigma

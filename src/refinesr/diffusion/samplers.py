@@ -7,38 +7,14 @@ the next one.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import wraps
 from itertools import pairwise
-from typing import ParamSpec
 
-import torch
-from torch import Tensor
-
+from refinesr.diffusion.langevin import AnnealedLangevin, Langevin
+from refinesr.diffusion.walking import level, without_gradients
 from refinesr.errors import ConfigError
 from refinesr.shapes import Denoiser, Grid, Images, Noise
-
-P = ParamSpec("P")
-
-
-def _without_gradients(walk: Callable[P, Iterator[Tensor]]) -> Callable[P, Iterator[Tensor]]:
-    """What happens between the yields runs without gradients.
-
-    `@torch.no_grad()` does not see that it decorates a generator if a checker of types has wrapped it before.
-    """
-
-    @wraps(walk)
-    def watched(*args: P.args, **kwargs: P.kwargs) -> Iterator[Tensor]:
-        steps = walk(*args, **kwargs)
-        while True:
-            with torch.no_grad():
-                x0 = next(steps, None)
-            if x0 is None:
-                return
-            yield x0
-
-    return watched
 
 
 @dataclass(frozen=True)
@@ -57,10 +33,10 @@ class Ancestral:
     def calls(self, steps: int) -> int:
         return steps
 
-    @_without_gradients
+    @without_gradients
     def __call__(self, denoise: Denoiser, x: Images, grid: Grid, noise: Noise) -> Iterator[Images]:
         for sigma, lower in pairwise(grid.tolist()):
-            x0 = denoise(x, _level(sigma))
+            x0 = denoise(x, level(sigma))
             yield x0
             fresh = self.eta * lower * math.sqrt(1 - (lower / sigma) ** 2)
             kept = math.sqrt(lower**2 - fresh**2)
@@ -76,10 +52,10 @@ class SR3Ancestral:
     def calls(self, steps: int) -> int:
         return steps
 
-    @_without_gradients
+    @without_gradients
     def __call__(self, denoise: Denoiser, x: Images, grid: Grid, noise: Noise) -> Iterator[Images]:
         for sigma, lower in pairwise(grid.tolist()):
-            x0 = denoise(x, _level(sigma))
+            x0 = denoise(x, level(sigma))
             yield x0
             x = x0 + (lower / sigma) ** 2 * (x - x0)
             if lower > 0:  # alpha_t = (1 + lower²) / (1 + sigma²)
@@ -102,18 +78,18 @@ class Heun:
     def calls(self, steps: int) -> int:
         return 2 * steps - 1
 
-    @_without_gradients
+    @without_gradients
     def __call__(self, denoise: Denoiser, x: Images, grid: Grid, noise: Noise) -> Iterator[Images]:
         more = min(self.churn / (len(grid) - 1), math.sqrt(2) - 1)
         for sigma, lower in pairwise(grid.tolist()):
             higher = sigma * (1 + more)  # line 5
             if more > 0:
                 x = x + math.sqrt(higher**2 - sigma**2) * noise(x)  # line 6
-            x0 = denoise(x, _level(higher))
+            x0 = denoise(x, level(higher))
             slope = (x - x0) / higher  # line 7
             start, x = x, x0 + lower * slope  # line 8
             if lower > 0:
-                x0 = denoise(x, _level(lower))
+                x0 = denoise(x, level(lower))
                 x = start + (lower - higher) * (slope + (x - x0) / lower) / 2  # lines 10, 11
             yield x0
 
@@ -128,11 +104,11 @@ class DPM2M:
     def calls(self, steps: int) -> int:
         return steps
 
-    @_without_gradients
+    @without_gradients
     def __call__(self, denoise: Denoiser, x: Images, grid: Grid, noise: Noise) -> Iterator[Images]:
         before = None  # the estimate of the step before and the width of that step in log(sigma)
         for sigma, lower in pairwise(grid.tolist()):
-            x0 = denoise(x, _level(sigma))
+            x0 = denoise(x, level(sigma))
             yield x0
             if lower == 0:
                 return
@@ -143,8 +119,4 @@ class DPM2M:
             x = ahead + lower / sigma * (x - ahead)
 
 
-Sampler = Ancestral | SR3Ancestral | Heun | DPM2M
-
-
-def _level(sigma: float) -> Tensor:
-    return torch.tensor(sigma, dtype=torch.float64)
+Sampler = Ancestral | SR3Ancestral | Heun | DPM2M | Langevin | AnnealedLangevin

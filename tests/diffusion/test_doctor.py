@@ -1,0 +1,253 @@
+"""What the doctor says of grids: its prediction against recursions by hand, closed forms and real samples."""
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import torch
+from truths import MEAN, STD, gaussian
+
+from refinesr.diffusion.doctor import bias, findings, lost
+from refinesr.diffusion.levels import Continuous, Discrete, LogNormal, LogUniform, OneLevel
+from refinesr.diffusion.samplers import DPM2M, Ancestral, AnnealedLangevin, Heun, Langevin, SR3Ancestral
+from refinesr.diffusion.schedule import Cosine, Even, Explicit, Karras, Linear, LogSNR, sigmas
+from refinesr.recipes import METHODS
+
+SR3 = Linear(1e-6, 1e-2, 2000)
+CUT = Even(Linear(1e-6, 1e-2, 100)).grid(100)  # the betas of training over fewer rows: gamma = 0.61
+GOOD = Even(SR3).grid(100)
+
+
+# --- bias
+
+
+def recursion(step, grid):
+    """(mean, std) of the result for N(MEAN, STD²) data, from N(0, 1 + sigma²) to the last estimate.
+
+    `step` is (sigma, lower) -> (part of x - x0 that is kept, std of the fresh noise).
+    """
+    mean, variance = 0.0, 1 + float(grid[0]) ** 2
+    for sigma, lower in pairwise(grid.tolist()):
+        trust = STD**2 / (STD**2 + sigma**2)  # x0 = MEAN + trust * (x - MEAN)
+        kept, fresh = step(sigma, lower)
+        slope = trust + kept * (1 - trust)
+        mean, variance = MEAN + slope * (mean - MEAN), slope**2 * variance + fresh**2
+    return mean, math.sqrt(variance)
+
+
+def ddim(eta):
+    def step(sigma, lower):
+        fresh = eta * lower * math.sqrt(1 - lower**2 / sigma**2)
+        return math.sqrt(lower**2 - fresh**2) / sigma, fresh
+
+    return step
+
+
+def sr3(sigma, lower):
+    """Algorithm 2 in the coordinate of sigma; alpha_t = (1 + lower²) / (1 + sigma²)."""
+    beta = 1 - (1 + lower**2) / (1 + sigma**2)
+    return (lower / sigma) ** 2, math.sqrt(beta * (1 + lower**2)) if lower > 0 else 0.0
+
+
+def reverse_diffusion(sigma, lower):
+    return (lower / sigma) ** 2, math.sqrt(sigma**2 - lower**2) if lower > 0 else 0.0
+
+
+BY_HAND = [
+    (Ancestral(0.0), ddim(0.0)),
+    (Ancestral(0.4), ddim(0.4)),
+    (Ancestral(1.0), ddim(1.0)),
+    (SR3Ancestral(), sr3),
+    (Langevin(0), reverse_diffusion),
+]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "step"), BY_HAND, ids=lambda value: getattr(value, "__name__", repr(value))
+)
+@pytest.mark.parametrize("grid", [CUT, GOOD, Explicit((3.0,)).grid(1)], ids=["cut", "good", "one"])
+def test_bias_is_the_recursion_done_by_hand(sampler, step, grid):
+    assert bias(sampler, grid) == pytest.approx(recursion(step, grid), rel=1e-12)
+
+
+SHORT = Even(Linear(1e-6, 1e-2, 100)).grid(10)
+EVERY = [
+    Ancestral(0.0),
+    Ancestral(),
+    SR3Ancestral(),
+    Heun(),
+    Heun(3.0),
+    DPM2M(),
+    Langevin(),
+    AnnealedLangevin(3),
+]
+
+
+def named(value):
+    return f"{len(value) - 1}" if isinstance(value, torch.Tensor) else repr(value).split(" at ")[0]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "grid"), [(Ancestral(0.0), CUT), *((sampler, SHORT) for sampler in EVERY)], ids=named
+)
+def test_bias_is_what_samples_show(sampler, grid):
+    """200 000 of them: within 4 standard errors, std / sqrt(n) of the mean, std / sqrt(2 n) of the std."""
+    count, rng = 200_000, torch.Generator().manual_seed(0)
+
+    def noise(like):
+        return torch.randn(like.shape, dtype=like.dtype, generator=rng)
+
+    x = math.sqrt(1 + float(grid[0]) ** 2) * noise(torch.zeros(count, 1, 1, 1, dtype=torch.float64))
+    *_, last = sampler(gaussian, x, grid, noise)
+    mean, std = bias(sampler, grid, MEAN, STD)
+    assert float(last.mean()) == pytest.approx(mean, abs=4 * std / math.sqrt(count))
+    assert float(last.std()) == pytest.approx(std, abs=4 * std / math.sqrt(2 * count))
+
+
+def test_sr3s_betas_over_100_rows_are_the_cast_that_users_report():
+    """In 100 steps of DDIM; and in the limit of many, which Heun's second order shows, 0.38 and 0.31."""
+    mean, std = bias(Ancestral(0.0), CUT, mean=0.50, std=0.20)
+    assert (round(mean, 2), round(std, 3)) == (0.38, 0.305)
+    shrunk = 0.2 / math.sqrt(0.2**2 + float(CUT[0]) ** 2)  # of the exact flow from N(0, 1 + sigma²)
+    limit = 0.5 * (1 - shrunk), shrunk * math.sqrt(1 + float(CUT[0]) ** 2)
+    assert [round(value, 2) for value in limit] == [0.38, 0.31]
+    assert bias(Heun(), CUT) == pytest.approx(limit, abs=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "steps"),
+    [(SR3Ancestral(), 100), (Ancestral(), 500), (Ancestral(0.0), 200), (Heun(), 50), (DPM2M(), 50)],
+    ids=repr,
+)
+def test_rows_of_the_trained_table_leave_little(sampler, steps):
+    mean, std = bias(sampler, Even(SR3).grid(steps))
+    assert mean == pytest.approx(0.5, abs=1e-3)
+    assert std == pytest.approx(0.2, abs=1e-2)
+
+
+def test_bias_is_of_the_data_that_are_asked_about():
+    """Twice the data in twice the noise is twice the result, but for the start, which no longer fits."""
+    fine = LogSNR(0.001, 300.0).grid(400)
+    for mean, std in ((0.0, 1.0), (-0.7, 0.05), (0.3, 0.4)):
+        assert bias(DPM2M(), fine, mean, std) == pytest.approx((mean, std), abs=2e-3)
+    assert bias(Ancestral(), GOOD, 0.4, 0.0) == (0.4, 0.0)
+
+
+def test_a_sampler_of_ones_own_is_predicted_as_well():
+    def hot(denoise, x, grid, noise):
+        for level in grid[:-1]:
+            yield denoise(x + 3.0 * noise(x), level)
+
+    kept = STD**2 / (STD**2 + 1)
+    expected = (1 - kept) * MEAN, kept * math.sqrt(2 + 9)
+    assert bias(hot, Explicit((1.0,)).grid(1)) == pytest.approx(expected, rel=1e-12)
+
+
+# --- what a step loses
+
+
+@pytest.mark.parametrize("std", [0.05, 0.2, 1.0])
+def test_ddim_loses_in_each_step_what_is_said(std):
+    """The exact flow brings N(0, 1 + sigma²) to std * sqrt((1 + sigma²) / (std² + sigma²)); each step misses
+    a part of its own.
+    """
+    grid = Karras(0.1, 10.0).grid(7)
+    left = math.prod(1 - lost(sigma, lower, std) for sigma, lower in pairwise(grid.tolist()))
+    flow = std * math.sqrt((1 + 100) / (std**2 + 100))
+    assert bias(Ancestral(0.0), grid, 0.0, std).std == pytest.approx(left * flow, rel=1e-12)
+
+
+def test_the_last_estimate_blurs_by_what_is_said_whatever_came_before():
+    """From exact states of the last level: std * std / sqrt(std² + sigma²)."""
+    grid = torch.cat([LogSNR(0.15, 500.0).grid(800)[:-1], torch.zeros(1, dtype=torch.float64)])
+    assert bias(DPM2M(), grid).std == pytest.approx(STD * (1 - lost(0.15, 0.0)), rel=1e-3)
+    assert lost(0.15, 0.0) == pytest.approx(0.2)
+
+
+# --- findings
+
+PUBLISHED = {
+    "SR3, every row": (Even(SR3).grid(2000), Continuous(SR3)),
+    "SRDiff": (Even(Cosine(100)).grid(100), Discrete(Cosine(100))),
+    "DDPM, every row": (Even(Linear(1e-4, 0.02, 1000)).grid(1000), Discrete(Linear(1e-4, 0.02, 1000))),
+    "EDM, 18 steps": (Karras(0.002, 80.0).grid(18), LogNormal(-1.2, 1.2)),
+    "NCSN, 10 levels": (LogSNR(0.01, 1.0).grid(10), LogUniform(0.01, 1.0)),
+    "regression": (Explicit((1.0,)).grid(1), OneLevel(1.0)),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_nothing_is_odd_about_what_the_papers_do(name):
+    assert findings(*PUBLISHED[name]) == []
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_nothing_is_odd_about_a_recipe(name):
+    assert findings(METHODS[name].sampling.levels(), METHODS[name].levels) == []
+
+
+@pytest.mark.parametrize("steps", range(1, 9))
+@pytest.mark.parametrize("name", ["photo-x4", "photo-x4-small"])
+def test_few_steps_of_a_method_for_few_steps_are_no_mistake(name, steps):
+    method = METHODS[name]
+    assert findings(replace(method.sampling, steps=steps).levels(), method.levels) == []
+
+
+FOUND = {
+    "a first level far below the trained end": (CUT, Continuous(SR3), ["gamma = 0.61"]),
+    "a first level above it": (
+        LogSNR(0.01, 400.0).grid(50),
+        Discrete(SR3),
+        ["starts at sigma 400, above the end of training, 151"],
+    ),
+    "a last level below all training": (
+        LogSNR(0.0005, 150.0).grid(50),
+        Discrete(SR3),
+        ["ends at sigma 0.0005, below the end of training, 0.001:"],
+    ),
+    "a level that one image in a million has": (
+        LogSNR(0.01, 2e3).grid(50),
+        LogNormal(-0.6, 1.5),
+        ["starts at sigma 2e+03, above the end of training, 685"],
+    ),
+    "a coarse last step": (
+        Even(SR3).grid(10),
+        Continuous(SR3),
+        ["the last step, from sigma 0.324 to 0, is coarse: it takes 47% of the contrast of data of std 0.2"],
+    ),
+    "a step that does the work of all": (
+        Explicit((150.0, 120.0, 100.0, 80.0, 0.05, 0.03)).grid(6),
+        Continuous(SR3),
+        ["the step, from sigma 80 to 0.05, is coarse: it takes 76%"],
+    ),
+    "two mistakes": (
+        Explicit((3.0, 1.0, 0.2)).grid(3),
+        Continuous(SR3),
+        ["gamma = 0.1 ", "the last step, from sigma 0.2 "],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_it_finds(name):
+    """One line each, and nothing else."""
+    grid, levels, expected = FOUND[name]
+    found = findings(grid, levels)
+    assert len(found) == len(expected), found
+    for line, words in zip(found, expected, strict=True):
+        assert words in line
+        assert "\n" not in line
+
+
+def test_continuous_levels_go_down_to_any_level():
+    """A level below the first row is seen in training, if seldom; with a table of rows it never is."""
+    grid = LogSNR(0.5 * float(sigmas(SR3)[0]), 150.0).grid(60)
+    assert findings(grid, Continuous(SR3)) == []
+    assert len(findings(grid, Discrete(SR3))) == 1
+
+
+def test_a_last_step_as_fine_as_training_allows_is_no_mistake():
+    table = Linear(0.1, 0.5, 20)  # its first row is sigma = 0.33
+    assert findings(Even(table).grid(20), Discrete(table)) == []
+    assert len(findings(Even(table).grid(20), Continuous(table))) == 1
