@@ -12,54 +12,13 @@ import torch
 from torch import Tensor
 
 from refinesr.errors import ConfigError
+from refinesr.images.augment import CascadeAugmented
 from refinesr.images.blur import gaussian
+from refinesr.images.chance import Dice, check_span, each, levels
 from refinesr.images.jpeg import compressed
 from refinesr.images.resize import Kernel, MatlabBicubic, PillowBicubic, low_size, resize
-from refinesr.shapes import Images, LowImages, PerImage
-
-
-@dataclass(frozen=True)
-class _Dice:
-    """Random numbers for the images of a batch, one each."""
-
-    rng: torch.Generator
-    like: Tensor
-
-    def uniform(self, span: tuple[float, float]) -> PerImage:
-        """Even in [span[0], span[1])."""
-        first, last = span
-        drawn = torch.rand(len(self.like), generator=self.rng, device=self.like.device, dtype=self.like.dtype)
-        return first + (last - first) * drawn
-
-    def chance(self, share: float) -> Tensor:
-        """True with probability `share`, (B,)."""
-        return self.uniform((0.0, 1.0)) < share
-
-    def below(self, count: int) -> Tensor:
-        """Whole numbers in [0, count), (B,)."""
-        return torch.randint(count, (len(self.like),), generator=self.rng, device=self.like.device)
-
-    def normal(self, x: Tensor) -> Tensor:
-        """Standard normal values of x's shape."""
-        return torch.randn(x.shape, generator=self.rng, device=x.device, dtype=x.dtype)
-
-
-def _each(values: Tensor) -> Tensor:
-    """(B,) -> (B, 1, 1, 1), to be combined with a batch of images."""
-    return values[:, None, None, None]
-
-
-def _check(name: str, values: tuple[float, ...], least: float, most: float) -> None:
-    """Raises ConfigError naming the field unless the values ascend within [least, most]."""
-    if list(values) != sorted(values) or not all(least <= value <= most for value in values):
-        shown = f"{values[0]:g}" if len(values) == 1 else f"({', '.join(f'{value:g}' for value in values)})"
-        order = " in ascending order" if len(values) > 1 else ""
-        raise ConfigError(f"{name}: {shown} must lie in [{least:g}, {most:g}]{order}")
-
-
-def _levels(x: Images) -> Images:
-    """Clipped to [-1, 1] and rounded to the 256 levels of an 8-bit file."""
-    return ((x.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+from refinesr.images.tasks import Grey, Inpainting, JpegRestoration, Uncropping
+from refinesr.shapes import Images, LowImages
 
 
 def _bicubic(high: Images, scale: int, kernel: Kernel) -> LowImages:
@@ -78,13 +37,13 @@ class Bicubic:
     """Round to the levels of an 8-bit file, as inputs in real life are; else only clip to [-1, 1]."""
 
     def __post_init__(self) -> None:
-        _check("scale", (float(self.scale),), 1.0, math.inf)
+        check_span("scale", (float(self.scale),), 1.0, math.inf)
 
     @torch.no_grad()
     def __call__(self, high: Images, rng: torch.Generator) -> LowImages:
         """high (B, C, H, W) -> low (B, C, H / scale, W / scale), rounded up; any number of channels."""
         low = _bicubic(high, self.scale, self.kernel)
-        return _levels(low) if self.eight_bit else low.clamp(-1, 1)
+        return levels(low) if self.eight_bit else low.clamp(-1, 1)
 
 
 @dataclass(frozen=True)
@@ -99,16 +58,16 @@ class GaussianBlurred:
     eight_bit: bool = True
 
     def __post_init__(self) -> None:
-        _check("scale", (float(self.scale),), 1.0, math.inf)
-        _check("most", (self.most,), 0.0, 64.0)
+        check_span("scale", (float(self.scale),), 1.0, math.inf)
+        check_span("most", (self.most,), 0.0, 64.0)
 
     @torch.no_grad()
     def __call__(self, high: Images, rng: torch.Generator) -> LowImages:
         """high (B, C, H, W) -> low (B, C, H / scale, W / scale), rounded up; any number of channels."""
         low = _bicubic(high, self.scale, self.kernel)
-        sigma = _Dice(rng, low).uniform((0.0, self.most))
+        sigma = Dice(rng, low).uniform((0.0, self.most))
         low = gaussian(low, sigma, sigma, math.ceil(3 * self.most))
-        return _levels(low) if self.eight_bit else low.clamp(-1, 1)
+        return levels(low) if self.eight_bit else low.clamp(-1, 1)
 
 
 @dataclass(frozen=True)
@@ -123,11 +82,11 @@ class Blur:
     """Largest ratio of the widths along the two axes; 1 blurs equally in all directions."""
 
     def __post_init__(self) -> None:
-        _check("share", (self.share,), 0.0, 1.0)
-        _check("sigma", self.sigma, 0.0, 8.0)
-        _check("stretch", (self.stretch,), 1.0, 4.0)
+        check_span("share", (self.share,), 0.0, 1.0)
+        check_span("sigma", self.sigma, 0.0, 8.0)
+        check_span("stretch", (self.stretch,), 1.0, 4.0)
 
-    def __call__(self, high: Images, scale: int, rough: Tensor, dice: _Dice) -> Images:
+    def __call__(self, high: Images, scale: int, rough: Tensor, dice: Dice) -> Images:
         sigma = scale * dice.uniform(self.sigma) * (rough & dice.chance(self.share))
         lean = dice.uniform((-0.5, 0.5)) * math.log(self.stretch)
         reach = math.ceil(3 * scale * self.sigma[1] * math.sqrt(self.stretch))
@@ -144,15 +103,15 @@ class Grain:
     """Standard deviation at white, in levels of 255; the share of its square left at black is drawn."""
 
     def __post_init__(self) -> None:
-        _check("share", (self.share,), 0.0, 1.0)
-        _check("std", self.std, 0.0, 255.0)
+        check_span("share", (self.share,), 0.0, 1.0)
+        check_span("std", self.std, 0.0, 255.0)
 
-    def __call__(self, low: Images, rough: Tensor, dice: _Dice) -> Images:
+    def __call__(self, low: Images, rough: Tensor, dice: Dice) -> Images:
         std = dice.uniform(self.std) / 127.5 * (rough & dice.chance(self.share))
-        photons = _each(dice.uniform((0.0, 1.0)))
+        photons = each(dice.uniform((0.0, 1.0)))
         brightness = (low.clamp(-1, 1) + 1) / 2
         variance = 1 - photons * (1 - brightness)
-        return low + _each(std) * variance.sqrt() * dice.normal(low)
+        return low + each(std) * variance.sqrt() * dice.normal(low)
 
 
 @dataclass(frozen=True)
@@ -167,16 +126,16 @@ class Jpeg:
     """Probability of colour at half the size (4:2:0) rather than the full size (4:4:4)."""
 
     def __post_init__(self) -> None:
-        _check("share", (self.share,), 0.0, 1.0)
-        _check("quality", self.quality, 1.0, 100.0)
-        _check("halved", (self.halved,), 0.0, 1.0)
+        check_span("share", (self.share,), 0.0, 1.0)
+        check_span("quality", self.quality, 1.0, 100.0)
+        check_span("halved", (self.halved,), 0.0, 1.0)
 
-    def __call__(self, low: Images, rough: Tensor, dice: _Dice) -> Images:
+    def __call__(self, low: Images, rough: Tensor, dice: Dice) -> Images:
         if self.share == 0:
             return low
         chosen, quality = rough & dice.chance(self.share), dice.uniform(self.quality)
         after = compressed((low.clamp(-1, 1) + 1) / 2, quality, dice.chance(self.halved)) * 2 - 1
-        return torch.where(_each(chosen), after, low)
+        return torch.where(each(chosen), after, low)
 
 
 @dataclass(frozen=True)
@@ -197,8 +156,8 @@ class Photo:
     jpeg: Jpeg = field(default_factory=Jpeg)
 
     def __post_init__(self) -> None:
-        _check("scale", (float(self.scale),), 1.0, math.inf)
-        _check("clean", (self.clean,), 0.0, 1.0)
+        check_span("scale", (float(self.scale),), 1.0, math.inf)
+        check_span("clean", (self.clean,), 0.0, 1.0)
         if not self.kernels:
             raise ConfigError("kernels: none are named; at least one is needed, e.g. MatlabBicubic")
 
@@ -213,18 +172,20 @@ class Photo:
                 f"degradation.jpeg.share is {self.jpeg.share} for pictures of {high.shape[1]} channels; "
                 "JPEG holds 1 or 3, so set it to 0"
             )
-        dice = _Dice(rng, high)
+        dice = Dice(rng, high)
         rough = ~dice.chance(self.clean)
         low = self._reduced(self.blur(high, self.scale, rough, dice), dice)
-        return _levels(self.jpeg(self.noise(low, rough, dice), rough, dice))
+        return levels(self.jpeg(self.noise(low, rough, dice), rough, dice))
 
-    def _reduced(self, high: Images, dice: _Dice) -> LowImages:
+    def _reduced(self, high: Images, dice: Dice) -> LowImages:
         """Reduced by one kernel each.  All are computed: choosing first would make a GPU wait for the CPU."""
         chosen = dice.below(len(self.kernels))
         low, *others = (_bicubic(high, self.scale, kernel) for kernel in self.kernels)
         for number, other in enumerate(others, start=1):
-            low = torch.where(_each(chosen == number), other, low)
+            low = torch.where(each(chosen == number), other, low)
         return low
 
 
-Degradation = Bicubic | GaussianBlurred | Photo
+Degradation = (
+    Bicubic | GaussianBlurred | CascadeAugmented | Photo | Grey | Inpainting | Uncropping | JpegRestoration
+)

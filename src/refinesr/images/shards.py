@@ -3,7 +3,7 @@
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 
@@ -25,6 +25,8 @@ class Entry:
     """First byte, if it is a part."""
     length: int | None = None
     """Bytes of the part; None for the whole file."""
+    group: str = ""
+    """The outermost folder it lies in, inside what was named; empty if none."""
 
     def pixels(self, channels: int) -> Raster:
         """Decoded, in the depth of the file, (H, W, channels).  May be called from several threads.
@@ -71,21 +73,26 @@ def _of(source: Path) -> Iterator[Entry]:
         inside = [path for path in source.rglob("*") if path.is_file()]
         for path in sorted(inside, key=lambda path: path.relative_to(source).as_posix()):
             if _wanted(path.relative_to(source)):
-                yield from _of_file(path)
+                yield from _of_file(path, path.relative_to(source).parent)
     elif source.is_file():
-        yield from _of_file(source)
+        yield from _of_file(source, PurePath())
     else:
         raise InputError(f"{source}: no such file or folder")
 
 
-def _of_file(path: Path) -> Iterator[Entry]:
+def _of_file(path: Path, folder: PurePath) -> Iterator[Entry]:
+    """`folder` is where it lies in what was named."""
     if path.suffix.lower() == ".tar":
-        yield from _of_tar(path)
+        yield from _of_tar(path, folder)
     else:
-        yield Entry(str(path), path)
+        yield Entry(str(path), path, group=_outermost(folder))
 
 
-def _of_tar(path: Path) -> Iterator[Entry]:
+def _outermost(folder: PurePath) -> str:
+    return folder.parts[0] if folder.parts else ""
+
+
+def _of_tar(path: Path, folder: PurePath) -> Iterator[Entry]:
     try:
         with tarfile.open(path, "r:") as archive:
             members = [member for member in archive if member.isfile()]
@@ -96,7 +103,8 @@ def _of_tar(path: Path) -> Iterator[Entry]:
     for member in sorted(members, key=lambda member: PurePosixPath(member.name).as_posix()):
         inside = PurePosixPath(member.name)
         if _wanted(inside) and inside.suffix.lower() != ".tar":
-            yield Entry(f"{path}:{inside}", path, member.offset_data, member.size)
+            group = _outermost(folder / inside.parent)
+            yield Entry(f"{path}:{inside}", path, member.offset_data, member.size, group)
 
 
 def _wanted(path: Path | PurePosixPath) -> bool:

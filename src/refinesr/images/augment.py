@@ -1,0 +1,53 @@
+"""What makes a stage of a cascade forgive the one before it: its training inputs are spoilt a little.
+
+Samples of a model are not quite photos.  A stage that has only seen photos made small takes what is wrong
+with them for something to keep (Ho et al. 2021b, "Cascaded Diffusion Models", section 4).
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+
+from refinesr.images.blur import gaussian
+from refinesr.images.chance import Dice, check_span, each, levels
+from refinesr.images.resize import Kernel, MatlabBicubic, low_size, resize
+from refinesr.shapes import GivenImages, Images
+
+
+@dataclass(frozen=True)
+class CascadeAugmented:
+    """Bicubic reduction, a Gaussian blur of random width as `GaussianBlurred`, and noise of a random level.
+
+    The network is told the level, not the width: one plane, for the source `Augmented`.  The noise is theirs,
+    but added to low as it is; in their variance-preserving terms level s is the row with sigma = s.
+    """
+
+    scale: int
+    kernel: Kernel = field(default_factory=MatlabBicubic)
+    blur: float = 0.6
+    """Largest standard deviation of the blur in pixels of `low`; each image draws evenly from 0 up to it."""
+    noise: float = 0.5
+    """Largest standard deviation of the noise, where images span -1 to 1; drawn likewise."""
+    eight_bit: bool = True
+    """Round to the levels of an 8-bit file before the noise; else only clip to [-1, 1]."""
+
+    planes: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        check_span("scale", (float(self.scale),), 1.0, math.inf)
+        check_span("blur", (self.blur,), 0.0, 64.0)
+        check_span("noise", (self.noise,), 0.0, 100.0)
+
+    @torch.no_grad()
+    def __call__(self, high: Images, rng: torch.Generator) -> GivenImages:
+        """high (B, C, H, W) -> low (B, C + 1, H / scale, W / scale), rounded up; the plane is the level."""
+        size = low_size((high.shape[2], high.shape[3]), self.scale)
+        low = resize(high.contiguous(), size, self.kernel)  # crops come channels last, which is slow there
+        dice = Dice(rng, low)
+        width = dice.uniform((0.0, self.blur))
+        low = gaussian(low, width, width, math.ceil(3 * self.blur))
+        low = levels(low) if self.eight_bit else low.clamp(-1, 1)
+        level = each(dice.uniform((0.0, self.noise)))
+        return torch.cat((low + level * dice.normal(low), level.expand_as(low[:, :1])), 1)

@@ -1,0 +1,160 @@
+"""Masks: which pixels of a picture are to be made up, 1, and which are known, 0.
+
+Each is a value that is called with `Dice` whose `like` is the batch (B, C, H, W) and gives (B, 1, H, W), for
+each image its own.  No mask is empty.  Lengths are parts of the picture's side, or of that of a square of its
+area, so that they mean the same at every size; public code has them in pixels of 256.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from refinesr.images.chance import Dice, check_span, each
+from refinesr.shapes import Mask, PerImage
+
+
+def _size(dice: Dice) -> tuple[int, int]:
+    return dice.like.shape[-2], dice.like.shape[-1]
+
+
+def _axes(dice: Dice) -> tuple[Tensor, Tensor]:
+    """Middles of the pixels, in pixels: y (1, 1, H, 1) and x (1, 1, 1, W)."""
+    height, width = (torch.arange(n, device=dice.like.device) + 0.5 for n in _size(dice))
+    return height[None, None, :, None], width[None, None, None, :]
+
+
+def rectangle(dice: Dice, top: PerImage, left: PerImage, bottom: PerImage, right: PerImage) -> Mask:
+    """Rows [top, bottom) and columns [left, right) of each image, (B,) each, in pixels."""
+    y, x = _axes(dice)
+    rows, columns = (y > each(top)) & (y < each(bottom)), (x > each(left)) & (x < each(right))
+    return (rows & columns).to(dice.like.dtype)
+
+
+def placed(dice: Dice, side: Tensor, at: Tensor) -> Mask:
+    """A box of `side` (B, 2), parts of height and width, rounded to whole pixels, at least one.
+
+    `at` (B, 2) in [0, 1] says where between the two ends of each axis.
+    """
+    whole = torch.tensor(_size(dice), device=side.device)
+    size = (side * whole).round().clamp(min=1)
+    start = (at * (whole - size)).round()
+    return rectangle(dice, *start.unbind(1), *(start + size).unbind(1))
+
+
+@dataclass(frozen=True)
+class Centre:
+    """A box in the middle: the mask of Palette's evaluation, 128 of 256 pixels (section 5.2)."""
+
+    side: float = 0.5
+    """Its sides over the picture's."""
+
+    def __post_init__(self) -> None:
+        check_span("side", (self.side,), 0.0, 1.0)
+
+    def __call__(self, dice: Dice) -> Mask:
+        """Draws no random numbers."""
+        side = dice.like.new_full((len(dice.like), 2), self.side)
+        return placed(dice, side, torch.full_like(side, 0.5))
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box of any place and size.  As it stands that of DeepFill's code (Yu et al. 2018): 88 to 128 of 256
+    pixels, 20 or more from the border."""
+
+    side: tuple[float, float] = (88 / 256, 0.5)
+    """Its sides over the picture's, each drawn for itself."""
+    margin: float = 20 / 256
+    """What stays known between it and the border, where there is room."""
+
+    def __post_init__(self) -> None:
+        check_span("side", self.side, 0.0, 1.0)
+        check_span("margin", (self.margin,), 0.0, 0.5)
+
+    def __call__(self, dice: Dice) -> Mask:
+        side, at = dice.uniform(self.side, 2), dice.uniform((0.0, 1.0), 2)
+        spare = ((1 - 2 * self.margin - side) / (1 - side).clamp(min=1e-6)).clamp(min=0)
+        return placed(dice, side, 0.5 + (at - 0.5) * spare)
+
+
+@dataclass(frozen=True)
+class FreeForm:
+    """Strokes of a brush, and a box over them: what Palette's inpainting is trained with (section 5.2).
+
+    The strokes are those of DeepFill v2's code (Yu et al. 2019, appendix): zigzags of round ends.  Every
+    corner turns back by an angle near 72 degrees; the whole is mirrored at random.
+    """
+
+    strokes: tuple[int, int] = (1, 3)
+    """How many."""
+    corners: tuple[int, int] = (4, 11)
+    """Straight pieces of a stroke."""
+    width: tuple[float, float] = (12 / 256, 40 / 256)
+    """Of the brush."""
+    length: float = math.sqrt(2) / 8
+    """Of a piece, on average; its standard deviation is half of that, and twice it the most."""
+    turn: tuple[float, float] = (48.0, 96.0)
+    """Degrees between a piece and the horizontal, up and down in turns."""
+    box: Box | None = field(default_factory=Box)
+
+    def __post_init__(self) -> None:
+        check_span("strokes", self.strokes, 1.0, 64.0)
+        check_span("corners", self.corners, 1.0, 64.0)
+        check_span("width", self.width, 0.0, 2.0)
+        check_span("length", (self.length,), 0.0, 2.0)
+        check_span("turn", self.turn, 0.0, 180.0)
+
+    def __call__(self, dice: Dice) -> Mask:
+        drawn = self.painted(dice, *self.paths(dice))
+        return drawn if self.box is None else torch.maximum(drawn, self.box(dice))
+
+    def paths(self, dice: Dice) -> tuple[Tensor, Tensor]:
+        """Corners (B, strokes, pieces + 1, 2) as (y, x) in pixels, and radii (B, strokes, pieces).
+
+        A radius below 0 is of a piece that is not drawn.
+        """
+        strokes, pieces = self.strokes[1], self.corners[1]
+        side, whole = math.sqrt(math.prod(_size(dice))), dice.like.new_tensor(_size(dice))
+        # from the middle of a pixel, so that no brush is too thin to mark one
+        at = (dice.uniform((0.0, 1.0), strokes, 2) * whole).floor() + 0.5
+        path = [torch.minimum(at, whole - 0.5)]
+        for step in (side * self.steps(dice)).unbind(2):
+            path.append((path[-1] + step).clamp(min=0).minimum(whole))
+        radius = side / 2 * dice.uniform(self.width, strokes, 1)
+        number = torch.arange(pieces, device=dice.like.device)
+        there = (number < dice.within(self.corners, strokes, 1)) & (
+            torch.arange(strokes, device=dice.like.device)[:, None] < dice.within(self.strokes, 1, 1)
+        )
+        return torch.stack(path, 2), torch.where(there, radius, -1)
+
+    def steps(self, dice: Dice) -> Tensor:
+        """From corner to corner, (B, strokes, pieces, 2) as (y, x)."""
+        strokes, pieces = self.strokes[1], self.corners[1]
+        angle = dice.uniform(self.turn, strokes, pieces).deg2rad()
+        angle[:, :, ::2] *= -1
+        length = self.length * (1 + dice.normal(angle) / 2).clamp(0, 2)
+        mirrored = 1.0 - 2.0 * dice.below(2, 1, 1, 2)
+        return length[..., None] * torch.stack((angle.sin(), angle.cos()), -1) * mirrored
+
+    def painted(self, dice: Dice, path: Tensor, radius: Tensor) -> Mask:
+        """1 where the middle of a pixel is no farther from a piece than its radius."""
+        y, x = _axes(dice)
+        mask = torch.zeros((len(path), 1, *_size(dice)), dtype=torch.bool, device=path.device)
+        pieces = path[:, :, :-1].flatten(1, 2), path[:, :, 1:].flatten(1, 2), radius.flatten(1)
+        for start, end, r in zip(*(part.unbind(1) for part in pieces), strict=True):
+            mask |= _near(y, x, start, end) <= each(torch.where(r < 0, -1, r**2))
+        return mask.to(dice.like.dtype)
+
+
+def _near(y: Tensor, x: Tensor, start: Tensor, end: Tensor) -> Mask:
+    """Squared distance of each place from the straight piece between two points (B, 2)."""
+    down, across = (end - start).unbind(1)
+    dy, dx = y - each(start[:, 0]), x - each(start[:, 1])  # (B, 1, H, 1), (B, 1, 1, W)
+    square = each((down**2 + across**2).clamp(min=1e-9))
+    part = ((dy * each(down) + dx * each(across)) / square).clamp(0, 1)  # (B, 1, H, W)
+    return (dy - part * each(down)) ** 2 + (dx - part * each(across)) ** 2
+
+
+MaskChoice = FreeForm | Centre | Box

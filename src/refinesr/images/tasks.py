@@ -1,0 +1,126 @@
+"""Palette's tasks as degradations (Saharia et al. 2022b): pictures that lack something, at their full size.
+
+Where a part is missing low holds standard normal noise there, and one more channel, the mask: 1 where the
+picture is to be made up, 0 where it is known.
+"""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from refinesr.errors import ConfigError
+from refinesr.images.chance import Dice, check_span, levels
+from refinesr.images.jpeg import compressed
+from refinesr.images.masks import FreeForm, MaskChoice, rectangle
+from refinesr.shapes import GivenImages, Images, Mask
+
+LUMA = (0.299, 0.587, 0.114)
+"""ITU-R BT.601, as in JPEG and in Pillow's mode L; Palette does not say which it takes."""
+
+
+@dataclass(frozen=True)
+class Grey:
+    """Colourisation: low is the luma, rounded to 8 bits as a grey file is, in each of its channels.
+
+    Draws no random numbers.
+    """
+
+    scale: ClassVar[int] = 1
+
+    @torch.no_grad()
+    def __call__(self, high: Images, rng: torch.Generator) -> Images:
+        """high (B, 3, H, W) -> low of the same shape.  Raises ConfigError for other numbers of channels."""
+        if high.shape[1] != 3:
+            raise ConfigError(f"degradation: Grey of pictures of {high.shape[1]} channels; colour has 3")
+        luma = (high * high.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+        return levels(luma).repeat(1, 3, 1, 1)
+
+
+@dataclass(frozen=True)
+class JpegRestoration:
+    """JPEG at full size, of the qualities Palette is trained with (section 5.4)."""
+
+    quality: tuple[float, float] = (5.0, 30.0)
+    """libjpeg's quality, 1 to 100; each image draws its own."""
+    halved: float = 1.0
+    """Probability of colour at half the size (4:2:0, libjpeg's habit) rather than the full size (4:4:4)."""
+
+    scale: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        check_span("quality", self.quality, 1.0, 100.0)
+        check_span("halved", (self.halved,), 0.0, 1.0)
+
+    @torch.no_grad()
+    def __call__(self, high: Images, rng: torch.Generator) -> Images:
+        """high (B, C, H, W) -> low of the same shape.  Raises ConfigError unless C is 1 or 3."""
+        if high.shape[1] not in (1, 3):
+            raise ConfigError(f"degradation: JPEG holds pictures of 1 or 3 channels, not {high.shape[1]}")
+        dice = Dice(rng, high)
+        quality, halved = dice.uniform(self.quality), dice.chance(self.halved)
+        return compressed((high.clamp(-1, 1) + 1) / 2, quality, halved) * 2 - 1
+
+
+@dataclass(frozen=True)
+class Inpainting:
+    """Holes anywhere: masks of training, or the one of evaluation (section 5.2)."""
+
+    mask: MaskChoice = field(default_factory=FreeForm)
+
+    scale: ClassVar[int] = 1
+
+    @torch.no_grad()
+    def __call__(self, high: Images, rng: torch.Generator) -> GivenImages:
+        """high (B, C, H, W) -> low (B, C + 1, H, W): the picture with noise in its holes, and the mask."""
+        dice = Dice(rng, high)
+        return emptied(high, self.mask(dice), dice)
+
+
+@dataclass(frozen=True)
+class Uncropping:
+    """More picture past one side, or around the middle: always as much of it missing (section 5.3)."""
+
+    area: float = 0.5
+    """The share of the picture that is missing."""
+    around: float = 0.5
+    """Probability of all four sides rather than one, each of which is as likely as the others."""
+
+    scale: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        check_span("area", (self.area,), 0.0, 1.0)
+        check_span("around", (self.around,), 0.0, 1.0)
+
+    @torch.no_grad()
+    def __call__(self, high: Images, rng: torch.Generator) -> GivenImages:
+        """high (B, C, H, W) -> low (B, C + 1, H, W): the picture with noise past its sides, and the mask."""
+        dice = Dice(rng, high)
+        return emptied(high, 1 - self.kept(dice), dice)
+
+    def kept(self, dice: Dice) -> Mask:
+        """Rows and columns lost are whole; of each axis on which there is a loss at least one."""
+        around, side = dice.chance(self.around), dice.below(4)
+        share = torch.where(around, 1 - (1 - self.area) ** 0.5, self.area)
+        vertical, first = side < 2, side % 2 == 0
+        edges = [
+            self._edges(length, share, around, along, first)
+            for length, along in zip(dice.like.shape[-2:], (vertical, ~vertical), strict=True)
+        ]
+        (top, bottom), (left, right) = edges
+        return rectangle(dice, top, left, bottom, right)
+
+    def _edges(
+        self, length: int, share: Tensor, around: Tensor, along: Tensor, first: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Where along an axis what is kept begins and ends, in pixels, (B,) each."""
+        lost = (share * length).round().clamp(min=1)
+        before = torch.where(around, (lost / 2).floor(), lost * (along & first))
+        after = torch.where(around, (lost / 2).ceil(), lost * (along & ~first))
+        return before, length - after
+
+
+def emptied(high: Images, mask: Mask, dice: Dice) -> GivenImages:
+    """high as it is where the mask is 0, standard normal noise where it is 1; then the mask."""
+    return torch.cat((torch.where(mask > 0, dice.normal(high), high), mask), 1)
