@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import refinesr.nets
+from refinesr.nets.adm_unet import ADMUNet
 from refinesr.nets.packed_unet import PackedUNet
-from refinesr.nets.sr3_unet import SR3UNet, TimeStep
+from refinesr.nets.rrdb import RRDB, RRDBNetwork
+from refinesr.nets.sr3_unet import BigGAN, SR3UNet, TimeStep
+from refinesr.nets.srdiff_unet import SRDiffUNet
 from refinesr.nets.tiny import Tiny
 
 SR3 = SR3UNet(width=8, multipliers=(1, 2, 2), blocks=1, attention=(4,), size=16, groups=4, dropout=0.2)
@@ -25,6 +28,13 @@ SMALL = [
     SR3,
     dataclasses.replace(SR3, image_channels=0),
     dataclasses.replace(SR3, embedding=TimeStep()),
+    dataclasses.replace(SR3, layout=BigGAN(), vector=5),
+    SRDiffUNet(features=5, width=4, multipliers=(1, 2, 2), scale=2),
+    RRDBNetwork(RRDB(width=4, growth=2, blocks=2, scale=2)),
+    ADMUNet(
+        width=8, multipliers=(1, 2, 2), blocks=1, attention=(4,), head_channels=4, groups=4, dropout=0.2
+    ),
+    ADMUNet(image_channels=0, width=8, multipliers=(1, 2), attention=(), head_channels=0, groups=4, vector=3),
     PackedUNet(scale=2, features=5, widths=(8, 8, 16), blocks=(1, 1, 1), embedding=8),
 ]
 every_network = pytest.mark.parametrize("value", SMALL, ids=lambda value: type(value).__name__)
@@ -55,6 +65,8 @@ def called(value: Any, network: nn.Module, batch: int, height: int, width: int) 
         arguments["image"] = torch.randn(batch, value.image_channels, *high, generator=rng)
     if getattr(value, "features", 0):
         arguments["features"] = torch.randn(batch, value.features, *low, generator=rng)
+    if getattr(value, "vector", 0):
+        arguments["vector"] = torch.randn(batch, value.vector, generator=rng)
     with torch.inference_mode():
         return network(**arguments), arguments
 

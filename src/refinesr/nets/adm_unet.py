@@ -1,0 +1,293 @@
+"""The U-Net of guided diffusion ("ADM", Dhariwal and Nichol 2021), as Palette's public code uses it.
+
+Residual blocks with GroupNorm, told of the noise by a scale and a shift after their second norm; blocks that
+halve or double the size in place of strided convolutions; attention of several heads at the factors named and
+in the middle; every output of the way down joined on the way up.  Keys are those of Palette's public files
+without `denoise_fn.`; guided diffusion's own say `time_embed` for `cond_embed`.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from refinesr.errors import ConfigError
+from refinesr.shapes import Features, Images, PerImage
+
+Embedding = Float[Tensor, "B E"]
+
+
+@final
+@dataclass(frozen=True)
+class ADMUNet:
+    """F(x, label, image, vector): (B, channels, H, W) -> the same shape, for any H and W.
+
+    `width` times `multipliers` are the channels of the levels, each half the size of the one before; `blocks`
+    the residual blocks of a level going down, and going up it has one more.  `image_channels` belong to the
+    condition, 0 for none.  `attention` are factors: it is where the picture has become smaller by one of
+    them, and in the middle.  A factor that no level has names nothing, as 16 does in Palette's public
+    configurations of four levels.  It has a head for every `head_channels` channels, or just one for 0.
+    These and `groups`, GroupNorm's, leave no trace in the weights.
+
+    The label is any number, gamma in Palette, t in ADM; its waves take it as it is.  `vector` is the length
+    of a vector that a linear map adds to the label's embedding (a class, one-hot; an augmentation level), 0
+    for none; one of zeros says nothing.
+
+    62.6 M parameters as it stands.  Raises ConfigError for a value that cannot be built.
+    """
+
+    channels: int = 3
+    image_channels: int = 3
+    width: int = 64
+    multipliers: tuple[int, ...] = (1, 2, 4, 8)
+    blocks: int = 2
+    attention: tuple[int, ...] = (16,)
+    head_channels: int = 32
+    dropout: float = 0.0
+    groups: int = 32
+    vector: int = 0
+
+    def __post_init__(self) -> None:
+        least = {"channels": 1, "image_channels": 0, "width": 2, "blocks": 1}
+        least |= {"head_channels": 0, "groups": 1, "vector": 0}
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise ConfigError(f"{name}: {getattr(self, name)} is less than {bound}")
+        if min(self.multipliers, default=0) < 1:
+            raise ConfigError(f"multipliers: {self.multipliers} must be positive numbers, one a level")
+        if self.width % 2:
+            raise ConfigError(f"width: {self.width} is odd; half the embedding is cosines, half sines")
+        if self.width % self.groups:
+            best = math.gcd(self.width, self.groups)
+            raise ConfigError(f"groups: {self.groups} does not divide the width {self.width}; {best} would")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout: {self.dropout} is not in [0, 1)")
+        self._check_heads()
+
+    def _check_heads(self) -> None:
+        attending = [width for level, width in enumerate(self.widths) if self.attends(level)]
+        wrong = [width for width in (*attending, self.widths[-1]) if width % (self.head_channels or width)]
+        if wrong:
+            best = math.gcd(self.head_channels, *attending, self.widths[-1])
+            raise ConfigError(
+                f"head_channels: {self.head_channels} does not divide {wrong[0]}, "
+                f"the channels of an attention; {best} would"
+            )
+
+    @property
+    def widths(self) -> list[int]:
+        """Channels of each level."""
+        return [self.width * multiplier for multiplier in self.multipliers]
+
+    @property
+    def reach(self) -> None:
+        """GroupNorm and attention see everything in their window."""
+        return None
+
+    @property
+    def stride(self) -> int:
+        """The network pads its input to a multiple of this, in pixels."""
+        return 1 << (len(self.multipliers) - 1)
+
+    def attends(self, level: int) -> bool:
+        return 2**level in self.attention
+
+    def heads(self, width: int) -> int:
+        """How many heads attention over `width` channels has."""
+        return width // self.head_channels if self.head_channels else 1
+
+    def build(self) -> nn.Module:
+        return ADMUNetModule(self)
+
+
+@final
+class ADMUNetModule(nn.Module):
+    def __init__(self, value: ADMUNet) -> None:
+        super().__init__()
+        self.value = value
+        widths, embedding = value.widths, 4 * value.width
+        deepest = len(widths) - 1
+
+        self.cond_embed = nn.Sequential(
+            nn.Linear(value.width, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
+        )
+        if value.vector:
+            self.label_emb = nn.Linear(value.vector, embedding, bias=False)
+
+        stem = nn.Conv2d(value.image_channels + value.channels, widths[0], 3, padding=1)
+        self.input_blocks = nn.ModuleList([nn.ModuleList([stem])])
+        skips = [widths[0]]
+        for level, width in enumerate(widths):
+            for _ in range(value.blocks):
+                self.input_blocks.append(blocks(skips[-1], width, value, attend=value.attends(level)))
+                skips.append(width)
+            if level < deepest:
+                self.input_blocks.append(nn.ModuleList([Residual(width, width, value, Halved())]))
+                skips.append(width)
+
+        middle = widths[-1]
+        self.middle_block = blocks(middle, middle, value, attend=True)
+        self.middle_block.append(Residual(middle, middle, value))
+
+        self.output_blocks = nn.ModuleList()
+        below = middle
+        for level, width in reversed(list(enumerate(widths))):
+            for number in range(value.blocks + 1):
+                layers = blocks(below + skips.pop(), width, value, attend=value.attends(level))
+                if level > 0 and number == value.blocks:
+                    layers.append(Residual(width, width, value, Doubled()))
+                self.output_blocks.append(layers)
+                below = width
+
+        last = zeroed(nn.Conv2d(below, value.channels, 3, padding=1))
+        self.out = nn.Sequential(Norm(value.groups, below), nn.SiLU(), last)
+
+    def forward(
+        self,
+        x: Images,
+        label: PerImage,
+        image: Float[Tensor, "B K H W"] | None = None,
+        vector: Float[Tensor, "B V"] | None = None,
+    ) -> Images:
+        if (image is None, vector is None) != (self.value.image_channels == 0, self.value.vector == 0):
+            raise ValueError(f"image {image is not None}, vector {vector is not None}, for {self.value}")
+        h = x if image is None else torch.cat((image, x), 1)  # (B, K + C, H, W)
+        y = self.walk(padded(h, self.value.stride), self.embed(label, vector, x.dtype))
+        return y[..., : x.shape[-2], : x.shape[-1]]  # (B, C, H, W)
+
+    def embed(self, label: PerImage, vector: Tensor | None, dtype: torch.dtype) -> Embedding:
+        e: Tensor = self.cond_embed(waves(label, self.value.width).to(dtype))
+        return e if vector is None else e + self.label_emb(vector.to(dtype))
+
+    def walk(self, h: Tensor, e: Tensor) -> Tensor:
+        """(B, K + C, H, W) and (B, E) -> (B, C, H, W); H and W are multiples of the stride."""
+        skips: list[Tensor] = []
+        for layers in self.input_blocks:
+            h = through(layers, h, e)
+            skips.append(h)
+        h = through(self.middle_block, h, e)
+        for layers in self.output_blocks:
+            h = through(layers, torch.cat((h, skips.pop()), 1), e)
+        y: Tensor = self.out(h)
+        return y
+
+
+def blocks(width: int, to: int, value: ADMUNet, *, attend: bool) -> nn.ModuleList:
+    """A residual block, then attention or nothing."""
+    layers = nn.ModuleList([Residual(width, to, value)])
+    if attend:
+        layers.append(Attention(to, value))
+    return layers
+
+
+def through(layers: nn.Module, h: Tensor, e: Tensor) -> Tensor:
+    for layer in layers.children():
+        h = layer(h, e) if isinstance(layer, Residual) else layer(h)
+    return h
+
+
+@final
+class Residual(nn.Module):
+    """Two halves, the second's norm scaled and shifted by the embedding; both branches may be resized.
+
+    The first half resizes between its norm and its convolution (BigGAN's block, Brock et al. 2019, fig. 15).
+    """
+
+    def __init__(self, width: int, to: int, value: ADMUNet, resized: nn.Module | None = None) -> None:
+        super().__init__()
+        self.resized = resized or nn.Identity()  # without weights
+        self.in_layers = nn.Sequential(
+            Norm(value.groups, width), nn.SiLU(), nn.Conv2d(width, to, 3, padding=1)
+        )
+        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(4 * value.width, 2 * to))
+        self.out_layers = nn.Sequential(
+            Norm(value.groups, to),
+            nn.SiLU(),
+            nn.Dropout(value.dropout),
+            zeroed(nn.Conv2d(to, to, 3, padding=1)),
+        )
+        self.skip_connection = nn.Conv2d(width, to, 1) if width != to else nn.Identity()
+
+    def forward(self, x: Features, e: Embedding) -> Float[Tensor, "B G hh ww"]:
+        norm, activation, first = self.in_layers
+        h: Tensor = first(self.resized(activation(norm(x))))
+        scale, shift = self.emb_layers(e)[..., None, None].chunk(2, dim=1)  # each (B, G, 1, 1)
+        norm, *rest = self.out_layers
+        h = norm(h) * (1 + scale) + shift
+        for layer in rest:
+            h = layer(h)
+        skip: Tensor = self.skip_connection(self.resized(x))
+        return skip + h
+
+
+@final
+class Attention(nn.Module):
+    """x + proj_out(softmax(q k / sqrt(channels of a head)) v) over all positions, head by head."""
+
+    def __init__(self, width: int, value: ADMUNet) -> None:
+        super().__init__()
+        self.heads = value.heads(width)
+        self.norm = Norm(value.groups, width)
+        self.qkv = nn.Conv1d(width, 3 * width, 1)
+        self.proj_out = zeroed(nn.Conv1d(width, width, 1))
+
+    def forward(self, x: Features) -> Features:
+        b, c, height, width = x.shape
+        qkv = self.qkv(self.norm(x.reshape(b, c, -1)))  # (B, 3 F, h*w)
+        # each head has its q, k and v side by side
+        q, k, v = qkv.view(b, self.heads, 3, c // self.heads, -1).mT.unbind(2)  # (B, heads, h*w, F / heads)
+        y = F.scaled_dot_product_attention(q, k, v).mT.reshape(b, c, -1)
+        out: Tensor = self.proj_out(y)
+        return x + out.view(b, c, height, width)
+
+
+@final
+class Norm(nn.GroupNorm):
+    """GroupNorm computed in float32, whatever comes in."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias = self.weight.float(), self.bias.float()
+        y: Tensor = F.group_norm(x.float(), self.num_groups, weight, bias, self.eps)
+        return y.type_as(x)
+
+
+@final
+class Halved(nn.Module):
+    """Means of 2 x 2 pixels."""
+
+    def forward(self, x: Features) -> Float[Tensor, "B F hh ww"]:
+        return F.avg_pool2d(x, 2)
+
+
+@final
+class Doubled(nn.Module):
+    """Every pixel becomes 2 x 2."""
+
+    def forward(self, x: Features) -> Float[Tensor, "B F hh ww"]:
+        return F.interpolate(x, scale_factor=2)
+
+
+def waves(label: PerImage, width: int) -> Embedding:
+    """Cosines, then sines, of the label as it is, from one radian a unit down to almost 1e-4."""
+    half = width // 2
+    place = torch.arange(half, dtype=torch.float32, device=label.device)
+    angle = label[:, None] * torch.exp(-math.log(1e4) / half * place)
+    return torch.cat((angle.cos(), angle.sin()), 1)
+
+
+def zeroed(layer: nn.Conv1d | nn.Conv2d) -> nn.Module:
+    """Zero at first, so that a block begins as the identity."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def padded(x: Images, stride: int) -> Float[Tensor, "B C hh ww"]:
+    """Down and right to multiples of the stride, by repeating the last row and column."""
+    bottom, right = -x.shape[-2] % stride, -x.shape[-1] % stride
+    return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x
