@@ -15,10 +15,10 @@ from refinesr.diffusion.schedule import Karras
 from refinesr.images.degrade import Bicubic
 from refinesr.images.resize import MatlabBicubic, PillowBicubic
 from refinesr.method import Method, Sampling
-from refinesr.model import Pixels, Residual
+from refinesr.model import Pixels, Residual, with_plane
 from refinesr.nets.packed_unet import PackedEncoder, PackedUNet
 from refinesr.nets.tiny import Tiny
-from refinesr.sources import Encoded, Upsampled
+from refinesr.sources import Encoded, Labelled, Upsampled
 from refinesr.stage import Stage
 from refinesr.train import Plan
 
@@ -89,7 +89,11 @@ class FewPairs:
         corners = torch.randint(0, 200, (self.batch, 2), generator=rng).tolist()
         crops = [photo(top, left, self.size, self.size) for top, left in corners]
         high = torch.stack(crops)[:, : self.method.channels] / 127.5 - 1
-        return high, self.method.degradation(high, rng)
+        low = self.method.degradation(high, rng)
+        if isinstance(self.method.source, Labelled):
+            classes = torch.randint(self.method.source.count, (self.batch,), generator=rng)
+            low = with_plane(low, classes.float())
+        return high, low
 
 
 def plan(**changes: object) -> Plan:

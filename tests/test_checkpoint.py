@@ -146,12 +146,25 @@ def test_a_file_that_says_it_has_a_huge_header_is_no_model(path: Path) -> None:
     assert message(path).startswith("not a safetensors file")
 
 
-def test_a_pickled_checkpoint_is_not_opened_and_there_is_advice(tmp_path: Path) -> None:
-    path = tmp_path / "gen.pth"
-    torch.save({"a": torch.zeros(1)}, path)
-    text = message(path)
-    assert text.startswith("not a safetensors file")
-    assert text.endswith("a pickled checkpoint has to be converted first")
+@pytest.mark.parametrize("name", ["gen.pth", "gen.safetensors"])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_is_not_opened_whatever_its_name_and_there_is_advice(
+    tmp_path: Path, name: str, zipped: bool
+) -> None:
+    path = tmp_path / name
+    torch.save({"a": torch.zeros(1)}, path, _use_new_zipfile_serialization=zipped)
+    advice = f"try: refinesr convert {path} -o MODEL.safetensors"
+    assert message(path) == f"a pickled checkpoint, which is not opened; {advice}"
+
+
+def test_a_model_that_begins_as_pickles_do_is_opened(path: Path) -> None:
+    """By the length of its header, which spaces make a number that ends in 80 hexadecimal."""
+    data = path.read_bytes()
+    (size,) = struct.unpack("<Q", data[:8])
+    longer = size + (0x80 - size) % 0x100
+    path.write_bytes(struct.pack("<Q", longer) + data[8 : 8 + size].ljust(longer) + data[8 + size :])
+    assert path.read_bytes().startswith(b"\x80")
+    assert load_stage(path).card == CARD
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:

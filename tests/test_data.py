@@ -336,3 +336,37 @@ def test_loading_leaves_the_warning_filters_alone(folder):
     before = list(warnings.filters)
     load(folder)
     assert warnings.filters == before
+
+
+def test_the_class_of_a_photo_is_the_outermost_folder_it_lies_in(tmp_path):
+    for name in ("tree/a.png", "cat/b.png", "cat/young/c.png", "dog/d.png"):
+        save(tmp_path / "photos" / name, drawn((33, 33)))
+    for source in (tmp_path / "photos", in_tar(tmp_path / "photos", tmp_path / "shard.tar")):
+        photos = load(source)
+        assert photos.classes == ("cat", "dog", "tree")
+        assert photos.labels.tolist() == [0, 0, 1, 2]
+    assert load(tmp_path / "photos" / "dog" / "d.png").classes == ("",)
+
+
+def test_low_tells_the_class_of_its_crop(tmp_path):
+    """Each folder has a brightness of its own, so that a crop shows where it is from."""
+    for place, name in enumerate(("a", "b", "c")):
+        for k in range(2):
+            save(tmp_path / name / f"{k}.png", np.full((32, 40, 3), 100 * place, np.uint8))
+    photos = load(tmp_path)
+    pairs = Pairs(photos, Bicubic(4), size=16, batch=40, seed=1, classes=3)
+    high, low = pairs.at(0)
+    assert low.shape == (40, 4, 4, 4)
+    brightness = (high.mean((1, 2, 3)) + 1) * 127.5
+    torch.testing.assert_close(low[:, 3], (brightness / 100).round()[:, None, None].expand(-1, 4, 4))
+    assert set(low[:, 3, 0, 0].tolist()) == {0, 1, 2}
+    plain = Pairs(photos, Bicubic(4), size=16, batch=40, seed=1)
+    assert torch.equal(plain.at(0)[0], high)
+    assert torch.equal(plain.at(0)[1], low[:, :3])
+
+
+def test_as_many_classes_as_the_model_has_are_needed(tmp_path):
+    for name in ("a", "b"):
+        save(tmp_path / name / "0.png", drawn((32, 32)))
+    with pytest.raises(ConfigError, match=r"count: 3 classes, but the photos lie in 2 folders \(a, b\)"):
+        Pairs(load(tmp_path), Bicubic(4), size=16, batch=4, classes=3)

@@ -17,10 +17,11 @@ LAYERS = """
     cli
     web
     recipes
-    run
-    restore evaluate convert
+    run mixing
+    pretrained restore evaluate convert search generate
     shipped
     checkpoint
+    editing cascade album
     stage train data preview
     method
     sources

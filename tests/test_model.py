@@ -187,6 +187,15 @@ def test_a_target_decodes_what_it_encodes(target: Target, seed: int) -> None:
     torch.testing.assert_close(target.decode(target.encode(high, base), base), high, rtol=1e-12, atol=1e-12)
 
 
+def test_srdiff_learns_a_residual_cut_to_what_it_can_show() -> None:
+    high, base = torch.tensor([0.9, 0.2]).view(1, 1, 1, 2), torch.zeros(1, 1, 1, 2)
+    assert Residual(2.0, clip=True).learnt(high, base).flatten().tolist() == pytest.approx([1.0, 0.4])
+    assert Residual(2.0).learnt(high, base).flatten().tolist() == pytest.approx([1.8, 0.4])
+    # what is learnt may be cut; what a picture is encoded as may not, or projecting would be wrong
+    assert Residual(2.0, clip=True).encode(high, base).flatten().tolist() == pytest.approx([1.8, 0.4])
+    assert Pixels().learnt(high, base) is high
+
+
 def test_the_same_seed_draws_the_same_and_the_noise_does_not_know_the_levels() -> None:
     """Were both from one generator, the level would follow from eps: torch makes values k and k + 8 from a
     radius and an angle, both uniform, and the last bits of the first are the first bits of the level's.  With

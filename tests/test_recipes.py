@@ -17,17 +17,35 @@ from refinesr.diffusion.schedule import check
 from refinesr.recipes import METHODS, RECIPES, tiny
 from refinesr.recipes.tiny import narrow
 from refinesr.run import Run, train
-from refinesr.sources import Blank
+from refinesr.sources import Blank, Encoded
 
 RUNS = {name: recipe() for name, recipe in RECIPES.items()}
 each = pytest.mark.parametrize("name", RECIPES)
 
-# J's layout is known to the parameter: facts of its published checkpoints
 PARAMETERS = {
     "photo-x4": (4e6, 20e6),
     "photo-x4-small": (0, 1.5e6),
     "regression": (4e6, 20e6),
+    # SR3's table A.1 says 550, 625, 625 and 150 M
+    "sr3-16-128": (0.98 * 550e6, 1.02 * 550e6),
+    "sr3-16-128-regression": (0.98 * 550e6, 1.02 * 550e6),
+    "sr3-64-256": (0.96 * 625e6, 1.04 * 625e6),
+    "sr3-64-256-aug": (0.96 * 625e6, 1.04 * 625e6),
+    "sr3-64-512": (0.96 * 625e6, 1.04 * 625e6),
+    "sr3-256-1024": (0.98 * 150e6, 1.02 * 150e6),
+    # the layouts of public code are known to the parameter: facts of the published checkpoints
     "sr3-16-128-small": (97.75e6, 97.85e6),
+    "srdiff-celeba-x8": (12.03e6, 12.04e6),
+    "srdiff-celeba-x8-encoder": (1.485e6, 1.495e6),
+    "srdiff-df2k-x4": (25.305e6, 25.32e6),
+    "srdiff-df2k-x4-encoder": (12.375e6, 12.385e6),
+    "palette-colorization": (62.55e6, 62.65e6),
+    "palette-inpainting": (62.55e6, 62.65e6),
+    "palette-uncropping": (62.55e6, 62.65e6),
+    "palette-jpeg": (62.55e6, 62.65e6),
+    # Dhariwal and Nichol 2021, table 4: 296 M, which is with classes and six channels out
+    "base-64": (0.98 * 296e6, 296e6),
+    "base-64-class": (0.98 * 296e6, 296e6),
 }
 
 
@@ -105,19 +123,28 @@ def test_regression_is_the_same_network_with_its_noise_switched_off() -> None:
     assert regression == same
 
 
+def trained(run: Run, folder: Path, encoder: Path | None = None) -> Path:
+    pairs = FewPairs(run.method, run.plan.batch, run.plan.size)
+    reports = list(train(run, pairs, folder, device=torch.device("cpu"), encoder=encoder))
+    assert len(reports) == 20
+    return folder
+
+
 @each
 def test_tiny_trains_saves_loads_and_samples(name: str, tmp_path: Path) -> None:
-    run = override(tiny(RUNS[name]), "plan.steps=2")
+    run = tiny(RUNS[name])
     if run.method.sampling.steps > 4:
         run = override(run, "method.sampling.steps=4")
-    assert parameters(run) < 60_000
-    pairs = FewPairs(run.method, run.plan.batch, run.plan.size)
-    reports = list(train(run, pairs, tmp_path, device=torch.device("cpu")))
-    assert len(reports) == 2
-    assert (tmp_path / "previews" / "0000002.png").exists()
-    model = refinesr.load(tmp_path)
+    assert parameters(run) < 80_000  # a thousand classes are 32,000
+    source, encoder = run.method.source, None
+    if isinstance(source, Encoded) and source.frozen:
+        encoder = trained(tiny(RUNS[f"{name}-encoder"]), tmp_path / "encoder")
+    folder = trained(run, tmp_path / "run", encoder)
+    assert (folder / "previews" / "0000020.png").exists()
+    model = refinesr.load(folder)
     assert model.method == run.method
-    *_, last = model(normal(1, 3, 8, 9).clamp(-1, 1), NoiseField((0,)))
+    low = torch.cat((normal(1, 3, 8, 9).clamp(-1, 1), torch.zeros(1, source.planes, 8, 9)), 1)
+    *_, last = model(low, NoiseField((0,)))
     assert last.image.shape == (1, 3, 8 * run.method.scale, 9 * run.method.scale)
     assert last.done == last.total == run.method.sampling.steps
     assert bool(last.image.isfinite().all())

@@ -22,7 +22,10 @@ def test_upsampled_shows_the_network_its_base(kernel: Kernel) -> None:
 
 def test_at_scale_1_the_condition_is_the_low_image_itself() -> None:
     low = normal(1, 3, 5, 7)
-    assert Upsampled().build(1, 3)(low).image is low
+    image = Upsampled().build(1, 3)(low).image
+    assert image is not None
+    assert torch.equal(image, low)
+    assert image.data_ptr() == low.data_ptr()
 
 
 def test_encoded_gives_features_of_lows_size() -> None:

@@ -23,7 +23,7 @@ from refinesr.nets.sr3_unet import SR3UNet
 from refinesr.nets.tiny import Tiny
 from refinesr.shapes import Noise
 from refinesr.sources import Blank
-from refinesr.stage import Stage
+from refinesr.stage import Stage, Start
 
 
 class Recorded:
@@ -228,3 +228,23 @@ def test_autocast_is_for_the_network_alone() -> None:
 def test_another_sampling_may_be_asked_for() -> None:
     sampling = Sampling(Ancestral(0.0), Explicit((30.0, 0.5)), 2)
     assert [p.done for p in X2(normal(1, 3, 4, 4), NoiseField((0,)), sampling=sampling)] == [1, 2]
+
+
+def test_from_a_state_on_the_way_it_goes_on_as_it_would_have() -> None:
+    """DDIM, which asks for no noise on the way: its second half, begun where the first one ended."""
+    made = stage(packed(2))
+    sampling = replace(made.method.sampling, sampler=Ancestral(0.0), steps=4)
+    low, states = normal(1, 3, 6, 5), []
+    network = made.model.network
+    hook = network.register_forward_pre_hook(lambda _, given: states.append(given[0]))
+    whole = [p.image for p in made(low, NoiseField((0,)), sampling=sampling)]
+    hook.remove()
+    grid = sampling.levels()
+    sigma = grid[2:3]
+    into = float(made.model.precond.coefficients(sigma).into)
+    silent = Recorded()
+    half = list(made(low, silent, sampling=sampling, start=Start(states[2] / into, 2)))
+    assert silent.asked == []
+    assert [(p.done, p.total) for p in half] == [(1, 2), (2, 2)]
+    for again, first in zip(half, whole[2:], strict=True):
+        torch.testing.assert_close(again.image, first, rtol=1e-4, atol=1e-5)

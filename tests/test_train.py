@@ -19,7 +19,19 @@ from refinesr.errors import CheckpointError, ConfigError
 from refinesr.method import Method
 from refinesr.model import Model
 from refinesr.nets.sr3_unet import SR3UNet
-from refinesr.train import Constant, CosineDecay, Pairs, Plan, Report, State, backward, fit, follow, seeded
+from refinesr.train import (
+    Constant,
+    CosineDecay,
+    Halving,
+    Pairs,
+    Plan,
+    Report,
+    State,
+    backward,
+    fit,
+    follow,
+    seeded,
+)
 
 METHOD = packed(2)
 
@@ -144,6 +156,15 @@ def test_the_rate_rises_over_the_warm_up_and_falls_along_half_a_cosine() -> None
         assert falling.rate_at(step) == pytest.approx(2.0 * cosine)
     steady = replace(falling, decay=Constant(), warmup=0)
     assert {steady.rate_at(step) for step in range(100)} == {2.0}
+
+
+def test_the_rate_is_halved_after_each_part() -> None:
+    """SRDiff's code: 2e-4, times 0.5 every 100 000 of 300 000 updates."""
+    halved = plan(steps=300, rate=2.0, warmup=0, decay=Halving(3))
+    rates = [halved.rate_at(step) for step in range(300)]
+    assert [rates[step] for step in (0, 99, 100, 199, 200, 299)] == [2.0, 2.0, 1.0, 1.0, 0.5, 0.5]
+    with pytest.raises(ConfigError, match="parts: 0"):
+        Halving(0)
 
 
 def test_gradients_are_clipped_and_reported_as_they_were() -> None:

@@ -6,6 +6,7 @@ make equal files, byte for byte.
 
 import json
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -17,10 +18,13 @@ from refinesr.config import from_data, parse, to_data
 from refinesr.errors import CheckpointError
 from refinesr.files import replacing
 from refinesr.method import Method
+from refinesr.model import Model
 from refinesr.stage import Card, Stage
 
 FORMAT = "refinesr-1"
 PICKLES = (".pt", ".pth", ".ckpt", ".bin")
+PICKLED = (b"PK\x03\x04", b"\x80")
+"""How torch's files begin: a zip archive with a pickle in it, or a pickle as it is."""
 
 
 def save_stage(
@@ -63,27 +67,54 @@ def load_stage(path: Path) -> Stage:
         raise CheckpointError(f"{path}: format: {metadata.get('format')!r} is not '{FORMAT}'")
     method = from_data(Method, described(path, metadata, "method"), str(path), path="method")
     card = from_data(Card, described(path, metadata, "card"), str(path), path="card")
+    return Stage(method, filled(path, method, weights), card)
+
+
+def filled(
+    path: Path, method: Method, weights: dict[str, Tensor], theirs: Callable[[str], str] = str
+) -> Model:
+    """The module of a method with the weights of a file, in float32, at rest.
+
+    `theirs` says what a tensor of the module is called there.  Raises CheckpointError if they do not fit.
+    """
     with torch.device("meta"):
         model = method.build()
     wanted = model.state_dict()
-    agree(path, weights, wanted)
-    floating = {name for name, tensor in wanted.items() if tensor.is_floating_point()}
-    ready = {name: tensor.float() if name in floating else tensor for name, tensor in weights.items()}
+    agree(path, weights, {theirs(name): tensor for name, tensor in wanted.items()})
+    ready = {
+        name: weights[theirs(name)].float() if tensor.is_floating_point() else weights[theirs(name)]
+        for name, tensor in wanted.items()
+    }
     model.load_state_dict(ready, assign=True)
-    return Stage(method, model.eval().requires_grad_(False), card)
+    return model.eval().requires_grad_(False)
 
 
 def contents(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """All tensors and the metadata of a .safetensors file."""
+    """All tensors and the metadata of a .safetensors file.
+
+    Raises CheckpointError for any other; a pickle, which may run code when it is opened, stays closed.
+    """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file")
     try:
+        if pickled(path):
+            advice = f"refinesr convert {path} -o MODEL.safetensors"
+            raise CheckpointError(f"{path}: a pickled checkpoint, which is not opened; try: {advice}")
         with safe_open(path, framework="pt") as file:
             names = file.keys()
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        hint = "; a pickled checkpoint has to be converted first" if path.suffix in PICKLES else ""
-        raise CheckpointError(f"{path}: not a safetensors file ({error}){hint}") from error
+        raise CheckpointError(f"{path}: not a safetensors file ({error})") from error
+
+
+def pickled(path: Path) -> bool:
+    """Whether the file begins as those of `torch.save` do, whatever its name.
+
+    One of safetensors begins with any number of 8 bytes, then a brace.
+    """
+    with path.open("rb") as file:
+        start = file.read(9)
+    return start.startswith(PICKLED) and start[8:] != b"{"
 
 
 def described(path: Path, metadata: dict[str, str], name: str) -> object:

@@ -20,7 +20,8 @@ from refinesr.images.decoder import Decoder, in_order, threads
 from refinesr.images.degrade import Degradation
 from refinesr.images.shards import Entry, entries
 from refinesr.images.stock import Draw, Raster, Stock, stocked
-from refinesr.shapes import Images, LowImages
+from refinesr.model import with_plane
+from refinesr.shapes import GivenImages, Images
 
 _CAP = 64
 """A picture counts by its pixels, but never for more than this many crops: no panorama drowns the rest."""
@@ -43,6 +44,8 @@ class Photos:
     left_out: int
     """How many were too small for that."""
     device: torch.device
+    groups: tuple[str, ...] = ()
+    """The outermost folder each lies in: its class, for those who learn classes."""
 
     @staticmethod
     def load(
@@ -90,6 +93,17 @@ class Photos:
         """Unless resident, begins to decode what `crops` will be asked for next, with an equal `rng`."""
         if isinstance(self.store, Decoder):
             self.store.ask(self.draw(n, size, rng), size)
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """The names of all groups, sorted; a class is a place in it."""
+        return tuple(sorted(set(self.groups)))
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """The class of each picture, (pictures,) float32."""
+        places = {name: float(place) for place, name in enumerate(self.classes)}
+        return torch.tensor([places[name] for name in self.groups], device=self.device)
 
     @cached_property
     def _sides(self) -> Tensor:
@@ -144,7 +158,9 @@ def loading(
     store = _store(intake, channels, device)
     names = tuple(entry.name for entry in intake.kept)
     sizes, left_out = tuple(intake.sizes), len(found) - len(names)
-    yield Loading(len(found), len(found), Photos(names, sizes, store, channels, smallest, left_out, device))
+    groups = tuple(entry.group for entry in intake.kept)
+    photos = Photos(names, sizes, store, channels, smallest, left_out, device, groups)
+    yield Loading(len(found), len(found), photos)
 
 
 def _opened(entry: Entry, channels: int) -> Raster | InputError:
@@ -225,7 +241,10 @@ def _free(device: torch.device) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Training pairs: crops of `photos` and what `degradation` makes of them."""
+    """Training pairs: crops of `photos` and what `degradation` makes of them.
+
+    With `classes`, the number of them, low has one more plane: the class, from 0, of each crop's photo.
+    """
 
     photos: Photos
     degradation: Degradation
@@ -233,8 +252,16 @@ class Pairs:
     """Side of `high` in pixels."""
     batch: int
     seed: int = 0
+    classes: int = 0
 
     def __post_init__(self) -> None:
+        if self.classes not in (0, len(self.photos.classes)):
+            there = len(self.photos.classes)
+            raise ConfigError(
+                f"method.source.count: {self.classes} classes, but the photos lie in {there} folders "
+                f"({', '.join(self.photos.classes)[:60]}), each a class; use "
+                f"--set method.source.count={there} --set method.network.vector={there}"
+            )
         if self.size % self.degradation.scale:
             raise ConfigError(f"size: {self.size} is not a multiple of scale {self.degradation.scale}")
         if self.size > self.photos.smallest:
@@ -242,17 +269,19 @@ class Pairs:
                 f"size: {self.size} is above {self.photos.smallest}, which the photos were loaded for"
             )
 
-    def at(self, step: int) -> tuple[Images, LowImages]:
+    def at(self, step: int) -> tuple[Images, GivenImages]:
         """(high, low) of a step, any integer: (batch, C, size, size) and smaller by scale, in [-1, 1].
 
         The same values whenever and however often it is asked for, on one kind of device.
         """
         rng = self._rng(step)
-        high = self.photos.crops(self.batch, self.size, rng)
+        draw = self.photos.draw(self.batch, self.size, rng)
+        high = self.photos.store.cut(draw, self.size)
         self.photos.expect(self.batch, self.size, self._rng(step + 1))
-        return high, self.degradation(high, rng)
+        low = self.degradation(high, rng)
+        return high, with_plane(low, self.photos.labels[draw.picture]) if self.classes else low
 
-    def since(self, step: int) -> Iterator[tuple[Images, LowImages]]:
+    def since(self, step: int) -> Iterator[tuple[Images, GivenImages]]:
         """The batches of `step` and all that follow, without end."""
         while True:
             yield self.at(step)

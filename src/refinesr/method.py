@@ -10,16 +10,23 @@ from refinesr.diffusion.precond import Precond
 from refinesr.diffusion.samplers import Sampler
 from refinesr.diffusion.schedule import GridChoice
 from refinesr.errors import ConfigError
+from refinesr.images.augment import CascadeAugmented
 from refinesr.images.degrade import Degradation
 from refinesr.images.resize import Kernel
 from refinesr.model import Model, Objective, Target
+
+from refinesr.nets.adm_unet import ADMUNet
 from refinesr.nets.packed_unet import PackedUNet
+
+from refinesr.nets.rrdb import RRDB, RRDBNetwork
 from refinesr.nets.sr3_unet import SR3UNet
+
+from refinesr.nets.srdiff_unet import SRDiffUNet
 from refinesr.nets.tiny import Tiny
 from refinesr.shapes import Grid
-from refinesr.sources import Encoded, Source
+from refinesr.sources import Augmented, Encoded, Labelled, Source
 
-Network = PackedUNet | SR3UNet | Tiny
+Network = PackedUNet | SR3UNet | SRDiffUNet | ADMUNet | RRDBNetwork | Tiny
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,7 @@ class Sampling:
 
     clip        every estimate x0 is clipped to [-1, 1], as SR3's and SRDiff's code does
     consistent  every estimate is projected so that, downsampled with this kernel, it is the low image
+    guidance    how much more than an estimate without the class the one with it counts; 1 is as it is
     """
 
     sampler: Sampler
@@ -35,10 +43,13 @@ class Sampling:
     steps: int
     clip: bool = False
     consistent: Kernel | None = None
+    guidance: float = 1.0
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ConfigError(f"steps: {self.steps} is not positive")
+        if self.guidance < 0:
+            raise ConfigError(f"guidance: {self.guidance:g} is negative; 1 is none, 0 ignores the class")
 
     def levels(self) -> Grid:
         return self.grid.grid(self.steps)
@@ -46,7 +57,7 @@ class Sampling:
     @property
     def calls(self) -> int:
         """Network calls an image costs."""
-        return self.sampler.calls(self.steps)
+        return self.sampler.calls(self.steps) * (1 if self.guidance == 1 else 2)
 
 
 @dataclass(frozen=True)
@@ -75,10 +86,14 @@ class Method:
         for name, value, other, wanted in self._fits():
             if value != wanted:
                 raise ConfigError(f"{name}: {value} is not {other} {wanted}")
+        if isinstance(self.source, Augmented) != isinstance(self.degradation, CascadeAugmented):
+            raise ConfigError("degradation: CascadeAugmented and the source Augmented belong together")
         if self.tile < 0:
             raise ConfigError(f"tile: {self.tile} is negative; 0 means no tiles")
         if self.sampling.consistent is not None and self.scale == 1:
             raise ConfigError("sampling.consistent: nothing is lost at scale 1, so there is nothing to keep")
+        if self.sampling.guidance != 1 and not isinstance(self.source, Labelled):
+            raise ConfigError("sampling.guidance: the source has no class that could be withheld; use 1")
         self.objective()
 
     def _fits(self) -> Iterator[tuple[str, int, str, int]]:
@@ -86,12 +101,16 @@ class Method:
         network, source = self.network, self.source
         yield "network.channels", network.channels, "channels", self.channels
         yield "degradation.scale", self.degradation.scale, "scale", self.scale
-        for door in ("image_channels", "features"):
+        for door in ("image_channels", "features", "vector"):
             made = source.doors(self.channels).get(door, 0)
             yield f"network.{door}", getattr(network, door, 0), "what the source makes,", made
         if isinstance(source, Encoded):
             yield "source.encoder.channels", source.encoder.channels, "channels", self.channels
-        if isinstance(network, PackedUNet) or (isinstance(network, Tiny) and network.features):
+            if isinstance(source.encoder, RRDB):
+                yield "source.encoder.scale", source.encoder.scale, "scale", self.scale
+        if isinstance(network, PackedUNet | SRDiffUNet | RRDBNetwork):
+            yield "network.scale", network.scale, "scale", self.scale
+        if isinstance(network, Tiny) and network.features:
             yield "network.scale", network.scale, "scale", self.scale
 
     def build(self) -> Model:

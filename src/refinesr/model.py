@@ -5,6 +5,9 @@ x0 = skip * x + out * F(into * x, label, condition)
 F is the network.  What it predicts (eps, velocity, x0) is three numbers, its `Precond`; what it is told of
 the noise is its `Label`; what it sees of the poor image comes through three doors of `Condition`; what is
 diffused, the image or its residual, is the `Target`.
+
+What is given besides a poor image travels behind its channels as planes, so that crops, tiles and batches
+need no second road: what its source takes (a class, a level), and at scale 1 a mask of what is to be made up.
 """
 
 from abc import ABC, abstractmethod
@@ -15,11 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from refinesr.diffusion.denoisers import unveiled
 from refinesr.diffusion.labels import Label
 from refinesr.diffusion.levels import Levels, Spread
 from refinesr.diffusion.precond import Precond, over_pixels, wanted
 from refinesr.errors import ConfigError
-from refinesr.shapes import Denoiser, Images, LowImages, PerImage, Sigma
+from refinesr.shapes import Denoiser, GivenImages, Images, LowImages, Mask, PerImage, Sigma
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,22 @@ class Condition:
         return {name: value for name, value in found.items() if value is not None}
 
 
+def with_plane(low: LowImages, values: PerImage) -> GivenImages:
+    """low with one more channel, everywhere the image's value."""
+    plane = values.to(low).reshape(-1, 1, 1, 1).expand(-1, 1, *low.shape[2:])
+    return torch.cat((low, plane), 1)  # (B, C + 1, h, w)
+
+
 @dataclass(frozen=True)
 class Pixels:
     """The image itself is diffused (SR3, DDPM, Palette)."""
 
+    def learnt(self, high: Images, base: Images) -> Images:
+        """What training aims at."""
+        return high
+
     def encode(self, high: Images, base: Images) -> Images:
+        """The inverse of `decode`."""
         return high
 
     def decode(self, x0: Images, base: Images) -> Images:
@@ -56,15 +71,25 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Residual:
-    """gain * (high - base) is diffused (SRDiff, eq. 8; its code multiplies by 2)."""
+    """gain * (high - base) is diffused (SRDiff, eq. 8; its code multiplies by 2).
+
+    clip    training aims at it clipped to [-1, 1], as SRDiff's code does
+    """
 
     gain: float = 2.0
+    clip: bool = False
 
     def __post_init__(self) -> None:
         if not self.gain > 0:
             raise ConfigError(f"gain: {self.gain} is not positive")
 
+    def learnt(self, high: Images, base: Images) -> Images:
+        """What training aims at."""
+        aim = self.encode(high, base)
+        return aim.clamp(-1, 1) if self.clip else aim
+
     def encode(self, high: Images, base: Images) -> Images:
+        """The inverse of `decode`."""
         return self.gain * (high - base)
 
     def decode(self, x0: Images, base: Images) -> Images:
@@ -78,11 +103,19 @@ class SourceModule(nn.Module, ABC):
     """What a source builds: low -> `Condition`, with the weights that takes."""
 
     @abstractmethod
-    def base(self, low: LowImages) -> Images:
+    def base(self, low: GivenImages) -> Images:
         """low plainly enlarged: what the target is relative to, and the size of the result."""
 
     @abstractmethod
-    def forward(self, low: LowImages) -> Condition: ...
+    def forward(self, low: GivenImages) -> Condition: ...
+
+    def mask(self, low: GivenImages) -> Mask | None:
+        """The plane behind what the source takes: 1 where a picture is to be made up, 0 where it is known."""
+        return None
+
+    def withheld(self, low: GivenImages) -> GivenImages:
+        """low without what guidance is to stress.  ValueError if there is no such thing."""
+        raise ValueError("nothing of this condition can be withheld")
 
 
 class Model(nn.Module):
@@ -95,11 +128,11 @@ class Model(nn.Module):
         self.precond = precond
         self.label = label
 
-    def base(self, low: LowImages) -> Images:
+    def base(self, low: GivenImages) -> Images:
         """Of the source."""
         return self.source.base(low)
 
-    def condition(self, low: LowImages) -> Condition:
+    def condition(self, low: GivenImages) -> Condition:
         made: Condition = self.source(low)
         return made
 
@@ -119,8 +152,11 @@ class Model(nn.Module):
     def forward(self, x: Images, sigma: Sigma, condition: Condition) -> Images:
         return self.estimate(x, sigma, condition.doors())
 
-    def denoiser(self, low: LowImages) -> Denoiser:
-        """(x, sigma) -> x0 for this low (B, C, h, w) in [-1, 1], which is encoded now and never again."""
+    def denoiser(self, low: GivenImages) -> Denoiser:
+        """(x, sigma) -> x0 for this low (B, C, h, w) in [-1, 1], which is encoded now and never again.
+
+        The network's own: what is known of a picture with a mask is not yet put back.
+        """
         doors = self.condition(low).doors()  # not the base: of many tiles it would fill a canvas for nothing
 
         def denoise(x: Images, sigma: Sigma) -> Images:
@@ -146,7 +182,7 @@ class Objective:
         if self.p not in (1, 2):
             raise ConfigError(f"p: {self.p} is not 1 or 2")
 
-    def __call__(self, model: Model, high: Images, low: LowImages, seed: int) -> PerImage:
+    def __call__(self, model: Model, high: Images, low: GivenImages, seed: int) -> PerImage:
         """Mean over each image's values.  high and low in [-1, 1]; everything random comes from `seed`."""
         return self.loss(model, high, low, *self.draw(high, seed))
 
@@ -159,11 +195,18 @@ class Objective:
         rng = torch.Generator(like.device).manual_seed(for_noise)
         return sigma, torch.randn(like.shape, generator=rng, device=like.device, dtype=like.dtype)
 
-    def loss(self, model: Model, high: Images, low: LowImages, sigma: PerImage, eps: Images) -> PerImage:
-        """Mean over each image's values, for the levels and the noise that are given."""
-        condition = model.condition(low)
-        x0 = self.target.encode(high, condition.base)
+    def loss(self, model: Model, high: Images, low: GivenImages, sigma: PerImage, eps: Images) -> PerImage:
+        """Mean over each image's values, for the levels and the noise that are given.
+
+        With a mask the network sees known pixels without noise and only the others count, as in Palette's
+        code; the mean is still over all values.
+        """
+        condition, mask = model.condition(low), model.source.mask(low)
+        x0 = self.target.learnt(high, condition.base)
         x = x0 + over_pixels(sigma, x0) * eps
+        if mask is not None:
+            x = unveiled(x, sigma, self.target.encode(condition.base, condition.base), mask)
         aim = wanted(model.precond.coefficients(sigma), x0, eps, sigma)
         error = model.predict(x, sigma, condition.doors()) - aim
-        return error.abs().pow(self.p).mean((1, 2, 3))
+        counted = error if mask is None else mask * error
+        return counted.abs().pow(self.p).mean((1, 2, 3))

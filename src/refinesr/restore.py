@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
+from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
@@ -16,18 +17,24 @@ from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import CheckpointError, ConfigError, InputError
 from refinesr.images.alpha import bleed
 from refinesr.images.faithful import to_eight_bits
-from refinesr.images.picture import PEAKS, Picture, from_tensor, to_tensor
+from refinesr.images.picture import PEAKS, Picture, Plane, from_tensor, to_tensor
 from refinesr.images.pillow import from_pil, to_pil
 from refinesr.images.projection import Projection
 from refinesr.images.resize import Kernel, PillowBicubic, resize
 from refinesr.method import Sampling
-from refinesr.shapes import Images, LowImages
+from refinesr.model import with_plane
+from refinesr.shapes import Images, LowImages, Noise
 from refinesr.shipped import load
+from refinesr.sources import Augmented, Blank, Labelled
 from refinesr.stage import Progress, Stage
 
 Array = npt.NDArray[np.generic]
 AnyImage = TypeVar("AnyImage", Image.Image, Array, Tensor)
+AnyMask = Image.Image | Array | Tensor
 Source = Stage | str | Path
+
+Hidden = Float[Tensor, "H W"]
+"""A mask: 1 where a picture is to be made up, 0 where it is known."""
 
 ROUNDS = 30
 """Alternations of clipping and projecting for pictures of more than 8 bits."""
@@ -89,6 +96,7 @@ def upscale(
     consistent: bool | None = None,
     device: str = "auto",
     precision: str = "auto",
+    mask: AnyMask | None = None,
 ) -> AnyImage | list[AnyImage]:
     """The image `model.method.scale` times larger, of the kind that was given.
 
@@ -96,6 +104,8 @@ def upscale(
     image   a PIL image (grey, RGB, with or without alpha, 8 bit or grey of 16; profile and EXIF are kept), an
             array (H, W) or (H, W, C) of uint8, uint16 or floats in [0, 1], or a tensor (C, H, W) of the same
     samples images to draw, with seeds seed, seed + 1, ...; a list of them if more than 1
+    mask    of the image's size, of any kind: what is white or True is made up, the rest stays as it is; for
+            models of scale 1
 
     The others are fields of `Options`.  Raises InputError, ConfigError or CheckpointError.
     """
@@ -103,18 +113,22 @@ def upscale(
         raise ConfigError(f"samples: {samples} is not positive")
     choices = [Options(steps, seed + k, tile, consistent, device, precision) for k in range(samples)]
     stage, picture, made = stage_of(model), picture_of(image), []
+    hidden = None if mask is None else mask_of(mask)
     for options in choices:
-        *_, last = restored(stage, picture, options)
+        *_, last = restored(stage, picture, options, hidden)
         made.append(alike(last.image, image))
     return made if samples > 1 else made[0]
 
 
-def refine(model: Source, image: AnyImage, **options: Any) -> Iterator[Progress[AnyImage]]:
+def refine(
+    model: Source, image: AnyImage, *, mask: AnyMask | None = None, **options: Any
+) -> Iterator[Progress[AnyImage]]:
     """Watch the refinement: a `Progress` after each step, whose image is of the kind that was given.
 
     Takes the fields of `Options` by name.  The last image is what `upscale` returns.
     """
-    for progress in restored(stage_of(model), picture_of(image), Options(**options)):
+    hidden = None if mask is None else mask_of(mask)
+    for progress in restored(stage_of(model), picture_of(image), Options(**options), hidden):
         yield Progress(progress.done, progress.total, alike(progress.image, image))
 
 
@@ -122,27 +136,39 @@ def stage_of(model: Source) -> Stage:
     return model if isinstance(model, Stage) else load(model)
 
 
-def restored(stage: Stage, picture: Picture, options: Options) -> Iterator[Progress[Picture]]:
+def restored(
+    stage: Stage, picture: Picture, options: Options, mask: Hidden | None = None
+) -> Iterator[Progress[Picture]]:
     """The same for `Picture`s.  Estimates are simply rounded; the last one is made to keep its promises."""
     device = device_named(options.device)
     autocast, sampling = autocast_dtype(options.precision, device), options.sampling(stage)
     put_on(stage.model, device)
-    alpha = picture.alpha
-    seen = picture if alpha is None else replace(picture, pixels=bleed(picture.pixels, alpha))
-    low = to_tensor(seen).to(device)
-    large_alpha = None if alpha is None else enlarged_alpha(picture, stage.method.scale)
+    low = to_tensor(opaque(picture)).to(device)
+    alpha = None if picture.alpha is None else enlarged_alpha(picture, stage.method.scale)
     images = spread(low, stage.method.channels, picture.name)
     tile = stage.method.tile if options.tile is None else options.tile
     noise = NoiseField((options.seed,) * len(images))
-    for progress in stage(images, noise, sampling=sampling, tile=tile, autocast=autocast):
-        image = gathered(progress.image, picture.channels)
-        if not bool(image.isfinite().all()):
-            raise CheckpointError(
-                f"{picture.name}: the model makes NaN or infinity of it; try --precision fp32"
-            )
-        kernel = sampling.consistent if progress.done == progress.total else None
-        result = from_tensor(finished(image, low, kernel, picture).cpu(), like=picture, alpha=large_alpha)
-        yield Progress(progress.done, progress.total, result)
+    given = completed(stage, images, replace(noise), mask, picture.name)
+    for progress in stage(given, noise, sampling=sampling, tile=tile, autocast=autocast):
+        yield pictured(progress, low, sampling.consistent, picture, alpha)
+
+
+def opaque(picture: Picture) -> Picture:
+    """What is seen of it, and a smooth extension of that under what is not."""
+    alpha = picture.alpha
+    return picture if alpha is None else replace(picture, pixels=bleed(picture.pixels, alpha))
+
+
+def pictured(
+    progress: Progress[Tensor], low: LowImages, kernel: Kernel | None, like: Picture, alpha: Plane | None
+) -> Progress[Picture]:
+    """What a stage says, as a picture `like` another; the last one is made to keep the kernel's promise."""
+    image = gathered(progress.image, like.channels)
+    if not bool(image.isfinite().all()):
+        raise CheckpointError(f"{like.name}: the model makes NaN or infinity of it; try --precision fp32")
+    promised = kernel if progress.done == progress.total else None
+    made = from_tensor(finished(image, low, promised, like).cpu(), like=like, alpha=alpha)
+    return Progress(progress.done, progress.total, made)
 
 
 def spread(low: Images, channels: int, name: str) -> Tensor:
@@ -155,6 +181,24 @@ def spread(low: Images, channels: int, name: str) -> Tensor:
     if channels == 1:
         return low.transpose(0, 1)
     raise InputError(f"{name}: has {given} channels; the model restores pictures of 1 or {channels}")
+
+
+def completed(stage: Stage, low: LowImages, noise: Noise, mask: Hidden | None, name: str) -> Tensor:
+    """low with the planes that the stage's source takes, and the mask, what is to be made up being noise."""
+    match stage.method.source:
+        case Blank() | Labelled():
+            raise ConfigError("model: makes pictures from nothing; `refinesr generate` is for it")
+        case Augmented():
+            low = with_plane(low, low.new_zeros(len(low)))  # no noise has been added
+    if mask is None:
+        return low
+    if stage.method.scale != 1:
+        raise ConfigError(f"mask: the model enlarges {stage.method.scale} times; only scale 1 makes up parts")
+    if mask.shape != low.shape[2:]:
+        sizes = " and ".join(f"{width} x {height}" for height, width in (mask.shape, low.shape[2:]))
+        raise InputError(f"{name}: its mask and itself differ in size: {sizes}")
+    hidden = mask.to(low).expand(len(low), 1, -1, -1)
+    return torch.cat((torch.where(hidden > 0, noise(low), low), hidden), 1)
 
 
 def gathered(image: Tensor, given: int) -> Images:
@@ -208,6 +252,15 @@ def picture_of(image: Image.Image | Array | Tensor) -> Picture:
     if array.dtype == np.float32 and (array.min() < -SLACK or array.max() > 1 + SLACK):
         raise InputError(f"float pixels lie in [0, 1]; these go from {array.min():g} to {array.max():g}")
     return Picture(np.ascontiguousarray(array))
+
+
+def mask_of(mask: Image.Image | Array | Tensor) -> Hidden:
+    """(H, W), 1 where a pixel is more white than black or True.  Raises InputError for what is no mask."""
+    array = np.asarray(mask.convert("L")) if isinstance(mask, Image.Image) else np.asarray(mask)
+    if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "buf":
+        raise InputError(f"an array of shape {array.shape} and type {array.dtype} is no mask; (H, W) is")
+    peak = np.iinfo(array.dtype).max if array.dtype.kind == "u" else 1
+    return torch.from_numpy((array > peak / 2).astype(np.float32))
 
 
 def array_of(image: Tensor) -> Array:

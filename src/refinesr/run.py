@@ -26,6 +26,7 @@ from refinesr.errors import ConfigError, OutputError, RefineSRError
 from refinesr.files import replacing, writing
 from refinesr.method import Method
 from refinesr.model import Model
+from refinesr.pretrained import begin_with
 from refinesr.preview import save_grid
 from refinesr.stage import Card, Stage
 from refinesr.train import Pairs, Plan, Report, State, fit
@@ -119,17 +120,19 @@ def train(
     autocast: torch.dtype | None = None,
     seed: int = 0,
     resume: bool = False,
+    encoder: Path | None = None,
 ) -> Iterator[Report]:
     """Train and yield a report after each update.
 
     Close the generator, or let an exception go through it, and the state is saved all the same; a killed run
     goes on from its last save.  A resumed run takes its method and plan from `run`, as the first time.
+    `encoder` is a trained model whose encoder this one begins with; a frozen encoder needs it.
     Raises OutputError if the folder holds a run and `resume` is not given, or the reverse, or cannot be
     written; DivergedError if the loss is no number, the last save being from before.
     """
     place = Folder(folder)
     run.method.sampling.levels()  # previews need them: better found out now
-    state = begun(run, place, device, seed, resume)
+    state = begun(run, place, device, seed, resume, encoder)
     log = Log(place.log)
     compiled(state.model, device)
     try:
@@ -167,10 +170,15 @@ def check_folder(place: Folder, resume: bool) -> None:
         raise OutputError(f"{place.model} exists, without the state of its run; choose another folder")
 
 
-def begun(run: Run, place: Folder, device: torch.device, seed: int, resume: bool) -> State:
+def begun(
+    run: Run, place: Folder, device: torch.device, seed: int, resume: bool, encoder: Path | None = None
+) -> State:
     """The state to start from: fresh weights by `seed`, or the folder's last save."""
     check_folder(place, resume)
-    state = State(fresh(run.method, device, seed), run.plan)
+    model = fresh(run.method, device, seed)
+    if not resume:
+        begin_with(model, run.method, encoder)
+    state = State(model, run.plan)
     if resume:
         same_method(run, place)
         state.restore(place.state, run.plan)

@@ -1,21 +1,28 @@
 """Where a condition comes from: values that build modules low -> Condition.
 
 `reach` is the farthest low pixel that a condition's pixel depends on; `doors` are the channels of what comes
-through each door, named as the networks' fields are.
+through each door, named as the networks' fields are; `planes` is what low must hold behind its image.
 """
 
 from dataclasses import dataclass, field
 from typing import ClassVar, final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from refinesr.errors import ConfigError
 from refinesr.images.resize import Kernel, MatlabBicubic, resize
 from refinesr.model import Condition, SourceModule
 from refinesr.nets.packed_unet import PackedEncoder
-from refinesr.shapes import Images, LowImages
 
-Encoder = PackedEncoder
+from refinesr.nets.rrdb import RRDB
+from refinesr.shapes import GivenImages, Images, LowImages, Mask, PerImage
+
+Encoder = PackedEncoder | RRDB
+
+NO_CLASS = -1
+"""Stands in the plane of classes where the class is withheld."""
 
 
 @dataclass(frozen=True)
@@ -24,21 +31,52 @@ class Upsampled:
 
     kernel: Kernel = field(default_factory=MatlabBicubic)
 
+    planes: ClassVar[int] = 0
     reach: ClassVar[int] = 2  # half the width of the cubic
 
     def doors(self, channels: int) -> dict[str, int]:
         return {"image_channels": channels}
 
     def build(self, scale: int, channels: int) -> SourceModule:
-        return UpsampledModule(scale, self.kernel)
+        return UpsampledModule(scale, channels, self.kernel)
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """`Upsampled`, and the network is told how much noise low was given (Ho et al. 2021b, section 4.2).
+
+    One plane: the noise's standard deviation, 0 for a picture as it is; told in `width` sines and cosines.
+    """
+
+    kernel: Kernel = field(default_factory=MatlabBicubic)
+    width: int = 64
+
+    planes: ClassVar[int] = 1
+    reach: ClassVar[int] = 2
+
+    def __post_init__(self) -> None:
+        if self.width < 2 or self.width % 2:
+            raise ConfigError(f"width: {self.width} is not an even number; half are sines, half cosines")
+
+    def doors(self, channels: int) -> dict[str, int]:
+        return {"image_channels": channels, "vector": self.width}
+
+    def build(self, scale: int, channels: int) -> SourceModule:
+        return AugmentedModule(scale, channels, self.kernel, self.width)
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """Features of the low image by a network (SRDiff, section 3.3)."""
+    """Features of the low image by a network (SRDiff, section 3.3).
+
+    frozen  the encoder was trained before and stays as it is
+    """
 
     encoder: Encoder = field(default_factory=PackedEncoder)
     kernel: Kernel = field(default_factory=MatlabBicubic)
+    frozen: bool = False
+
+    planes: ClassVar[int] = 0
 
     @property
     def reach(self) -> int:
@@ -48,13 +86,31 @@ class Encoded:
         return {"features": self.encoder.features}
 
     def build(self, scale: int, channels: int) -> SourceModule:
-        return EncodedModule(scale, self.kernel, self.encoder.build())
+        encoder = self.encoder.build().requires_grad_(not self.frozen)
+        return EncodedModule(scale, channels, self.kernel, encoder)
+
+
+@dataclass(frozen=True)
+class Low:
+    """The low image as it is, through the door of features: for networks that do all the enlarging."""
+
+    kernel: Kernel = field(default_factory=MatlabBicubic)
+
+    planes: ClassVar[int] = 0
+    reach: ClassVar[int] = 0
+
+    def doors(self, channels: int) -> dict[str, int]:
+        return {"features": channels}
+
+    def build(self, scale: int, channels: int) -> SourceModule:
+        return LowModule(scale, channels, self.kernel)
 
 
 @dataclass(frozen=True)
 class Blank:
     """Nothing is known: only the shape of low counts."""
 
+    planes: ClassVar[int] = 0
     reach: ClassVar[int] = 0
 
     def doors(self, channels: int) -> dict[str, int]:
@@ -64,35 +120,93 @@ class Blank:
         return BlankModule(scale, channels)
 
 
-Source = Upsampled | Encoded | Blank
+@dataclass(frozen=True)
+class Labelled:
+    """Only the class is known, as a vector of `count` numbers with a 1 at the class's place.
+
+    One plane, low's last: the class, from 0, or -1 for none.  In training `withheld` of the images go without
+    theirs, so that guidance can be had (Ho and Salimans 2022, algorithm 1).
+    """
+
+    count: int
+    withheld: float = 0.1
+
+    planes: ClassVar[int] = 1
+    reach: ClassVar[int] = 0
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ConfigError(f"count: {self.count} is not a number of classes; at least 1")
+        if not 0 <= self.withheld < 1:
+            raise ConfigError(f"withheld: {self.withheld} is not in [0, 1)")
+
+    def doors(self, channels: int) -> dict[str, int]:
+        return {"vector": self.count}
+
+    def build(self, scale: int, channels: int) -> SourceModule:
+        return LabelledModule(scale, channels, self)
+
+
+Source = Upsampled | Augmented | Encoded | Low | Blank | Labelled
 
 
 class Enlarging(SourceModule):
-    """The base is low enlarged by a kernel."""
+    """The base is low's image, enlarged by a kernel; at scale 1 there may be a mask behind all else."""
 
-    def __init__(self, scale: int, kernel: Kernel) -> None:
+    planes = 0
+
+    def __init__(self, scale: int, channels: int, kernel: Kernel) -> None:
         super().__init__()
-        self.scale, self.kernel = scale, kernel
+        self.scale, self.channels, self.kernel = scale, channels, kernel
 
-    def base(self, low: LowImages) -> Images:
-        return enlarged(low, self.scale, self.kernel)
+    def image(self, low: GivenImages) -> LowImages:
+        """low without its planes.  ValueError if it has others than it should."""
+        taken = self.channels + self.planes
+        if low.shape[1] != taken and (low.shape[1], self.scale) != (taken + 1, 1):
+            raise ValueError(f"low has {low.shape[1]} channels; {taken} are taken at scale {self.scale}")
+        return low[:, : self.channels]
+
+    def base(self, low: GivenImages) -> Images:
+        return enlarged(self.image(low), self.scale, self.kernel)
+
+    def mask(self, low: GivenImages) -> Mask | None:
+        return low[:, -1:] if low.shape[1] == self.channels + self.planes + 1 else None
 
 
 @final
 class UpsampledModule(Enlarging):
-    def forward(self, low: LowImages) -> Condition:
+    def forward(self, low: GivenImages) -> Condition:
         base = self.base(low)
         return Condition(base, image=base)
 
 
 @final
+class AugmentedModule(Enlarging):
+    planes = 1
+
+    def __init__(self, scale: int, channels: int, kernel: Kernel, width: int) -> None:
+        super().__init__(scale, channels, kernel)
+        self.width = width
+
+    def forward(self, low: GivenImages) -> Condition:
+        base = self.base(low)
+        return Condition(base, image=base, vector=waves(low[:, self.channels, 0, 0], self.width))
+
+
+@final
 class EncodedModule(Enlarging):
-    def __init__(self, scale: int, kernel: Kernel, encoder: nn.Module) -> None:
-        super().__init__(scale, kernel)
+    def __init__(self, scale: int, channels: int, kernel: Kernel, encoder: nn.Module) -> None:
+        super().__init__(scale, channels, kernel)
         self.encoder = encoder
 
-    def forward(self, low: LowImages) -> Condition:
-        return Condition(self.base(low), features=self.encoder(low))
+    def forward(self, low: GivenImages) -> Condition:
+        return Condition(self.base(low), features=self.encoder(self.image(low)))
+
+
+@final
+class LowModule(Enlarging):
+    def forward(self, low: GivenImages) -> Condition:
+        return Condition(self.base(low), features=self.image(low))
 
 
 @final
@@ -102,14 +216,48 @@ class BlankModule(SourceModule):
         self.scale, self.channels = scale, channels
 
     def base(self, low: Tensor) -> Images:
-        b, _, h, w = low.shape
-        return torch.zeros(b, self.channels, h * self.scale, w * self.scale).to(low)
+        return blank(low, self.scale, self.channels)
 
     def forward(self, low: Tensor) -> Condition:
         return Condition(self.base(low))
+
+
+@final
+class LabelledModule(SourceModule):
+    def __init__(self, scale: int, channels: int, value: Labelled) -> None:
+        super().__init__()
+        self.scale, self.channels, self.value = scale, channels, value
+
+    def base(self, low: Tensor) -> Images:
+        return blank(low, self.scale, self.channels)
+
+    def forward(self, low: GivenImages) -> Condition:
+        return Condition(self.base(low), vector=self.places(low[:, -1, 0, 0]))
+
+    def places(self, label: PerImage) -> Tensor:
+        """(B, count).  What is random in training is drawn as dropout is."""
+        if self.training:
+            label = torch.where(torch.rand_like(label) < self.value.withheld, NO_CLASS, label)
+        one_more = F.one_hot((label.round().long() - NO_CLASS), self.value.count + 1)
+        return one_more[:, 1:].to(label.dtype)
+
+    def withheld(self, low: GivenImages) -> GivenImages:
+        return torch.full_like(low, NO_CLASS)
 
 
 def enlarged(low: LowImages, scale: int, kernel: Kernel) -> Images:
     """`base`: low at scale times its size.  Bicubic overshoots and is not clipped, as in SRDiff's code."""
     height, width = low.shape[-2:]
     return low if scale == 1 else resize(low, (scale * height, scale * width), kernel)
+
+
+def blank(low: Tensor, scale: int, channels: int) -> Images:
+    """Zeros of the result's size."""
+    b, _, h, w = low.shape
+    return torch.zeros(b, channels, h * scale, w * scale).to(low)
+
+
+def waves(level: PerImage, width: int) -> Tensor:
+    """Sines and cosines of 1 to 1000 radians a unit: (B, width)."""
+    angle = level[:, None] * torch.logspace(0, 3, width // 2, device=level.device)
+    return torch.cat((angle.sin(), angle.cos()), 1)

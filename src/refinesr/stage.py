@@ -10,13 +10,13 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from refinesr.diffusion.denoisers import clipped, consistent, tiled
+from refinesr.diffusion.denoisers import clipped, consistent, guided, inpainted, tiled
 from refinesr.diffusion.schedule import check
 from refinesr.images.projection import Projection
 from refinesr.images.resize import Kernel
 from refinesr.method import Method, Sampling
 from refinesr.model import Model
-from refinesr.shapes import Denoiser, Images, LowImages, Noise, Sigma
+from refinesr.shapes import Denoiser, GivenImages, Images, Noise, Sigma
 from refinesr.tiles import Box, Tile, cover
 
 Image = TypeVar("Image")
@@ -32,6 +32,14 @@ class Progress(Generic[Image]):
     done: int
     total: int
     image: Image
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Not from noise: from the state x = x0 + sigma * eps (B, C, H, W) at the grid's level number `skip`."""
+
+    x: Tensor
+    skip: int
 
 
 @dataclass(frozen=True)
@@ -59,42 +67,56 @@ class Stage:
 
     def __call__(
         self,
-        low: LowImages,
+        low: GivenImages,
         noise: Noise,
         *,
         sampling: Sampling | None = None,
         tile: int = 0,
         autocast: torch.dtype | None = None,
+        start: Start | None = None,
     ) -> Iterator[Progress[Tensor]]:
         """Refine low (B, C, h, w) in [-1, 1]; yields a `Progress` after each step, the last with the result.
 
-        The image (B, C, H, W) is not clamped: a residual may leave [-1, 1].  `sampling` defaults to the
-        method's own.  `tile` is the core of a tile in low pixels, 0 for none.  `autocast` is the dtype the
-        network runs in.  `noise` is asked first for the start, then once for every fresh draw.
+        Behind its C channels low has the planes its source takes; at scale 1 one more may be a mask, 1 where
+        the picture is to be made up; the rest comes out as it is.  The image (B, C, H, W) is not clamped: a
+        residual may leave [-1, 1].  `sampling` defaults to the method's own.  `tile` is the core of a tile in
+        low pixels, 0 for none.  `autocast` is the dtype the network runs in.  `noise` is asked first for the
+        start, unless one is given, then once for every fresh draw.
         """
         sampling = sampling or self.method.sampling
         grid = sampling.levels()
-        for complaint in check(grid, self.method.levels.highest()):
+        for complaint in check(grid, self.method.levels.highest()) if start is None else ():
             warnings.warn(complaint, stacklevel=2)
         with torch.no_grad():
             base = self.model.base(low)
             denoise = self.denoiser(low, base, sampling, tile, autocast)
-            x = math.sqrt(1 + float(grid[0]) ** 2) * noise(base)
+            if start is None:
+                x = math.sqrt(1 + float(grid[0]) ** 2) * noise(base)
+            else:
+                x, grid = start.x, grid[start.skip :]
         for done, x0 in enumerate(sampling.sampler(denoise, x, grid, noise), start=1):
             yield Progress(done, len(grid) - 1, self.method.target.decode(x0, base))
 
     def denoiser(
-        self, low: LowImages, base: Images, sampling: Sampling, tile: int, autocast: torch.dtype | None
+        self, low: GivenImages, base: Images, sampling: Sampling, tile: int, autocast: torch.dtype | None
     ) -> Denoiser:
-        """The network's own denoiser, with what `sampling` and `tile` put around it."""
-        denoise = tiled([self.part(low, piece, autocast) for piece in self.tiles(low, tile)])
+        """The network's own denoiser, with what `sampling`, `tile` and a mask put around it."""
+        denoise = self.plain(low, tile, autocast)
+        if sampling.guidance != 1:
+            without = self.plain(self.model.source.withheld(low), tile, autocast)
+            denoise = guided(denoise, without, sampling.guidance)
         if sampling.clip:
             denoise = clipped(denoise)
         if sampling.consistent is not None:
             denoise = consistent(denoise, self.projected(low, base, sampling.consistent))
-        return denoise
+        mask = self.model.source.mask(low)
+        return denoise if mask is None else inpainted(denoise, self.method.target.encode(base, base), mask)
 
-    def tiles(self, low: LowImages, core: int) -> list[Tile]:
+    def plain(self, low: GivenImages, tile: int, autocast: torch.dtype | None) -> Denoiser:
+        """The network's own denoiser, tile by tile."""
+        return tiled([self.part(low, piece, autocast) for piece in self.tiles(low, tile)])
+
+    def tiles(self, low: GivenImages, core: int) -> list[Tile]:
         """Where the network's reach is known the halo makes tiles exact; else it only blends."""
         height, width = low.shape[-2:]
         stride, scale = self.method.stride, self.method.scale
@@ -103,7 +125,9 @@ class Stage:
             return cover(height, width, core=core, reach=0, stride=stride, scale=scale, blend=blend)
         return cover(height, width, core=core, reach=self.method.reach, stride=stride, scale=scale)
 
-    def part(self, low: LowImages, tile: Tile, autocast: torch.dtype | None) -> tuple[Box, Tensor, Denoiser]:
+    def part(
+        self, low: GivenImages, tile: Tile, autocast: torch.dtype | None
+    ) -> tuple[Box, Tensor, Denoiser]:
         with precision(low.device, autocast):
             plain = self.model.denoiser(tile.box.of(low))
 
@@ -113,9 +137,9 @@ class Stage:
 
         return tile.box.scaled(self.method.scale), tile.window.to(low.device), denoise
 
-    def projected(self, low: LowImages, base: Images, kernel: Kernel) -> Callable[[Tensor], Tensor]:
-        """x0 -> the nearest x0 whose image, downsampled, is low."""
-        target = self.method.target
+    def projected(self, low: GivenImages, base: Images, kernel: Kernel) -> Callable[[Tensor], Tensor]:
+        """x0 -> the nearest x0 whose image, downsampled, is low's."""
+        target, low = self.method.target, low[:, : self.method.channels]
         sizes = (base.shape[-2], base.shape[-1]), (low.shape[-2], low.shape[-1])
         projection = Projection(*sizes, kernel)
 

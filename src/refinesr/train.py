@@ -16,7 +16,7 @@ from torch import Tensor
 from refinesr.errors import CheckpointError, ConfigError
 from refinesr.files import replacing
 from refinesr.model import Model, Objective
-from refinesr.shapes import Images, LowImages, PerImage
+from refinesr.shapes import GivenImages, Images, PerImage
 
 UNREADABLE = (OSError, EOFError, LookupError, TypeError, ValueError, RuntimeError, pickle.PickleError)
 """What torch raises for files that are not what they should be."""
@@ -47,6 +47,21 @@ class CosineDecay:
 
 
 @dataclass(frozen=True)
+class Halving:
+    """The rate is halved after each of `parts` equal parts of the updates (SRDiff's code)."""
+
+    parts: int
+
+    def __post_init__(self) -> None:
+        if self.parts < 1:
+            raise ConfigError(f"parts: {self.parts} is not a number of parts; at least 1")
+
+    def at(self, share: float) -> float:
+        """The rate, of 1, when a `share` of the updates is made."""
+        return 0.5 ** min(int(share * self.parts), self.parts - 1)
+
+
+@dataclass(frozen=True)
 class Plan:
     """How long and how fast is learnt.
 
@@ -61,7 +76,7 @@ class Plan:
     size: int = 128
     rate: float = 2e-4
     warmup: int = 1000
-    decay: Constant | CosineDecay = CosineDecay()
+    decay: Constant | CosineDecay | Halving = CosineDecay()
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.99)
     clip: float = 1.0
@@ -105,8 +120,8 @@ class Report:
 class Pairs(Protocol):
     """Training material; the batch of a step depends on nothing but the step."""
 
-    def at(self, step: int) -> tuple[Images, LowImages]:
-        """(high, low) of an update, counted from 0, both in [-1, 1]."""
+    def at(self, step: int) -> tuple[Images, GivenImages]:
+        """(high, low) of an update, counted from 0, both in [-1, 1]; low with its planes."""
         ...
 
 
@@ -156,7 +171,7 @@ def fit(
     """
     state.model.train()
 
-    def losses(high: Images, low: LowImages, sigma: PerImage, eps: Images) -> PerImage:
+    def losses(high: Images, low: GivenImages, sigma: PerImage, eps: Images) -> PerImage:
         with torch.autocast(high.device.type, autocast, enabled=autocast is not None):
             return objective.loss(state.model, high, low, sigma, eps)
 

@@ -1,15 +1,12 @@
-"""Whole chains of the public SR3 code, with its weights and its draws: every row of the table, x0 clipped.
-
-Numbers that are not kept here are looked for in the folder that REFINESR_REFERENCE names.
-"""
+"""Whole chains of the public SR3 code, with its weights and its draws: every row of the table, x0 clipped."""
 
 import json
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 import torch
-from test_janspiry_unet import configured, found, weights
+from recorded import arrays, found, relative
+from test_janspiry_unet import configured, weights
 from torch import Tensor
 
 from refinesr.diffusion.labels import SqrtGamma, Timestep
@@ -33,19 +30,18 @@ VARIANTS = {
 
 def published(name: str) -> tuple[Stage, dict[str, Tensor]]:
     """The published model as one of ours, and what it was recorded doing."""
-    path, (source, label, levels) = found(name), VARIANTS[name]
-    config = json.loads(path.with_suffix(".json").read_text())
+    source, label, levels = VARIANTS[name]
+    config = json.loads(found(f"{name}.json").read_text())
     assert config["model"]["beta_schedule"]["val"] == {
         "schedule": "linear",
         "n_timestep": TABLE.rows,
         "linear_start": TABLE.first,
         "linear_end": TABLE.last,
     }
-    network = configured(config)
     method = Method(
         scale=1,
         channels=3,
-        network=network,
+        network=configured(name),
         source=source,
         precond=Eps(),
         label=label,
@@ -55,22 +51,20 @@ def published(name: str) -> tuple[Stage, dict[str, Tensor]]:
         sampling=Sampling(Ancestral(1.0), Even(TABLE), TABLE.rows, clip=True),
     )
     model = method.build().eval().requires_grad_(False)
-    model.network.load_state_dict(weights(path), strict=True)
-    arrays = {key: torch.from_numpy(array) for key, array in np.load(f"{path}.npz").items()}
-    return Stage(method, model), arrays
+    model.network.load_state_dict(weights(name), strict=True)
+    return Stage(method, model), arrays(name)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_whole_chain_agrees_with_the_published_code(name: str) -> None:
     """Relative to the largest value.  1e-4 leaves room for other orders of summation over 20 calls; measured:
     at most 1.6e-6."""
-    stage, arrays = published(name)
-    low = arrays.get("lr_upsampled", torch.zeros_like(arrays["sample"]))
-    draws: Iterator[Tensor] = iter(arrays["noise"])
+    stage, recorded = published(name)
+    low = recorded.get("lr_upsampled", torch.zeros_like(recorded["sample"]))
+    draws: Iterator[Tensor] = iter(recorded["noise"])
 
     *_, last = stage(low, lambda like: next(draws))
 
-    error = (last.image - arrays["sample"]).abs().max() / arrays["sample"].abs().max()
-    assert error < 1e-4
+    assert relative(last.image, recorded["sample"]) < 1e-4
     assert (last.done, last.total) == (20, 20)
     assert len(list(draws)) in (0, 1)  # the DDPM variant draws once more, and multiplies it by zero

@@ -1,35 +1,21 @@
-"""One network call of the public SR3 code: its own weights, its own numbers.
+"""One network call of the public SR3 code: its own weights, its own numbers."""
 
-The files hold one image of each recorded chain.  Those not kept here (their weights are a megabyte each) are
-looked for in the folder that REFINESR_REFERENCE names.
-"""
-
+import dataclasses
 import json
-import os
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from recorded import arrays, found, relative
 from torch import Tensor
 
 from refinesr.nets.sr3_unet import NoiseLevel, SR3UNet, TimeStep
 
-HERE = Path(__file__).parent
-FOLDERS = [HERE, Path(os.environ.get("REFINESR_REFERENCE", HERE))]
 EMBEDDINGS: dict[str, NoiseLevel | TimeStep] = {"sr3": NoiseLevel(), "ddpm": TimeStep()}
 
 
-def found(name: str) -> Path:
-    for folder in FOLDERS:
-        if (folder / f"{name}_gen.pth").exists():
-            return folder / name
-    pytest.skip(f"{name} is not among the numbers at hand; set REFINESR_REFERENCE")
-
-
-def configured(config: dict[str, Any]) -> SR3UNet:
-    model, unet = config["model"], config["model"]["unet"]
+def configured(name: str) -> SR3UNet:
+    model = json.loads(found(f"{name}.json").read_text())["model"]
+    unet = model["unet"]
     return SR3UNet(
         channels=unet["out_channel"],
         image_channels=unet["in_channel"] - unet["out_channel"],
@@ -44,8 +30,8 @@ def configured(config: dict[str, Any]) -> SR3UNet:
     )
 
 
-def weights(path: Path) -> dict[str, Tensor]:
-    everything = torch.load(f"{path}_gen.pth", weights_only=True)
+def weights(name: str) -> dict[str, Tensor]:
+    everything = torch.load(found(f"{name}_gen.pth"), weights_only=True)
     inside = "denoise_fn."
     return {key.removeprefix(inside): value for key, value in everything.items() if key.startswith(inside)}
 
@@ -53,23 +39,22 @@ def weights(path: Path) -> dict[str, Tensor]:
 @pytest.mark.parametrize("name", ["janspiry_sr3", "janspiry_ddpm", "janspiry_sr3_unconditional"])
 def test_one_call_agrees_with_the_published_code(name: str) -> None:
     """1e-5 leaves room for another order of summation in float32; measured: 6e-7."""
-    path = found(name)
-    value = configured(json.loads(path.with_suffix(".json").read_text()))
+    value = configured(name)
     network = value.build().eval()
-    network.load_state_dict(weights(path), strict=True)
-    arrays = {key: torch.from_numpy(array) for key, array in np.load(f"{path}.npz").items()}
-    image, x = arrays["unet_input"].tensor_split([value.image_channels], dim=1)
-    label = arrays["unet_level"].flatten().float()
+    network.load_state_dict(weights(name), strict=True)
+    recorded = arrays(name)
+    image, x = recorded["unet_input"].tensor_split([value.image_channels], dim=1)
+    label = recorded["unet_level"].flatten().float()
 
     with torch.inference_mode():
         output = network(x, label, image) if value.image_channels else network(x, label)
 
-    error = (output - arrays["unet_output"]).abs().max() / arrays["unet_output"].abs().max()
-    assert error < 1e-5
+    assert relative(output, recorded["unet_output"]) < 1e-5
 
 
 def test_a_checkpoint_of_the_other_variant_is_refused() -> None:
-    network = SR3UNet(width=16, multipliers=(1, 2, 2), blocks=1, attention=(8,), size=32, groups=8).build()
-    network.load_state_dict(weights(HERE / "janspiry_sr3"), strict=True)
+    value, stored = configured("janspiry_sr3"), weights("janspiry_sr3")
+    value.build().load_state_dict(stored, strict=True)
+    other = dataclasses.replace(value, embedding=TimeStep())
     with pytest.raises(RuntimeError, match="time_mlp"):
-        network.load_state_dict(weights(HERE / "janspiry_ddpm"), strict=True)
+        other.build().load_state_dict(stored, strict=True)

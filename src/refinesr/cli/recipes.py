@@ -19,7 +19,12 @@ def recipe_named(name: str) -> "Run":
 
     bare = name.removeprefix(PREFIX)
     if bare not in RECIPES:
-        raise ConfigError(f"recipe: '{bare}' is not one of {', '.join(RECIPES)}{near(bare, RECIPES)}")
+        hint = near(bare, RECIPES)
+        raise ConfigError(
+            f"recipe: '{bare}' is none{hint}"
+            if hint
+            else f"recipe: '{bare}' is not one of {', '.join(RECIPES)}"
+        )
     return RECIPES[bare]()
 
 

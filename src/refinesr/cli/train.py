@@ -30,6 +30,16 @@ Examples:
     refinesr train photo-x4-small --data photos/ -o runs/b --set plan.steps=1000
     refinesr train photo-x4 --data photos/ -o runs/try --tiny
 
+Recipes:
+
+    photo-x4  photo-x4-small  regression
+    sr3-16-128  sr3-16-128-regression  sr3-16-128-small
+    sr3-64-256  sr3-64-256-aug  sr3-64-512  sr3-256-1024
+    srdiff-celeba-x8-encoder  srdiff-celeba-x8
+    srdiff-df2k-x4-encoder  srdiff-df2k-x4
+    palette-colorization  palette-inpainting  palette-uncropping  palette-jpeg
+    base-64  base-64-class
+
 Ctrl-C finishes the update at work and saves; the same command with --resume goes on from there, as it does
 from the last save of a run that was killed.  RUN/log.jsonl has a line for each update, RUN/previews pictures.
 """
@@ -67,6 +77,9 @@ class Computing:
     resume: Flag = False
     """Go on with the run in RUN; takes the arguments it was started with."""
 
+    encoder: Path | None = None
+    """A trained model, file or folder, to begin with the encoder of; recipes with a frozen one need it."""
+
     seed: int = 0
     """Of the weights, the crops and the noise."""
 
@@ -103,7 +116,7 @@ def train(
     Parameters
     ----------
     recipe
-        photo-x4, photo-x4-small, regression or sr3-16-128-small; `refinesr info RECIPE` describes one.
+        One of those below; `refinesr info RECIPE` describes one.
     data
         Folders of photos, tar files of photos, photos.
     output
@@ -121,12 +134,15 @@ def train(
 
 def material(run: "Run", data: tuple[Path, ...], device: "torch.device", seed: int) -> "Pairs":
     from ..data import Pairs, loading
+    from ..sources import Labelled
 
     with of_photos() as show:
         for state in loading(data, device, channels=run.method.channels, smallest=run.plan.size):
             show(state.done, state.total)
     assert state.photos is not None
-    return Pairs(state.photos, run.method.degradation, run.plan.size, run.plan.batch, seed)
+    source = run.method.source
+    classes = source.count if isinstance(source, Labelled) else 0
+    return Pairs(state.photos, run.method.degradation, run.plan.size, run.plan.batch, seed, classes)
 
 
 def trained(run: "Run", pairs: "Pairs", output: Path, computing: Computing) -> int:
@@ -136,7 +152,14 @@ def trained(run: "Run", pairs: "Pairs", output: Path, computing: Computing) -> i
 
     device, autocast = computing.check()
     steps = updates(
-        run, pairs, output, device=device, autocast=autocast, seed=computing.seed, resume=computing.resume
+        run,
+        pairs,
+        output,
+        device=device,
+        autocast=autocast,
+        seed=computing.seed,
+        resume=computing.resume,
+        encoder=computing.encoder,
     )
     meter = Meter(run.plan.batch)
     bar = of_updates(run.name, run.plan.steps, run.plan.batch)

@@ -17,7 +17,7 @@ from .results import Job, Naming, jobs
 
 if TYPE_CHECKING:
     from ..images.io import Picture
-    from ..restore import Options
+    from ..restore import Hidden, Options
     from ..stage import Stage
 
 EXAMPLES = """
@@ -110,6 +110,10 @@ class Restoring:
     frame: int | None = None
     """Which frame of an animation or page of a TIFF, from 0."""
 
+    mask: Path | None = None
+    """A picture of the inputs' size: what is white is made up anew, all else stays as it is.  For models that
+    keep the size (scale 1)."""
+
     def options(self, seed: int) -> "Options":
         from ..restore import Options
 
@@ -198,11 +202,12 @@ def outcomes(work: Work, job: Job, show: Show) -> Iterator[str]:
 
     started = perf_counter()
     picture = read(job.input, work.restoring.frame)
+    mask = None if work.restoring.mask is None else hidden(work.restoring.mask)
     for number, path in enumerate(job.results):
         path.parent.mkdir(parents=True, exist_ok=True)
         check_output(picture, path, math.ceil(work.scale))
         seed = work.restoring.seed + number
-        large = enlarged(work, picture, seed, lambda k, n: show(job.input, k, n))
+        large = enlarged(work, picture, seed, mask, lambda k, n: show(job.input, k, n))
         write(large, path, quality=work.results.quality)
         seconds, started = perf_counter() - started, perf_counter()
         if work.results.json:
@@ -212,13 +217,23 @@ def outcomes(work: Work, job: Job, show: Show) -> Iterator[str]:
             yield f"{job.input} -> {path}  {sizes}  {seconds:.1f} s"
 
 
-def enlarged(work: Work, picture: "Picture", seed: int, show: Callable[[int, int], None]) -> "Picture":
+def hidden(path: Path) -> "Hidden":
+    from ..images.io import read
+    from ..images.picture import to_tensor
+    from ..restore import mask_of
+
+    return mask_of((to_tensor(read(path)).mean(1)[0] + 1) / 2)
+
+
+def enlarged(
+    work: Work, picture: "Picture", seed: int, mask: "Hidden | None", show: Callable[[int, int], None]
+) -> "Picture":
     from ..restore import restored
 
     show(0, work.steps)
     large = picture
     try:
-        for progress in restored(work.stage, picture, work.restoring.options(seed)):
+        for progress in restored(work.stage, picture, work.restoring.options(seed), mask):
             show(progress.done, progress.total)
             large = progress.image
     except (MemoryError, RuntimeError) as error:

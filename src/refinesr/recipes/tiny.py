@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 
-from refinesr.method import Method
+from refinesr.method import Method, Network
+from refinesr.nets.adm_unet import ADMUNet
 from refinesr.nets.packed_unet import PackedEncoder, PackedUNet
+from refinesr.nets.rrdb import RRDB, RRDBNetwork
 from refinesr.nets.sr3_unet import SR3UNet
+from refinesr.nets.srdiff_unet import SRDiffUNet
 from refinesr.nets.tiny import Tiny
 from refinesr.run import Run
-from refinesr.sources import Encoded
+from refinesr.sources import Encoded, Source
 
 
 def tiny(run: Run) -> Run:
@@ -26,19 +29,38 @@ def tiny(run: Run) -> Run:
 
 
 def narrow(method: Method) -> Method:
-    network = narrow_network(method.network)
-    if isinstance(method.source, Encoded) and isinstance(network, PackedUNet):
-        encoder = PackedEncoder(channels=method.channels, width=network.features, blocks=1)
-        return replace(method, network=network, source=replace(method.source, encoder=encoder))
-    return replace(method, network=network)
+    source = narrow_source(method.source)
+    features = source.doors(method.channels).get("features", 0)
+    return replace(method, network=narrow_network(method.network, features), source=source)
 
 
-def narrow_network(network: PackedUNet | SR3UNet | Tiny) -> PackedUNet | SR3UNet | Tiny:
+def narrow_source(source: Source) -> Source:
+    if not isinstance(source, Encoded):
+        return source
+    match source.encoder:
+        case PackedEncoder():
+            return replace(source, encoder=replace(source.encoder, width=8, blocks=1))
+        case RRDB():
+            return replace(source, encoder=narrow_rrdb(source.encoder))
+
+
+def narrow_rrdb(rrdb: RRDB) -> RRDB:
+    return replace(rrdb, width=4, growth=2, blocks=2)
+
+
+def narrow_network(network: Network, features: int) -> Network:
+    """`features` is what the source makes."""
     match network:
         case PackedUNet():
-            features = min(network.features, 8)  # 0 stays 0: a network without a condition
             return replace(network, features=features, widths=(8, 12, 16), blocks=(1, 1, 1), embedding=16)
         case SR3UNet():
             return replace(network, width=8, multipliers=(1, 2), blocks=1, attention=(), groups=4)
+        case SRDiffUNet():
+            return replace(network, features=features, width=8, multipliers=(1, 2))
+        case ADMUNet():
+            small = replace(network, attention=(2,), head_channels=8, groups=4)
+            return replace(small, width=8, multipliers=(1, 1), blocks=1)
+        case RRDBNetwork():
+            return replace(network, rrdb=narrow_rrdb(network.rrdb))
         case Tiny():
             return replace(network, width=4, blocks=1)

@@ -1,0 +1,45 @@
+"""Training in two stages: an encoder that a model trained before has learnt (SRDiff, section 3.3)."""
+
+from pathlib import Path
+
+from torch import nn
+
+from refinesr.errors import ConfigError
+from refinesr.method import Method
+from refinesr.model import Model
+from refinesr.nets.rrdb import RRDBNetwork
+from refinesr.shipped import load
+from refinesr.sources import Encoded, Encoder
+from refinesr.stage import Stage
+
+
+def begin_with(model: Model, method: Method, trained: Path | None) -> None:
+    """Give `model`, of `method`, the encoder of the model in a file or folder, if one is named.
+
+    Raises ConfigError if the method has no encoder, another one, or one that is frozen and nothing is named:
+    features of random weights would be learnt from without a word.  Raises CheckpointError as `load` does.
+    """
+    source = method.source
+    if trained is None:
+        if isinstance(source, Encoded) and source.frozen:
+            raise ConfigError(
+                "method.source.frozen: the encoder is not trained here; name a model that has been with "
+                "--encoder, or train it too with --set method.source.frozen=false"
+            )
+        return
+    if not isinstance(source, Encoded):
+        raise ConfigError(f"--encoder: the method has no encoder that {trained} could give its weights to")
+    value, module = encoder_of(load(trained), trained)
+    if value != source.encoder:
+        raise ConfigError(f"--encoder: {trained}: holds {value}, but the method has {source.encoder}")
+    model.source.get_submodule("encoder").load_state_dict(module.state_dict())
+
+
+def encoder_of(stage: Stage, name: Path) -> tuple[Encoder, nn.Module]:
+    """That of a model which was trained for the encoder's sake, or which has one."""
+    method = stage.method
+    if isinstance(method.network, RRDBNetwork):
+        return method.network.rrdb, stage.model.network.get_submodule("rrdb")
+    if isinstance(method.source, Encoded):
+        return method.source.encoder, stage.model.source.get_submodule("encoder")
+    raise ConfigError(f"--encoder: {name}: has no encoder; its network is {method.network}")
