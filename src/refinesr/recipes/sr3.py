@@ -1,7 +1,9 @@
 """SR3 (Saharia et al. 2022): the networks of its table A.1, its regression baseline, the public code's size.
 
 Training is the paper's: batch 256, 1 M updates, 10,000 of warm-up to a constant rate, a level for each image.
-Sampling visits 100 rows of the trained table; the paper instead searches a new, shorter table.
+Sampling visits 100 rows of the trained table with the posterior's variance.  The paper instead searches a
+new, shorter table, and its algorithm 2, `SR3Ancestral`, has the larger variance beta.  That is right for
+small steps; over 100 of these rows it leaves noise (docs/papers.md).
 """
 
 from dataclasses import replace
@@ -9,7 +11,7 @@ from dataclasses import replace
 from refinesr.diffusion.labels import SqrtGamma
 from refinesr.diffusion.levels import Continuous, Independent, OneLevel
 from refinesr.diffusion.precond import Blind, Eps
-from refinesr.diffusion.samplers import Ancestral, SR3Ancestral
+from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Even, Explicit, Linear
 from refinesr.images.degrade import Bicubic
 from refinesr.images.resize import MatlabBicubic
@@ -43,7 +45,7 @@ def sr3(name: str, low: int, network: SR3UNet, label: SqrtGamma, tile: int) -> R
         target=Pixels(),
         p=1,
         degradation=Bicubic(scale, MatlabBicubic()),
-        sampling=Sampling(SR3Ancestral(), Even(TABLE), steps=100, clip=True),
+        sampling=Sampling(Ancestral(1.0), Even(TABLE), steps=100, clip=True),
         tile=tile,
     )
     return Run(name, method, plan(network.size))
