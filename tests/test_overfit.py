@@ -51,7 +51,7 @@ class OnePicture:
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", CASES)
 def test_one_picture_is_learnt_to_better_than_35_db(name: str) -> None:
-    """In RGB, without a border.  Enlarged plainly it has less than 20."""
+    """In RGB, without a border.  Enlarged plainly it has less than 25."""
     run = small(name)
     pairs = OnePicture(run.method, run.plan)
     torch.manual_seed(0)
@@ -63,5 +63,5 @@ def test_one_picture_is_learnt_to_better_than_35_db(name: str) -> None:
     *_, last = model(pairs.low, NoiseField((0,)))
 
     high = (pairs.high + 1) / 2
-    assert psnr(high, (state.average.base(pairs.low) + 1) / 2).item() < 20
+    assert psnr(high, (state.average.base(pairs.low) + 1) / 2).item() < 25
     assert psnr(high, (last.image.clamp(-1, 1) + 1) / 2).item() > 35

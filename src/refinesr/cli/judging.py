@@ -1,0 +1,48 @@
+"""Judges of a search by the name of their metric."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..search import HeldOut, Judge
+
+Judging = Callable[["HeldOut"], "Judge"]
+
+
+def psnr(features: Path | None, device: "torch.device") -> Judging:
+    from ..search import Psnr
+
+    if features is not None:
+        raise ConfigError(f"--features: {features} has no use for --metric psnr; name another metric")
+    return lambda held: Psnr()
+
+
+def perceptual(features: Path | None, device: "torch.device") -> Judging:
+    from ..metrics.perceptual import FEATURES, LINEAR, Perceptual
+    from ..search import Distance
+
+    if features is None:
+        raise ConfigError(f"--features: --metric perceptual needs a folder with {FEATURES} and {LINEAR}")
+    distance = Distance(Perceptual(features, device))
+    return lambda held: distance
+
+
+def fid(features: Path | None, device: "torch.device") -> Judging:
+    from ..metrics.sets import Features
+    from ..search import FrechetDistance
+
+    if features is None:
+        raise ConfigError("--features: --metric fid needs a TorchScript file like inception-2015-12-05.pt")
+    network = Features(features, device)
+    return lambda held: FrechetDistance.of(network, held)
+
+
+JUDGES: Mapping[str, Callable[[Path | None, "torch.device"], Judging]] = MappingProxyType(
+    {"psnr": psnr, "perceptual": perceptual, "fid": fid}
+)

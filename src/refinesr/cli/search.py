@@ -1,0 +1,282 @@
+"""`refinesr search`: the best grid of noise levels for a number of steps, found on held-out pictures."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from ..errors import OutputError, RefineSRError
+from ..files import refuse_existing, replacing
+from .bars import bars, of_photos
+from .judging import JUDGES
+from .messages import counted, is_out_of_memory, say, tell
+from .signals import Notice, noticed
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..search import HeldOut, Judge, Search, Searching
+    from ..stage import Stage
+    from .ranking import Ranking
+
+EXAMPLES = """
+Examples:
+
+    refinesr search photo-x4 --data held_out/ --steps 4 -o photo-x4-4.safetensors
+    refinesr search runs/a --data held_out/ --steps 8 --metric perceptual --features lpips/
+    refinesr search sr3.safetensors --data faces/ --steps 25 --metric fid --features inception-2015-12-05.pt
+
+Each grid restores the same pictures from the same noise.  What wins was chosen on these pictures: measure it
+on others.
+"""
+
+PLOTS = (".png", ".svg")
+
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+
+
+@Parameter(name="*", group="Results")
+@dataclass(frozen=True)
+class Outputs:
+    """Where results go, and what to do if something is there."""
+
+    store: Annotated[Path | None, Parameter(name=("--store", "-o"))] = None
+    """A copy of the model that samples by the best grid, in so many steps, unless asked otherwise:
+    MODEL.safetensors."""
+
+    plot: Path | None = None
+    """A picture of the search, .png or .svg."""
+
+    json: Path | None = None
+    """All grids that were tried, best first, with score, standard error, and the difference from the model's
+    own grid, as JSON."""
+
+    overwrite: Flag = False
+    """Replace what exists."""
+
+    def check(self) -> None:
+        """Raises ConfigError or OutputError for what could not be written after hours of work."""
+        for name, path, suffixes in (
+            ("--store", self.store, (".safetensors",)),
+            ("--plot", self.plot, PLOTS),
+            ("--json", self.json, ()),
+        ):
+            if path is None:
+                continue
+            if suffixes and path.suffix.lower() not in suffixes:
+                raise OutputError(f"{name}: {path}: suffix '{path.suffix}' is not {' or '.join(suffixes)}")
+            if not path.absolute().parent.is_dir():
+                raise OutputError(f"{name}: {path}: there is no folder {path.parent}")
+            refuse_existing(path, self.overwrite)
+        if self.plot is not None:
+            from .ranking import matplotlib_figure
+
+            matplotlib_figure()
+
+
+@Parameter(name="*", group="Search")
+@dataclass(frozen=True)
+class Trying:
+    """What is tried, on what."""
+
+    metric: Literal["psnr", "perceptual", "fid"] = "psnr"
+    """psnr: of all channels, which rewards smooth pictures.  perceptual: LPIPS-like distance on SqueezeNet.
+    fid: Frechet distance between the features of the results and of the pictures; takes hundreds of them."""
+
+    features: Path | None = None
+    """For perceptual: the folder with squeezenet11.npz and lpips-v0.1-squeeze-linear.pth.  For fid: a
+    TorchScript file that makes features of uint8 RGB pictures, such as StyleGAN's inception-2015-12-05.pt."""
+
+    limit: int = 64
+    """Pictures to judge by, evenly spread over the sorted names."""
+
+    size: int | None = None
+    """Side of the middle part that is taken of each, a multiple of the scale; default: the largest that all
+    have, at most 256."""
+
+    candidates: int = 48
+    """Grids to try besides the model's own.  Most are given up after a quarter of the pictures."""
+
+    batch: int = 8
+    """Pictures at a time."""
+
+    seed: int = 0
+    """Of the noise, and of the inputs where the task is random."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """What the network computes in; auto: bf16 where the hardware is fast at it."""
+
+    def plan(self, steps: int) -> "Search":
+        from ..search import Search
+
+        return Search(steps, self.candidates, self.seed, self.batch)
+
+
+OUTPUTS, TRYING = Outputs(), Trying()
+
+
+def search(
+    model: Annotated[str, Parameter(name="MODEL")],
+    /,
+    *,
+    data: Annotated[Path, Parameter(group="Search")],
+    steps: Annotated[int, Parameter(group="Search")],
+    trying: Trying = TRYING,
+    outputs: Outputs = OUTPUTS,
+) -> int:
+    """Search the two ends and the spacing of the noise levels that a model samples at, on held-out pictures.
+
+    The model is left as it is; --store writes a copy.  Inputs are made as in training, but without random
+    blur, noise and JPEG after a reduction.
+
+    Parameters
+    ----------
+    model
+        A shipped model, a .safetensors file, a folder with model.safetensors, or OWNER/NAME on the Hugging
+        Face Hub.
+    data
+        Folder (or tar file) of pictures that the model was not trained on.
+    steps
+        Sampling steps to search for: each number has a grid of its own.
+    """
+    from ..devices import autocast_dtype, device_named, put_on
+    from ..search import trained
+    from ..shipped import load
+
+    outputs.check()
+    plan, device = trying.plan(steps), device_named(trying.device)
+    autocast, judge = autocast_dtype(trying.precision, device), JUDGES[trying.metric](trying.features, device)
+    stage = load(model)
+    trained(stage.method)
+    held = pictures(stage, data, trying)
+    put_on(stage.model, device)
+    work = Work(model, data, stage, held, judge(held), plan)
+    with noticed() as notice:
+        ranking = work.ranking(autocast, notice)
+    return finished(work, ranking, notice, outputs)
+
+
+def pictures(stage: "Stage", data: Path, trying: Trying) -> "HeldOut":
+    from ..search import reading
+
+    options = {"limit": trying.limit, "size": trying.size, "seed": trying.seed}
+    with of_photos() as show:
+        for state in reading(stage.method, data, **options):  # type: ignore[arg-type]
+            show(state.done, state.total)
+    assert state.held is not None
+    return state.held
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that a search is about."""
+
+    name: str
+    data: Path
+    stage: "Stage"
+    held: "HeldOut"
+    judge: "Judge"
+    plan: "Search"
+
+    def ranking(self, autocast: "torch.dtype | None", notice: Notice) -> "Ranking":
+        """As far as no signal has come."""
+        from ..search import search as searching
+        from .ranking import Ranking
+
+        trials = []
+        with advice(self), of_trials(self.plan.steps) as show:
+            for state in searching(self.stage, self.held, self.judge, self.plan, autocast):
+                trials += [state.trial] if state.trial else []
+                show(state, len(trials))
+                if notice.signal is not None:
+                    break
+        return Ranking(self.judge, tuple(trials))
+
+    def facts(self) -> dict[str, object]:
+        """For JSON: with these, anybody can repeat it."""
+        return {
+            "model": self.name,
+            "data": str(self.data),
+            "pictures": list(self.held.names),
+            "size": list(self.held.high.shape[2:]),
+            "metric": self.judge.title,
+            "higher_is_better": self.judge.higher,
+            "steps": self.plan.steps,
+            "candidates": self.plan.candidates,
+            "batch": self.plan.batch,
+            "seed": self.plan.seed,
+        }
+
+
+def finished(work: Work, ranking: "Ranking", notice: Notice, outputs: Outputs) -> int:
+    """Tell the ranking and write what is asked for; the exit code."""
+    for line in ranking.lines():
+        tell(line)
+    if notice.signal is not None:
+        say(f"{notice.word} after {counted(len(ranking.trials), 'trial')}; nothing is stored")
+        return 128 + notice.signal
+    if outputs.json is not None:
+        with replacing(outputs.json, overwrite=outputs.overwrite) as part:
+            part.write_text(json.dumps(work.facts() | ranking.data(), indent=1, allow_nan=False) + "\n")
+    if outputs.plot is not None:
+        with replacing(outputs.plot, overwrite=outputs.overwrite) as part:
+            ranking.draw(part, outputs.plot.suffix[1:].lower())
+    if outputs.store is not None:
+        stored(work, ranking, outputs)
+        tell(f"{outputs.store}  {ranking.best.sampling.grid}")
+    return 0
+
+
+def stored(work: Work, ranking: "Ranking", outputs: Outputs) -> None:
+    """Weights as they were, bit for bit and in as few of them; the card says what was done."""
+    from ..checkpoint import save_stage
+    from ..search import adopted
+
+    assert outputs.store is not None
+    stage = adopted(work.stage, ranking.best)
+    card = replace(stage.card, figures=(*stage.card.figures, ranking.remark()))
+    save_stage(replace(stage, card=card), outputs.store, dtype=kept(stage), overwrite=outputs.overwrite)
+
+
+def kept(stage: "Stage") -> "torch.dtype | None":
+    """What all weights fit in without a loss: a file of 16 bits was loaded as float32."""
+    import torch
+
+    weights = [tensor for tensor in stage.model.state_dict().values() if tensor.is_floating_point()]
+    for dtype in (torch.bfloat16, torch.float16):
+        if all(torch.equal(tensor.to(dtype).to(tensor.dtype), tensor) for tensor in weights):
+            return dtype
+    return None
+
+
+@contextmanager
+def of_trials(steps: int) -> Iterator[Callable[["Searching", int], None]]:
+    """`show(state, trials)`: steps of single pictures, and how many grids were judged."""
+    from rich.progress import TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    judged = TextColumn("{task.fields[judged]}", markup=False)
+    with bars(judged, TimeElapsedColumn(), TimeRemainingColumn()) as progress:
+        task = progress.add_task(f"grids of {counted(steps, 'step')}", total=None, judged="")
+        yield lambda state, trials: progress.update(
+            task, completed=state.done, total=state.total, judged=counted(trials, "trial")
+        )
+
+
+@contextmanager
+def advice(work: Work) -> Iterator[None]:
+    """Says what to do when memory lacks."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        batch, side = work.plan.batch, work.held.high.shape[-1]
+        hint = f"--batch {batch // 2}" if batch > 1 else "a smaller --size"
+        raise RefineSRError(f"not enough memory for {batch} x {side} x {side} pixels; use {hint}") from error

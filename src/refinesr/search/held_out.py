@@ -1,0 +1,139 @@
+"""Pictures that a model was not trained on, and the poor ones it is to restore."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from refinesr.errors import ConfigError, InputError
+from refinesr.images.augment import CascadeAugmented
+from refinesr.images.degrade import Bicubic, Degradation, GaussianBlurred, Photo
+from refinesr.images.picture import Picture, to_tensor
+from refinesr.images.shards import Entry, entries
+from refinesr.method import Method
+from refinesr.model import with_plane
+from refinesr.sources import Augmented, Labelled
+
+LARGEST = 256
+"""Pixels a side of the crops, at most, if nobody says."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """`high` (N, C, H, W) in [-1, 1] and what it was made into, `low` (N, K, h, w); float32 on the CPU."""
+
+    names: tuple[str, ...]
+    high: Tensor
+    low: Tensor
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """`done` of `total` pictures are read; the last one has them all."""
+
+    done: int
+    total: int
+    held: HeldOut | None = None
+
+
+def held_out(
+    method: Method, source: Path, *, limit: int = 64, size: int | None = None, seed: int = 0
+) -> HeldOut:
+    """See `reading`, which this waits for."""
+    *_, last = reading(method, source, limit=limit, size=size, seed=seed)
+    assert last.held is not None
+    return last.held
+
+
+def reading(
+    method: Method, source: Path, *, limit: int = 64, size: int | None = None, seed: int = 0
+) -> Iterator[Reading]:
+    """The middles of `limit` pictures of a folder, evenly spread over its names, and what a model is given.
+
+    `size` is the side of the crops, a multiple of the scale; by default the largest that all pictures have,
+    256 at most.  Nothing is random that need not be: see `plain`; what is, follows from `seed` and the
+    picture's place.  Channels are made the model's as in training.  Raises ConfigError, and InputError for
+    pictures that cannot be read or are too small.
+    """
+    if limit < 1 or (size is not None and (size < 1 or size % method.scale)):
+        of = f"size: {size} is not a positive multiple of scale {method.scale}"
+        raise ConfigError(f"limit: {limit} is not positive" if limit < 1 else of)
+    found = entries(source)
+    picked = [found[k * len(found) // limit] for k in range(limit)] if len(found) > limit else found
+    crops: list[Tensor] = []
+    for done, entry in enumerate(picked, start=1):
+        crops.append(crop(entry, method.channels, size))
+        yield Reading(done, len(picked))
+    side = size or min(min(image.shape[-2:]) for image in crops) // method.scale * method.scale
+    if side == 0:
+        raise InputError(f"{source}: a picture has less than {method.scale} pixels a side, the scale")
+    high = torch.cat([middle(image, side) for image in crops])
+    low = degraded(method, high, seed, classes(method, found, picked))
+    yield Reading(len(picked), len(picked), HeldOut(tuple(entry.name for entry in picked), high, low))
+
+
+def crop(entry: Entry, channels: int, size: int | None) -> Tensor:
+    """(1, C, H, W) in [-1, 1]: size x size, or as much as there is of the largest."""
+    image = to_tensor(Picture(np.ascontiguousarray(entry.pixels(channels)), name=entry.name))
+    height, width = image.shape[-2:]
+    if size is not None and min(height, width) < size:
+        raise InputError(f"{entry.name}: {width} x {height} pixels do not hold a crop of size {size}")
+    return middle(image, size or LARGEST)
+
+
+def middle(image: Tensor, side: int) -> Tensor:
+    """A copy, so that the rest need not be kept."""
+    height, width = image.shape[-2:]
+    top, left = (max(0, length - side) // 2 for length in (height, width))
+    return image[..., top : top + side, left : left + side].clone()
+
+
+def plain(method: Method) -> Degradation:
+    """What makes held-out inputs: the training's, but of a reduction with random blur, noise and JPEG about
+    it the reduction alone, by the kernel that the model promises to keep, else the first it was trained with.
+
+    So numbers are about the task of the papers, and few pictures tell more.
+    """
+    match method.degradation:
+        case (
+            Photo(scale=scale, kernels=(kernel, *_))
+            | GaussianBlurred(scale=scale, kernel=kernel)
+            | CascadeAugmented(scale=scale, kernel=kernel)
+        ):
+            return Bicubic(scale, method.sampling.consistent or kernel)
+        case degradation:
+            return degradation
+
+
+def classes(method: Method, found: list[Entry], picked: list[Entry]) -> list[int]:
+    """Of each picked picture: the place of its folder among all, sorted, where the model knows classes."""
+    if not isinstance(method.source, Labelled):
+        return []
+    names = sorted({entry.group for entry in found})
+    if len(names) != method.source.count:
+        shown = f"{len(names)} ({', '.join(names)[:60]})"
+        raise ConfigError(f"data: the model has {method.source.count} classes and the folders are {shown}")
+    return [names.index(entry.group) for entry in picked]
+
+
+def degraded(method: Method, high: Tensor, seed: int, labels: list[int]) -> Tensor:
+    """(N, K, h, w): what the model is given, planes included.  Each picture draws for itself."""
+    degrade = plain(method)
+    rngs = [torch.Generator().manual_seed(drawn(seed, place)) for place in range(len(high))]
+    low = torch.cat([degrade(image[None], rng) for image, rng in zip(high, rngs, strict=True)])
+    if labels:
+        return with_plane(low, torch.tensor(labels, dtype=low.dtype))
+    if isinstance(method.source, Augmented) and low.shape[1] == high.shape[1]:
+        return with_plane(low, low.new_zeros(len(low)))  # nothing was added to it
+    return low
+
+
+def drawn(*seed: int) -> int:
+    """32 bits out of several numbers, none of them negative: what torch's generators make use of."""
+    return int(np.random.SeedSequence(seed).generate_state(1)[0])
