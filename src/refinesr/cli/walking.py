@@ -1,0 +1,134 @@
+"""What `interpolate` and `fuse` share: the way to noise and back, and where the result goes."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+
+from cyclopts import Parameter
+
+from ..errors import ConfigError
+from .bars import bars
+from .messages import tell
+from .results import Job, check_places, refuse_existing
+
+if TYPE_CHECKING:
+    from ..images.picture import Picture
+    from ..mixing import Walk
+    from ..stage import Progress
+
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+
+Number = TypeVar("Number", int, float)
+
+
+@Parameter(name="*", group="Model")
+@dataclass(frozen=True)
+class Walking:
+    """How the model is used."""
+
+    depth: float = 0.25
+    """How far back to noise: the share of the model's steps that are walked again, more than 0, at most 1.
+    Small, and detail stays what it is; large, and the model redraws it."""
+
+    steps: int | None = None
+    """Steps from noise to picture, of which DEPTH are walked; default: the model's choice, at least 8."""
+
+    seed: int = 0
+    """Of the noise.  The same seed gives the same picture, whatever the tile or the device."""
+
+    tile: Annotated[int | None, Parameter(name=("--tile", "-t"))] = None
+    """Work in tiles of this many pixels of the small picture a side; 0: no tiles; default: the model's
+    choice."""
+
+    consistent: bool | None = None
+    """Hold to the small picture: every estimate, downsampled, is it, or not.  Default: the model's choice."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """What the network computes in; auto: bf16 where the hardware is fast at it."""
+
+    def walk(self, model: str) -> "Walk":
+        """Whatever does not fit the model, or this computer, is found out here."""
+        from ..mixing import walk_of
+        from ..restore import Options
+        from ..shipped import load
+
+        options = Options(self.steps, self.seed, self.tile, self.consistent, self.device, self.precision)
+        return walk_of(load(model), options, self.depth)
+
+
+@Parameter(name="*", group="Results")
+@dataclass(frozen=True)
+class Writing:
+    """The result's file."""
+
+    quality: int = 95
+    """1 to 100, of JPEG and WebP; a WebP of 100 is lossless."""
+
+    overwrite: Flag = False
+    """Replace a result that exists."""
+
+    def check(self, output: Path) -> None:
+        """Before any work.  Raises ConfigError or OutputError."""
+        if not 1 <= self.quality <= 100:
+            raise ConfigError(f"--quality: {self.quality} is not between 1 and 100")
+        job = Job(output, (output,))
+        check_places([job])
+        if not self.overwrite:
+            refuse_existing([job])
+
+    def write(self, picture: "Picture", output: Path) -> None:
+        from ..images.io import write
+
+        write(picture, output, quality=self.quality)
+
+
+WALKING, WRITING = Walking(), Writing()
+
+Follow = Callable[[str, "Iterator[Progress[Picture]]"], "Picture"]
+
+
+@contextmanager
+def followed() -> Iterator[Follow]:
+    """`follow(name, steps)` walks them, seen by those at a terminal, and gives the last picture."""
+    from rich.progress import MofNCompleteColumn, TimeElapsedColumn
+
+    with bars(MofNCompleteColumn(), TimeElapsedColumn()) as progress:
+        task = progress.add_task("", total=None)
+
+        def follow(name: str, steps: "Iterator[Progress[Picture]]") -> "Picture":
+            progress.reset(task, description=name)
+            for step in steps:
+                progress.update(task, completed=step.done, total=step.total)
+            return step.image
+
+        yield follow
+
+
+def check_result(picture: "Picture", output: Path, scale: int = 1) -> None:
+    """Raises OutputError if a picture like this, `scale` times its size, cannot be written there."""
+    from ..images.io import check_output
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    check_output(picture, output, scale)
+
+
+def numbers(option: str, text: str, form: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:
+    """`text` as numbers with commas between them, as many as `form` has unless that ends in dots."""
+    try:
+        found = tuple(kind(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or ("..." not in form and len(found) != form.count(",") + 1):
+        raise ConfigError(f"{option}: '{text}' is not {form}")
+    return found
+
+
+def told(walk: "Walk", line: str, started: float) -> None:
+    way = f"{walk.steps} of {walk.sampling.steps} steps from sigma {walk.sigma:.3g}"
+    tell(f"{line}  {way}  {perf_counter() - started:.1f} s")

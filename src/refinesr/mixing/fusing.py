@@ -1,0 +1,115 @@
+"""A part of one picture in another, redrawn so that they are one: SRDiff's content fusion."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from refinesr.editing import fused, pasted
+from refinesr.errors import InputError
+from refinesr.images.picture import Picture, to_tensor
+from refinesr.images.resize import Kernel, PillowBicubic, low_size, resize
+from refinesr.mixing.patch import Patch
+from refinesr.mixing.walk import DEPTH, Walk, coloured, last, shown, walk_of
+from refinesr.restore import AnyImage, Options, Source, alike, opaque, picture_of, pictured, spread, stage_of
+from refinesr.shapes import Images, LowImages
+from refinesr.stage import Progress
+
+
+def fuse(
+    model: Source,
+    image: AnyImage,
+    other: AnyImage,
+    patch: Patch,
+    *,
+    low: AnyImage | None = None,
+    whole: bool = False,
+    depth: float = DEPTH,
+    **options: Any,
+) -> AnyImage:
+    """The image with a part of the other in it; both are large ones, of any kind that `upscale` takes.
+
+    low      what it should look like when it is small, of 1 / `model.method.scale` the size, rounded up;
+             without it, like the two put together
+    whole    redraw all of it, as in SRDiff's paper, and not only the region and a little around it
+    depth    share of the steps that are walked again, more than 0; 1 begins at noise
+    options  fields of `Options`; without `steps`, at least 8
+
+    Raises InputError, ConfigError or CheckpointError.
+    """
+    walk = walk_of(stage_of(model), Options(**options), depth)
+    small = None if low is None else picture_of(low)
+    return alike(last(fusion(walk, picture_of(image), picture_of(other), patch, small, whole)), image)
+
+
+def fusion(
+    walk: Walk,
+    picture: Picture,
+    other: Picture,
+    patch: Patch,
+    low: Picture | None = None,
+    whole: bool = False,
+) -> Iterator[Progress[Picture]]:
+    """`fuse` for `Picture`s.  What is transparent in the other is not pasted.
+
+    Sides that are no multiple of the model's scale are continued by their last pixels while it works.
+    """
+    patch.check(picture, other)
+    scale, (height, width) = walk.stage.method.scale, picture.size
+    both = padded(composed(picture, other, patch), scale)
+    small = reduced(walk, both) if low is None else small_of(walk, picture, low)
+    high = spread(both.to(walk.device), walk.stage.method.channels, picture.name)
+    mask = patch.mask(picture.size)
+    redrawn = None if whole else padded(mask[None, None], scale).to(high).expand(len(high), -1, -1, -1)
+    given, noise = walk.given(small, picture.name), walk.noise(high)
+    for progress in fused(walk.stage, given, high, noise, mask=redrawn, **walk.how()):
+        image = replace(progress, image=progress.image[..., :height, :width])
+        made = pictured(image, small, None, picture, picture.alpha)
+        yield made if whole else replace(made, image=put_back(made.image, picture, mask))
+
+
+def composed(picture: Picture, other: Picture, patch: Patch) -> Images:
+    """The other's region in its place, (1, C, H, W)."""
+    weight = patch.weight(picture.size)
+    if other.alpha is not None:
+        weight = weight * patch.region.of(torch.from_numpy(other.alpha / np.float32(other.peak)))
+    part = patch.region.of(coloured(other, picture.channels))
+    return pasted(to_tensor(opaque(picture)), part, patch.place, weight)
+
+
+def padded(image: Tensor, scale: int) -> Tensor:
+    """Down and right to multiples of the scale, by the last row and column."""
+    height, width = image.shape[-2:]
+    return F.pad(image, (0, -width % scale, 0, -height % scale), mode="replicate")
+
+
+def reduced(walk: Walk, image: Images) -> LowImages:
+    """As the model's poor images are made; at scale 1 there is nothing to reduce.
+
+    By the kernel of its promise, if it makes one, so that it keeps what is coarse as it is.
+    """
+    method = walk.stage.method
+    own: Kernel = getattr(method.source, "kernel", PillowBicubic())
+    kernel = walk.sampling.consistent or own
+    size = low_size((image.shape[-2], image.shape[-1]), method.scale)
+    return image if method.scale == 1 else resize(image, size, kernel).clamp(-1, 1)
+
+
+def small_of(walk: Walk, picture: Picture, low: Picture) -> LowImages:
+    """Raises InputError for one that cannot be the picture made small."""
+    scale = walk.stage.method.scale
+    size = low_size(picture.size, scale)
+    if low.size != size:
+        wanted = f"{picture.name} made {scale} times smaller has {shown(size)}"
+        raise InputError(f"{low.name}: has {shown(low.size)} pixels, but {wanted}")
+    return coloured(low, picture.channels)
+
+
+def put_back(made: Picture, picture: Picture, mask: Tensor) -> Picture:
+    """The very pixels that were not to be redrawn: those under transparency, too, and of any depth."""
+    pixels = np.where(mask.numpy()[..., None] > 0, made.pixels, picture.pixels)
+    return replace(made, pixels=pixels)

@@ -1,0 +1,109 @@
+"""Pictures between two: SRDiff's latent-space interpolation."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from refinesr.editing import first_twice, interpolated
+from refinesr.errors import ConfigError, InputError
+from refinesr.images.picture import Picture, parted, to_tensor
+from refinesr.mixing.walk import DEPTH, Walk, last, shown, walk_of
+from refinesr.restore import (
+    AnyImage,
+    Options,
+    Source,
+    alike,
+    enlarged_alpha,
+    opaque,
+    picture_of,
+    pictured,
+    restored,
+    stage_of,
+)
+from refinesr.stage import Progress
+
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+SEEDS = (1, 2)
+
+GAP = 4
+"""Pixels between the pictures of a strip."""
+
+Pair = tuple[Picture, Picture]
+
+
+def interpolate(
+    model: Source,
+    image: AnyImage,
+    first: AnyImage | None = None,
+    second: AnyImage | None = None,
+    *,
+    shares: Sequence[float] = SHARES,
+    seeds: tuple[int, int] = SEEDS,
+    depth: float = DEPTH,
+    **options: Any,
+) -> list[AnyImage]:
+    """Pictures between two good ones of the same small image, one for each share of the second.
+
+    image          the small one, of any kind that `upscale` takes
+    first, second  `model.method.scale` times its size; without them, two samples with `seeds`
+    depth          share of the steps that are walked again, more than 0; 1 begins at noise
+    options        fields of `Options`; without `steps`, at least 8
+
+    Raises InputError, ConfigError or CheckpointError.
+    """
+    ends = [picture_of(end) for end in (first, second) if end is not None]
+    if len(ends) == 1:
+        raise ConfigError("second: give two pictures to interpolate between, or none")
+    check_shares(shares)
+    walk, photo = walk_of(stage_of(model), Options(**options), depth), picture_of(image)
+    one, two = ends or [last(sampled(walk, photo, seed)) for seed in seeds]
+    return [alike(last(interpolation(walk, photo, (one, two), share)), image) for share in shares]
+
+
+def check_shares(shares: Sequence[float]) -> None:
+    """Raises ConfigError."""
+    for share in shares:
+        if not 0 <= share <= 1:
+            raise ConfigError(f"shares: {share:g} is not between 0, the first picture, and 1, the second")
+
+
+def sampled(walk: Walk, photo: Picture, seed: int) -> Iterator[Progress[Picture]]:
+    """An end to interpolate from: what `upscale` makes in as many steps."""
+    yield from restored(walk.stage, photo, replace(walk.options, seed=seed, steps=walk.sampling.steps))
+
+
+def interpolation(walk: Walk, photo: Picture, pair: Pair, share: float) -> Iterator[Progress[Picture]]:
+    """`share` of the second of two large pictures of one small photo, the rest of the first.
+
+    All shares have the same noise (Ho et al. 2020, section 4.3), and so have the two (`first_twice`).
+    """
+    for picture in pair:
+        check_size(walk, photo, picture)
+    first, second = (walk.spread(picture, photo.channels) for picture in pair)
+    low = to_tensor(opaque(photo)).to(walk.device)
+    alpha = None if photo.alpha is None else enlarged_alpha(photo, walk.stage.method.scale)
+    given, noise = walk.given(low, photo.name), first_twice(walk.noise(first))
+    for progress in interpolated(walk.stage, given, first, second, noise, share=share, **walk.how()):
+        yield pictured(progress, low, walk.sampling.consistent, photo, alpha)
+
+
+def check_size(walk: Walk, photo: Picture, large: Picture) -> None:
+    """Raises InputError for pictures that cannot be the photo enlarged."""
+    scale = walk.stage.method.scale
+    height, width = photo.size
+    if large.size != (scale * height, scale * width):
+        wanted = f"{photo.name} enlarged {scale} times has {shown((scale * height, scale * width))}"
+        raise InputError(f"{large.name}: has {shown(large.size)} pixels, but {wanted}")
+
+
+def strip(pictures: Sequence[Picture]) -> Picture:
+    """Side by side, a white gap between them; clear where they can be."""
+    bands = [picture.bands() for picture in pictures]
+    gap = np.full((bands[0].shape[0], GAP, bands[0].shape[2]), pictures[0].peak, bands[0].dtype)
+    if pictures[0].alpha is not None:
+        gap[..., -1] = 0
+    parts = [part for band in bands for part in (gap, band)][1:]
+    pixels, alpha = parted(np.concatenate(parts, 1), pictures[0].alpha is not None)
+    return replace(pictures[0], pixels=pixels, alpha=alpha)
