@@ -1,0 +1,87 @@
+"""Other people's checkpoints become models of ours: their configuration is read off the tensors, or given.
+
+reading   a file's tensors, without running anything
+taking    which of them are wanted: averaged weights before others, and the noise table
+configs   the configuration files of the public codes
+tables    the noise table that buffers or settings stand for
+unets     the networks that tensors stand for
+trial     what tensors do not tell, by trying it
+janspiry, palette, srdiff    the methods, as published
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from refinesr.checkpoint import filled
+from refinesr.convert import janspiry, palette, srdiff
+from refinesr.convert.configs import configured
+from refinesr.convert.layouts import Asked, Made
+from refinesr.convert.taking import Found, take
+from refinesr.convert.trial import theirs
+from refinesr.stage import Card, Stage
+
+MARKS = {
+    "SR3": janspiry.MARK,
+    "Palette": palette.MARK,
+    "SRDiff": srdiff.MARK,
+    "SRDiff's encoder": srdiff.ENCODER_MARK,
+}
+"""Names of tensors that only files of a layout have."""
+
+
+def convert(
+    path: str | Path,
+    *,
+    config: str | Path | None = None,
+    scale: int | None = None,
+    groups: int | None = None,
+    head_channels: int | None = None,
+) -> Stage:
+    """The model in a checkpoint of the public SR3, Palette or SRDiff code, as it is published to be used.
+
+    config         the configuration it was trained with: JSON with // comments, or YAML with its base files
+    scale          pixels of the result per pixel of the input, a side, where neither the weights nor the
+                   configuration tell; 1 otherwise: what is given is as large as the result
+    groups         of SR3's norms, which leave no trace in the weights
+    head_channels  of Palette's attention, which leave none either; 0 for a single head
+
+    Averaged weights are taken where there are such, with a warning if they are in a file beside this one.
+    Raises CheckpointError if the file cannot be read safely or its tensors are not those of one network,
+    ConfigError if the configuration is wrong, contradicts the weights, or asks for what is not to be had.
+    """
+    path = Path(path)
+    asked = Asked(configured(None if config is None else Path(config)), scale, groups, head_channels)
+    layout, found = take(path, MARKS)
+    found = srdiff.tidied(found)
+    made = reader(layout, found, asked)(found, asked)
+    model = filled(path, made.method, found.weights, theirs)
+    return Stage(made.method, model, card(found, made, asked))
+
+
+def reader(layout: str, found: Found, asked: Asked) -> Callable[[Found, Asked], Made]:
+    """Palette's code has SR3's network too."""
+    if layout == "SR3":
+        is_palette = palette.TABLE in found.buffers or asked.config.get(palette.NETWORK) is not None
+        return palette.made_with_sr3 if is_palette else janspiry.made
+    return {"Palette": palette.made, "SRDiff": srdiff.made}.get(layout, srdiff.made_encoder)
+
+
+def card(found: Found, made: Made, asked: Asked) -> Card:
+    """No paths: only the names of files."""
+    weights = "averaged weights" if found.averaged else "weights as trained"
+    configuration = (
+        f"configuration: {asked.config.path.name}"
+        if asked.config.path
+        else "configuration: read off the weights"
+    )
+    return Card(
+        name=found.path.stem,
+        summary=f"{made.summary}, converted from {' and '.join(found.files)}",
+        licence="not stated",
+        training=(
+            weights,
+            *((f"{found.updates} updates",) if found.updates else ()),
+            configuration,
+            *(f"assumed: {text}" for text in made.assumed),
+        ),
+    )

@@ -1,0 +1,199 @@
+"""Configurations of the public codes: JSON with comments, and YAML in chains of files."""
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from refinesr.config.wording import shown
+from refinesr.diffusion.schedule import JSD, Constant, Cosine, Linear, Quadratic, Schedule, WarmUp
+from refinesr.errors import ConfigError
+
+TOKENS = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*')
+"""Texts, and comments outside of them."""
+
+SCHEDULES = ("linear", "quad", "warmup10", "warmup50", "const", "jsd", "cosine")
+BASE = "base_config"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings by dotted names, a number standing for a place in a list; none if no file is given.
+
+    `absent` are files that it builds on and that are not there.  Every error is a ConfigError that names
+    file and setting.
+    """
+
+    path: Path | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
+
+    @property
+    def given(self) -> bool:
+        return self.path is not None
+
+    def get(self, name: str) -> Any:
+        """None if it is not there."""
+        value: Any = self.data
+        for step in name.split("."):
+            if isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+                value = value[int(step)]
+            elif isinstance(value, Mapping):
+                value = value.get(step)
+            else:
+                return None
+        return value
+
+    def number(self, name: str, default: float | None = None) -> float:
+        """Where there is no default it must be there.  YAML takes `1e-6` for text, which is allowed."""
+        value = self.get(name)
+        value = default if value is None else value
+        if value is None:
+            raise self.error(name, f"missing{self.hint()}")
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not math.isfinite(number):
+            raise self.error(name, f"{shown(value)} is not a number")
+        return number
+
+    def whole(self, name: str, default: int | None = None, least: int = 1) -> int:
+        number = self.number(name, None if default is None else float(default))
+        if number != int(number) or number < least:
+            raise self.error(name, f"{shown(self.get(name))} is not a whole number from {least}")
+        return int(number)
+
+    def flag(self, name: str, default: bool) -> bool:
+        value = self.get(name)
+        if not isinstance(value, bool | None):
+            raise self.error(name, f"{shown(value)} is not true or false")
+        return default if value is None else value
+
+    def agree(self, name: str, wanted: object) -> None:
+        """What is set must be what the weights say."""
+        value = self.get(name)
+        wanted = list(wanted) if isinstance(wanted, tuple) else wanted
+        if value is not None and value != wanted:
+            raise self.error(name, f"{shown(value)} contradicts the weights, which say {shown(wanted)}")
+
+    def expect(self, name: str, code: str) -> None:
+        """A file without this is of something else."""
+        if self.given and self.get(name) is None:
+            raise self.error(name, f"missing, so this is no configuration of {code}")
+
+    def only(self, name: str, supported: object) -> None:
+        """What is set must be what can be honoured."""
+        value = self.get(name)
+        if value is not None and value != supported:
+            raise self.error(name, f"{shown(value)} is not supported, only {shown(supported)}")
+
+    def table(self, name: str) -> Schedule | None:
+        """A noise table as the public SR3 and Palette codes describe it; None if it is not there."""
+        if self.get(name) is None:
+            return None
+        rows, last = self.whole(f"{name}.n_timestep"), f"{name}.linear_end"
+        match self.get(f"{name}.schedule"):
+            case "jsd":
+                return JSD(rows)
+            case "cosine":
+                return Cosine(rows, self.number(f"{name}.cosine_s", 0.008))
+            case "const":
+                return Constant(self.number(last), rows)
+        first = self.number(f"{name}.linear_start")
+        match self.get(f"{name}.schedule"):
+            case "linear":
+                return Linear(first, self.number(last), rows)
+            case "quad":
+                return Quadratic(first, self.number(last), rows)
+            case "warmup10":
+                return WarmUp(first, self.number(last), rows, 0.1)
+            case "warmup50":
+                return WarmUp(first, self.number(last), rows, 0.5)
+            case other:
+                raise self.error(f"{name}.schedule", f"{shown(other)} is not one of {', '.join(SCHEDULES)}")
+
+    def hint(self) -> str:
+        return f"; {' and '.join(self.absent)}, which it builds on, is not there" if self.absent else ""
+
+    def error(self, name: str, message: str) -> ConfigError:
+        return ConfigError(f"{self.path}: {name}: {message}")
+
+
+def configured(path: Path | None) -> Config:
+    """The file's settings: YAML by its suffix, else JSON.  Raises ConfigError."""
+    if path is None:
+        return Config()
+    if path.suffix.lower() in (".yaml", ".yml"):
+        absent: list[str] = []
+        return Config(path, chained(path, absent, ()), tuple(absent))
+    return Config(path, mapping(path, commented(path)))
+
+
+def commented(path: Path) -> Any:
+    """JSON with comments from `//` to the end of a line; not in texts, where addresses have them."""
+    text = TOKENS.sub(lambda found: found[0] if found[0].startswith('"') else "", contents(path))
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not to be read as JSON with // comments: {error}") from None
+
+
+def chained(path: Path, absent: list[str], before: tuple[Path, ...]) -> dict[str, Any]:
+    """YAML, over the files it builds on, of which later ones count more (SRDiff's `base_config`)."""
+    if path.resolve() in before:
+        raise ConfigError(f"{path}: {BASE}: builds on itself")
+    try:
+        own = mapping(path, yaml.safe_load(contents(path)) or {})
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ConfigError(f"{path}: not to be read as YAML: {' '.join(str(error).split())}") from None
+    merged: dict[str, Any] = {}
+    for name in bases(path, own):
+        base = next((place for place in places(path, name) if place.is_file()), None)
+        if base is None:
+            absent.append(name)
+        else:
+            merge(merged, chained(base, absent, (*before, path.resolve())))
+    merge(merged, own)
+    return merged
+
+
+def bases(path: Path, own: dict[str, Any]) -> list[str]:
+    named = own.get(BASE) or []
+    named = [named] if isinstance(named, str) else named
+    if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
+        raise ConfigError(f"{path}: {BASE}: {shown(named)} is not a file or a list of files")
+    return named
+
+
+def places(path: Path, name: str) -> Iterator[Path]:
+    """Beside the file for a name with a dot first, else below the folder the code runs in, which is above."""
+    folders = path.absolute().parents
+    return (folder / name for folder in (folders[:1] if name.startswith(".") else folders))
+
+
+def merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
+    for key, value in new.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def contents(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigError(f"{path}: cannot be read: {reason}") from error
+
+
+def mapping(path: Path, data: Any) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: holds {shown(data)}, not settings with names")
+    return data

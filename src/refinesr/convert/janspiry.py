@@ -1,0 +1,160 @@
+"""Checkpoints of the public SR3 code (Janspiry's): SR3, its DDPM variant, either without a condition too."""
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+from refinesr.convert.configs import Config
+from refinesr.convert.layouts import Asked, Made, Untold, as_published, naming, scale_of, tables, tile_of
+from refinesr.convert.taking import Found
+from refinesr.convert.unets import sr3_unet
+from refinesr.diffusion.labels import SqrtGamma, Timestep
+from refinesr.diffusion.levels import Continuous, Discrete, Independent
+from refinesr.diffusion.precond import Eps
+from refinesr.diffusion.schedule import Schedule
+from refinesr.errors import ConfigError
+from refinesr.images.degrade import Bicubic
+from refinesr.images.resize import PillowBicubic
+from refinesr.method import Method
+from refinesr.model import Pixels
+from refinesr.nets.sr3_unet import NoiseLevel, SR3UNet
+from refinesr.sources import Blank, Upsampled
+
+MARK = r"denoise_fn\.downs\.\d+\.res_block\."
+
+GROUPS = 32
+"""Of norms, where a configuration is silent."""
+
+PUBLISHED = {
+    (64, (1, 2, 4, 8, 8), 2, (3,)): (128, 32),  # 16 -> 128, and generation at 128
+    (64, (1, 2, 4, 8, 16), 1, ()): (512, 16),  # 64 -> 512
+    (32, (1, 2, 4, 8, 8, 16, 16), 2, ()): (512, 32),  # 64 -> 512, before
+    (64, (1, 1, 2, 2, 4, 4), 2, (3,)): (128, 32),  # the DDPM variant
+}
+"""Width, multipliers, blocks and levels with attention of public configurations; their size and groups."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """Of the settings of this network, which two codes have."""
+
+    unet: str = "model.unet"
+    multipliers: str = "model.unet.channel_multiplier"
+    size: str = "model.diffusion.image_size"
+
+
+def made(found: Found, asked: Asked) -> Made:
+    asked.unused("head_channels")
+    config = asked.config
+    config.expect("model", "the public SR3 code")
+    network, sized = settled(found, config, Names())
+    sr3, conditional = isinstance(network.embedding, NoiseLevel), network.image_channels > 0
+    config.agree("model.which_model_G", "sr3" if sr3 else "ddpm")
+    config.agree("model.diffusion.channels", network.channels)
+    config.agree("model.diffusion.conditional", conditional)
+    trained, sampled = tables(found, config, "model.beta_schedule.train", "model.beta_schedule.val")
+    scale = scale_of(config if conditional else Config(), "datasets.train", asked.scale)
+    with naming(found.path):
+        row = method(network, scale, trained, sampled)
+    row, grouped = grouping(found, asked, row, Names())
+    return Made(row, "SR3" if sr3 else "the DDPM variant of SR3", (*sized, *grouped))
+
+
+def method(network: SR3UNet, scale: int, trained: Schedule, sampled: Schedule) -> Method:
+    """As its code trains and samples: L1, Pillow's bicubic, every row of the table `val`."""
+    sr3, conditional = isinstance(network.embedding, NoiseLevel), network.image_channels > 0
+    return Method(
+        scale=scale,
+        channels=network.channels,
+        network=network,
+        source=Upsampled(PillowBicubic()) if conditional else Blank(),
+        precond=Eps(),
+        label=SqrtGamma() if sr3 else Timestep(sampled),
+        levels=Continuous(trained) if sr3 else Discrete(trained),
+        spread=Independent(),
+        target=Pixels(),
+        p=1,
+        degradation=Bicubic(scale, PillowBicubic()),
+        sampling=as_published(sampled),
+        tile=tile_of(network.size // scale) if conditional else 0,
+    )
+
+
+def settled(found: Found, config: Config, names: Names) -> tuple[SR3UNet, tuple[str, ...]]:
+    """The network but for its groups, its configuration compared with it, and what had to be assumed."""
+    with naming(found.path):
+        network = sr3_unet(found)
+    unet = names.unet
+    config.agree(f"{unet}.in_channel", network.image_channels + network.channels)
+    config.agree(f"{unet}.out_channel", network.channels)
+    config.agree(f"{unet}.inner_channel", network.width)
+    config.agree(names.multipliers, network.multipliers)
+    config.agree(f"{unet}.res_blocks", network.blocks)
+    return of_size(replace(network, dropout=dropout(config, unet)), config, names)
+
+
+def dropout(config: Config, unet: str) -> float:
+    share = config.number(f"{unet}.dropout", 0.0)
+    if not 0 <= share < 1:
+        raise config.error(f"{unet}.dropout", f"{share:g} is not in [0, 1)")
+    return share
+
+
+def of_size(network: SR3UNet, config: Config, names: Names) -> tuple[SR3UNet, tuple[str, ...]]:
+    """The size of training images, and with it the sizes of maps with attention."""
+    if config.get(names.size) is None:
+        published = PUBLISHED.get(known(network))
+        size = published[0] if published else network.size
+        return resized(network, size), (f"training images of {size} pixels a side",)
+    attention = f"{names.unet}.attn_res"
+    sized = resized(network, config.whole(names.size, least=network.stride))
+    listed = config.get(attention)
+    if listed is None:
+        return sized, ()
+    if not isinstance(listed, list) or not all(isinstance(side, int) for side in listed):
+        raise config.error(attention, f"{listed!r} is not a list of whole numbers")
+    claimed = replace(sized, attention=tuple(listed))
+    if attending(claimed) != attending(network):
+        raise config.error(
+            attention,
+            f"{listed} contradicts the weights, which have attention at {list(sized.attention)} "
+            f"of {sized.size} pixels",
+        )
+    return claimed, ()
+
+
+def resized(network: SR3UNet, size: int) -> SR3UNet:
+    return replace(network, size=size, attention=tuple(size >> level for level in attending(network)))
+
+
+def attending(network: SR3UNet) -> tuple[int, ...]:
+    return tuple(level for level in range(len(network.multipliers)) if network.attends(level))
+
+
+def known(network: SR3UNet) -> tuple[int, tuple[int, ...], int, tuple[int, ...]]:
+    return network.width, network.multipliers, network.blocks, attending(network)
+
+
+def grouping(found: Found, asked: Asked, row: Method, names: Names) -> tuple[Method, tuple[str, ...]]:
+    network = cast(SR3UNet, row.network)
+    published = PUBLISHED.get(known(network))
+    untold = Untold(
+        field="groups",
+        words="groups of norms",
+        given=groups_given(asked, names),
+        published=published[1] if published else None,
+        possible=tuple(count for count in range(1, network.width + 1) if network.width % count == 0),
+        option=f"--groups N (its norm_groups, {GROUPS} if that is not set)",
+    )
+    return untold.settle(found, row)
+
+
+def groups_given(asked: Asked, names: Names) -> int | None:
+    """Raises ConfigError if they are given twice, and differ."""
+    if asked.config.get(names.unet) is None:
+        return asked.groups
+    configured = asked.config.whole(f"{names.unet}.norm_groups", GROUPS)
+    if asked.groups not in (None, configured):
+        raise ConfigError(
+            f"--groups: {asked.groups} contradicts {asked.config.path}, which says {configured}"
+        )
+    return configured

@@ -1,0 +1,138 @@
+"""Which of a file's tensors are the network that is wanted: the averaged ones, where there are such."""
+
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from refinesr.convert.reading import Contents, read
+from refinesr.convert.tables import BUFFERS
+from refinesr.errors import CheckpointError
+
+AVERAGED = re.compile(r"(^|[._])(ema|average|averaged|shadow)([._]|$)", re.IGNORECASE)
+
+SUFFIX = "_ema"
+"""Palette's code saves its average beside EPOCH_Network.pth, as EPOCH_Network_ema.pth without noise table."""
+
+OPTIMISERS = {"optimizer", "optimizers", "optimizer_states"}
+
+
+@dataclass(frozen=True)
+class Network:
+    """Tensors of one file that belong together; `label` is what comes before all their names."""
+
+    file: str
+    label: str
+    tensors: dict[str, Tensor]
+
+    @property
+    def averaged(self) -> bool:
+        return bool(AVERAGED.search(self.label)) or Path(self.file).stem.endswith(SUFFIX)
+
+    @property
+    def buffers(self) -> dict[str, Tensor]:
+        """The noise table in its many forms; rounded to 16 bits it would be another one."""
+        exact = (torch.float32, torch.float64)
+        return {name: held for name, held in self.tensors.items() if name in BUFFERS and held.dtype in exact}
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        return {name: tensor for name, tensor in self.tensors.items() if name not in BUFFERS}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What there is to convert.
+
+    path      the file that was named; messages begin with it
+    files     names of the files it was taken from
+    weights   of the network, named as there
+    buffers   the noise table in its many forms; empty if it is nowhere
+    averaged  whether these are the averaged weights
+    updates   how often they were updated, if the file says so
+    """
+
+    path: Path
+    files: tuple[str, ...]
+    weights: dict[str, Tensor]
+    buffers: dict[str, Tensor]
+    averaged: bool = False
+    updates: int | None = None
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Of a tensor that must be there.  Raises CheckpointError."""
+        if name not in self.weights:
+            raise CheckpointError(f"{self.path}: {name} is missing")
+        return tuple(self.weights[name].shape)
+
+    def has(self, start: str) -> bool:
+        """Whether a name begins so."""
+        return any(name.startswith(start) for name in self.weights)
+
+
+def take(path: Path, marks: dict[str, str]) -> tuple[str, Found]:
+    """The layout of the network in a file, and the network.
+
+    `marks` are regular expressions for names that only files of a layout have, in the order to be tried.
+    Raises CheckpointError if the file cannot be read or holds no such network, or several.
+    """
+    own = read(path)
+    layout = next((layout for layout, mark in marks.items() if networks(own, mark)), None)
+    if layout is None:
+        raise CheckpointError(f"{path}: {unknown(own, marks)}")
+    inside, outside = networks(own, marks[layout]), beside(path, marks[layout])
+    best = chosen(path, inside, outside)
+    if best.file != path.name:
+        warnings.warn(f"{path}: {best.file} beside it has the averaged weights; they are taken", stacklevel=3)
+    table = next((each for each in (best, *inside, *outside) if each.buffers), best)
+    files = tuple(dict.fromkeys((best.file, table.file)))
+    return layout, Found(path, files, best.weights, table.buffers, best.averaged, own.updates)
+
+
+def networks(contents: Contents, mark: str) -> list[Network]:
+    """All in the file that `mark` is found in."""
+    found = []
+    for node in contents.nodes:
+        starts = [re.match(rf"(?P<start>(?:.*?\.)?){mark}", name) for name in node.tensors]
+        for start in dict.fromkeys(match["start"] for match in starts if match):
+            inside = {
+                name[len(start) :]: node.tensors[name] for name in node.tensors if name.startswith(start)
+            }
+            label = ".".join((*node.place, start)).strip(".")
+            found.append(Network(contents.path.name, label, inside))
+    return found
+
+
+def beside(path: Path, mark: str) -> list[Network]:
+    """Those of the averaged file that belongs to a plain one, or of the plain one that belongs to it."""
+    stem = path.stem.removesuffix(SUFFIX) if path.stem.endswith(SUFFIX) else path.stem + SUFFIX
+    partner = path.with_name(stem + path.suffix)
+    return networks(read(partner), mark) if partner.is_file() else []
+
+
+def chosen(path: Path, inside: list[Network], outside: list[Network]) -> Network:
+    """An averaged one of the file's own, else of the file beside it, else a plain one of its own."""
+    own, other = ([each for each in networks if each.averaged] for networks in (inside, outside))
+    best = own or other or inside
+    if len(best) > 1:
+        labels = ", ".join(f"'{each.label}'" for each in best)
+        raise CheckpointError(f"{path}: holds {len(best)} such networks, under {labels}; save one alone")
+    return best[0]
+
+
+def unknown(contents: Contents, marks: dict[str, str]) -> str:
+    if OPTIMISERS & set(contents.keys):
+        name = contents.path.name
+        weights = name.replace("_opt.", "_gen.") if "_opt." in name else f"{contents.path.stem}_Network.pth"
+        return f"holds the state of an optimiser and no network; give the {weights} beside it"
+    names = [name for node in contents.nodes for name in node.tensors]
+    held = ", ".join(names[:3] + ["..."] * (len(names) > 3)) or "no tensors"
+    wanted = ", ".join(f"{readable(mark)} ({layout})" for layout, mark in marks.items())
+    return f"no network that is known here; looked for {wanted}; it has {held}"
+
+
+def readable(mark: str) -> str:
+    return mark.replace(r"\d+", "N").replace("\\", "")
