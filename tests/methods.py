@@ -12,7 +12,7 @@ from refinesr.diffusion.levels import LogNormal
 from refinesr.diffusion.precond import Clean
 from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Karras
-from refinesr.images.degrade import Bicubic
+from refinesr.images.reduction import Bicubic
 from refinesr.images.resize import MatlabBicubic, PillowBicubic
 from refinesr.method import Method, Sampling
 from refinesr.model import Pixels, Residual, with_plane

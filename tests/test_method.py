@@ -13,7 +13,7 @@ from refinesr.diffusion.precond import EDM
 from refinesr.diffusion.samplers import DPM2M, Ancestral, Heun, SR3Ancestral
 from refinesr.diffusion.schedule import Even, Explicit, Karras, Linear
 from refinesr.errors import ConfigError
-from refinesr.images.degrade import Bicubic
+from refinesr.images.reduction import Bicubic
 from refinesr.images.resize import PillowBicubic
 from refinesr.method import Method, Sampling
 from refinesr.nets.packed_unet import PackedEncoder, PackedUNet

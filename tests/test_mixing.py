@@ -16,6 +16,7 @@ from refinesr.diffusion.schedule import Explicit
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.picture import Picture
 from refinesr.images.resize import MatlabBicubic, PillowBicubic, resize
+from refinesr.images.tasks import Grey
 from refinesr.method import Sampling
 from refinesr.mixing import Patch, fuse, interpolate, strip, walk_of
 from refinesr.mixing.fusing import reduced
@@ -345,3 +346,10 @@ def test_models_that_make_pictures_from_nothing_only_learn_the_size() -> None:
         assert put(model, CAT, OTHER).shape == CAT.shape
         with pytest.raises(ConfigError, match="makes pictures from nothing"):
             mixed(model, CAT)
+
+
+def test_models_that_colour_mix_in_colour() -> None:
+    colours = stage(replace(plain(1), degradation=Grey()))
+    made = mixed(colours, CAT[:1], shares=[0.5])[0]
+    assert made.shape == CAT.shape
+    assert not torch.equal(made[0], made[1])

@@ -1,6 +1,7 @@
 """What low holds behind its image: masks of what is to be made up, levels of augmentation, classes."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +17,12 @@ from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.precond import Eps
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.augment import CascadeAugmented
+from refinesr.images.masks import mask_of
 from refinesr.images.resize import MatlabBicubic, resize
+from refinesr.images.tasks import Grey, Inpainting, Uncropping
 from refinesr.method import Method
 from refinesr.model import Objective, Pixels, with_plane
 from refinesr.nets.adm_unet import ADMUNet
-from refinesr.restore import mask_of
 from refinesr.sources import Augmented, Labelled, Upsampled
 from refinesr.stage import Stage
 
@@ -150,6 +152,67 @@ def test_a_mask_is_white_or_black_in_any_type(kind: type) -> None:
     array = (np.array([[0, 0.4, 0.6, 1]]) * peak).astype(kind)
     expected = [0.0, 1.0, 1.0, 1.0] if kind is bool else [0.0, 0.0, 1.0, 1.0]
     assert mask_of(array).tolist() == [expected]
+
+
+def test_masks_of_any_tensor_and_of_deep_images() -> None:
+    values = [[0.0, 0.4, 0.6, 1.0]]
+    expected = [[0.0, 0.0, 1.0, 1.0]]
+    assert mask_of(torch.tensor(values, dtype=torch.bfloat16)).tolist() == expected
+    assert mask_of(torch.tensor(values, requires_grad=True)).tolist() == expected
+    assert mask_of(Image.fromarray(np.array(values, np.float32))).tolist() == expected
+    assert mask_of(Image.fromarray((np.array(values) * 65535).astype(np.uint16))).tolist() == expected
+    with pytest.raises(InputError, match=r"type int64 is no mask; .* of bool, uint8"):
+        mask_of(np.ones((2, 2), np.int64))
+
+
+def test_a_mask_without_white_is_refused() -> None:
+    """Such as 0 and 1 in 8 bits: all of the picture would come out as it is, and nobody would know why."""
+    with pytest.raises(InputError, match="nothing in its mask is white"):
+        refinesr.upscale(SAME_SIZE, np.zeros((4, 4, 3), np.uint8), mask=np.ones((4, 4), np.uint8))
+
+
+@pytest.mark.parametrize("task", [Inpainting(), Uncropping()])
+def test_who_makes_up_what_is_missing_must_be_told_what_is(task: Inpainting | Uncropping) -> None:
+    model = stage(replace(plain(1), degradation=task))
+    with pytest.raises(ConfigError, match="mask: none is given"):
+        refinesr.upscale(model, np.zeros((12, 10, 3), np.uint8))
+    assert refinesr.upscale(model, np.zeros((12, 10, 3), np.uint8), mask=np.ones((12, 10))) is not None
+
+
+def test_known_pixels_stay_under_transparency_too() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (12, 10, 4), dtype=np.uint8)
+    picture[:, :5, 3] = 0
+    white = MASK[0, 0].numpy() > 0
+    made = np.asarray(refinesr.upscale(SAME_SIZE, Image.fromarray(picture), mask=white))
+    assert np.array_equal(made[~white], picture[~white])
+
+
+# Colours
+
+
+COLOURS = stage(replace(plain(1), degradation=Grey()))
+
+
+def coloured(image: Any) -> Any:
+    return refinesr.upscale(COLOURS, image)
+
+
+def test_a_grey_picture_gets_colours() -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (12, 10), dtype=np.uint8)
+    made = coloured(grey)
+    assert made.shape == (12, 10, 3)
+    assert not np.array_equal(made[..., 0], made[..., 1])
+    assert np.array_equal(coloured(Image.fromarray(grey)), made)
+    assert coloured(torch.from_numpy(grey)[None]).shape == (3, 12, 10)
+    assert coloured(grey.astype(np.uint16) * 257).dtype == np.uint16
+    with pytest.raises(InputError, match="no colours of 16 bits"):
+        coloured(Image.fromarray(grey.astype(np.uint16)))
+
+
+def test_a_model_that_colours_is_not_shown_the_colours_there_are() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (12, 10, 3), dtype=np.uint8)
+    luma = (picture @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)
+    assert np.array_equal(coloured(picture), coloured(luma))
 
 
 # The level of augmentation

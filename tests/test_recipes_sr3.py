@@ -10,7 +10,7 @@ from refinesr.diffusion.labels import SqrtGamma
 from refinesr.diffusion.levels import Continuous, Independent, OneLevel
 from refinesr.diffusion.precond import Blind, Eps
 from refinesr.diffusion.samplers import Ancestral
-from refinesr.images.degrade import Bicubic
+from refinesr.images.reduction import Bicubic
 from refinesr.images.resize import MatlabBicubic
 from refinesr.nets.sr3_unet import BigGAN, SR3UNet, waves
 from refinesr.recipes.sr3 import (

@@ -12,8 +12,8 @@ import pytest
 
 import refinesr
 
-FUNCTIONS = {"load", "upscale", "refine"}
-TYPES = {"Method", "Sampling", "Stage", "Card", "Progress"}
+FUNCTIONS = {"load", "upscale", "refine", "load_cascade", "interpolate", "fuse", "score"}
+TYPES = {"Method", "Sampling", "Stage", "Cascade", "Card", "Progress", "Patch"}
 ERRORS = {"RefineSRError", "InputError", "ConfigError", "CheckpointError", "OutputError"}
 PUBLIC = {"METHODS"} | FUNCTIONS | TYPES | ERRORS
 

@@ -9,8 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from refinesr.cascade import Cascade
+    from refinesr.diffusion.score import score
     from refinesr.errors import CheckpointError, ConfigError, InputError, OutputError, RefineSRError
+    from refinesr.generate import load_cascade
     from refinesr.method import Method, Sampling
+    from refinesr.mixing import Patch, fuse, interpolate
     from refinesr.recipes import METHODS
     from refinesr.restore import refine, upscale
     from refinesr.shipped import load
@@ -21,34 +25,46 @@ __version__ = "0.1.0"
 _HOME = {
     "METHODS": "recipes",
     "Card": "stage",
+    "Cascade": "cascade",
     "CheckpointError": "errors",
     "ConfigError": "errors",
     "InputError": "errors",
     "Method": "method",
     "OutputError": "errors",
+    "Patch": "mixing",
     "Progress": "stage",
     "RefineSRError": "errors",
     "Sampling": "method",
     "Stage": "stage",
+    "fuse": "mixing",
+    "interpolate": "mixing",
     "load": "shipped",
+    "load_cascade": "generate",
     "refine": "restore",
+    "score": "diffusion.score",
     "upscale": "restore",
 }
 
 __all__ = [
     "METHODS",
     "Card",
+    "Cascade",
     "CheckpointError",
     "ConfigError",
     "InputError",
     "Method",
     "OutputError",
+    "Patch",
     "Progress",
     "RefineSRError",
     "Sampling",
     "Stage",
+    "fuse",
+    "interpolate",
     "load",
+    "load_cascade",
     "refine",
+    "score",
     "upscale",
 ]
 

@@ -14,13 +14,10 @@ from refinesr.images.augment import CascadeAugmented
 from refinesr.images.degrade import Degradation
 from refinesr.images.resize import Kernel
 from refinesr.model import Model, Objective, Target
-
 from refinesr.nets.adm_unet import ADMUNet
 from refinesr.nets.packed_unet import PackedUNet
-
 from refinesr.nets.rrdb import RRDB, RRDBNetwork
 from refinesr.nets.sr3_unet import SR3UNet
-
 from refinesr.nets.srdiff_unet import SRDiffUNet
 from refinesr.nets.tiny import Tiny
 from refinesr.shapes import Grid

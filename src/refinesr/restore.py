@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
@@ -17,10 +16,12 @@ from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import CheckpointError, ConfigError, InputError
 from refinesr.images.alpha import bleed
 from refinesr.images.faithful import to_eight_bits
-from refinesr.images.picture import PEAKS, Picture, Plane, from_tensor, to_tensor
+from refinesr.images.masks import AnyMask, Hidden, mask_of
+from refinesr.images.picture import PEAKS, Picture, Plane, from_tensor, plain_array, to_tensor
 from refinesr.images.pillow import from_pil, to_pil
 from refinesr.images.projection import Projection
 from refinesr.images.resize import Kernel, PillowBicubic, resize
+from refinesr.images.tasks import Grey, Inpainting, Uncropping
 from refinesr.method import Sampling
 from refinesr.model import with_plane
 from refinesr.shapes import Images, LowImages, Noise
@@ -30,11 +31,7 @@ from refinesr.stage import Progress, Stage
 
 Array = npt.NDArray[np.generic]
 AnyImage = TypeVar("AnyImage", Image.Image, Array, Tensor)
-AnyMask = Image.Image | Array | Tensor
 Source = Stage | str | Path
-
-Hidden = Float[Tensor, "H W"]
-"""A mask: 1 where a picture is to be made up, 0 where it is known."""
 
 ROUNDS = 30
 """Alternations of clipping and projecting for pictures of more than 8 bits."""
@@ -142,7 +139,10 @@ def restored(
     """The same for `Picture`s.  Estimates are simply rounded; the last one is made to keep its promises."""
     device = device_named(options.device)
     autocast, sampling = autocast_dtype(options.precision, device), options.sampling(stage)
+    if mask is None and isinstance(stage.method.degradation, Inpainting | Uncropping):
+        raise ConfigError("mask: none is given, and the model only makes up what one marks as missing")
     put_on(stage.model, device)
+    picture = colourable(stage, picture)
     low = to_tensor(opaque(picture)).to(device)
     alpha = None if picture.alpha is None else enlarged_alpha(picture, stage.method.scale)
     images = spread(low, stage.method.channels, picture.name)
@@ -150,7 +150,21 @@ def restored(
     noise = NoiseField((options.seed,) * len(images))
     given = completed(stage, images, replace(noise), mask, picture.name)
     for progress in stage(given, noise, sampling=sampling, tile=tile, autocast=autocast):
-        yield pictured(progress, low, sampling.consistent, picture, alpha)
+        made = pictured(progress, low, sampling.consistent, picture, alpha)
+        yield made if mask is None else replace(made, image=put_back(made.image, picture, mask))
+
+
+def colourable(stage: Stage, picture: Picture) -> Picture:
+    """With room for colours, if the model is to make them."""
+    if picture.channels > 1 or not isinstance(stage.method.degradation, Grey):
+        return picture
+    return replace(picture, pixels=np.repeat(picture.pixels, 3, axis=2))
+
+
+def put_back(made: Picture, picture: Picture, mask: Tensor) -> Picture:
+    """The very pixels where the mask (H, W) is 0: those under transparency, too, and of any depth."""
+    pixels = np.where(mask.numpy()[..., None] > 0, made.pixels, picture.pixels)
+    return replace(made, pixels=pixels)
 
 
 def opaque(picture: Picture) -> Picture:
@@ -190,6 +204,9 @@ def completed(stage: Stage, low: LowImages, noise: Noise, mask: Hidden | None, n
             raise ConfigError("model: makes pictures from nothing; `refinesr generate` is for it")
         case Augmented():
             low = with_plane(low, low.new_zeros(len(low)))  # no noise has been added
+    match stage.method.degradation:
+        case Grey() as grey:
+            low = grey(low, torch.Generator())  # else a picture with some colour would keep it
     if mask is None:
         return low
     if stage.method.scale != 1:
@@ -197,6 +214,8 @@ def completed(stage: Stage, low: LowImages, noise: Noise, mask: Hidden | None, n
     if mask.shape != low.shape[2:]:
         sizes = " and ".join(f"{width} x {height}" for height, width in (mask.shape, low.shape[2:]))
         raise InputError(f"{name}: its mask and itself differ in size: {sizes}")
+    if not bool(mask.any()):
+        raise InputError(f"{name}: nothing in its mask is white (True, 255 of 8 bits, or 1 as a float)")
     hidden = mask.to(low).expand(len(low), 1, -1, -1)
     return torch.cat((torch.where(hidden > 0, noise(low), low), hidden), 1)
 
@@ -254,30 +273,22 @@ def picture_of(image: Image.Image | Array | Tensor) -> Picture:
     return Picture(np.ascontiguousarray(array))
 
 
-def mask_of(mask: Image.Image | Array | Tensor) -> Hidden:
-    """(H, W), 1 where a pixel is more white than black or True.  Raises InputError for what is no mask."""
-    array = np.asarray(mask.convert("L")) if isinstance(mask, Image.Image) else np.asarray(mask)
-    if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "buf":
-        raise InputError(f"an array of shape {array.shape} and type {array.dtype} is no mask; (H, W) is")
-    peak = np.iinfo(array.dtype).max if array.dtype.kind == "u" else 1
-    return torch.from_numpy((array > peak / 2).astype(np.float32))
-
-
 def array_of(image: Tensor) -> Array:
     """(C, H, W) as (H, W, C)."""
     if image.ndim != 3:
         raise InputError(f"a tensor of shape {tuple(image.shape)} is no picture; (C, H, W) is")
-    plain = image.detach().cpu().permute(1, 2, 0)
-    array: Array = (plain.float() if plain.is_floating_point() else plain).numpy()  # NumPy has no bfloat16
-    return array
+    return plain_array(image.permute(1, 2, 0))
 
 
 def alike(picture: Picture, image: AnyImage) -> AnyImage:
     """`picture` as what `image` is."""
     if isinstance(image, Image.Image):
+        if picture.channels > 1 and picture.pixels.dtype != np.uint8:
+            raise InputError("Pillow has no colours of 16 bits; give an array or an image of 8 bits")
         return to_pil(picture)
     if isinstance(image, Tensor):
         values = torch.from_numpy(picture.pixels).permute(2, 0, 1).contiguous()
         return values.to(image.device, image.dtype)
-    pixels: Array = picture.pixels if image.ndim == 3 else picture.pixels[..., 0]
+    several = image.ndim == 3 or picture.channels > 1
+    pixels: Array = picture.pixels if several else picture.pixels[..., 0]
     return pixels.astype(image.dtype)

@@ -15,7 +15,6 @@ from refinesr.errors import ConfigError
 from refinesr.images.resize import Kernel, MatlabBicubic, resize
 from refinesr.model import Condition, SourceModule
 from refinesr.nets.packed_unet import PackedEncoder
-
 from refinesr.nets.rrdb import RRDB
 from refinesr.shapes import GivenImages, Images, LowImages, Mask, PerImage
 

@@ -14,7 +14,7 @@ from refinesr.diffusion.levels import Continuous, Discrete
 from refinesr.diffusion.precond import Eps
 from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Even, Linear
-from refinesr.images.degrade import Bicubic
+from refinesr.images.reduction import Bicubic
 from refinesr.method import Method, Sampling
 from refinesr.model import Pixels
 from refinesr.sources import Blank, Upsampled

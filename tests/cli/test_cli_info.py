@@ -14,7 +14,7 @@ from refinesr.cli import facts
 from refinesr.config import from_data
 from refinesr.diffusion import doctor
 from refinesr.diffusion.levels import Continuous
-from refinesr.diffusion.samplers import Ancestral, SR3Ancestral
+from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Even, Linear
 from refinesr.method import Method, Sampling
 from refinesr.recipes import RECIPES
@@ -115,7 +115,7 @@ def test_what_is_odd_and_the_bias_are_those_of_the_steps_asked_for(refinesr: Com
     assert told[1]["complaints"] == []
     for known in told:
         grid = torch.tensor(known["grid"], dtype=torch.float64)
-        assert (known["bias"]["mean"], known["bias"]["std"]) == doctor.bias(SR3Ancestral(), grid)
+        assert (known["bias"]["mean"], known["bias"]["std"]) == doctor.bias(Ancestral(1.0), grid)
 
 
 def test_a_regression_has_no_bias_of_its_grid(refinesr: Command) -> None:

@@ -240,6 +240,23 @@ def test_a_difference_within_two_errors_is_said_to_be_chance_perhaps() -> None:
     )
 
 
+def test_the_best_has_the_steps_that_were_asked_for() -> None:
+    """A grid that lists its levels can be had in no other number, and more steps are no fair rival."""
+    from refinesr.cli.ranking import Ranking
+
+    sampling = packed().sampling
+
+    def judged(grid: GridChoice, steps: int, *parts: float) -> Trial:
+        return Trial(replace(sampling, grid=grid, steps=steps), 2, sum(parts) / 2, parts)
+
+    own = judged(Explicit((9.0, 3.0, 1.0)), 3, 8.0, 9.0)
+    searched = judged(Karras(0.1, 20.0), 2, 2.0, 4.0), judged(Karras(0.2, 20.0), 2, 1.0, 4.0)
+    ranking = Ranking(Psnr(), (own, *searched))
+    assert ranking.best == searched[0]
+    assert "5.5 ± 0.5 worse than the model's own grid in 3 steps" in ranking.summary()
+    assert Ranking(Psnr(), (own,)).best == own
+
+
 def test_help_waits_for_nothing_heavy() -> None:
     code = "import sys; from refinesr.cli import main; main(['search', '--help']); "
     code += "sys.exit(bool({'torch', 'matplotlib', 'numpy'} & set(sys.modules)))"

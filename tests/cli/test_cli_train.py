@@ -127,8 +127,7 @@ def test_the_folder_is_checked_before_photos_are_read(
     [
         (
             ["phot-x4", "--data", "photos"],
-            "recipe: 'phot-x4' is not one of photo-x4, photo-x4-small, regression, sr3-16-128-small; "
-            "did you mean 'photo-x4'?",
+            "recipe: 'phot-x4' is none; did you mean 'photo-x4'?",
         ),
         (["photo-x4", "--data"], "--data: no folder given"),
         (["photo-x4", "--data", "none"], "none: no such file or folder"),

@@ -115,6 +115,11 @@ def test_frame_picks_one_of_several(upscale: Command) -> None:
     assert pixels("cat-x4.png")[16, 16].tolist() == [0, 0, 255]
 
 
+def test_a_suffix_may_begin_with_a_hyphen(upscale: Command) -> None:
+    assert upscale(picture("cat.png"), "--suffix", "-large").code == 0
+    assert Path("cat-large.png").exists()
+
+
 def test_names_need_not_be_text(upscale: Command) -> None:
     ran = upscale(picture("\udcff.png"))
     assert (ran.code, ran.err) == (0, "")

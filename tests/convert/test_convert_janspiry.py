@@ -17,7 +17,7 @@ from refinesr.diffusion.levels import Continuous, Discrete
 from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Cosine, Even, Linear
 from refinesr.errors import CheckpointError, ConfigError
-from refinesr.images.degrade import Bicubic
+from refinesr.images.reduction import Bicubic
 from refinesr.images.resize import PillowBicubic
 from refinesr.method import Sampling
 from refinesr.model import Pixels

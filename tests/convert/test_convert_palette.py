@@ -16,8 +16,8 @@ from refinesr.diffusion.levels import Continuous
 from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Even, Linear
 from refinesr.errors import CheckpointError, ConfigError
-from refinesr.images.degrade import Bicubic
 from refinesr.images.masks import FreeForm
+from refinesr.images.reduction import Bicubic
 from refinesr.images.resize import PillowBicubic
 from refinesr.images.tasks import Grey, Inpainting, Uncropping
 from refinesr.method import Sampling

@@ -16,7 +16,7 @@ from refinesr.diffusion.levels import Discrete
 from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Cosine, Even
 from refinesr.errors import CheckpointError, ConfigError
-from refinesr.images.degrade import Bicubic
+from refinesr.images.reduction import Bicubic
 from refinesr.images.resize import MatlabBicubic
 from refinesr.method import Sampling
 from refinesr.model import Residual

@@ -31,9 +31,7 @@ SMALL = [
     dataclasses.replace(SR3, layout=BigGAN(), vector=5),
     SRDiffUNet(features=5, width=4, multipliers=(1, 2, 2), scale=2),
     RRDBNetwork(RRDB(width=4, growth=2, blocks=2, scale=2)),
-    ADMUNet(
-        width=8, multipliers=(1, 2, 2), blocks=1, attention=(4,), head_channels=4, groups=4, dropout=0.2
-    ),
+    ADMUNet(width=8, multipliers=(1, 2, 2), blocks=1, attention=(4,), head_channels=4, groups=4, dropout=0.2),
     ADMUNet(image_channels=0, width=8, multipliers=(1, 2), attention=(), head_channels=0, groups=4, vector=3),
     PackedUNet(scale=2, features=5, widths=(8, 8, 16), blocks=(1, 1, 1), embedding=8),
 ]

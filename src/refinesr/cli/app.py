@@ -9,9 +9,19 @@ from cyclopts import App, CycloptsError
 
 from .. import __version__
 from ..errors import RefineSRError
+from .convert import EXAMPLES as CONVERT_EXAMPLES
+from .convert import convert
+from .fuse import EXAMPLES as FUSE_EXAMPLES
+from .fuse import fuse
+from .generate import EXAMPLES as GENERATE_EXAMPLES
+from .generate import generate
 from .info import EXAMPLES as INFO_EXAMPLES
 from .info import info
+from .interpolate import EXAMPLES as INTERPOLATE_EXAMPLES
+from .interpolate import interpolate
 from .messages import is_out_of_memory, say, warnings_as_lines
+from .search import EXAMPLES as SEARCH_EXAMPLES
+from .search import search
 from .signals import Terminated, raising
 from .train import EXAMPLES as TRAIN_EXAMPLES
 from .train import train
@@ -24,6 +34,11 @@ VERBS: tuple[tuple[Callable[..., int], str, str], ...] = (
     (upscale, "INPUT... [-o OUT]", UPSCALE_EXAMPLES),
     (train, "RECIPE --data DIR... -o RUN", TRAIN_EXAMPLES),
     (info, "NAME|FILE|RECIPE", INFO_EXAMPLES),
+    (search, "MODEL --data DIR --steps N", SEARCH_EXAMPLES),
+    (convert, "FILE -o MODEL.safetensors", CONVERT_EXAMPLES),
+    (generate, "CASCADE -o DIR", GENERATE_EXAMPLES),
+    (interpolate, "PHOTO [FIRST SECOND] -o STRIP", INTERPOLATE_EXAMPLES),
+    (fuse, "PICTURE OTHER -o OUT", FUSE_EXAMPLES),
 )
 
 WRONG = 2

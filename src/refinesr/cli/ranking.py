@@ -36,7 +36,9 @@ class Ranking:
 
     @property
     def best(self) -> Trial:
-        return self.order[0]
+        """Of those in as many steps as asked for, which the model's own grid may not be had in."""
+        steps = self.trials[-1].sampling.steps  # all but the own one are
+        return next(trial for trial in self.order if trial.sampling.steps == steps)
 
     @property
     def own(self) -> Trial:
@@ -76,7 +78,10 @@ class Ranking:
             return f"{start} nothing that was tried beats the model's own grid"
         difference, error = apart
         sure = "" if abs(difference) > CHANCE * error else ", which may be chance"
-        gain = f"{abs(difference):.3g} ± {error:.2g} better than the model's own grid"
+        word = "better" if (difference > 0) == self.judge.higher else "worse"
+        gain = f"{abs(difference):.3g} ± {error:.2g} {word} than the model's own grid"
+        if self.own.sampling.steps != self.best.sampling.steps:
+            gain += f" in {counted(self.own.sampling.steps, 'step')}"
         return f"{start} the best is {gain} on the same {counted(self.best.images, 'picture')}{sure}"
 
     def remark(self) -> str:

@@ -17,7 +17,8 @@ from .results import Job, Naming, jobs
 
 if TYPE_CHECKING:
     from ..images.io import Picture
-    from ..restore import Hidden, Options
+    from ..images.masks import Hidden
+    from ..restore import Options
     from ..stage import Stage
 
 EXAMPLES = """
@@ -54,7 +55,7 @@ class Results:
     samples: int = 1
     """Results to draw for each input, with seeds SEED, SEED + 1, ...; named -1, -2, ..."""
 
-    suffix: str | None = None
+    suffix: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
     """What is added to the names of inputs; default: -x4 for scale 4."""
 
     ext: Literal["png", "jpg", "webp", "tiff"] | None = None
@@ -219,8 +220,8 @@ def outcomes(work: Work, job: Job, show: Show) -> Iterator[str]:
 
 def hidden(path: Path) -> "Hidden":
     from ..images.io import read
+    from ..images.masks import mask_of
     from ..images.picture import to_tensor
-    from ..restore import mask_of
 
     return mask_of((to_tensor(read(path)).mean(1)[0] + 1) / 2)
 

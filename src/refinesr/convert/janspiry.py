@@ -12,7 +12,7 @@ from refinesr.diffusion.levels import Continuous, Discrete, Independent
 from refinesr.diffusion.precond import Eps
 from refinesr.diffusion.schedule import Schedule
 from refinesr.errors import ConfigError
-from refinesr.images.degrade import Bicubic
+from refinesr.images.reduction import Bicubic
 from refinesr.images.resize import PillowBicubic
 from refinesr.method import Method
 from refinesr.model import Pixels

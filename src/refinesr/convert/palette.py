@@ -14,8 +14,9 @@ from refinesr.diffusion.levels import Continuous, Independent
 from refinesr.diffusion.precond import Eps
 from refinesr.diffusion.schedule import Linear, Schedule
 from refinesr.errors import ConfigError
-from refinesr.images.degrade import Bicubic, Degradation
+from refinesr.images.degrade import Degradation
 from refinesr.images.masks import FreeForm
+from refinesr.images.reduction import Bicubic
 from refinesr.images.resize import PillowBicubic
 from refinesr.images.tasks import Grey, Inpainting, Uncropping
 from refinesr.method import Method

@@ -16,7 +16,7 @@ from refinesr.diffusion.precond import Blind, Eps
 from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Cosine, Explicit, Schedule
 from refinesr.errors import CheckpointError, ConfigError
-from refinesr.images.degrade import Bicubic
+from refinesr.images.reduction import Bicubic
 from refinesr.images.resize import MatlabBicubic
 from refinesr.method import Method, Sampling
 from refinesr.model import Pixels, Residual

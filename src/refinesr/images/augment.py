@@ -10,9 +10,9 @@ from typing import ClassVar
 
 import torch
 
-from refinesr.images.blur import gaussian
-from refinesr.images.chance import Dice, check_span, each, levels
-from refinesr.images.resize import Kernel, MatlabBicubic, low_size, resize
+from refinesr.images.chance import Dice, check_span, each
+from refinesr.images.reduction import GaussianBlurred
+from refinesr.images.resize import Kernel, MatlabBicubic
 from refinesr.shapes import GivenImages, Images
 
 
@@ -43,11 +43,7 @@ class CascadeAugmented:
     @torch.no_grad()
     def __call__(self, high: Images, rng: torch.Generator) -> GivenImages:
         """high (B, C, H, W) -> low (B, C + 1, H / scale, W / scale), rounded up; the plane is the level."""
-        size = low_size((high.shape[2], high.shape[3]), self.scale)
-        low = resize(high.contiguous(), size, self.kernel)  # crops come channels last, which is slow there
+        low = GaussianBlurred(self.scale, self.kernel, self.blur, self.eight_bit)(high, rng)
         dice = Dice(rng, low)
-        width = dice.uniform((0.0, self.blur))
-        low = gaussian(low, width, width, math.ceil(3 * self.blur))
-        low = levels(low) if self.eight_bit else low.clamp(-1, 1)
         level = each(dice.uniform((0.0, self.noise)))
         return torch.cat((low + level * dice.normal(low), level.expand_as(low[:, :1])), 1)

@@ -8,11 +8,22 @@ area, so that they mean the same at every size; public code has them in pixels o
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
+from refinesr.errors import InputError
 from refinesr.images.chance import Dice, check_span, each
+from refinesr.images.picture import plain_array
 from refinesr.shapes import Mask, PerImage
+
+AnyMask = Image.Image | NDArray[np.generic] | Tensor
+
+Hidden = Float[Tensor, "H W"]
+"""A mask: 1 where a picture is to be made up, 0 where it is known."""
 
 
 def _size(dice: Dice) -> tuple[int, int]:
@@ -158,3 +169,17 @@ def _near(y: Tensor, x: Tensor, start: Tensor, end: Tensor) -> Mask:
 
 
 MaskChoice = FreeForm | Centre | Box
+
+
+def mask_of(mask: AnyMask) -> Hidden:
+    """(H, W), 1 where a pixel is more white than black or True.  Raises InputError for what is no mask."""
+    if isinstance(mask, Image.Image):
+        deep = mask.mode == "F" or mask.mode.startswith("I;16")  # which Pillow would clip to 8 bits
+        array = np.asarray(mask if deep else mask.convert("L"))
+    else:
+        array = plain_array(mask) if isinstance(mask, Tensor) else mask
+    if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "buf":
+        right = "(H, W) of bool, uint8, uint16 or floats in [0, 1] is"
+        raise InputError(f"an array of shape {array.shape} and type {array.dtype} is no mask; {right}")
+    peak = np.iinfo(array.dtype).max if array.dtype.kind == "u" else 1
+    return torch.from_numpy((array > peak / 2).astype(np.float32))

@@ -121,3 +121,10 @@ def _stored(images: Tensor, like: Picture) -> Pixels:
     if like.pixels.dtype != np.float32:
         values = values.round().clamp(0, like.peak)
     return np.ascontiguousarray(values.numpy().astype(like.pixels.dtype))
+
+
+def plain_array(values: Tensor) -> NDArray[Any]:
+    """All floats as float32: NumPy has no bfloat16."""
+    plain = values.detach().cpu()
+    made: NDArray[Any] = (plain.float() if plain.is_floating_point() else plain).numpy()
+    return made

@@ -16,4 +16,4 @@ def pixel_deviation(samples: Samples, *, unbiased: bool = False) -> float:
     """
     if len(samples) < 2:
         raise ValueError(f"{len(samples)} sample does not differ; at least 2 are needed")
-    return 255 * float(samples.double().std(0, correction=int(unbiased)).mean())
+    return 255 * float(samples.cpu().double().std(0, correction=int(unbiased)).mean())

@@ -15,7 +15,18 @@ from refinesr.images.picture import Picture, to_tensor
 from refinesr.images.resize import Kernel, PillowBicubic, low_size, resize
 from refinesr.mixing.patch import Patch
 from refinesr.mixing.walk import DEPTH, Walk, coloured, last, shown, walk_of
-from refinesr.restore import AnyImage, Options, Source, alike, opaque, picture_of, pictured, spread, stage_of
+from refinesr.restore import (
+    AnyImage,
+    Options,
+    Source,
+    alike,
+    opaque,
+    picture_of,
+    pictured,
+    put_back,
+    spread,
+    stage_of,
+)
 from refinesr.shapes import Images, LowImages
 from refinesr.stage import Progress
 
@@ -107,9 +118,3 @@ def small_of(walk: Walk, picture: Picture, low: Picture) -> LowImages:
         wanted = f"{picture.name} made {scale} times smaller has {shown(size)}"
         raise InputError(f"{low.name}: has {shown(low.size)} pixels, but {wanted}")
     return coloured(low, picture.channels)
-
-
-def put_back(made: Picture, picture: Picture, mask: Tensor) -> Picture:
-    """The very pixels that were not to be redrawn: those under transparency, too, and of any depth."""
-    pixels = np.where(mask.numpy()[..., None] > 0, made.pixels, picture.pixels)
-    return replace(made, pixels=pixels)

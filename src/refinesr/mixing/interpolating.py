@@ -15,6 +15,7 @@ from refinesr.restore import (
     Options,
     Source,
     alike,
+    colourable,
     enlarged_alpha,
     opaque,
     picture_of,
@@ -79,6 +80,7 @@ def interpolation(walk: Walk, photo: Picture, pair: Pair, share: float) -> Itera
 
     All shares have the same noise (Ho et al. 2020, section 4.3), and so have the two (`first_twice`).
     """
+    photo = colourable(walk.stage, photo)
     for picture in pair:
         check_size(walk, photo, picture)
     first, second = (walk.spread(picture, photo.channels) for picture in pair)

@@ -12,7 +12,7 @@ from refinesr.diffusion.levels import Discrete, Independent
 from refinesr.diffusion.precond import Eps
 from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Cosine, Even
-from refinesr.images.degrade import Bicubic
+from refinesr.images.reduction import Bicubic
 from refinesr.method import Method, Sampling
 from refinesr.model import Pixels
 from refinesr.nets.adm_unet import ADMUNet

@@ -5,7 +5,7 @@ from refinesr.diffusion.levels import Discrete, Independent, OneLevel
 from refinesr.diffusion.precond import Blind, Eps
 from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Cosine, Even, Explicit
-from refinesr.images.degrade import Bicubic
+from refinesr.images.reduction import Bicubic
 from refinesr.images.resize import MatlabBicubic
 from refinesr.method import Method, Sampling
 from refinesr.model import Pixels, Residual

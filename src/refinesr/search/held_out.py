@@ -10,8 +10,9 @@ from torch import Tensor
 
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.augment import CascadeAugmented
-from refinesr.images.degrade import Bicubic, Degradation, GaussianBlurred, Photo
+from refinesr.images.degrade import Degradation, Photo
 from refinesr.images.picture import Picture, to_tensor
+from refinesr.images.reduction import Bicubic, GaussianBlurred
 from refinesr.images.shards import Entry, entries
 from refinesr.method import Method
 from refinesr.model import with_plane

@@ -64,7 +64,7 @@ class Psnr:
     least: ClassVar[int] = 4
 
     def measure(self, high: Images, result: Images) -> Rows:
-        return psnr(high, result).clamp(max=CEILING)[:, None].cpu()
+        return psnr(high.cpu(), result.cpu()).clamp(max=CEILING)[:, None]  # MPS has no float64
 
     def verdict(self, rows: Measured) -> tuple[float, Parts]:
         return float(rows.mean()), rows[:, 0]
@@ -82,7 +82,7 @@ class Distance:
 
     def measure(self, high: Images, result: Images) -> Rows:
         both = (images.expand(-1, 3, -1, -1) for images in (high, result))
-        return self.perceptual(*both)[:, None].double().cpu()
+        return self.perceptual(*both)[:, None].cpu().double()
 
     def verdict(self, rows: Measured) -> tuple[float, Parts]:
         return float(rows.mean()), rows[:, 0]

@@ -1,0 +1,112 @@
+"""A folder of generated pictures, which may grow."""
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from refinesr.config import parse
+from refinesr.errors import OutputError
+from refinesr.files import replacing, writing
+from refinesr.images.io import read, write
+from refinesr.images.picture import Picture, to_tensor
+from refinesr.preview import save_grid
+from refinesr.shapes import Images, LowImages
+
+SHOWN = 64
+"""Pictures in the grid, at most."""
+
+SIDE = 256
+"""Pixels a side of a picture there, at most."""
+
+
+@dataclass(frozen=True)
+class Album:
+    """A folder of generated pictures, numbered by index, and what they were made with.
+
+    00000.png, ...   one a picture
+    grid.png         the first of them, side by side
+    generate.json    the settings: equal settings make equal pictures, so what is there need not be made again
+    """
+
+    path: Path
+
+    @property
+    def settings(self) -> Path:
+        return self.path / "generate.json"
+
+    @property
+    def grid(self) -> Path:
+        return self.path / "grid.png"
+
+    def picture(self, index: int) -> Path:
+        return self.path / f"{index:05d}.png"
+
+    def missing(self, count: int) -> list[int]:
+        """The indexes below `count` that are not there yet."""
+        return [index for index in range(count) if not self.picture(index).exists()]
+
+    def held(self) -> list[Path]:
+        """Pictures that are there, by their names."""
+        found = self.path.iterdir() if self.path.is_dir() else []
+        return sorted(path for path in found if re.fullmatch(r"\d{5,}\.png", path.name))
+
+    def open(self, settings: dict[str, Any], *, overwrite: bool = False) -> None:
+        """Begin, or go on with what is there.
+
+        Raises OutputError if that was made with other settings, unless `overwrite`: then it is removed.  What
+        is there without settings is not ours, and never removed.
+        """
+        held = self.held()
+        if held and not self.settings.exists():
+            raise OutputError(f"{held[0]} exists, without {self.settings.name}; choose another folder")
+        if not overwrite and self.settings.exists():
+            self.check(settings)
+        with writing(self.path):
+            for path in held if overwrite else []:
+                path.unlink()
+            self.path.mkdir(parents=True, exist_ok=True)
+        with replacing(self.settings, overwrite=True) as part:
+            part.write_text(json.dumps(settings, indent=2) + "\n")
+
+    def check(self, settings: dict[str, Any]) -> None:
+        """Raises OutputError for the first setting that is another one."""
+        text = self.settings.read_text(encoding="utf-8", errors="replace")
+        there, asked = flat(parse(text, str(self.settings))), flat(settings)
+        for name in [*asked, *there]:
+            if name not in there or name not in asked or there[name] != asked[name]:
+                words = f"{name} {there.get(name, 'not given')}, not {asked.get(name, 'not given')}"
+                raise OutputError(f"{self.path}: was made with {words}; --overwrite begins anew")
+
+    def write(self, index: int, picture: Picture) -> Path:
+        """Whole or not at all."""
+        write(picture, self.picture(index))
+        return self.picture(index)
+
+    def write_grid(self, count: int) -> None:
+        """The first pictures, at most `SHOWN`, row by row in an almost square page."""
+        shown = torch.cat([reduced(to_tensor(read(self.picture(k)))) for k in range(min(count, SHOWN))])
+        across = math.ceil(math.sqrt(len(shown)))
+        white = shown.new_ones(-len(shown) % across, *shown.shape[1:])
+        shown = torch.cat((shown, white))
+        save_grid([shown[column::across] for column in range(across)], self.grid)
+
+
+def reduced(image: Images) -> LowImages:
+    """By a whole factor to at most `SIDE` pixels a side."""
+    factor = -(-max(image.shape[2:]) // SIDE)
+    return F.avg_pool2d(image, factor) if factor > 1 else image
+
+
+def flat(data: Any, name: str = "") -> dict[str, Any]:
+    """Nested data as one level of dotted names."""
+    inner = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else None
+    if inner is None:
+        return {name: data}
+    named = ((f"{name}.{key}" if name else str(key), value) for key, value in inner)
+    return {key: value for inner_name, deeper in named for key, value in flat(deeper, inner_name).items()}

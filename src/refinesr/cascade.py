@@ -1,0 +1,143 @@
+"""Stages in a row: a small picture, made from noise or given, and what each stage makes of the one before.
+
+A cascade is called as a stage is, yields progress as a stage does, and enlarges by the product of all scales
+(SR3's chains of 64 -> 256 -> 1024 pixels; Ho et al. 2021b).
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from refinesr.errors import ConfigError
+from refinesr.images.augment import CascadeAugmented
+from refinesr.method import Sampling
+from refinesr.model import with_plane
+from refinesr.shapes import GivenImages, Images, Noise
+from refinesr.sources import Augmented, Blank, Labelled
+from refinesr.stage import Progress, Stage
+
+
+@dataclass(frozen=True)
+class Link:
+    """A stage in its place.
+
+    sampling  in place of the stage's own, if given
+    tile      core of a tile in pixels of the stage's input, 0 for none
+    level     standard deviation of the noise that its input is given; the stage must know of it (`Augmented`)
+    """
+
+    stage: Stage
+    sampling: Sampling | None = None
+    tile: int = 0
+    level: float = 0.0
+
+    def __post_init__(self) -> None:
+        method = self.stage.method
+        if self.tile < 0:
+            raise ConfigError(f"tile: {self.tile} is negative; 0 means no tiles")
+        if self.level < 0:
+            raise ConfigError(f"level: {self.level:g} is negative; 0 adds no noise")
+        if self.level > 0:
+            self._check_level()
+        if self.chosen.guidance != 1 and not isinstance(method.source, Labelled):
+            raise ConfigError("guidance: the source has no class that could be withheld; use 1")
+
+    def _check_level(self) -> None:
+        method, noise = self.stage.method, f"level: {self.level:g}"
+        if not isinstance(method.source, Augmented):
+            raise ConfigError(f"{noise}, but the stage is not told of noise in its input; use 0")
+        if isinstance(method.degradation, CascadeAugmented) and self.level > method.degradation.noise:
+            raise ConfigError(f"{noise} is above {method.degradation.noise:g}, the most it was trained with")
+        if self.chosen.consistent is not None:
+            raise ConfigError(f"{noise}, but the stage keeps its input as it is, noise included; use 0")
+
+    @property
+    def chosen(self) -> Sampling:
+        """How it samples."""
+        return self.stage.method.sampling if self.sampling is None else self.sampling
+
+    @property
+    def steps(self) -> int:
+        return len(self.chosen.levels()) - 1
+
+    @property
+    def generates(self) -> bool:
+        """Whether it makes pictures from nothing."""
+        return isinstance(self.stage.method.source, Blank | Labelled)
+
+    def taken(self, image: Images, noise: Noise) -> GivenImages:
+        """What the stage is given of the picture before: in [-1, 1], then with its noise and its plane.
+
+        Not rounded to 8 bits, though stages learn from such inputs: a value that falls between two levels
+        would make a whole level out of the rounding errors that differ from batch to batch.
+        """
+        low = image.clamp(-1, 1)
+        if not isinstance(self.stage.method.source, Augmented):
+            return low
+        if self.level > 0:
+            low = low + self.level * noise(low)
+        return with_plane(low, low.new_full((len(low),), self.level))
+
+    def __call__(
+        self, low: GivenImages, noise: Noise, autocast: torch.dtype | None
+    ) -> Iterator[Progress[Tensor]]:
+        return self.stage(low, noise, sampling=self.sampling, tile=self.tile, autocast=autocast)
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """`links`, the first of which may make pictures from nothing; then `size` is that of its pictures' low.
+
+    Raises ConfigError for links that do not fit one another.
+    """
+
+    links: tuple[Link, ...]
+    size: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.links:
+            raise ConfigError("stages: none are named; at least one is needed")
+        if self.size is not None and min(self.size) < 1:
+            raise ConfigError(f"size: {self.size} is no size; (height, width) in pixels")
+        if self.links[0].level:
+            raise ConfigError("stages.0.level: nothing comes before the first stage; use 0")
+        for number, link in enumerate(self.links[1:], start=1):
+            if link.generates:
+                raise ConfigError(f"stages.{number}: makes pictures from nothing; only the first stage may")
+            if link.stage.method.channels != self.channels:
+                found = f"{link.stage.method.channels} channels, the one before makes {self.channels}"
+                raise ConfigError(f"stages.{number}: takes pictures of {found}")
+
+    @property
+    def channels(self) -> int:
+        return self.links[0].stage.method.channels
+
+    @property
+    def scale(self) -> int:
+        """Pixels of the result per pixel of low, a side."""
+        return math.prod(link.stage.method.scale for link in self.links)
+
+    @property
+    def steps(self) -> int:
+        """Those of all stages."""
+        return sum(link.steps for link in self.links)
+
+    def __call__(
+        self, low: GivenImages, noise: Noise, *, autocast: torch.dtype | None = None
+    ) -> Iterator[Progress[Tensor]]:
+        """Make pictures of low (B, C, h, w) in [-1, 1], with the planes that the first stage's source takes.
+
+        Yields a `Progress` after each step: steps of all stages, the image of the stage at work.  The last
+        image is scale times low's size and not clamped.  `noise` is asked by each stage in its turn: for what
+        is added to its input, if its level is above 0, then for its start and its fresh draws.
+        """
+        image, before, total = low, 0, self.steps
+        for number, link in enumerate(self.links):
+            given = link.taken(image, noise) if number else low
+            for progress in link(given, noise, autocast):
+                image = progress.image
+                yield Progress(before + progress.done, total, image)
+            before += link.steps

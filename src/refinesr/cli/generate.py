@@ -1,0 +1,199 @@
+"""`refinesr generate`: pictures from nothing."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from ..errors import ConfigError, RefineSRError
+from .bars import bars
+from .messages import counted, is_out_of_memory, tell
+
+if TYPE_CHECKING:
+    from ..album import Album
+    from ..cascade import Cascade
+    from ..images.picture import Picture
+
+EXAMPLES = """
+Examples:
+
+    refinesr generate faces/ -n 16 -o out                    out/00000.png to out/00015.png, out/grid.png
+    refinesr generate faces/ -n 64 -o out                    the 48 that are not there yet
+    refinesr generate objects/cascade.json -n 4 --class 207 --steps 50,20 --guidance 2 -o dogs
+
+The same seed gives the same pictures, however many, in whatever batches; Ctrl-C loses the batch at work.
+"""
+
+Show = Callable[[int, int, int], None]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Making:
+    """What is made, and how."""
+
+    label: Annotated[int | None, Parameter(name="--class")] = None
+    """Number of the class, from 0; default: each picture draws its own, if there are classes."""
+
+    seed: int = 0
+    """Of the noise and of drawn classes.  A picture depends on the seed and its number alone."""
+
+    steps: str | None = None
+    """Sampling steps of each stage, such as 50,20,10; default: the cascade's choice."""
+
+    guidance: float | None = None
+    """How much more than an estimate without the class the one with it counts; 1 is as it is."""
+
+    size: str | None = None
+    """Pixels a side, or height,width, of what the first stage makes (before its scale); default: the size it
+    was trained at."""
+
+    batch: int = 4
+    """Pictures made at once."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """What the networks compute in; auto: bf16 where the hardware is fast at it."""
+
+    overwrite: Annotated[bool, Parameter(negative="", show_default=False)] = False
+    """Begin anew if DIR holds pictures made with other settings: they are removed."""
+
+    def check(self) -> None:
+        """Raises ConfigError."""
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"--seed: {self.seed} is not between 0 and 2**63 - 1")
+        if self.batch < 1:
+            raise ConfigError(f"--batch: {self.batch} is not positive")
+
+    def of(self, cascade: "Cascade") -> "Cascade":
+        """The cascade with what is asked for here.  Raises ConfigError for what it cannot do."""
+        from ..generate import classes, told
+
+        steps = None if self.steps is None else numbers("--steps", self.steps)
+        size = None if self.size is None else numbers("--size", self.size)
+        if size is not None and len(size) > 2:
+            raise ConfigError(f"--size: '{self.size}' is not a side or height,width")
+        square = None if size is None else (size[0], size[-1])
+        made = told(cascade, steps=steps, guidance=self.guidance, size=square)
+        classes(made, [0], self.label, self.seed)
+        return made
+
+
+MAKING = Making()
+
+
+def generate(
+    cascade: str,
+    /,
+    *,
+    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    count: Annotated[int, Parameter(name=("--count", "-n"))] = 16,
+    making: Making = MAKING,
+) -> int:
+    """Make pictures from nothing.
+
+    Pictures that DIR holds already, made with the same settings, are kept; the others are made.
+
+    Parameters
+    ----------
+    cascade
+        A cascade's JSON file, a folder with cascade.json, or a model that makes pictures from nothing: a
+        file, a folder with model.safetensors, OWNER/NAME on the Hugging Face Hub.
+    output
+        Folder for the pictures, a grid of the first 64 (grid.png) and the settings (generate.json).
+    count
+        Pictures that there are to be in the end.
+    """
+    from ..album import Album
+    from ..generate import load_cascade
+
+    making.check()
+    if count < 1:
+        raise ConfigError(f"-n: {count} is not positive")
+    return filled(making.of(load_cascade(cascade)), Album(output), count, making)
+
+
+def filled(cascade: "Cascade", album: "Album", count: int, making: Making) -> int:
+    """Make what is missing; the exit code."""
+    from ..generate import settings
+
+    started, precision = perf_counter(), computed_in(making)
+    asked = settings(cascade, label=making.label, seed=making.seed, precision=precision)
+    album.open(asked, overwrite=making.overwrite)
+    missing = album.missing(count)
+    with of_pictures(count) as show:
+        for first in range(0, len(missing), making.batch):
+            before = count - len(missing) + first
+            indexes = missing[first : first + making.batch]
+            made = batch(cascade, indexes, making, partial(show, before))
+            for index, picture in zip(indexes, made, strict=True):
+                tell(described(album.write(index, picture), cascade, index, making))
+    album.write_grid(count)
+    kept = f", {count - len(missing)} of them kept" if len(missing) < count else ""
+    tell(f"{album.grid}  {counted(count, 'picture')}{kept}  {perf_counter() - started:.1f} s")
+    return 0
+
+
+def computed_in(making: Making) -> str:
+    from ..devices import autocast_dtype, device_named
+
+    return "fp32" if autocast_dtype(making.precision, device_named(making.device)) is None else "bf16"
+
+
+def batch(
+    cascade: "Cascade", indexes: list[int], making: Making, show: Callable[[int, int], None]
+) -> tuple["Picture", ...]:
+    """The pictures of these indexes.  Says what to do when memory lacks."""
+    from ..generate import generated
+
+    choices: dict[str, Any] = {"device": making.device, "precision": making.precision}
+    try:
+        for progress in generated(cascade, indexes, label=making.label, seed=making.seed, **choices):
+            show(progress.done, progress.total)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        half = len(indexes) // 2
+        hint = f"use --batch {half}" if half else "give its stages a smaller tile in cascade.json"
+        raise RefineSRError(
+            f"not enough memory for {counted(len(indexes), 'picture')} at once; {hint}"
+        ) from error
+    return progress.image
+
+
+def described(path: Path, cascade: "Cascade", index: int, making: Making) -> str:
+    from ..generate import classes
+
+    (label,) = classes(cascade, [index], making.label, making.seed)
+    return str(path) if label is None else f"{path}  class {label}"
+
+
+def numbers(name: str, text: str) -> tuple[int, ...]:
+    """Positive whole numbers with commas between.  Raises ConfigError for anything else."""
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() and int(part) for part in parts):
+        raise ConfigError(f"{name}: '{text}' is not positive whole numbers, such as 50,20,10")
+    return tuple(map(int, parts))
+
+
+@contextmanager
+def of_pictures(count: int) -> Iterator[Show]:
+    """`show(pictures, done, total)`: pictures that are there, and steps of those at work, over all stages."""
+    from rich.progress import MofNCompleteColumn, TimeElapsedColumn
+
+    with bars(MofNCompleteColumn(), TimeElapsedColumn()) as progress:
+        pictures = progress.add_task("pictures", total=count)
+        steps = progress.add_task("steps", total=None)
+
+        def show(made: int, done: int, total: int) -> None:
+            progress.update(pictures, completed=made)
+            progress.update(steps, completed=done, total=total)
+
+        yield show

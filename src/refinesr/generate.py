@@ -1,0 +1,246 @@
+"""Pictures from nothing: cascades as files, and what `refinesr generate` does.
+
+A cascade is a JSON file beside the models it names, or a folder that holds it as cascade.json:
+
+    {"format": "refinesr-cascade-1",
+     "size": [64, 64],
+     "stages": [{"model": "base.safetensors", "steps": 250, "guidance": 1.5},
+                {"model": "faces.safetensors", "steps": 100, "tile": 48, "level": 0.1}]}
+"""
+
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from refinesr.cascade import Cascade, Link
+from refinesr.checkpoint import PICKLES
+from refinesr.config import from_data, parse, to_data
+from refinesr.devices import autocast_dtype, device_named, put_on
+from refinesr.diffusion.noise import NoiseField
+from refinesr.errors import CheckpointError, ConfigError
+from refinesr.images.picture import Picture, from_tensor
+from refinesr.method import Sampling
+from refinesr.model import with_plane
+from refinesr.shapes import GivenImages
+from refinesr.shipped import FILE as MODEL
+from refinesr.shipped import load
+from refinesr.sources import Labelled
+from refinesr.stage import Progress, Stage
+
+FILE = "cascade.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A stage in a cascade's file; what is left out is the model's choice.
+
+    model     a file or folder beside the JSON, or whatever else `load` takes
+    steps     sampling steps
+    guidance  of a model of classes
+    tile      core of a tile in pixels of the stage's input, 0 for none
+    level     standard deviation of the noise that its input is given (`Link`)
+    """
+
+    model: str
+    steps: int | None = None
+    guidance: float | None = None
+    tile: int | None = None
+    level: float = 0.0
+
+    def link(self, stage: Stage) -> Link:
+        """Raises ConfigError for what the model cannot do."""
+        sampling = changed(stage.method.sampling, self.steps, self.guidance)
+        return Link(stage, sampling, tile_of(stage) if self.tile is None else self.tile, self.level)
+
+
+@dataclass(frozen=True)
+class CascadeFile:
+    """What a cascade's file holds.
+
+    size    (height, width) of what the first stage makes, over its scale; if left out, as it was trained
+    """
+
+    format: Literal["refinesr-cascade-1"]
+    stages: tuple[Entry, ...]
+    size: tuple[int, int] | None = None
+
+
+def load_cascade(source: str | Path) -> Cascade:
+    """The cascade in a JSON file or in a folder's cascade.json; any other model is a cascade of one.
+
+    Raises ConfigError for what makes no sense in the JSON or does not fit, CheckpointError for models that
+    cannot be loaded.
+    """
+    path = Path(source)
+    if os.path.isfile(path / FILE):
+        path = path / FILE
+    elif os.path.isdir(path) and not os.path.isfile(path / MODEL):
+        raise CheckpointError(f"{path}: this folder holds neither {FILE} nor {MODEL}")
+    if path.suffix != ".json":
+        stage = load(source)
+        return Cascade((Link(stage, tile=tile_of(stage)),))
+    held = from_data(CascadeFile, parse(text_of(path), str(path)), str(path))
+    links = [linked(entry, path, f"{path}: stages.{number}") for number, entry in enumerate(held.stages)]
+    try:
+        return Cascade(tuple(links), held.size)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def linked(entry: Entry, path: Path, where: str) -> Link:
+    """The entry with its model; `where` it stands is for messages."""
+    beside = path.parent / entry.model
+    here = os.path.exists(beside) or beside.suffix in (".safetensors", *PICKLES)
+    try:
+        stage = load(beside if here else entry.model)
+    except (CheckpointError, ConfigError) as error:
+        raise type(error)(f"{where}: {error}") from error
+    try:
+        return entry.link(stage)
+    except ConfigError as error:
+        raise ConfigError(f"{where}.{error}") from error
+
+
+def text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path}: cannot be read as text: {error}") from error
+
+
+def changed(sampling: Sampling, steps: int | None, guidance: float | None) -> Sampling:
+    """`sampling` with what is not None.  Raises ConfigError for steps that its grid cannot have."""
+    if steps is not None:
+        sampling = replace(sampling, steps=steps)
+    if guidance is not None:
+        sampling = replace(sampling, guidance=guidance)
+    sampling.levels()
+    return sampling
+
+
+def tile_of(stage: Stage) -> int:
+    """What is made from nothing is made whole: parts would be of several minds."""
+    return 0 if Link(stage).generates else stage.method.tile
+
+
+def told(
+    cascade: Cascade,
+    *,
+    steps: tuple[int, ...] | None = None,
+    guidance: float | None = None,
+    size: tuple[int, int] | None = None,
+) -> Cascade:
+    """The cascade with other steps, one number a stage, guidance of its first stage, and size."""
+    count = len(cascade.links)
+    if steps is not None and len(steps) != count:
+        raise ConfigError(f"steps: {len(steps)} numbers for {count} stages; one each is needed")
+    links = []
+    for number, link in enumerate(cascade.links):
+        own = changed(
+            link.chosen, None if steps is None else steps[number], guidance if number == 0 else None
+        )
+        links.append(replace(link, sampling=own))
+    return Cascade(tuple(links), size or cascade.size)
+
+
+def generated(
+    cascade: Cascade,
+    indexes: Sequence[int],
+    *,
+    label: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+) -> Iterator[Progress[tuple[Picture, ...]]]:
+    """Make the pictures of these indexes, at once; a `Progress` after each step, simply rounded to 8 bits.
+
+    A picture depends on the seed and its index alone, whatever is made beside it; so do its class, drawn
+    evenly, if the cascade has classes and none is given.  See `drawn` for how.  The models are moved to the
+    device and stay.  Raises ConfigError, and CheckpointError if a model makes NaN.
+    """
+    place = device_named(device)
+    autocast = autocast_dtype(precision, place)
+    low = page(cascade, classes(cascade, indexes, label, seed)).to(place)
+    for link in cascade.links:
+        put_on(link.stage.model, place)
+    noise = NoiseField(tuple(drawn(seed, index)[0] for index in indexes))
+    for progress in cascade(low, noise, autocast=autocast):
+        yield Progress(progress.done, progress.total, pictures(progress.image))
+
+
+def drawn(seed: int, index: int) -> tuple[int, int]:
+    """Two numbers below 2**64 for a picture: the seed of its noise, and one to choose a class by.
+
+    NumPy's SeedSequence mixes both into one state of 128 bits: neighbouring seeds and indexes have nothing in
+    common, and (seed 1, index 0) is not (seed 0, index 1).
+    """
+    first, second = np.random.SeedSequence(seed, spawn_key=(index,)).generate_state(2, np.uint64).tolist()
+    return first, second
+
+
+def classes(cascade: Cascade, indexes: Sequence[int], label: int | None, seed: int) -> list[int | None]:
+    """The class of each picture, from 0; None where there are none.  Raises ConfigError for no such class."""
+    source = cascade.links[0].stage.method.source
+    if not cascade.links[0].generates:
+        raise ConfigError("model: takes pictures and enlarges them; `refinesr upscale` is for it")
+    if not isinstance(source, Labelled):
+        if label is not None:
+            raise ConfigError(f"class: {label}, but the model knows no classes; leave it out")
+        return [None for _ in indexes]
+    if label is not None and not 0 <= label < source.count:
+        raise ConfigError(f"class: {label} is not one of the model's, 0 to {source.count - 1}")
+    return [drawn(seed, index)[1] % source.count if label is None else label for index in indexes]
+
+
+def page(cascade: Cascade, labels: Sequence[int | None]) -> GivenImages:
+    """A blank low for each picture, with the plane of its class if there is one."""
+    low = torch.zeros(len(labels), cascade.channels, *size_of(cascade))
+    known = [label for label in labels if label is not None]
+    return with_plane(low, torch.tensor(known, dtype=low.dtype)) if known else low
+
+
+def size_of(cascade: Cascade) -> tuple[int, int]:
+    """(height, width) of low: asked for, or what the first model was trained at."""
+    tile = cascade.links[0].stage.method.tile
+    if cascade.size is None and tile == 0:
+        hint = "give --size, or a size in cascade.json"
+        raise ConfigError(f"size: the first model does not say at what size it was trained; {hint}")
+    return cascade.size or (tile, tile)
+
+
+def pictures(image: torch.Tensor) -> tuple[Picture, ...]:
+    if not bool(image.isfinite().all()):
+        raise CheckpointError("the model makes NaN or infinity; try --precision fp32")
+    blank = Picture(np.zeros((1, 1, 1), np.uint8))
+    return tuple(from_tensor(one[None].cpu(), like=blank) for one in image)
+
+
+def settings(cascade: Cascade, *, label: int | None, seed: int, precision: str) -> dict[str, Any]:
+    """All that pictures depend on, as plain data.  `precision` is what networks run in, no longer 'auto'."""
+    size = size_of(cascade)
+    shared = {"format": "refinesr-generate-1", "seed": seed, "class": label, "size": list(size)}
+    return {**shared, "precision": precision, "stages": [facts(link) for link in cascade.links]}
+
+
+def facts(link: Link) -> dict[str, Any]:
+    """Which model, and how it samples."""
+    checksum = 0
+    for tensor in link.stage.model.state_dict().values():
+        checksum = zlib.crc32(
+            tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy(), checksum
+        )
+    return {
+        "model": link.stage.card.name,
+        "weights": f"{checksum:08x}",
+        "sampling": to_data(link.chosen),
+        "tile": link.tile,
+        "level": link.level,
+    }

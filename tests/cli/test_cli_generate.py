@@ -1,0 +1,196 @@
+"""`refinesr generate`: folders of pictures that may grow, and what is refused before any work."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cascades import BASE, FORGIVING, LARGER, PAGE
+from commands import Command, picture
+
+import refinesr.generate
+from refinesr.checkpoint import save_stage
+from refinesr.images.io import read
+
+
+@pytest.fixture
+def cascade() -> str:
+    """The folder of a base of three classes and a stage of scale 2: 16 pixels a side."""
+    Path("small").mkdir()
+    save_stage(BASE, Path("small/base.safetensors"))
+    save_stage(FORGIVING, Path("small/more.safetensors"))
+    stages = [{"model": "base.safetensors"}, {"model": "more.safetensors", "level": 0.2}]
+    Path("small/cascade.json").write_text(json.dumps({"format": "refinesr-cascade-1", "stages": stages}))
+    return "small"
+
+
+@pytest.fixture
+def generate(refinesr: Command, cascade: str) -> Command:
+    return lambda *words: refinesr("generate", cascade, "-o", "out", "--device", "cpu", *words)
+
+
+def files() -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path("out").iterdir()}
+
+
+def test_pictures_are_numbered_and_shown_in_a_grid(generate: Command) -> None:
+    ran = generate("-n", 3)
+    assert (ran.code, ran.err) == (0, "")
+    assert sorted(files()) == ["00000.png", "00001.png", "00002.png", "generate.json", "grid.png"]
+    assert read("out/00002.png").size == (16, 16)
+    assert read("out/grid.png").size == (40, 40)  # two by two, each with a gap of 4
+    *lines, last = ran.out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == [f"out/0000{k}.png" for k in range(3)]
+    assert all(line.split("  ")[1] in ("class 0", "class 1", "class 2") for line in lines)
+    assert last.startswith("out/grid.png  3 pictures  ")
+
+
+def test_what_is_there_is_kept_and_what_is_gone_comes_back_the_same(generate: Command) -> None:
+    generate("-n", 3, "--batch", 1)
+    first = files()
+    Path("out/00001.png").unlink()
+    stamp = os.stat("out/00000.png").st_mtime_ns
+    ran = generate("-n", 4, "--batch", 1)
+    assert ran.code == 0
+    assert [line.split("  ")[0] for line in ran.out.splitlines()] == [
+        "out/00001.png",
+        "out/00003.png",
+        "out/grid.png",
+    ]
+    assert ran.out.splitlines()[-1].startswith("out/grid.png  4 pictures, 2 of them kept  ")
+    assert os.stat("out/00000.png").st_mtime_ns == stamp
+    after = files()
+    assert [name for name in first if name.startswith("0000") and first[name] != after[name]] == []
+
+
+def test_with_nothing_to_do_nothing_is_made(generate: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    generate("-n", 2)
+    monkeypatch.setattr(refinesr.generate, "generated", fails_with(AssertionError()))
+    ran = generate("-n", 1)
+    assert (ran.code, len(ran.out.splitlines())) == (0, 1)
+
+
+def test_other_settings_are_refused_until_overwritten(generate: Command) -> None:
+    generate("-n", 2)
+    before = files()
+    ran = generate("-n", 2, "--seed", 4)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "out: was made with seed 0, not 4; --overwrite begins anew\n"
+    assert files() == before
+    assert generate("-n", 1, "--seed", 4, "--overwrite").code == 0
+    assert sorted(files()) == ["00000.png", "generate.json", "grid.png"]
+    assert files()["00000.png"] != before["00000.png"]
+
+
+def test_a_class_is_made_when_asked_for(generate: Command) -> None:
+    ran = generate("-n", 2, "--class", 1)
+    assert [line.split("  ")[1] for line in ran.out.splitlines()[:2]] == ["class 1", "class 1"]
+    assert json.loads(Path("out/generate.json").read_text())["class"] == 1
+
+
+def test_steps_guidance_and_size_are_those_asked_for(generate: Command) -> None:
+    words = ["--steps", "4,2", "--guidance", 2.5, "--size", "6,10", "--precision", "fp32"]
+    assert generate("-n", 1, *words).code == 0
+    told = json.loads(Path("out/generate.json").read_text())
+    assert [stage["sampling"]["steps"] for stage in told["stages"]] == [4, 2]
+    assert [stage["sampling"]["guidance"] for stage in told["stages"]] == [2.5, 1.0]
+    assert (told["size"], told["precision"]) == ([6, 10], "fp32")
+    assert read("out/00000.png").size == (12, 20)
+
+
+def test_a_single_model_is_a_cascade_of_one(refinesr: Command) -> None:
+    save_stage(PAGE, Path("page.safetensors"))
+    ran = refinesr("generate", "page.safetensors", "-n", 1, "-o", "out", "--size", 5)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines()[0] == "out/00000.png"
+    assert read("out/00000.png").size == (5, 5)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-n", 0], "-n: 0 is not positive"),
+        (["-n", 1, "--seed", -1], "--seed: -1 is not between 0 and 2**63 - 1"),
+        (["-n", 1, "--batch", 0], "--batch: 0 is not positive"),
+        (["-n", 1, "--class", 3], "class: 3 is not one of the model's, 0 to 2"),
+        (["-n", 1, "--steps", "5"], "steps: 1 numbers for 2 stages; one each is needed"),
+        (["-n", 1, "--steps", "5,x"], "--steps: '5,x' is not positive whole numbers, such as 50,20,10"),
+        (["-n", 1, "--steps", "5,0"], "--steps: '5,0' is not positive whole numbers, such as 50,20,10"),
+        (["-n", 1, "--size", "5,6,7"], "--size: '5,6,7' is not a side or height,width"),
+        (["-n", 1, "--guidance", "-1"], "guidance: -1 is negative; 1 is none, 0 ignores the class"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    generate: Command, words: list[object], message: str
+) -> None:
+    ran = generate(*words)
+    assert (ran.code, ran.out, ran.err) == (2, "", message + "\n")
+    assert not Path("out").exists()
+
+
+def test_what_makes_nothing_by_itself_is_refused(refinesr: Command) -> None:
+    save_stage(LARGER, Path("larger.safetensors"))
+    ran = refinesr("generate", "larger.safetensors", "-n", 1, "-o", "out")
+    message = "model: takes pictures and enlarges them; `refinesr upscale` is for it\n"
+    assert (ran.code, ran.err) == (2, message)
+    save_stage(PAGE, Path("page.safetensors"))
+    ran = refinesr("generate", "page.safetensors", "-n", 1, "-o", "out", "--class", 0)
+    assert (ran.code, ran.err) == (2, "class: 0, but the model knows no classes; leave it out\n")
+    assert not Path("out").exists()
+
+
+def test_a_folder_of_photos_is_left_alone(generate: Command) -> None:
+    photo = picture("out/00000.png")
+    before = photo.read_bytes()
+    ran = generate("-n", 2, "--overwrite")
+    message = "out/00000.png exists, without generate.json; choose another folder\n"
+    assert (ran.code, ran.err) == (2, message)
+    assert files() == {"00000.png": before}
+
+
+def fails_with(error: BaseException):  # type: ignore[no-untyped-def]
+    def generated(*_: object, **__: object) -> Iterator[object]:
+        raise error
+        yield
+
+    return generated
+
+
+@pytest.mark.parametrize(
+    ("count", "hint"),
+    [
+        (4, "4 pictures at once; use --batch 2"),
+        (1, "1 picture at once; give its stages a smaller tile in cascade.json"),
+    ],
+)
+def test_too_little_memory_is_one_line_with_a_smaller_batch(
+    generate: Command, monkeypatch: pytest.MonkeyPatch, count: int, hint: str
+) -> None:
+    monkeypatch.setattr(refinesr.generate, "generated", fails_with(MemoryError()))
+    ran = generate("-n", count)
+    assert (ran.code, ran.err) == (2, f"not enough memory for {hint}\n")
+
+
+def test_ctrl_c_keeps_what_is_finished(generate: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = refinesr.generate.generated
+
+    def generated(cascade: object, indexes: list[int], **options: object) -> Iterator[object]:
+        if 2 in indexes:
+            raise KeyboardInterrupt
+        return whole(cascade, indexes, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(refinesr.generate, "generated", generated)
+    ran = generate("-n", 4, "--batch", 2)
+    assert (ran.code, ran.err) == (130, "interrupted\n")
+    assert sorted(files()) == ["00000.png", "00001.png", "generate.json"]
+
+
+def test_a_terminal_sees_pictures_and_the_steps_of_all_stages(
+    generate: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("refinesr.cli.bars.on_terminal", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    ran = generate("-n", 2, "--batch", 1)
+    assert all(word in ran.err for word in ("pictures", "1/2", "steps", "6/6"))
