@@ -14,10 +14,11 @@ from methods import packed, stage
 
 from refinesr.album import SHOWN, Album
 from refinesr.cascade import Cascade, Link
+from refinesr.chains import load_cascade
 from refinesr.checkpoint import save_stage
 from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import CheckpointError, ConfigError, OutputError
-from refinesr.generate import drawn, generated, load_cascade, settings, told
+from refinesr.generate import drawn, generated, settings, told
 from refinesr.images.io import read, write
 from refinesr.images.picture import Picture
 from refinesr.model import with_plane

@@ -19,6 +19,7 @@ LAYERS = """
     recipes
     run mixing
     pretrained restore evaluate convert search generate
+    chains
     shipped
     checkpoint
     editing cascade album

@@ -174,6 +174,16 @@ def test_the_condition_is_made_once_however_often_the_denoiser_is_called() -> No
     assert calls == [source, network, network, network]
 
 
+@pytest.mark.parametrize("label", [SqrtGamma(), LogSigma(), Timestep(Linear(1e-4, 0.1, 20))], ids=str)
+def test_a_level_may_be_of_any_float_type(label: Label) -> None:
+    model = Model(awake(Tiny().build()), Upsampled().build(2, 3), Eps(), label)
+    denoise, x = model.denoiser(LOW.float()), HIGH.float()
+    expected = denoise(x, torch.tensor(0.5, dtype=torch.float64))
+    for kind in (torch.float32, torch.bfloat16, torch.float16):
+        assert torch.equal(denoise(x, torch.tensor(0.5, dtype=kind)), expected)
+    assert torch.equal(denoise(x, torch.full((8,), 0.5)), expected)
+
+
 def test_only_doors_that_are_open_reach_the_network() -> None:
     base, vector = torch.zeros(1, 3, 4, 4), torch.zeros(1, 5)
     assert Condition(base).doors() == {}

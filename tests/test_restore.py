@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
+from cascades import FORGIVING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from methods import packed, photo, plain, stage
 from PIL import Image, ImageCms
 from torch import Tensor
 
+from refinesr.cascade import Cascade, Link
 from refinesr.diffusion.samplers import DPM2M
 from refinesr.errors import CheckpointError, ConfigError, InputError
 from refinesr.images.picture import Picture
@@ -372,3 +374,57 @@ def test_bf16_is_near_fp32_and_as_faithful() -> None:
 def test_the_smallest_pictures_are_pictures(size: tuple[int, int]) -> None:
     image = photo(60, 100, *size)
     assert big(X4, image).shape == (3, 4 * size[0], 4 * size[1])
+
+
+# Cascades
+
+TWICE = Cascade((Link(stage(packed(2), seed=1), tile=0), Link(stage(packed(2), seed=2), tile=24)))
+
+
+def test_a_cascade_enlarges_by_all_of_its_stages_and_keeps_the_promise() -> None:
+    """Each stage keeps what it is given, so made small twice the result is the input."""
+    small = Image.fromarray(photo(60, 80, 24, 30).permute(1, 2, 0).numpy())
+    large = upscale(TWICE, small)
+    assert isinstance(large, Image.Image)
+    assert large.size == (120, 96)
+    middle = large.resize((60, 48), Image.Resampling.BICUBIC)
+    again = np.asarray(middle.resize((30, 24), Image.Resampling.BICUBIC))
+    assert (again == np.asarray(small)).mean() > 0.98
+
+
+def test_a_cascade_is_its_stages_by_hand() -> None:
+    """The first has the noise of the seed itself, the others one of their own."""
+    small = photo(60, 80, 12, 14).permute(1, 2, 0).numpy()
+    middle = upscale(TWICE.links[0].stage, small, seed=5)
+    large = upscale(TWICE, small, seed=5)
+    assert isinstance(middle, np.ndarray)
+    assert isinstance(large, np.ndarray)
+    seed = int(np.random.SeedSequence(5, spawn_key=(1,)).generate_state(1, np.uint64)[0]) >> 1
+    assert np.array_equal(large, upscale(TWICE.links[1].stage, middle, seed=seed, tile=24))
+    assert not np.array_equal(large, upscale(TWICE.links[1].stage, middle, seed=5))
+
+
+def test_progress_of_a_cascade_counts_all_steps_and_grows() -> None:
+    small = photo(60, 80, 8, 8).permute(1, 2, 0).numpy()
+    seen = [(p.done, p.total, p.image.shape[0]) for p in refine(TWICE, small)]
+    assert seen == [(1, 6, 16), (2, 6, 16), (3, 6, 16), (4, 6, 32), (5, 6, 32), (6, 6, 32)]
+
+
+def test_the_steps_of_a_cascade_are_in_its_file() -> None:
+    with pytest.raises(ConfigError, match="steps: each stage of a cascade has its own"):
+        upscale(TWICE, np.zeros((4, 4, 3), np.uint8), steps=2)
+
+
+def test_a_stage_that_is_told_of_noise_in_its_input_is_given_it() -> None:
+    second, seen = FORGIVING, []
+    hook = second.model.network.register_forward_pre_hook(
+        lambda _, given, doors: seen.append(doors), with_kwargs=True
+    )
+    small = np.full((8, 8, 3), 128, np.uint8)
+    for level in (0.0, 0.3):
+        upscale(Cascade((TWICE.links[0], Link(second, tile=0, level=level))), small)
+    hook.remove()
+    quiet, loud = seen[0], seen[3]
+    assert not torch.equal(quiet["vector"], loud["vector"])
+    # bicubic enlarging lets through two thirds of the deviation of white noise
+    assert loud["image"].std() - quiet["image"].std() > 0.1

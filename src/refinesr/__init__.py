@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from refinesr.cascade import Cascade
+    from refinesr.chains import load_cascade
     from refinesr.diffusion.score import score
     from refinesr.errors import CheckpointError, ConfigError, InputError, OutputError, RefineSRError
-    from refinesr.generate import load_cascade
     from refinesr.method import Method, Sampling
     from refinesr.mixing import Patch, fuse, interpolate
     from refinesr.recipes import METHODS
@@ -39,7 +39,7 @@ _HOME = {
     "fuse": "mixing",
     "interpolate": "mixing",
     "load": "shipped",
-    "load_cascade": "generate",
+    "load_cascade": "chains",
     "refine": "restore",
     "score": "diffusion.score",
     "upscale": "restore",

@@ -125,6 +125,12 @@ class Cascade:
         """Those of all stages."""
         return sum(link.steps for link in self.links)
 
+    @property
+    def tile(self) -> int:
+        """Core of the largest tile that a stage uses, in pixels of its input; 0 if one uses none."""
+        tiles = [link.tile for link in self.links]
+        return max(tiles) if all(tiles) else 0
+
     def __call__(
         self, low: GivenImages, noise: Noise, *, autocast: torch.dtype | None = None
     ) -> Iterator[Progress[Tensor]]:

@@ -1,134 +1,24 @@
-"""Pictures from nothing: cascades as files, and what `refinesr generate` does.
+"""Pictures from nothing: what `refinesr generate` does."""
 
-A cascade is a JSON file beside the models it names, or a folder that holds it as cascade.json:
-
-    {"format": "refinesr-cascade-1",
-     "size": [64, 64],
-     "stages": [{"model": "base.safetensors", "steps": 250, "guidance": 1.5},
-                {"model": "faces.safetensors", "steps": 100, "tile": 48, "level": 0.1}]}
-"""
-
-import os
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from refinesr.cascade import Cascade, Link
-from refinesr.checkpoint import PICKLES
-from refinesr.config import from_data, parse, to_data
+from refinesr.chains import changed
+from refinesr.config import to_data
 from refinesr.devices import autocast_dtype, device_named, put_on
 from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import CheckpointError, ConfigError
 from refinesr.images.picture import Picture, from_tensor
-from refinesr.method import Sampling
 from refinesr.model import with_plane
 from refinesr.shapes import GivenImages
-from refinesr.shipped import FILE as MODEL
-from refinesr.shipped import load
 from refinesr.sources import Labelled
-from refinesr.stage import Progress, Stage
-
-FILE = "cascade.json"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A stage in a cascade's file; what is left out is the model's choice.
-
-    model     a file or folder beside the JSON, or whatever else `load` takes
-    steps     sampling steps
-    guidance  of a model of classes
-    tile      core of a tile in pixels of the stage's input, 0 for none
-    level     standard deviation of the noise that its input is given (`Link`)
-    """
-
-    model: str
-    steps: int | None = None
-    guidance: float | None = None
-    tile: int | None = None
-    level: float = 0.0
-
-    def link(self, stage: Stage) -> Link:
-        """Raises ConfigError for what the model cannot do."""
-        sampling = changed(stage.method.sampling, self.steps, self.guidance)
-        return Link(stage, sampling, tile_of(stage) if self.tile is None else self.tile, self.level)
-
-
-@dataclass(frozen=True)
-class CascadeFile:
-    """What a cascade's file holds.
-
-    size    (height, width) of what the first stage makes, over its scale; if left out, as it was trained
-    """
-
-    format: Literal["refinesr-cascade-1"]
-    stages: tuple[Entry, ...]
-    size: tuple[int, int] | None = None
-
-
-def load_cascade(source: str | Path) -> Cascade:
-    """The cascade in a JSON file or in a folder's cascade.json; any other model is a cascade of one.
-
-    Raises ConfigError for what makes no sense in the JSON or does not fit, CheckpointError for models that
-    cannot be loaded.
-    """
-    path = Path(source)
-    if os.path.isfile(path / FILE):
-        path = path / FILE
-    elif os.path.isdir(path) and not os.path.isfile(path / MODEL):
-        raise CheckpointError(f"{path}: this folder holds neither {FILE} nor {MODEL}")
-    if path.suffix != ".json":
-        stage = load(source)
-        return Cascade((Link(stage, tile=tile_of(stage)),))
-    held = from_data(CascadeFile, parse(text_of(path), str(path)), str(path))
-    links = [linked(entry, path, f"{path}: stages.{number}") for number, entry in enumerate(held.stages)]
-    try:
-        return Cascade(tuple(links), held.size)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
-
-
-def linked(entry: Entry, path: Path, where: str) -> Link:
-    """The entry with its model; `where` it stands is for messages."""
-    beside = path.parent / entry.model
-    here = os.path.exists(beside) or beside.suffix in (".safetensors", *PICKLES)
-    try:
-        stage = load(beside if here else entry.model)
-    except (CheckpointError, ConfigError) as error:
-        raise type(error)(f"{where}: {error}") from error
-    try:
-        return entry.link(stage)
-    except ConfigError as error:
-        raise ConfigError(f"{where}.{error}") from error
-
-
-def text_of(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: no such file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path}: cannot be read as text: {error}") from error
-
-
-def changed(sampling: Sampling, steps: int | None, guidance: float | None) -> Sampling:
-    """`sampling` with what is not None.  Raises ConfigError for steps that its grid cannot have."""
-    if steps is not None:
-        sampling = replace(sampling, steps=steps)
-    if guidance is not None:
-        sampling = replace(sampling, guidance=guidance)
-    sampling.levels()
-    return sampling
-
-
-def tile_of(stage: Stage) -> int:
-    """What is made from nothing is made whole: parts would be of several minds."""
-    return 0 if Link(stage).generates else stage.method.tile
+from refinesr.stage import Progress
 
 
 def told(

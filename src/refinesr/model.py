@@ -160,7 +160,8 @@ class Model(nn.Module):
         doors = self.condition(low).doors()  # not the base: of many tiles it would fill a canvas for nothing
 
         def denoise(x: Images, sigma: Sigma) -> Images:
-            return self.estimate(x, sigma, doors)
+            # wherever it comes from, tables and coefficients are float64 on the CPU
+            return self.estimate(x, torch.as_tensor(sigma, dtype=torch.float64, device="cpu"), doors)
 
         return denoise
 

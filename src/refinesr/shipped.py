@@ -13,6 +13,7 @@ from refinesr.stage import Stage
 
 DEFAULT = "photo-x4"
 FILE = "model.safetensors"
+CASCADE = "cascade.json"
 
 
 def load(source: str | Path) -> Stage:
@@ -31,6 +32,8 @@ def load(source: str | Path) -> Stage:
         with as_file(folder() / f"{name}.safetensors") as file:
             return load_stage(file)
     if os.path.isdir(path):
+        if os.path.isfile(path / CASCADE) and not os.path.isfile(path / FILE):
+            raise CheckpointError(f"{path}: holds a cascade, not a model; load_cascade loads it")
         return load_stage(path / FILE)
     if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
         return load_stage(downloaded(name))

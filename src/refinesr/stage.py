@@ -65,6 +65,21 @@ class Stage:
     model: Model
     card: Card = field(default_factory=Card)
 
+    @property
+    def scale(self) -> int:
+        """Pixels of the result per pixel of low, a side."""
+        return self.method.scale
+
+    @property
+    def steps(self) -> int:
+        """Of sampling, when nothing else is asked for."""
+        return self.method.sampling.steps
+
+    @property
+    def tile(self) -> int:
+        """Core of a tile in low pixels, when nothing else is asked for; 0 for none."""
+        return self.method.tile
+
     def __call__(
         self,
         low: GivenImages,

@@ -251,3 +251,28 @@ def test_a_terminal_sees_files_and_steps(
     ran = upscale(photo, picture("more.png"))
     assert all(word in ran.err for word in ("files", "photo.png", "more.png", "3/3", "2/2"))
     assert [line.split()[0] for line in ran.out.splitlines()] == ["photo.png", "more.png"]
+
+
+def test_a_cascade_enlarges_by_all_of_its_stages(refinesr: Command, photo: Path) -> None:
+    """`photo-x4` twice, by one file and no weights of its own."""
+    entry = {"model": "photo-x4", "steps": 1}
+    Path("twice.json").write_text(json.dumps({"format": "refinesr-cascade-1", "stages": [entry, entry]}))
+    Path("folder").mkdir()
+    Path("folder/cascade.json").write_text(Path("twice.json").read_text())
+    for name in ("twice.json", "folder"):
+        ran = refinesr("upscale", photo, "-m", name, "--overwrite")
+        assert (ran.code, ran.err) == (0, "")
+        assert "photo.png -> photo-x16.png  20 x 12 -> 320 x 192" in ran.out
+    kept = json.loads(refinesr("upscale", photo, "-m", "folder", "--json", "--overwrite").out)
+    assert kept["steps"] == 2
+    assert kept["lr_psnr"] > 40  # not all: made small in one step of 16, and not two of 4
+    ran = refinesr("upscale", photo, "-m", "folder", "--steps", 3, "--overwrite")
+    message = "steps: each stage of a cascade has its own; its JSON file says them\n"
+    assert (ran.code, ran.err) == (2, message)
+
+
+def test_what_is_no_model_but_a_cascade_says_so(refinesr: Command) -> None:
+    Path("folder").mkdir()
+    Path("folder/cascade.json").write_text("{}")
+    ran = refinesr("search", "folder", "--data", "none", "--steps", 2)
+    assert (ran.code, ran.err) == (2, "folder: holds a cascade, not a model; load_cascade loads it\n")

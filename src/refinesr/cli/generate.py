@@ -112,7 +112,7 @@ def generate(
         Pictures that there are to be in the end.
     """
     from ..album import Album
-    from ..generate import load_cascade
+    from ..chains import load_cascade
 
     making.check()
     if count < 1:

@@ -16,6 +16,7 @@ from .messages import counted, is_out_of_memory, say, tell
 from .results import Job, Naming, jobs
 
 if TYPE_CHECKING:
+    from ..cascade import Cascade
     from ..images.io import Picture
     from ..images.masks import Hidden
     from ..restore import Options
@@ -128,17 +129,17 @@ RESULTS, RESTORING = Results(), Restoring()
 class Work:
     """All that is the same for every input."""
 
-    stage: "Stage"
+    model: "Stage | Cascade"
     results: Results
     restoring: Restoring
 
     @property
     def scale(self) -> float:
-        return self.results.scale or float(self.stage.method.scale)
+        return self.results.scale or float(self.model.scale)
 
     @property
     def steps(self) -> int:
-        return self.restoring.steps or self.stage.method.sampling.steps
+        return self.restoring.steps or self.model.steps
 
 
 def upscale(
@@ -159,8 +160,8 @@ def upscale(
     inputs
         Pictures, and folders of pictures: PNG, JPEG, WebP, BMP, GIF, TIFF.
     model
-        A shipped model, a .safetensors file, a folder with model.safetensors, or OWNER/NAME on the Hugging
-        Face Hub.
+        A shipped model, a .safetensors file, a folder with model.safetensors, OWNER/NAME on the Hugging Face
+        Hub, or a cascade: a folder with cascade.json, or such a file.
     """
     results.check()
     naming = Naming(results.output, results.suffix, results.ext, results.samples)
@@ -170,15 +171,15 @@ def upscale(
 
 def prepared(model: str, results: Results, restoring: Restoring) -> Work:
     """The model, loaded once; options that do not fit it, or this computer, are found out here."""
+    from ..chains import load_any
     from ..devices import autocast_dtype, device_named
-    from ..shipped import load
 
     options = restoring.options(restoring.seed)
     restoring.options(restoring.seed + results.samples - 1)
     autocast_dtype(restoring.precision, device_named(restoring.device))
-    stage = load(model)
-    options.sampling(stage).levels()
-    return Work(stage, results, restoring)
+    whole = load_any(model)
+    options.check(whole)
+    return Work(whole, results, restoring)
 
 
 def done(work: Work, planned: list[Job]) -> int:
@@ -234,14 +235,14 @@ def enlarged(
     show(0, work.steps)
     large = picture
     try:
-        for progress in restored(work.stage, picture, work.restoring.options(seed), mask):
+        for progress in restored(work.model, picture, work.restoring.options(seed), mask):
             show(progress.done, progress.total)
             large = progress.image
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         raise RefineSRError(f"{picture.name}: {too_large(work, picture)}") from error
-    if work.scale == work.stage.method.scale:
+    if work.scale == work.model.scale:
         return large
     from .fidelity import resampled
 
@@ -251,7 +252,7 @@ def enlarged(
 
 def too_large(work: Work, picture: "Picture") -> str:
     """What to do when memory lacks: half the tile, or half of what the picture needs at most."""
-    tile = work.stage.method.tile if work.restoring.tile is None else work.restoring.tile
+    tile = work.model.tile if work.restoring.tile is None else work.restoring.tile
     side = min(tile, max(picture.size)) if tile else max(picture.size)
     smaller = side // 2 // SMALLEST_TILE * SMALLEST_TILE
     hint = f"use --tile {smaller}" if smaller else "not even its result fits; cut it into parts"

@@ -1,0 +1,46 @@
+"""Pictures restored: images of any kind in, images of the same kind out.
+
+kinds       PIL images, arrays and tensors as pictures
+options     what may be asked for
+pictures    what a stage is given of a picture, and what is made of what it says
+restoring   by a stage, or by a cascade
+upscaling   the public functions
+"""
+
+from refinesr.restore.kinds import AnyImage, alike, array_of, picture_of
+from refinesr.restore.options import Options, kept_kernel
+from refinesr.restore.pictures import (
+    colourable,
+    completed,
+    enlarged_alpha,
+    opaque,
+    pictured,
+    put_back,
+    spread,
+)
+from refinesr.restore.restoring import restored
+from refinesr.restore.upscaling import Source, model_of, refine, stage_of, upscale
+from refinesr.stage import Progress
+
+__all__ = [
+    "AnyImage",
+    "Options",
+    "Progress",
+    "Source",
+    "alike",
+    "array_of",
+    "colourable",
+    "completed",
+    "enlarged_alpha",
+    "kept_kernel",
+    "model_of",
+    "opaque",
+    "picture_of",
+    "pictured",
+    "put_back",
+    "refine",
+    "restored",
+    "spread",
+    "stage_of",
+    "upscale",
+]

@@ -1,0 +1,135 @@
+"""What a stage is given of a picture, and the picture that is made of what it says."""
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from refinesr.errors import CheckpointError, ConfigError, InputError
+from refinesr.images.alpha import bleed
+from refinesr.images.faithful import to_eight_bits
+from refinesr.images.masks import Hidden
+from refinesr.images.picture import Picture, Plane, from_tensor, to_tensor
+from refinesr.images.projection import Projection
+from refinesr.images.resize import Kernel, PillowBicubic, resize
+from refinesr.images.tasks import Grey
+from refinesr.model import with_plane
+from refinesr.shapes import Images, LowImages, Noise
+from refinesr.sources import Augmented, Blank, Labelled
+from refinesr.stage import Progress, Stage
+
+Array = npt.NDArray[np.generic]
+
+ROUNDS = 30
+"""Alternations of clipping and projecting for pictures of more than 8 bits."""
+
+
+def colourable(stage: Stage, picture: Picture) -> Picture:
+    """With room for colours, if the model is to make them."""
+    if picture.channels > 1 or not isinstance(stage.method.degradation, Grey):
+        return picture
+    return replace(picture, pixels=np.repeat(picture.pixels, 3, axis=2))
+
+
+def put_back(made: Picture, picture: Picture, mask: Tensor) -> Picture:
+    """The very pixels where the mask (H, W) is 0: those under transparency, too, and of any depth."""
+    pixels = np.where(mask.numpy()[..., None] > 0, made.pixels, picture.pixels)
+    return replace(made, pixels=pixels)
+
+
+def opaque(picture: Picture) -> Picture:
+    """What is seen of it, and a smooth extension of that under what is not."""
+    alpha = picture.alpha
+    return picture if alpha is None else replace(picture, pixels=bleed(picture.pixels, alpha))
+
+
+def pictured(
+    progress: Progress[Tensor], low: LowImages, kernel: Kernel | None, like: Picture, alpha: Plane | None
+) -> Progress[Picture]:
+    """What a stage says, as a picture `like` another; the last one is made to keep the kernel's promise."""
+    image = gathered(progress.image, like.channels)
+    if not bool(image.isfinite().all()):
+        raise CheckpointError(f"{like.name}: the model makes NaN or infinity of it; try --precision fp32")
+    promised = kernel if progress.done == progress.total else None
+    made = from_tensor(finished(image, low, promised, like).cpu(), like=like, alpha=alpha)
+    return Progress(progress.done, progress.total, made)
+
+
+def spread(low: Images, channels: int, name: str) -> Tensor:
+    """(1, C, h, w) as a model of `channels` wants it: grey as colour, or each channel as a grey image."""
+    given = low.shape[1]
+    if given == channels:
+        return low
+    if given == 1:
+        return low.expand(-1, channels, -1, -1)
+    if channels == 1:
+        return low.transpose(0, 1)
+    raise InputError(f"{name}: has {given} channels; the model restores pictures of 1 or {channels}")
+
+
+def completed(
+    stage: Stage, low: LowImages, noise: Noise, mask: Hidden | None, name: str, level: float = 0.0
+) -> Tensor:
+    """low with the planes that the stage's source takes, and the mask, what is to be made up being noise.
+
+    `level` is the standard deviation of the noise that has been added to it.
+    """
+    match stage.method.source:
+        case Blank() | Labelled():
+            raise ConfigError("model: makes pictures from nothing; `refinesr generate` is for it")
+        case Augmented():
+            low = with_plane(low, low.new_full((len(low),), level))
+    match stage.method.degradation:
+        case Grey() as grey:
+            low = grey(low, torch.Generator())  # else a picture with some colour would keep it
+    if mask is None:
+        return low
+    if stage.method.scale != 1:
+        raise ConfigError(f"mask: the model enlarges {stage.method.scale} times; only scale 1 makes up parts")
+    if mask.shape != low.shape[2:]:
+        sizes = " and ".join(f"{width} x {height}" for height, width in (mask.shape, low.shape[2:]))
+        raise InputError(f"{name}: its mask and itself differ in size: {sizes}")
+    if not bool(mask.any()):
+        raise InputError(f"{name}: nothing in its mask is white (True, 255 of 8 bits, or 1 as a float)")
+    hidden = mask.to(low).expand(len(low), 1, -1, -1)
+    return torch.cat((torch.where(hidden > 0, noise(low), low), hidden), 1)
+
+
+def gathered(image: Tensor, given: int) -> Images:
+    """The inverse of `spread`."""
+    if image.shape[1] == given:
+        return image
+    return image.mean(1, keepdim=True) if given == 1 else image.transpose(0, 1)
+
+
+def finished(image: Images, low: LowImages, kernel: Kernel | None, like: Picture) -> Tensor:
+    """The result's values: uint8, or float in [-1, 1] for deeper pictures.
+
+    Downsampled with `kernel`, if one is given, they are low.
+    """
+    if like.pixels.dtype == np.uint8:
+        if kernel is None:
+            return ((image.clamp(-1, 1) + 1) * 127.5).round().byte()
+        return to_eight_bits(image, ((low + 1) * 127.5).round().byte(), kernel)
+    if kernel is None:
+        return image.clamp(-1, 1)
+    sizes = (image.shape[-2], image.shape[-1]), (low.shape[-2], low.shape[-1])
+    projection = Projection(*sizes, kernel)
+    for _ in range(ROUNDS):
+        image = projection.project(image.clamp(-1, 1), low)
+    return image.clamp(-1, 1)
+
+
+def enlarged_alpha(picture: Picture, scale: int) -> Array:
+    """Transparency is a mask, not a texture: enlarged by bicubic, clipped, no more.
+
+    A soft mask, made small again, is as it was.  Hard edges are not: a mask forced to be so has specks around
+    them where nothing should be seen.
+    """
+    assert picture.alpha is not None
+    mask = replace(picture, pixels=picture.alpha[..., None], alpha=None)
+    height, width = picture.alpha.shape
+    large = resize(to_tensor(mask), (scale * height, scale * width), PillowBicubic())
+    return from_tensor(large.clamp(-1, 1), like=mask).pixels[..., 0]

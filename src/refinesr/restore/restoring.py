@@ -1,0 +1,85 @@
+"""A picture restored by a stage, or by the stages of a cascade, one after the other."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from refinesr.cascade import Cascade
+from refinesr.devices import autocast_dtype, device_named, put_on
+from refinesr.diffusion.noise import NoiseField
+from refinesr.errors import ConfigError
+from refinesr.images.masks import Hidden
+from refinesr.images.picture import Picture, to_tensor
+from refinesr.images.tasks import Inpainting, Uncropping
+from refinesr.restore.options import Options
+from refinesr.restore.pictures import (
+    colourable,
+    completed,
+    enlarged_alpha,
+    opaque,
+    pictured,
+    put_back,
+    spread,
+)
+from refinesr.stage import Progress, Stage
+
+
+def restored(
+    model: Stage | Cascade, picture: Picture, options: Options, mask: Hidden | None = None
+) -> Iterator[Progress[Picture]]:
+    """`refine` for `Picture`s: a `Progress` after each step, of all stages if there are several.
+
+    Estimates are simply rounded; the last one of a stage is made to keep its promises.
+    """
+    if isinstance(model, Cascade):
+        return one_after_the_other(model, picture, options, mask)
+    return by_stage(model, picture, options, mask)
+
+
+def by_stage(
+    stage: Stage, picture: Picture, options: Options, mask: Hidden | None = None, level: float = 0.0
+) -> Iterator[Progress[Picture]]:
+    """`level` is the standard deviation of the noise that the stage's input is given."""
+    device = device_named(options.device)
+    autocast, sampling = autocast_dtype(options.precision, device), options.sampling(stage)
+    if mask is None and isinstance(stage.method.degradation, Inpainting | Uncropping):
+        raise ConfigError("mask: none is given, and the model only makes up what one marks as missing")
+    put_on(stage.model, device)
+    picture = colourable(stage, picture)
+    low = to_tensor(opaque(picture)).to(device)
+    alpha = None if picture.alpha is None else enlarged_alpha(picture, stage.method.scale)
+    images = spread(low, stage.method.channels, picture.name)
+    tile = stage.method.tile if options.tile is None else options.tile
+    noise = NoiseField((options.seed,) * len(images))
+    stirred = images + level * noise(images) if level > 0 else images
+    given = completed(stage, stirred, replace(noise), mask, picture.name, level)
+    for progress in stage(given, noise, sampling=sampling, tile=tile, autocast=autocast):
+        made = pictured(progress, low, sampling.consistent, picture, alpha)
+        yield made if mask is None else replace(made, image=put_back(made.image, picture, mask))
+
+
+def one_after_the_other(
+    cascade: Cascade, picture: Picture, options: Options, mask: Hidden | None
+) -> Iterator[Progress[Picture]]:
+    """Each stage is given what the one before has made, as a picture of the depth of the first.
+
+    So what each of them promises of its input, the last one's result keeps of the first one's.
+    """
+    options.check(cascade)
+    before = 0
+    for number, link in enumerate(cascade.links):
+        stage = replace(link.stage, method=replace(link.stage.method, sampling=link.chosen))
+        tile = link.tile if options.tile is None else options.tile
+        own = replace(options, seed=seed_of(options.seed, number), tile=tile)
+        for progress in by_stage(stage, picture, own, None if number else mask, link.level):
+            yield Progress(before + progress.done, cascade.steps, progress.image)
+        picture, before = progress.image, before + link.steps
+
+
+def seed_of(seed: int, number: int) -> int:
+    """Each stage has noise of its own; the first one's is that of the seed itself."""
+    if number == 0:
+        return seed
+    state = np.random.SeedSequence(seed, spawn_key=(number,)).generate_state(1, np.uint64)
+    return int(state[0]) >> 1
