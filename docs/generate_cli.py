@@ -13,7 +13,7 @@ from rich.console import Console
 from refinesr.cli.app import application
 
 PAGE = Path(__file__).with_name("cli.md")
-VERBS = ("upscale", "train", "info")
+VERBS = ("upscale", "train", "info", "search", "convert", "generate", "interpolate", "fuse")
 
 HEAD = """# Command line
 

@@ -19,7 +19,7 @@ from refinesr.diffusion.levels import LogNormal
 from refinesr.diffusion.precond import EDM
 from refinesr.diffusion.samplers import DPM2M
 from refinesr.diffusion.schedule import Karras
-from refinesr.generate import generated, told
+from refinesr.generate import generated, pictures, told
 from refinesr.images.augment import CascadeAugmented
 from refinesr.images.picture import to_tensor
 from refinesr.images.reduction import Bicubic
@@ -217,7 +217,7 @@ def made(cascade: Cascade) -> Tensor:
     for label in range(len(CLASSES)):
         indexes = range(EACH * label, EACH * (label + 1))
         *_, last = generated(cascade, indexes, label=label, device="cpu", precision="fp32")
-        batches += [to_tensor(picture) for picture in last.image]
+        batches += [to_tensor(picture) for picture in pictures(last.image)]
     return torch.cat(batches)
 
 

@@ -197,6 +197,11 @@ def test_an_integer_may_stand_for_a_float_and_becomes_one() -> None:
         ({"network": {"width": True}}, "network.width: true is not an integer"),
         ({"network": {"width": 64.0}}, "network.width: 64.0 is not an integer; did you mean 64?"),
         ({"network": {"width": 64, "multipliers": "12"}}, "network.multipliers: '12' is not a list"),
+        (
+            {"network": {"width": 64, "multipliers": 1}},
+            "network.multipliers: 1 is not a list; did you mean [1]?",
+        ),
+        ({"network": {"width": 64, "size": 8}}, "network.size: 8 is not a list; did you mean [8, 8]?"),
         ({"network": {"width": 64, "multipliers": [1, "2"]}}, "network.multipliers.1: '2' is not an integer"),
         ({"network": {"width": 64, "size": [1, 2, 3]}}, "network.size: [1, 2, 3] is not a list of 2"),
         ({"network": {"width": 64, "size": [1, None]}}, "network.size.1: null is not a finite number"),

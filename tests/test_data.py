@@ -370,3 +370,15 @@ def test_as_many_classes_as_the_model_has_are_needed(tmp_path):
         save(tmp_path / name / "0.png", drawn((32, 32)))
     with pytest.raises(ConfigError, match=r"count: 3 classes, but the photos lie in 2 folders \(a, b\)"):
         Pairs(load(tmp_path), Bicubic(4), size=16, batch=4, classes=3)
+
+
+def test_which_number_a_class_has_does_not_depend_on_what_is_left_out(tmp_path):
+    """But a class that nothing is left of is not learnt in silence."""
+    for name, side in {"a": 32, "b": 20, "c": 32}.items():
+        save(tmp_path / name / "0.png", drawn((side, side)))
+    photos = load(tmp_path)
+    assert photos.classes == ("a", "b", "c")
+    assert photos.labels.tolist() == [0, 2]
+    with pytest.raises(ConfigError, match="data: no photo in b has 32 pixels a side, the size of a crop"):
+        Pairs(photos, Bicubic(4), size=16, batch=4, classes=3)
+    assert Pairs(photos, Bicubic(4), size=16, batch=4).at(0)[1].shape == (4, 3, 4, 4)

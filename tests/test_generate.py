@@ -14,11 +14,11 @@ from methods import packed, stage
 
 from refinesr.album import SHOWN, Album
 from refinesr.cascade import Cascade, Link
-from refinesr.chains import load_cascade
+from refinesr.chains import load_any, load_cascade
 from refinesr.checkpoint import save_stage
 from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import CheckpointError, ConfigError, OutputError
-from refinesr.generate import drawn, generated, settings, told
+from refinesr.generate import drawn, generated, pictures, settings, told
 from refinesr.images.io import read, write
 from refinesr.images.picture import Picture
 from refinesr.model import with_plane
@@ -129,6 +129,11 @@ def test_a_mistake_in_the_file_is_named_with_its_place(
             CheckpointError,
             "stages.0: model: 'no' is",
         ),
+        (
+            f'{{"format": "{FORMAT}", "stages": [], "size": 64}}',
+            ConfigError,
+            "size: 64 is not a list; did you mean [64, 64]?",
+        ),
         ("\udcff", CheckpointError, "cannot be read as text"),
     ],
 )
@@ -151,6 +156,37 @@ def test_a_file_that_is_missing_is_refused(tmp_path: Path) -> None:
         load_cascade(described(tmp_path, {"model": "gone.safetensors"}))
 
 
+def test_what_is_no_name_of_a_file_is_no_cascade() -> None:
+    with pytest.raises(CheckpointError, match="model: 'xxxx"):
+        load_any("x" * 5000)
+
+
+@pytest.mark.parametrize("name", ["sub/nix", "nix"])
+def test_what_is_neither_beside_the_file_nor_elsewhere_is_said_to_be_at_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A name with a separator is asked of the Hub, too, whose answer is in the message."""
+
+    def refused(repository: str) -> Path:
+        raise CheckpointError(f"{repository}: the Hub has no such thing")
+
+    monkeypatch.setattr("refinesr.shipped.downloaded", refused)
+    elsewhere = {"sub/nix": "sub/nix: the Hub has no such thing", "nix": "model: 'nix' is no shipped model"}
+    with pytest.raises(CheckpointError) as caught:
+        load_cascade(path := described(tmp_path, {"model": name}))
+    assert str(caught.value).startswith(f"{path}: stages.0: {elsewhere[name]}")
+    assert str(caught.value).endswith(f"; there is no {tmp_path / name} either")
+
+
+def test_a_repository_of_the_hub_may_be_a_stage(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "refinesr.shipped.downloaded", lambda name: folder / f"{name.split('/')[1]}.safetensors"
+    )
+    assert load_cascade(described(tmp_path, {"model": "owner/page"})).links[0].stage.method == PAGE.method
+
+
 def test_steps_guidance_and_size_can_be_told() -> None:
     cascade = told(SMALL, steps=(7, 2), guidance=3.0, size=(4, 6))
     assert [link.steps for link in cascade.links] == [7, 2]
@@ -166,7 +202,7 @@ def test_steps_guidance_and_size_can_be_told() -> None:
 
 def made(cascade: Cascade, *indexes: int, **options: Any) -> list[np.ndarray[Any, Any]]:
     *_, last = generated(cascade, indexes, **ON, **options)
-    return [picture.pixels for picture in last.image]
+    return [picture.pixels for picture in pictures(last.image)]
 
 
 def test_a_picture_is_what_the_cascade_makes_of_its_class_and_noise() -> None:
@@ -212,8 +248,7 @@ def test_classes_are_drawn_evenly_and_by_index() -> None:
 def test_every_step_of_every_stage_is_seen() -> None:
     seen = list(generated(SMALL, [0, 1], **ON))
     assert [(p.done, p.total) for p in seen] == [(k, 6) for k in range(1, 7)]
-    assert [p.image[0].size for p in seen] == [(8, 8)] * 3 + [(16, 16)] * 3
-    assert all(len(p.image) == 2 for p in seen)
+    assert [p.image.shape for p in seen] == [(2, 3, 8, 8)] * 3 + [(2, 3, 16, 16)] * 3
 
 
 def test_the_size_is_asked_for_or_as_trained() -> None:

@@ -17,8 +17,8 @@ LAYERS = """
     cli
     web
     recipes
-    run mixing
-    pretrained restore evaluate convert search generate
+    run mixing evaluate
+    pretrained restore convert search generate
     chains
     shipped
     checkpoint

@@ -13,8 +13,10 @@ from refinesr.diffusion.precond import EDM
 from refinesr.diffusion.samplers import DPM2M, Ancestral, Heun, SR3Ancestral
 from refinesr.diffusion.schedule import Even, Explicit, Karras, Linear
 from refinesr.errors import ConfigError
+from refinesr.images.degrade import Jpeg, Photo
 from refinesr.images.reduction import Bicubic
 from refinesr.images.resize import PillowBicubic
+from refinesr.images.tasks import Grey, JpegRestoration
 from refinesr.method import Method, Sampling
 from refinesr.nets.packed_unet import PackedEncoder, PackedUNet
 from refinesr.nets.sr3_unet import SR3UNet
@@ -22,6 +24,8 @@ from refinesr.nets.tiny import Tiny
 from refinesr.sources import Blank, Encoded, Upsampled
 
 NARROW = PackedUNet(4, 3, features=8, widths=(8, 12, 16), blocks=(1, 1, 1), embedding=16)
+
+FIVE = {"channels": 5, "network": replace(NARROW, channels=5), "source": Encoded(PackedEncoder(5, width=8))}
 
 MISFITS: list[tuple[dict[str, object], str]] = [
     ({"channels": 1}, "network.channels: 3 is not channels 1"),
@@ -37,6 +41,10 @@ MISFITS: list[tuple[dict[str, object], str]] = [
         "network.image_channels: 0 is not what the source makes, 3",
     ),
     ({"degradation": Bicubic(2)}, "degradation.scale: 2 is not scale 4"),
+    (
+        {"degradation": Photo(4), **FIVE},
+        "degradation.jpeg.share is 0.7 for pictures of 5 channels; JPEG holds 1 or 3, so set it to 0",
+    ),
     ({"p": 3}, "p: 3 is not 1 or 2"),
     ({"tile": -1}, "tile: -1 is negative; 0 means no tiles"),
 ]
@@ -47,6 +55,15 @@ def test_parts_that_do_not_fit_are_refused_by_name(change: dict[str, object], me
     with pytest.raises(ConfigError) as caught:
         replace(packed(4), **change)  # type: ignore[arg-type]
     assert str(caught.value) == message
+
+
+def test_a_task_that_cannot_take_the_channels_is_refused_before_there_is_a_picture() -> None:
+    with pytest.raises(ConfigError, match="Grey of pictures of 1 channels; colour has 3"):
+        replace(plain(1, 1), degradation=Grey())
+    with pytest.raises(ConfigError, match="JPEG holds pictures of 1 or 3 channels, not 2"):
+        replace(plain(1, 2), degradation=JpegRestoration())
+    assert replace(plain(1, 1), degradation=JpegRestoration()).channels == 1
+    assert replace(packed(4), degradation=Photo(4, jpeg=Jpeg(share=0.0)), **FIVE).channels == 5
 
 
 def test_nothing_can_be_kept_where_nothing_is_lost() -> None:

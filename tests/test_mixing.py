@@ -16,7 +16,7 @@ from refinesr.diffusion.schedule import Explicit
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.picture import Picture
 from refinesr.images.resize import MatlabBicubic, PillowBicubic, resize
-from refinesr.images.tasks import Grey
+from refinesr.images.tasks import Grey, Inpainting, Uncropping
 from refinesr.method import Sampling
 from refinesr.mixing import Patch, fuse, interpolate, strip, walk_of
 from refinesr.mixing.fusing import reduced
@@ -168,6 +168,32 @@ def test_what_is_pasted_is_what_one_sees() -> None:
 def test_the_whole_of_it_is_redrawn_on_request() -> None:
     made = put(X2, CAT, OTHER, whole=True)
     assert (made != CAT)[:, PATCH.mask((40, 56)) == 0].float().mean() > 0.5
+
+
+@pytest.mark.parametrize("task", [Inpainting(), Uncropping()])
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_model_that_fills_holes_is_told_where_one_is(task: Inpainting | Uncropping, whole: bool) -> None:
+    """As in training: noise in the hole, which is not the noise that is to be taken away; clean pixels else.
+
+    In variance-preserving terms, x / sqrt(1 + sigma²), and so `Clean` shows it, known pixels are themselves.
+    """
+    model, seen = stage(replace(plain(1), degradation=task)), []
+    model.model.network.register_forward_pre_hook(
+        lambda _, given, doors: seen.append((given[0], doors["image"])), with_kwargs=True
+    )
+    made = put(model, CAT, OTHER, whole=whole, depth=0.5)
+    hole = torch.ones(40, 56).bool() if whole else PATCH.mask((40, 56)) > 0
+    known, pasted = CAT / 127.5 - 1, PATCH.region.of(OTHER) / 127.5 - 1
+    assert len(seen) == 4
+    for x, image in seen:
+        torch.testing.assert_close(image[0, :, ~hole], known[:, ~hole])
+        torch.testing.assert_close(x[0, :, ~hole], known[:, ~hole])
+        noise = image[0, :, hole].flatten()
+        assert float(noise.std()) == pytest.approx(1, abs=0.1)
+        told, there = PATCH.place.of(image[0]), PATCH.place.of(x[0])
+        for other in (pasted, there):
+            assert abs(torch.corrcoef(torch.stack([told.flatten(), other.flatten()]))[0, 1]) < 0.15
+    assert torch.equal(made[:, ~hole], CAT[:, ~hole])
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "I;16", "F"])

@@ -317,13 +317,14 @@ def test_guidance_of_one_is_the_class_and_of_nought_is_none(
     torch.testing.assert_close(made, plainly, rtol=1e-4, atol=1e-5)
 
 
-def test_guidance_costs_two_calls_a_step() -> None:
-    made, calls = stage(by_class(3.0)), []
+@pytest.mark.parametrize(("guidance", "expected"), [(0.0, 3), (0.5, 6), (1.0, 3), (3.0, 6)])
+def test_guidance_costs_two_calls_a_step_where_both_count(guidance: float, expected: int) -> None:
+    made, calls = stage(by_class(guidance)), []
     made.model.network.register_forward_hook(lambda *_: calls.append(1))
     low = with_plane(torch.zeros(1, 1, 8, 8), torch.tensor([1.0]))
-    strong = last(made, low)
-    assert len(calls) == made.method.sampling.calls == 6
-    assert not torch.allclose(strong, last(stage(by_class(1.0)), low))
+    image = last(made, low)
+    assert len(calls) == made.method.sampling.calls == expected
+    assert torch.allclose(image, last(stage(by_class(1.0)), low)) == (guidance == 1)
 
 
 def test_guidance_needs_a_class() -> None:

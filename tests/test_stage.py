@@ -17,12 +17,15 @@ from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.samplers import DPM2M, Ancestral, Heun, Sampler, SR3Ancestral
 from refinesr.diffusion.schedule import Even, Explicit, Linear
 from refinesr.images.projection import Projection
-from refinesr.images.resize import PillowBicubic
+from refinesr.images.resize import MatlabBicubic, PillowBicubic
 from refinesr.method import Method, Sampling
+from refinesr.model import Residual
+from refinesr.nets.rrdb import RRDB
 from refinesr.nets.sr3_unet import SR3UNet
+from refinesr.nets.srdiff_unet import SRDiffUNet
 from refinesr.nets.tiny import Tiny
 from refinesr.shapes import Noise
-from refinesr.sources import Blank
+from refinesr.sources import Blank, Encoded
 from refinesr.stage import Stage, Start
 
 
@@ -60,6 +63,33 @@ def test_tiled_equals_whole(size: tuple[int, int], core: int, made: Stage, kept:
     whole = last(made, low, sampling=sampling)
     tiled = last(made, low, sampling=sampling, tile=core)
     torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-3 / 127.5)
+
+
+def srdiff() -> Method:
+    encoder = RRDB(width=8, growth=4, blocks=2, scale=2)
+    return replace(
+        plain(2),
+        network=SRDiffUNet(features=8, width=8, multipliers=(1, 2), scale=2),
+        source=Encoded(encoder, MatlabBicubic()),
+        target=Residual(2.0),
+    )
+
+
+def test_srdiff_is_encoded_once_and_its_tiles_need_a_halo_for_its_unet_alone() -> None:
+    """Its encoder sees 32 low pixels to every side, its U-Net 15."""
+    made, encoded, sizes = stage(srdiff()), [], []
+    hooks = [
+        made.model.source.register_forward_hook(lambda *_: encoded.append(1)),
+        made.model.network.register_forward_pre_hook(lambda _, given: sizes.append(given[0].shape[-1] // 2)),
+    ]
+    low, halo = normal(1, 3, 40, 150).clamp(-1, 1), made.method.halo
+    assert halo is not None
+    tiled = last(made, low, tile=24)
+    for hook in hooks:
+        hook.remove()
+    assert len(encoded) < len(sizes)  # once for each of its tiles, and not for each step and tile
+    assert max(sizes) <= 24 + 2 * (halo + 1) + made.method.stride < 24 + 2 * made.method.reach
+    torch.testing.assert_close(tiled, last(made, low), rtol=1e-4, atol=1e-4)
 
 
 def test_tiled_is_indeed_tiled() -> None:

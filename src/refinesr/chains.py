@@ -62,15 +62,13 @@ def load_cascade(source: str | Path) -> Cascade:
     Raises ConfigError for what makes no sense in the JSON or does not fit, CheckpointError for models that
     cannot be loaded.
     """
-    path = Path(source)
-    if os.path.isfile(path / CASCADE):
-        path = path / CASCADE
-    elif os.path.isdir(path) and not os.path.isfile(path / MODEL):
+    path = file_of(source)
+    if os.path.isdir(path) and not os.path.isfile(path / MODEL):
         raise CheckpointError(f"{path}: this folder holds neither {CASCADE} nor {MODEL}")
     if path.suffix != ".json":
         stage = load(source)
         return Cascade((Link(stage, tile=tile_of(stage)),))
-    held = from_data(CascadeFile, parse(text_of(path), str(path)), str(path))
+    held = read_file(path)
     links = [linked(entry, path, f"{path}: stages.{number}") for number, entry in enumerate(held.stages)]
     try:
         return Cascade(tuple(links), held.size)
@@ -78,14 +76,26 @@ def load_cascade(source: str | Path) -> Cascade:
         raise ConfigError(f"{path}: {error}") from error
 
 
+def file_of(source: str | Path) -> Path:
+    """A folder's cascade.json, if it has one, else what is given."""
+    inside = Path(source) / CASCADE
+    return inside if os.path.isfile(inside) else Path(source)
+
+
+def read_file(path: Path) -> CascadeFile:
+    """Raises ConfigError for what makes no sense, CheckpointError if it cannot be read."""
+    return from_data(CascadeFile, parse(text_of(path), str(path)), str(path))
+
+
 def linked(entry: Entry, path: Path, where: str) -> Link:
-    """The entry with its model; `where` it stands is for messages."""
+    """The entry with its model, beside the JSON if it is there; `where` it stands is for messages."""
     beside = path.parent / entry.model
     here = os.path.exists(beside) or beside.suffix in (".safetensors", *PICKLES)
     try:
         stage = load(beside if here else entry.model)
     except (CheckpointError, ConfigError) as error:
-        raise type(error)(f"{where}: {error}") from error
+        missing = "" if here else f"; there is no {beside} either"
+        raise type(error)(f"{where}: {error}{missing}") from error
     try:
         return entry.link(stage)
     except ConfigError as error:
@@ -118,8 +128,7 @@ def tile_of(stage: Stage) -> int:
 
 def names_cascade(source: str | Path) -> bool:
     """Whether it is a cascade's JSON file, or a folder that holds one."""
-    path = Path(source)
-    return path.suffix == ".json" or (path / CASCADE).is_file()
+    return file_of(source).suffix == ".json"
 
 
 def load_any(source: str | Path) -> Stage | Cascade:

@@ -18,7 +18,7 @@ from torch import Tensor
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.decoder import Decoder, in_order, threads
 from refinesr.images.degrade import Degradation
-from refinesr.images.shards import Entry, entries
+from refinesr.images.shards import Entry, check_classes, classes_of, entries
 from refinesr.images.stock import Draw, Raster, Stock, stocked
 from refinesr.model import with_plane
 from refinesr.shapes import GivenImages, Images
@@ -46,6 +46,8 @@ class Photos:
     device: torch.device
     groups: tuple[str, ...] = ()
     """The outermost folder each lies in: its class, for those who learn classes."""
+    classes: tuple[str, ...] = ()
+    """All such folders, sorted, even if what lies in one is too small; a class is a place in it."""
 
     @staticmethod
     def load(
@@ -93,11 +95,6 @@ class Photos:
         """Unless resident, begins to decode what `crops` will be asked for next, with an equal `rng`."""
         if isinstance(self.store, Decoder):
             self.store.ask(self.draw(n, size, rng), size)
-
-    @cached_property
-    def classes(self) -> tuple[str, ...]:
-        """The names of all groups, sorted; a class is a place in it."""
-        return tuple(sorted(set(self.groups)))
 
     @cached_property
     def labels(self) -> Tensor:
@@ -159,7 +156,7 @@ def loading(
     names = tuple(entry.name for entry in intake.kept)
     sizes, left_out = tuple(intake.sizes), len(found) - len(names)
     groups = tuple(entry.group for entry in intake.kept)
-    photos = Photos(names, sizes, store, channels, smallest, left_out, device, groups)
+    photos = Photos(names, sizes, store, channels, smallest, left_out, device, groups, classes_of(found))
     yield Loading(len(found), len(found), photos)
 
 
@@ -255,19 +252,20 @@ class Pairs:
     classes: int = 0
 
     def __post_init__(self) -> None:
-        if self.classes not in (0, len(self.photos.classes)):
-            there = len(self.photos.classes)
-            raise ConfigError(
-                f"method.source.count: {self.classes} classes, but the photos lie in {there} folders "
-                f"({', '.join(self.photos.classes)[:60]}), each a class; use "
-                f"--set method.source.count={there} --set method.network.vector={there}"
-            )
+        if self.classes:
+            check_classes(self.classes, self.photos.classes)
+            self._check_all_have_photos()
         if self.size % self.degradation.scale:
             raise ConfigError(f"size: {self.size} is not a multiple of scale {self.degradation.scale}")
         if self.size > self.photos.smallest:
             raise ConfigError(
                 f"size: {self.size} is above {self.photos.smallest}, which the photos were loaded for"
             )
+
+    def _check_all_have_photos(self) -> None:
+        for name in sorted({*self.photos.classes} - {*self.photos.groups}):
+            side = f"{self.photos.smallest} pixels a side, the size of a crop"
+            raise ConfigError(f"data: no photo in {name or '.'} has {side}")
 
     def at(self, step: int) -> tuple[Images, GivenImages]:
         """(high, low) of a step, any integer: (batch, C, size, size) and smaller by scale, in [-1, 1].

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from refinesr.cascade import Cascade, Link
 from refinesr.chains import changed
@@ -16,7 +17,7 @@ from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import CheckpointError, ConfigError
 from refinesr.images.picture import Picture, from_tensor
 from refinesr.model import with_plane
-from refinesr.shapes import GivenImages
+from refinesr.shapes import GivenImages, Images
 from refinesr.sources import Labelled
 from refinesr.stage import Progress
 
@@ -49,12 +50,14 @@ def generated(
     seed: int = 0,
     device: str = "auto",
     precision: str = "auto",
-) -> Iterator[Progress[tuple[Picture, ...]]]:
-    """Make the pictures of these indexes, at once; a `Progress` after each step, simply rounded to 8 bits.
+) -> Iterator[Progress[Tensor]]:
+    """Make the images of these indexes, at once; a `Progress` after each step, as a cascade yields it.
+
+    They stay on the device; `pictures` makes pictures of them, best of the last ones alone.
 
     A picture depends on the seed and its index alone, whatever is made beside it; so do its class, drawn
     evenly, if the cascade has classes and none is given.  See `drawn` for how.  The models are moved to the
-    device and stay.  Raises ConfigError, and CheckpointError if a model makes NaN.
+    device and stay.  Raises ConfigError.
     """
     place = device_named(device)
     autocast = autocast_dtype(precision, place)
@@ -62,8 +65,7 @@ def generated(
     for link in cascade.links:
         put_on(link.stage.model, place)
     noise = NoiseField(tuple(drawn(seed, index)[0] for index in indexes))
-    for progress in cascade(low, noise, autocast=autocast):
-        yield Progress(progress.done, progress.total, pictures(progress.image))
+    yield from cascade(low, noise, autocast=autocast)
 
 
 def drawn(seed: int, index: int) -> tuple[int, int]:
@@ -106,7 +108,8 @@ def size_of(cascade: Cascade) -> tuple[int, int]:
     return cascade.size or (tile, tile)
 
 
-def pictures(image: torch.Tensor) -> tuple[Picture, ...]:
+def pictures(image: Images) -> tuple[Picture, ...]:
+    """One of each, simply rounded to 8 bits.  Raises CheckpointError if the model has made NaN of them."""
     if not bool(image.isfinite().all()):
         raise CheckpointError("the model makes NaN or infinity; try --precision fp32")
     blank = Picture(np.zeros((1, 1, 1), np.uint8))

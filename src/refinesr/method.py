@@ -54,7 +54,7 @@ class Sampling:
     @property
     def calls(self) -> int:
         """Network calls an image costs."""
-        return self.sampler.calls(self.steps) * (1 if self.guidance == 1 else 2)
+        return self.sampler.calls(self.steps) * (1 if self.guidance in (0, 1) else 2)
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,8 @@ class Method:
                 raise ConfigError(f"{name}: {value} is not {other} {wanted}")
         if isinstance(self.source, Augmented) != isinstance(self.degradation, CascadeAugmented):
             raise ConfigError("degradation: CascadeAugmented and the source Augmented belong together")
+        if check := getattr(self.degradation, "check", None):
+            check(self.channels)
         if self.tile < 0:
             raise ConfigError(f"tile: {self.tile} is negative; 0 means no tiles")
         if self.sampling.consistent is not None and self.scale == 1:
@@ -121,9 +123,12 @@ class Method:
     @property
     def reach(self) -> int | None:
         """Farthest low pixel that a result's pixel depends on in one call; None: all of them."""
-        if self.network.reach is None:
-            return None
-        return math.ceil(self.network.reach / self.scale) + self.source.reach
+        return None if self.halo is None else self.halo + self.source.reach
+
+    @property
+    def halo(self) -> int | None:
+        """Farthest low pixel whose x or features a result's pixel depends on in one call; None: all."""
+        return None if self.network.reach is None else math.ceil(self.network.reach / self.scale)
 
     @property
     def stride(self) -> int:

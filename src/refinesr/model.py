@@ -157,7 +157,10 @@ class Model(nn.Module):
 
         The network's own: what is known of a picture with a mask is not yet put back.
         """
-        doors = self.condition(low).doors()  # not the base: of many tiles it would fill a canvas for nothing
+        return self.conditioned(self.condition(low).doors())
+
+    def conditioned(self, doors: Mapping[str, Tensor]) -> Denoiser:
+        """(x, sigma) -> x0 for what has come through these doors."""
 
         def denoise(x: Images, sigma: Sigma) -> Images:
             # wherever it comes from, tables and coefficients are float64 on the CPU

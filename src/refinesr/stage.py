@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -15,8 +15,9 @@ from refinesr.diffusion.schedule import check
 from refinesr.images.projection import Projection
 from refinesr.images.resize import Kernel
 from refinesr.method import Method, Sampling
-from refinesr.model import Model
+from refinesr.model import Condition, Model
 from refinesr.shapes import Denoiser, GivenImages, Images, Noise, Sigma
+from refinesr.sources import Encoded
 from refinesr.tiles import Box, Tile, cover
 
 Image = TypeVar("Image")
@@ -116,10 +117,7 @@ class Stage:
         self, low: GivenImages, base: Images, sampling: Sampling, tile: int, autocast: torch.dtype | None
     ) -> Denoiser:
         """The network's own denoiser, with what `sampling`, `tile` and a mask put around it."""
-        denoise = self.plain(low, tile, autocast)
-        if sampling.guidance != 1:
-            without = self.plain(self.model.source.withheld(low), tile, autocast)
-            denoise = guided(denoise, without, sampling.guidance)
+        denoise = self.informed(low, sampling.guidance, tile, autocast)
         if sampling.clip:
             denoise = clipped(denoise)
         if sampling.consistent is not None:
@@ -127,30 +125,52 @@ class Stage:
         mask = self.model.source.mask(low)
         return denoise if mask is None else inpainted(denoise, self.method.target.encode(base, base), mask)
 
+    def informed(
+        self, low: GivenImages, guidance: float, tile: int, autocast: torch.dtype | None
+    ) -> Denoiser:
+        """`plain`, told of the class as `guidance` says: of two estimates only those that count are made."""
+        if guidance == 1:
+            return self.plain(low, tile, autocast)
+        without = self.plain(self.model.source.withheld(low), tile, autocast)
+        return without if guidance == 0 else guided(self.plain(low, tile, autocast), without, guidance)
+
     def plain(self, low: GivenImages, tile: int, autocast: torch.dtype | None) -> Denoiser:
-        """The network's own denoiser, tile by tile."""
-        return tiled([self.part(low, piece, autocast) for piece in self.tiles(low, tile)])
+        """The network's own denoiser, tile by tile, of a picture that is encoded once."""
+        doors = self.encoded(low, tile, autocast)
+        return tiled([self.part(doors, piece, autocast) for piece in self.tiles(low, tile)])
+
+    def encoded(self, low: GivenImages, core: int, autocast: torch.dtype | None) -> dict[str, Tensor]:
+        """What comes through the network's doors; an encoder, too, works tile by tile, and as exactly."""
+        source = self.method.source
+        pieces = cover(low.shape[-2], low.shape[-1], core=core, reach=source.reach, stride=1)
+        with precision(low.device, autocast):
+            if len(pieces) == 1 or not isinstance(source, Encoded):
+                return self.model.condition(low).doors()
+            return {"features": blended(low, source.encoder.features, pieces, self.model.condition)}
 
     def tiles(self, low: GivenImages, core: int) -> list[Tile]:
         """Where the network's reach is known the halo makes tiles exact; else it only blends."""
         height, width = low.shape[-2:]
         stride, scale = self.method.stride, self.method.scale
-        if self.method.reach is None:
+        if self.method.halo is None:
             blend = max(BLEND, core // 8)
             return cover(height, width, core=core, reach=0, stride=stride, scale=scale, blend=blend)
-        return cover(height, width, core=core, reach=self.method.reach, stride=stride, scale=scale)
+        return cover(height, width, core=core, reach=self.method.halo, stride=stride, scale=scale)
 
     def part(
-        self, low: GivenImages, tile: Tile, autocast: torch.dtype | None
+        self, doors: Mapping[str, Tensor], tile: Tile, autocast: torch.dtype | None
     ) -> tuple[Box, Tensor, Denoiser]:
-        with precision(low.device, autocast):
-            plain = self.model.denoiser(tile.box.of(low))
+        large = tile.box.scaled(self.method.scale)
+        within = {"image": large.of, "features": tile.box.of}  # a vector is the same everywhere
+        plain = self.model.conditioned(
+            {name: within[name](door) if name in within else door for name, door in doors.items()}
+        )
 
         def denoise(x: Images, sigma: Sigma) -> Images:
-            with precision(low.device, autocast):
+            with precision(x.device, autocast):
                 return plain(x, sigma)
 
-        return tile.box.scaled(self.method.scale), tile.window.to(low.device), denoise
+        return large, tile.window, denoise
 
     def projected(self, low: GivenImages, base: Images, kernel: Kernel) -> Callable[[Tensor], Tensor]:
         """x0 -> the nearest x0 whose image, downsampled, is low's."""
@@ -162,6 +182,19 @@ class Stage:
             return target.encode(projection.project(target.decode(x0, base), low), base)
 
         return project
+
+
+def blended(
+    low: GivenImages, channels: int, pieces: Sequence[Tile], encode: Callable[[Tensor], Condition]
+) -> Tensor:
+    """The features of all of low, (B, channels, h, w), out of those of its parts."""
+    total, weight = low.new_zeros(len(low), channels, *low.shape[-2:]), torch.zeros_like(low[:1, :1])
+    for piece in pieces:
+        features, window = encode(piece.box.of(low)).features, piece.window.to(low)
+        assert features is not None
+        piece.box.of(total).add_(window * features)
+        piece.box.of(weight).add_(window)
+    return total.div_(weight)
 
 
 def precision(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[None]:

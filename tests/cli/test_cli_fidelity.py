@@ -47,6 +47,13 @@ def test_a_smaller_result_is_not_compared() -> None:
     assert fidelity(Picture(LARGE), Picture(SMALL)) is None
 
 
+def test_colour_made_of_grey_is_not_compared() -> None:
+    """Whichever has more channels."""
+    assert fidelity(Picture(SMALL[..., :1]), Picture(LARGE)) is None
+    assert fidelity(Picture(SMALL), Picture(LARGE[..., :1])) is None
+    assert fidelity(Picture(SMALL[..., :1]), Picture(LARGE[..., :1])) == Fidelity(200.0, 1.0)
+
+
 def test_no_picture_with_a_difference_reaches_the_number_for_infinity() -> None:
     assert decibels(0.0) == 200
     assert decibels(1 / (3 * 2**40)) < 200

@@ -64,6 +64,18 @@ def test_what_is_there_is_kept_and_what_is_gone_comes_back_the_same(generate: Co
     assert [name for name in first if name.startswith("0000") and first[name] != after[name]] == []
 
 
+def test_only_what_is_finished_is_made_into_pictures(
+    generate: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for each batch, not after each of its six steps: a GPU would wait for it."""
+    whole, sizes = refinesr.generate.pictures, []
+    monkeypatch.setattr(
+        refinesr.generate, "pictures", lambda image: sizes.append(tuple(image.shape)) or whole(image)
+    )
+    assert generate("-n", 3, "--batch", 2).code == 0
+    assert sizes == [(2, 3, 16, 16), (1, 3, 16, 16)]
+
+
 def test_with_nothing_to_do_nothing_is_made(generate: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     generate("-n", 2)
     monkeypatch.setattr(refinesr.generate, "generated", fails_with(AssertionError()))

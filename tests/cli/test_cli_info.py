@@ -1,14 +1,19 @@
 """`refinesr info`: recipes and files."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from cascades import BASE, FORGIVING, LARGER
 from commands import Command
 from methods import packed, plain, stage
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
+from refinesr.chains import load_cascade
 from refinesr.checkpoint import save_stage
 from refinesr.cli import facts
 from refinesr.config import from_data
@@ -16,6 +21,7 @@ from refinesr.diffusion import doctor
 from refinesr.diffusion.levels import Continuous
 from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Even, Linear
+from refinesr.generate import generated
 from refinesr.method import Method, Sampling
 from refinesr.recipes import RECIPES
 from refinesr.stage import Card, Stage
@@ -129,6 +135,101 @@ def test_long_grids_are_shortened(refinesr: Command) -> None:
     )
     assert sigma.split()[5] == "..."
     assert len(sigma.split()) == 10
+
+
+def cascade(**more: object) -> Path:
+    """A base of three classes, told to be guided, and a stage of scale 2 that is given noise."""
+    Path("small").mkdir()
+    save_stage(BASE, Path("small/base.safetensors"))
+    save_stage(replace(FORGIVING, card=Card("forgives")), Path("small/more.safetensors"))
+    first = {"model": "base.safetensors", "steps": 5, "guidance": 2.0}
+    stages = [first, {"model": "more.safetensors", "level": 0.2, "tile": 4}]
+    path = Path("small/cascade.json")
+    path.write_text(json.dumps({"format": "refinesr-cascade-1", "stages": stages, **more}))
+    return path
+
+
+def test_a_cascade_is_described_stage_by_stage_as_it_samples(refinesr: Command) -> None:
+    ran = refinesr("info", cascade().parent, "--json")
+    told = json.loads(ran.out)
+    base, more = told["stages"]
+    assert (ran.code, ran.err) == (0, "")
+    assert (told["kind"], told["name"]) == ("cascade", "small/cascade.json")
+    assert [(each["model"], each["name"], each["kind"]) for each in (base, more)] == [
+        ("base.safetensors", "base.safetensors", "stage"),
+        ("more.safetensors", "forgives", "stage"),
+    ]
+    assert [(each["steps"], each["calls"], len(each["grid"])) for each in (base, more)] == [
+        (5, 10, 6),
+        (3, 3, 4),
+    ]
+    assert base["method"]["sampling"]["guidance"] == 2.0
+    assert [(each["tile"], each["level"]) for each in (base, more)] == [(0, 0.0), (4, 0.2)]
+    assert [each["gflop_input_size"] for each in (base, more)] == [[8, 8], [8, 8]]
+    assert (told["scale"], told["steps"], told["calls"]) == (2, 8, 13)
+    assert told["parameters"] == base["parameters"] + more["parameters"]
+
+
+@pytest.mark.parametrize("size", [None, [8, 16]])
+def test_a_cascade_costs_what_its_networks_do(refinesr: Command, size: list[int] | None) -> None:
+    """Counted while it makes a picture, call by call."""
+    path = cascade(**({"size": size} if size else {}))
+    told, whole, counts = json.loads(refinesr("info", path, "--json").out), load_cascade(path), []
+
+    def counting(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def counted(*given: Tensor, **doors: Tensor) -> Tensor:
+            with FlopCounterMode(display=False) as counter:
+                made = forward(*given, **doors)
+            counts.append(counter.get_total_flops())
+            return made
+
+        return counted
+
+    for link in whole.links:
+        network = link.stage.model.network
+        network.forward = counting(network.forward)
+    whole = replace(whole, links=(whole.links[0], replace(whole.links[1], tile=0)))
+    list(generated(whole, [0], device="cpu", precision="fp32"))
+    assert told["gflop"] == pytest.approx(sum(counts) / 1e9)
+    assert told["gflop_input_size"] == (size or [8, 8])
+    assert len(counts) == told["calls"]
+
+
+def test_a_cascade_is_a_block_of_facts_for_each_stage_and_a_total(refinesr: Command) -> None:
+    known = json.loads(refinesr("info", cascade(), "--json").out)
+    ran = refinesr("info", "small/cascade.json")
+    first, base, more, total = (block.splitlines() for block in ran.out.split("\n\n"))
+    assert first == ["cascade     small/cascade.json"]
+    assert base[:2] == ["stage 1     base.safetensors", "name        base.safetensors (stage)"]
+    assert "            estimates: guidance 2; clipped" in base
+    assert "steps       5: 10 calls of the network" in base
+    assert any(line.startswith("cost ") and line.endswith("for 8 x 8 -> 8 x 8 pixels") for line in base)
+    assert more[:4] == [
+        "stage 2     more.safetensors",
+        "            given its input with noise of level 0.2",
+        "            in tiles of 4 pixels of its input",
+        "name        forgives (stage)",
+    ]
+    assert [line.split()[0] for line in more].count("check") == 1
+    assert total[:2] == ["total       2 stages", "scale       2, 3 channels"]
+    assert total[3] == "steps       8: 13 calls of the networks"
+    assert total[4] == f"cost        {known['gflop']:.1f} GFLOP, for 8 x 8 -> 16 x 16 pixels"
+
+
+def test_a_cascade_that_takes_pictures_costs_what_it_does_for_128_pixels(refinesr: Command) -> None:
+    save_stage(LARGER, Path("larger.safetensors"))
+    stages = [{"model": "larger.safetensors"}, {"model": "larger.safetensors"}]
+    Path("cascade.json").write_text(json.dumps({"format": "refinesr-cascade-1", "stages": stages}))
+    told = json.loads(refinesr("info", "cascade.json", "--json").out)
+    alone = json.loads(refinesr("info", "larger.safetensors", "--json").out)["gflop_per_call"]
+    assert [each["gflop_input_size"] for each in told["stages"]] == [[128, 128], [256, 256]]
+    assert told["gflop"] == pytest.approx(3 * alone + 3 * 4 * alone, rel=1e-3)  # the label costs once a call
+
+
+def test_steps_of_a_cascade_are_its_files_to_say(refinesr: Command) -> None:
+    ran = refinesr("info", cascade(), "--steps", 3)
+    message = "steps: each stage of a cascade has its own; its JSON file says them\n"
+    assert (ran.code, ran.out, ran.err) == (2, "", message)
 
 
 def test_a_shipped_model_comes_before_a_recipe_of_its_name(

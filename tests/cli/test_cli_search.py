@@ -257,6 +257,20 @@ def test_the_best_has_the_steps_that_were_asked_for() -> None:
     assert Ranking(Psnr(), (own,)).best == own
 
 
+def test_a_long_list_of_levels_is_shown_by_its_ends() -> None:
+    """The table stays narrow."""
+    from refinesr.cli.ranking import Ranking
+
+    sampling, ladder = packed().sampling, Explicit(tuple(float(level) for level in range(100, 0, -1)))
+    own, other = (
+        Trial(replace(sampling, grid=grid, steps=100), 2, 1.0 + place, (1.0, 1.0 + 2 * place))
+        for place, grid in enumerate((ladder, Karras(0.1, 20.0)))
+    )
+    table = list(Ranking(Psnr(), (own, other)).lines())
+    assert table[1].startswith("own   Explicit(100, 99, 98, 97, ..., 4, 3, 2, 1)  1 ± ")
+    assert max(map(len, table[:-1])) < 100
+
+
 def test_help_waits_for_nothing_heavy() -> None:
     code = "import sys; from refinesr.cli import main; main(['search', '--help']); "
     code += "sys.exit(bool({'torch', 'matplotlib', 'numpy'} & set(sys.modules)))"

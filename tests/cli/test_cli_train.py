@@ -154,6 +154,32 @@ def test_what_is_wrong_is_one_line(
     assert not Path("run").exists()
 
 
+@pytest.fixture
+def by_class(refinesr: Command) -> Command:
+    """Learns the classes of two folders of photos."""
+    for number, name in enumerate(("cats", "dogs")):
+        picture(f"animals/{name}/0.png", 64, 64, seed=number)
+    return lambda *words: refinesr("train", "base-64-class", "--data", "animals", "-o", "run", *words)
+
+
+@pytest.mark.parametrize("words", [(), ("--tiny",)])
+def test_a_wrong_number_of_classes_is_told_before_a_photo_is_decoded(
+    by_class: Command, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("refinesr.data.loading", None)
+    ran, folders = by_class(*words), "the photos lie in 2 folders (cats, dogs), each a class"
+    right = "--set method.source.count=2 --set method.network.vector=2"
+    assert (ran.code, ran.err) == (2, f"method.source.count: 1000 classes, but {folders}; use {right}\n")
+    assert not Path("run").exists()
+
+
+def test_what_is_said_to_be_right_is_right(by_class: Command) -> None:
+    said = by_class("--tiny").err.partition("; use ")[2].split()
+    ran = by_class(*TINY, *said)
+    assert (ran.code, ran.err) == (0, "")
+    assert json.loads(Path("run/run.json").read_text())["method"]["source"]["count"] == 2
+
+
 @pytest.mark.parametrize(("batch", "hint"), [(4, "plan.accumulate=2"), (5, "plan.batch=2")])
 def test_too_little_memory_is_one_line(
     train: Command, monkeypatch: pytest.MonkeyPatch, batch: int, hint: str

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..config import to_data
@@ -20,14 +19,12 @@ from ..recipes import RECIPES
 from ..shapes import Grid
 from ..shipped import load, shipped
 from ..stage import Card
+from .grids import grid_name, levels
 from .messages import counted
 from .recipes import PREFIX, near, recipe_named
 
 SIDE = 128
-"""Pixels a side of the input that costs are counted for."""
-
-SHOWN = 4
-"""Levels of a long grid that are shown at either end."""
+"""Pixels a side of the input that costs are counted for, if none is given."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ def of_recipe(name: str) -> Found:
 
 @dataclass(frozen=True)
 class Costs:
-    """GFLOP for an input of SIDE x SIDE pixels: of each call, and of encoding it once."""
+    """GFLOP of each call, and of encoding the input once."""
 
     call: float
     encoder: float
@@ -78,6 +75,8 @@ class Facts:
     grid: Grid
     parameters: int
     costs: Costs
+    size: tuple[int, int]
+    """(height, width) of the input that costs are counted for."""
 
     @property
     def untrained(self) -> bool:
@@ -117,7 +116,7 @@ class Facts:
             "calls": self.sampling.calls,
             "gflop_per_call": self.costs.call,
             "gflop_encoder": self.costs.encoder,
-            "gflop_input_size": [SIDE, SIDE],
+            "gflop_input_size": list(self.size),
             "reach": method.reach,
             "stride": method.stride,
             "tile": method.tile,
@@ -153,18 +152,19 @@ class Facts:
         yield "sees", [reach]
 
     def work(self) -> Iterator[tuple[str, list[str]]]:
-        sampling, side = self.sampling, SIDE * self.subject.method.scale
+        sampling = self.sampling
+        led = f"guidance {sampling.guidance:g}" if sampling.guidance != 1 else ""
         kept = f"consistent with the input by {sampling.consistent}" if sampling.consistent else ""
         done = "clipped" if sampling.clip else ""
-        around = "; ".join(word for word in (done, kept) if word) or "as they are"
-        yield "sampling", [f"{sampling.sampler}, {sampling.grid}", f"estimates: {around}"]
+        around = "; ".join(word for word in (led, done, kept) if word) or "as they are"
+        yield "sampling", [f"{sampling.sampler}, {grid_name(sampling.grid)}", f"estimates: {around}"]
         yield "steps", [f"{sampling.steps}: {counted(sampling.calls, 'call')} of the network"]
-        yield "sigma", [levels(self.grid)]
-        yield "gamma", [levels(gamma_of(self.grid))]
+        yield "sigma", [levels(self.grid.tolist())]
+        yield "gamma", [levels(gamma_of(self.grid).tolist())]
         yield "check", self.complaints or ["nothing odd"]
         yield "bias", self.predicted()
         cost = f"{self.costs.call:.1f} GFLOP a call and {self.costs.encoder:.1f} once"
-        yield "cost", [f"{cost}, for {SIDE} x {SIDE} -> {side} x {side} pixels"]
+        yield "cost", [f"{cost}, for {enlarging(self.size, self.subject.method.scale)}"]
 
     def predicted(self) -> list[str]:
         if (bias := self.bias) is None:
@@ -183,7 +183,7 @@ class Facts:
         yield "licence", [card.licence or ("no weights, no licence" if self.untrained else "not stated")]
 
 
-def facts(subject: Found, steps: int | None = None) -> Facts:
+def facts(subject: Found, steps: int | None = None, size: tuple[int, int] = (SIDE, SIDE)) -> Facts:
     """Raises ConfigError for `steps` that the sampler's grid cannot have."""
     sampling = subject.method.sampling
     if steps is not None:
@@ -191,14 +191,15 @@ def facts(subject: Found, steps: int | None = None) -> Facts:
     with torch.device("meta"):
         model = subject.method.build()
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return Facts(subject, sampling, sampling.levels(), parameters, costs(model, subject.method))
+    counts = costs(model, subject.method, size)
+    return Facts(subject, sampling, sampling.levels(), parameters, counts, size)
 
 
-def costs(model: Model, method: Method) -> Costs:
+def costs(model: Model, method: Method, size: tuple[int, int] = (SIDE, SIDE)) -> Costs:
     """Counted on the meta device: shapes are followed, nothing is computed."""
-    high = SIDE * method.scale
-    low = torch.empty(1, method.channels + method.source.planes, SIDE, SIDE, device="meta")
-    base = torch.empty(1, method.channels, high, high, device="meta")
+    high = [method.scale * side for side in size]
+    low = torch.empty(1, method.channels + method.source.planes, *size, device="meta")
+    base = torch.empty(1, method.channels, *high, device="meta")
     # plain enlarging is not the network's work, and has no meta version
     model.source.__dict__["base"] = lambda low: base
     with torch.no_grad():
@@ -214,8 +215,7 @@ def gflop(work: Callable[[], object]) -> float:
     return float(counter.get_total_flops()) / 1e9
 
 
-def levels(grid: Tensor) -> str:
-    words = [f"{value:.3g}" for value in grid.tolist()]
-    if len(words) > 2 * SHOWN + 1:
-        words = [*words[:SHOWN], "...", *words[-SHOWN:]]
-    return "  ".join(words)
+def enlarging(size: tuple[int, int], scale: int) -> str:
+    """As people say it: width first."""
+    height, width = size
+    return f"{width} x {height} -> {scale * width} x {scale * height} pixels"

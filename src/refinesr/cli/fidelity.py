@@ -23,8 +23,12 @@ class Fidelity:
 
 
 def fidelity(source: Picture, result: Picture) -> Fidelity | None:
-    """`result` made the size of `source` by Pillow's bicubic, against `source`; None if it is smaller."""
-    if result.size[0] < source.size[0] or result.size[1] < source.size[1]:
+    """`result` made the size of `source` by Pillow's bicubic, against `source`.
+
+    None if it is smaller, or colour of grey: there is nothing to compare.
+    """
+    smaller = result.size[0] < source.size[0] or result.size[1] < source.size[1]
+    if smaller or result.channels != source.channels:
         return None
     low, again = eight_bits(source), resize_eight_bits(eight_bits(result), source.size, PillowBicubic())
     difference = (again.double() - low.double())[..., visible(source)]

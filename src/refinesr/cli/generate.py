@@ -151,7 +151,7 @@ def batch(
     cascade: "Cascade", indexes: list[int], making: Making, show: Callable[[int, int], None]
 ) -> tuple["Picture", ...]:
     """The pictures of these indexes.  Says what to do when memory lacks."""
-    from ..generate import generated
+    from ..generate import generated, pictures
 
     choices: dict[str, Any] = {"device": making.device, "precision": making.precision}
     try:
@@ -165,7 +165,7 @@ def batch(
         raise RefineSRError(
             f"not enough memory for {counted(len(indexes), 'picture')} at once; {hint}"
         ) from error
-    return progress.image
+    return pictures(progress.image)
 
 
 def described(path: Path, cascade: "Cascade", index: int, making: Making) -> str:

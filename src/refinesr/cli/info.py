@@ -1,4 +1,4 @@
-"""`refinesr info`: what a model is, and what it costs."""
+"""`refinesr info`: what a model or a cascade is, and what it costs."""
 
 import json
 from typing import TYPE_CHECKING, Annotated
@@ -9,12 +9,14 @@ from .messages import tell
 
 if TYPE_CHECKING:
     from .facts import Facts
+    from .stages import CascadeFacts
 
 EXAMPLES = """
 Examples:
 
     refinesr info photo-x4
     refinesr info runs/a/model.safetensors --json
+    refinesr info faces/              a cascade
     refinesr info recipe:photo-x4     the recipe of a shipped model's name
 """
 
@@ -31,29 +33,33 @@ def info(
 ) -> int:
     """Describe a model or a recipe: method, size, training, noise levels and what is odd about them, licence.
 
-    Costs are counted for an input of 128 x 128 pixels, 2 operations for a multiplication with addition.
+    Of a cascade that is said of each stage, as it samples there.  Costs are counted for an input of 128 x 128
+    pixels, of a cascade for the size that it makes, 2 operations for a multiplication with addition.
 
     Parameters
     ----------
     model
         A shipped model, a .safetensors file, a folder with model.safetensors, OWNER/NAME on the Hugging Face
-        Hub, or a recipe.  A shipped model comes before a recipe of its name; recipe:NAME is the recipe.
+        Hub, a cascade (a folder with cascade.json, or such a file), or a recipe.  A shipped model comes
+        before a recipe of its name; recipe:NAME is the recipe.
     steps
-        Levels and calls for this many sampling steps; default: the model's choice.
+        Levels and calls for this many sampling steps; default: the model's choice.  Not for a cascade.
     json
         Print all of it as one line of JSON.
     """
+    from ..chains import names_cascade
     from .facts import facts, found
+    from .stages import cascade_facts
 
-    known = facts(found(model), steps)
+    known = cascade_facts(model, steps) if names_cascade(model) else facts(found(model), steps)
     tell(as_json(known) if json else as_text(known))
     return 0
 
 
-def as_json(known: "Facts") -> str:
+def as_json(known: "Facts | CascadeFacts") -> str:
     return json.dumps(known.data())
 
 
-def as_text(known: "Facts") -> str:
+def as_text(known: "Facts | CascadeFacts") -> str:
     rows = ((name if k == 0 else "", line) for name, lines in known.lines() for k, line in enumerate(lines))
-    return "\n".join(f"{name:{WIDTH}}{line}" for name, line in rows)
+    return "\n".join(f"{name:{WIDTH}}{line}".rstrip() for name, line in rows)

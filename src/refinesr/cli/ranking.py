@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..config import to_data
 from ..errors import ConfigError
 from ..search import Judge, Trial, ranked
+from .grids import grid_name
 from .messages import counted
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Ranking:
     def cells(self, row: tuple[str, Trial]) -> tuple[str, str, str, str, str]:
         name, trial = row
         apart = self.against_own(trial)
-        grid, steps = str(trial.sampling.grid), self.best.sampling.steps
+        grid, steps = grid_name(trial.sampling.grid), self.best.sampling.steps
         grid += f" in {trial.sampling.steps} steps" if trial.sampling.steps != steps else ""
         difference = f"{apart[0]:+.3g} ± {apart[1]:.2g}" if apart else ""
         return name, grid, f"{trial.score:.4g} ± {trial.error:.2g}", difference, str(trial.images)
@@ -122,7 +123,9 @@ class Ranking:
         self.draw_ends(left)
         figure.colorbar(left.collections[0], ax=left, label=self.judge.title)
         for name, trial, look in (("own", self.own, "k.--"), ("best", self.best, "C3.-")):
-            right.plot(trial.sampling.levels()[:-1].tolist(), look, label=f"{name}: {trial.sampling.grid}")
+            right.plot(
+                trial.sampling.levels()[:-1].tolist(), look, label=f"{name}: {grid_name(trial.sampling.grid)}"
+            )
         right.set(yscale="log", xlabel="step", ylabel="sigma", title="levels")
         right.xaxis.get_major_locator().set_params(integer=True)
         right.legend(fontsize="small")

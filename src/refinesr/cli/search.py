@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from ..errors import OutputError, RefineSRError
 from ..files import refuse_existing, replacing
 from .bars import bars, of_photos
+from .grids import grid_name
 from .judging import JUDGES
 from .messages import counted, is_out_of_memory, say, tell
 from .signals import Notice, noticed
@@ -230,7 +231,7 @@ def finished(work: Work, ranking: "Ranking", notice: Notice, outputs: Outputs) -
             ranking.draw(part, outputs.plot.suffix[1:].lower())
     if outputs.store is not None:
         stored(work, ranking, outputs)
-        tell(f"{outputs.store}  {ranking.best.sampling.grid}")
+        tell(f"{outputs.store}  {grid_name(ranking.best.sampling.grid)}")
     return 0
 
 

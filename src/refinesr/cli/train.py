@@ -134,14 +134,17 @@ def train(
 
 def material(run: "Run", data: tuple[Path, ...], device: "torch.device", seed: int) -> "Pairs":
     from ..data import Pairs, loading
+    from ..images.shards import check_classes, classes_of, entries
     from ..sources import Labelled
 
+    source = run.method.source
+    classes = source.count if isinstance(source, Labelled) else 0
+    if classes:
+        check_classes(classes, classes_of(entries(data)))  # before any photo is decoded
     with of_photos() as show:
         for state in loading(data, device, channels=run.method.channels, smallest=run.plan.size):
             show(state.done, state.total)
     assert state.photos is not None
-    source = run.method.source
-    classes = source.count if isinstance(source, Labelled) else 0
     return Pairs(state.photos, run.method.degradation, run.plan.size, run.plan.batch, seed, classes)
 
 

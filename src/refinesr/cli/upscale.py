@@ -72,7 +72,7 @@ class Results:
     """Print one line of JSON for each result: input, output, input_size and output_size as [height, width],
     seconds, steps, seed, and for the result downsampled by Pillow's bicubic against the input, as 8-bit
     values: lr_psnr (in dB; 200 if all are equal) and agreement (the share of equal ones), both null if the
-    result is smaller than the input."""
+    result is smaller than the input or has other channels, as colour made of grey has."""
 
     def check(self) -> None:
         """Raises ConfigError."""

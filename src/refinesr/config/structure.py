@@ -96,10 +96,12 @@ def _literal(kind: Any) -> Hook:
 
 def _tuple(kind: Any) -> Hook:
     *kinds, last = get_args(kind)
+    length = 1 if last is ... else len(kinds) + 1
 
     def read(data: object, _: Any) -> tuple[Any, ...]:
         if not isinstance(data, list | tuple):
-            raise ConfigError(f"{shown(data)} is not a list")
+            near = f"; did you mean {shown([data] * length)}?" if type(data) in (int, float) else ""
+            raise ConfigError(f"{shown(data)} is not a list{near}")
         wanted = kinds * len(data) if last is ... else [*kinds, last]
         if len(data) != len(wanted):
             raise ConfigError(f"{shown(data)} is not a list of {len(wanted)}")

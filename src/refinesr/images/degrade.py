@@ -113,17 +113,21 @@ class Photo:
         if not self.kernels:
             raise ConfigError("kernels: none are named; at least one is needed, e.g. MatlabBicubic")
 
+    def check(self, channels: int) -> None:
+        """Raises ConfigError for pictures that no JPEG holds, unless there is none."""
+        if channels not in (1, 3) and self.jpeg.share > 0:
+            raise ConfigError(
+                f"degradation.jpeg.share is {self.jpeg.share} for pictures of {channels} channels; "
+                "JPEG holds 1 or 3, so set it to 0"
+            )
+
     @torch.no_grad()
     def __call__(self, high: Images, rng: torch.Generator) -> LowImages:
         """high (B, C, H, W) -> low (B, C, H / scale, W / scale), rounded up.
 
         Raises ConfigError for pictures of neither 1 nor 3 channels unless `jpeg.share` is 0.
         """
-        if high.shape[1] not in (1, 3) and self.jpeg.share > 0:
-            raise ConfigError(
-                f"degradation.jpeg.share is {self.jpeg.share} for pictures of {high.shape[1]} channels; "
-                "JPEG holds 1 or 3, so set it to 0"
-            )
+        self.check(high.shape[1])
         dice = Dice(rng, high)
         rough = ~dice.chance(self.clean)
         low = self._reduced(self.blur(high, self.scale, rough, dice), dice)
@@ -141,3 +145,4 @@ class Photo:
 Degradation = (
     Bicubic | GaussianBlurred | CascadeAugmented | Photo | Grey | Inpainting | Uncropping | JpegRestoration
 )
+"""Those that do not take any number of channels have a `check` of it."""

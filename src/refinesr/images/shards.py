@@ -1,13 +1,13 @@
 """Where pictures to learn from lie: folders, files, and tar files of pictures (the WebDataset layout)."""
 
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 
-from refinesr.errors import InputError
+from refinesr.errors import ConfigError, InputError
 from refinesr.images.io import SUFFIXES, Picture, read, read_bytes
 from refinesr.images.stock import Raster
 
@@ -66,6 +66,21 @@ def entries(source: Path | Sequence[Path]) -> list[Entry]:
     if not found:
         raise InputError(f"no pictures in {', '.join(map(str, sources)) or 'an empty list of folders'}")
     return found
+
+
+def classes_of(found: Iterable[Entry]) -> tuple[str, ...]:
+    """The names of all groups, sorted; a class is a place in it."""
+    return tuple(sorted({entry.group for entry in found}))
+
+
+def check_classes(count: int, names: Sequence[str]) -> None:
+    """Raises ConfigError unless a model of so many classes can learn these."""
+    if count != len(names):
+        raise ConfigError(
+            f"method.source.count: {count} classes, but the photos lie in {len(names)} folders "
+            f"({', '.join(names)[:60]}), each a class; use "
+            f"--set method.source.count={len(names)} --set method.network.vector={len(names)}"
+        )
 
 
 def _of(source: Path) -> Iterator[Entry]:

@@ -29,11 +29,15 @@ class Grey:
 
     scale: ClassVar[int] = 1
 
+    def check(self, channels: int) -> None:
+        """Raises ConfigError for pictures that have no colour to take away."""
+        if channels != 3:
+            raise ConfigError(f"degradation: Grey of pictures of {channels} channels; colour has 3")
+
     @torch.no_grad()
     def __call__(self, high: Images, rng: torch.Generator) -> Images:
         """high (B, 3, H, W) -> low of the same shape.  Raises ConfigError for other numbers of channels."""
-        if high.shape[1] != 3:
-            raise ConfigError(f"degradation: Grey of pictures of {high.shape[1]} channels; colour has 3")
+        self.check(high.shape[1])
         luma = (high * high.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
         return levels(luma).repeat(1, 3, 1, 1)
 
@@ -53,11 +57,15 @@ class JpegRestoration:
         check_span("quality", self.quality, 1.0, 100.0)
         check_span("halved", (self.halved,), 0.0, 1.0)
 
+    def check(self, channels: int) -> None:
+        """Raises ConfigError for pictures that no JPEG holds."""
+        if channels not in (1, 3):
+            raise ConfigError(f"degradation: JPEG holds pictures of 1 or 3 channels, not {channels}")
+
     @torch.no_grad()
     def __call__(self, high: Images, rng: torch.Generator) -> Images:
         """high (B, C, H, W) -> low of the same shape.  Raises ConfigError unless C is 1 or 3."""
-        if high.shape[1] not in (1, 3):
-            raise ConfigError(f"degradation: JPEG holds pictures of 1 or 3 channels, not {high.shape[1]}")
+        self.check(high.shape[1])
         dice = Dice(rng, high)
         quality, halved = dice.uniform(self.quality), dice.chance(self.halved)
         return compressed((high.clamp(-1, 1) + 1) / 2, quality, halved) * 2 - 1

@@ -67,7 +67,8 @@ def fusion(
 ) -> Iterator[Progress[Picture]]:
     """`fuse` for `Picture`s.  What is transparent in the other is not pasted.
 
-    Sides that are no multiple of the model's scale are continued by their last pixels while it works.
+    A model that only fills holes is told, as in its training, that what is redrawn is one.  Sides that are no
+    multiple of the model's scale are continued by their last pixels while it works.
     """
     patch.check(picture, other)
     scale, (height, width) = walk.stage.method.scale, picture.size
@@ -76,7 +77,8 @@ def fusion(
     high = spread(both.to(walk.device), walk.stage.method.channels, picture.name)
     mask = patch.mask(picture.size)
     redrawn = None if whole else padded(mask[None, None], scale).to(high).expand(len(high), -1, -1, -1)
-    given, noise = walk.given(small, picture.name), walk.noise(high)
+    noise, hole = walk.noise(high), torch.ones_like(mask) if whole else mask.ceil()
+    given = walk.given(small, picture.name, noise, hole)
     for progress in fused(walk.stage, given, high, noise, mask=redrawn, **walk.how()):
         image = replace(progress, image=progress.image[..., :height, :width])
         made = pictured(image, small, None, picture, picture.alpha)

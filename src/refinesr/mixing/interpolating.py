@@ -86,7 +86,8 @@ def interpolation(walk: Walk, photo: Picture, pair: Pair, share: float) -> Itera
     first, second = (walk.spread(picture, photo.channels) for picture in pair)
     low = to_tensor(opaque(photo)).to(walk.device)
     alpha = None if photo.alpha is None else enlarged_alpha(photo, walk.stage.method.scale)
-    given, noise = walk.given(low, photo.name), first_twice(walk.noise(first))
+    noise = first_twice(walk.noise(first))
+    given = walk.given(low, photo.name, noise)
     for progress in interpolated(walk.stage, given, first, second, noise, share=share, **walk.how()):
         yield pictured(progress, low, walk.sampling.consistent, photo, alpha)
 

@@ -12,11 +12,12 @@ from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.schedule import Explicit
 from refinesr.editing import walkable
 from refinesr.errors import ConfigError, InputError
+from refinesr.images.masks import Hidden
 from refinesr.images.picture import Picture, to_tensor
 from refinesr.method import Sampling
 from refinesr.model import with_plane
-from refinesr.restore import Options, completed, opaque, spread
-from refinesr.shapes import Images, Noise
+from refinesr.restore import Options, completed, fills, opaque, spread
+from refinesr.shapes import Images, LowImages, Noise
 from refinesr.sources import NO_CLASS, Blank, Labelled
 from refinesr.stage import Progress, Stage
 
@@ -63,15 +64,18 @@ class Walk:
         image = coloured(picture, channels).to(self.device)
         return spread(image, self.stage.method.channels, picture.name)
 
-    def given(self, low: Images, name: str) -> Tensor:
-        """low (1, C, h, w) with its planes; only its size counts where pictures are made from nothing."""
+    def given(self, low: LowImages, name: str, noise: Noise, redrawn: Hidden | None = None) -> Tensor:
+        """low (1, C, h, w) with its planes; only its size counts where pictures are made from nothing.
+
+        A model that fills holes is given what is to be `redrawn` as one: asked of `noise`, and marked.
+        """
         images = spread(low.to(self.device), self.stage.method.channels, name)
         match self.stage.method.source:
             case Blank():
                 return images
             case Labelled():
                 return with_plane(images, images.new_full((len(images),), NO_CLASS))
-        return completed(self.stage, images, self.noise(images), None, name)
+        return completed(self.stage, images, noise, redrawn if fills(self.stage) else None, name)
 
 
 def walk_of(stage: Stage, options: Options, depth: float) -> Walk:

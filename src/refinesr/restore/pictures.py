@@ -14,7 +14,7 @@ from refinesr.images.masks import Hidden
 from refinesr.images.picture import Picture, Plane, from_tensor, to_tensor
 from refinesr.images.projection import Projection
 from refinesr.images.resize import Kernel, PillowBicubic, resize
-from refinesr.images.tasks import Grey
+from refinesr.images.tasks import Grey, Inpainting, Uncropping
 from refinesr.model import with_plane
 from refinesr.shapes import Images, LowImages, Noise
 from refinesr.sources import Augmented, Blank, Labelled
@@ -31,6 +31,11 @@ def colourable(stage: Stage, picture: Picture) -> Picture:
     if picture.channels > 1 or not isinstance(stage.method.degradation, Grey):
         return picture
     return replace(picture, pixels=np.repeat(picture.pixels, 3, axis=2))
+
+
+def fills(stage: Stage) -> bool:
+    """Whether all it has learnt is to make up what a mask marks as missing."""
+    return isinstance(stage.method.degradation, Inpainting | Uncropping)
 
 
 def put_back(made: Picture, picture: Picture, mask: Tensor) -> Picture:

@@ -11,12 +11,12 @@ from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import ConfigError
 from refinesr.images.masks import Hidden
 from refinesr.images.picture import Picture, to_tensor
-from refinesr.images.tasks import Inpainting, Uncropping
 from refinesr.restore.options import Options
 from refinesr.restore.pictures import (
     colourable,
     completed,
     enlarged_alpha,
+    fills,
     opaque,
     pictured,
     put_back,
@@ -43,7 +43,7 @@ def by_stage(
     """`level` is the standard deviation of the noise that the stage's input is given."""
     device = device_named(options.device)
     autocast, sampling = autocast_dtype(options.precision, device), options.sampling(stage)
-    if mask is None and isinstance(stage.method.degradation, Inpainting | Uncropping):
+    if mask is None and fills(stage):
         raise ConfigError("mask: none is given, and the model only makes up what one marks as missing")
     put_on(stage.model, device)
     picture = colourable(stage, picture)
