@@ -5,10 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from jaxtyping import TypeCheckError
+from PIL import Image
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio
 
-from refinesr.metrics.pixel import luma, psnr
+from refinesr.metrics.pixel import eight_bit, levels, luma, mse, psnr
 
 
 def test_psnr_is_that_of_scikit_image_image_by_image() -> None:
@@ -35,3 +37,45 @@ def test_luma_is_the_first_channel_of_rgb2ycbcr() -> None:
     image = torch.rand(1, 3, 5, 7, dtype=torch.float64)
     expected = rgb2ycbcr(image[0].permute(1, 2, 0).numpy())[..., 0] / 255
     np.testing.assert_allclose(luma(image)[0, 0], expected, atol=1e-12)
+
+
+def test_mse_is_that_of_numpy_image_by_image_without_the_border() -> None:
+    one, other = torch.rand(2, 2, 3, 12, 15, generator=torch.Generator().manual_seed(0))
+    apart = one.double().numpy() - other.double().numpy()
+    np.testing.assert_allclose(mse(one, other), (apart**2).mean((1, 2, 3)), rtol=1e-12)
+    inner = (apart[:, :, 2:-2, 2:-2] ** 2).mean((1, 2, 3))
+    np.testing.assert_allclose(mse(one, other, border=2), inner, rtol=1e-12)
+
+
+def test_a_border_below_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match="a border of -1"):
+        mse(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 8), border=-1)
+
+
+def test_eight_bit_is_what_a_saved_picture_holds() -> None:
+    image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 1.5 - 0.25
+    saved = Image.fromarray(levels(image)[0].permute(1, 2, 0).numpy())
+    read = torch.from_numpy(np.array(saved)).permute(2, 0, 1)[None] / 255
+    assert torch.equal(eight_bit(image), read)
+    assert (read - image.clamp(0, 1)).abs().max() <= 0.5 / 255 + 1e-7
+    assert torch.equal(eight_bit(read), read)  # 8 bits are kept as they are
+
+
+def test_rounding_alone_makes_58_9_db() -> None:
+    image = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    assert psnr(image, eight_bit(image)).item() == pytest.approx(10 * math.log10(12 * 255**2), abs=0.05)
+
+
+def test_nan_makes_the_number_of_its_image_nan_and_is_no_level() -> None:
+    image = torch.zeros(2, 1, 8, 8)
+    broken = image.clone()
+    broken[1, 0, 3, 3] = math.nan
+    assert psnr(image, broken).isnan().tolist() == [False, True]
+    assert eight_bit(broken).isnan().sum() == 1
+    with pytest.raises(ValueError, match="NaN"):
+        levels(broken)
+
+
+def test_pictures_of_two_sizes_are_refused_by_their_types() -> None:
+    with pytest.raises(TypeCheckError):
+        psnr(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 9))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 from torch import Tensor, nn
 
-from refinesr.errors import CheckpointError
+from refinesr.errors import CheckpointError, OutputError
 from refinesr.metrics.sets import Features, Normal, Statistics, frechet
 
 RNG = np.random.default_rng(0)
@@ -123,6 +123,68 @@ def test_one_image_has_no_covariance() -> None:
         _ = Statistics.of(torch.zeros(1, 4)).covariance
     with pytest.raises(ValueError, match="no features"):
         Statistics.of(torch.zeros(0, 4))
+
+
+# ------------------------------------------------------------------------------ saved statistics
+
+
+def test_saved_statistics_come_back_and_more_can_be_added(tmp_path: Path) -> None:
+    rows = features(60, 5)
+    Statistics.of(rows[:40]).save(tmp_path / "some.npz")
+    both = Statistics.read(tmp_path / "some.npz") + Statistics.of(rows[40:])
+    assert both.count == 60
+    torch.testing.assert_close(both.covariance, Statistics.of(rows).covariance, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(both.mean, Statistics.of(rows).mean, rtol=1e-13, atol=0)
+
+
+def test_the_file_is_as_others_write_and_read_it(tmp_path: Path) -> None:
+    """pytorch-fid: the mean and numpy's covariance, without a count."""
+    rows, other = features(40, 5), features(30, 5, seed=1)
+    Statistics.of(rows).save(tmp_path / "ours.npz")
+    with np.load(tmp_path / "ours.npz") as ours:
+        np.testing.assert_allclose(ours["mu"], rows.numpy().mean(0), rtol=1e-12)
+        np.testing.assert_allclose(ours["sigma"], np.cov(rows.numpy(), rowvar=False), rtol=1e-12)
+    np.savez(tmp_path / "theirs.npz", mu=rows.numpy().mean(0), sigma=np.cov(rows.numpy(), rowvar=False))
+    expected = Statistics.of(rows).frechet(Statistics.of(other))
+    for name in ("ours", "theirs"):
+        found = Normal.read(tmp_path / f"{name}.npz").distance(Statistics.of(other).normal)
+        assert found == pytest.approx(expected, rel=1e-10)
+    with pytest.raises(CheckpointError, match=r"theirs\.npz: holds no count of images"):
+        Statistics.read(tmp_path / "theirs.npz")
+
+
+def test_statistics_are_not_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "some.npz"
+    Statistics.of(features(9, 3)).save(path)
+    with pytest.raises(OutputError, match=r"some\.npz exists"):
+        Statistics.of(features(8, 3)).save(path)
+    Statistics.of(features(8, 3)).save(path, overwrite=True)
+    assert Statistics.read(path).count == 8
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_are_no_statistics_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "some.npz"
+    with pytest.raises(CheckpointError, match=r"some\.npz: no such file; it is an \.npz with mu and sigma"):
+        Normal.read(path)
+    for stored, message in (
+        ({"x": np.zeros(3)}, "this holds neither"),
+        ({"mu": np.zeros(3)}, r"this holds mu \(3,\)"),
+        ({"mu": np.zeros(3), "sigma": np.zeros((3, 4))}, r"this holds mu \(3,\), sigma \(3, 4\)"),
+        ({"mu": np.zeros(1), "sigma": np.zeros((1, 1)), "count": np.zeros(2)}, r"count \(2,\)"),
+        ({"mu": np.array(["a"]), "sigma": np.zeros((1, 1))}, "not an .npz of numbers"),
+        ({"mu": np.array([None]), "sigma": np.zeros((1, 1))}, "not an .npz of numbers"),
+    ):
+        np.savez(path, **stored)
+        with pytest.raises(CheckpointError, match=rf"some\.npz: .*{message}"):
+            Normal.read(path)
+    for content in (b"hello", b""):
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError, match=r"some\.npz: not an \.npz of numbers"):
+            Normal.read(path)
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    with pytest.raises(CheckpointError, match=r"one\.npy: not an \.npz of numbers"):
+        Normal.read(tmp_path / "one.npy")
 
 
 # ------------------------------------------------------------------------------ the network of features

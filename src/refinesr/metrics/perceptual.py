@@ -5,7 +5,7 @@ are those of the Caffe release of SqueezeNet, not torchvision's, so numbers are 
 but are not the published LPIPS: call them "LPIPS-like (SqueezeNet)".
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import final
 
@@ -24,6 +24,7 @@ LINEAR = "lpips-v0.1-squeeze-linear.pth"
 MEAN_BGR = (103.939, 116.779, 123.68)  # of ImageNet, in levels of 255
 STAGES = (("fire2", "fire3"), ("fire4", "fire5"))
 LAST = ("fire6", "fire7", "fire8", "fire9")
+MAPS = 7
 
 RGB = Float[Tensor, "B 3 H W"]
 
@@ -48,12 +49,8 @@ class Perceptual:
     @torch.no_grad()
     def __call__(self, high: RGB, other: RGB) -> PerImage:
         """high, other: RGB in [0, 1], at least 32 pixels a side.  0 for equal images, more for others."""
-        total = torch.zeros(len(high), device=self.device)
-        both = zip(self.features(high), self.features(other), strict=True)
-        for number, (one, two) in enumerate(both):
-            apart = (unit(one) - unit(two)).square()
-            total = total + F.conv2d(apart, self.linear[f"lin{number}.model.1.weight"]).mean((1, 2, 3))
-        return total
+        linear = [self.linear[f"lin{number}.model.1.weight"] for number in range(MAPS)]
+        return apart(self.features(high), self.features(other), linear)
 
     def features(self, images: RGB) -> Iterator[Tensor]:
         """Seven maps, from the first convolution to the last fire module."""
@@ -81,6 +78,19 @@ class Perceptual:
 
 def pooled(x: Features) -> Float[Tensor, "B F h2 w2"]:
     return F.max_pool2d(x, 3, 2, ceil_mode=True)
+
+
+def apart(maps: Iterable[Features], others: Iterable[Features], weights: Iterable[Tensor]) -> PerImage:
+    """How far maps are apart: their channels of unit length, squared differences weighted by (1, F, 1, 1),
+    averaged over pixels, added over maps (Zhang et al. 2018, equation 1).
+    """
+    layers = zip(maps, others, weights, strict=True)
+    return torch.stack(
+        [
+            F.conv2d((unit(one) - unit(other)).square(), weight).mean((1, 2, 3))
+            for one, other, weight in layers
+        ]
+    ).sum(0)
 
 
 def unit(x: Features) -> Features:

@@ -1,20 +1,27 @@
 """Distances between sets of images: Frechet's, between normal distributions fitted to their features."""
 
 import math
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+import numpy as np
 import torch
 from jaxtyping import Float, Float64, UInt8
 from torch import Tensor
 
 from refinesr.errors import CheckpointError
+from refinesr.files import replacing
+from refinesr.metrics.arrays import arrays
+from refinesr.metrics.torchscript import Script, levels
 
 FeatureRows = Float[Tensor, "n D"]
 Mean = Float[Tensor, " D"]
 Covariance = Float[Tensor, "D D"]
+
+
+SAVED = ("mu", "sigma", "count")
+"""Names in a file of statistics."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +52,16 @@ class Normal:
         # else the root of a rounding error of 1e-16 is 1e-8, once for each dimension that is not spanned
         rounding = len(values) * torch.finfo(values.dtype).eps * values.abs().max()
         return Normal(mean, (values * (values > rounding)).sqrt()[:, None] * vectors.mT)
+
+    @staticmethod
+    def read(path: Path) -> "Normal":
+        """Of saved statistics: an .npz with the mean `mu` (D,) and the covariance `sigma` (D, D).
+
+        pytorch-fid and the codes of EDM distribute such files, `Statistics.save` writes them.  Raises
+        CheckpointError if it is missing or of another kind.
+        """
+        stored = _stored(path)
+        return Normal.of(stored["mu"], stored["sigma"])
 
     def distance(self, other: "Normal") -> float:
         """Frechet's: |mean - mean'|² + tr(C + C' - 2 (C^½ C' C^½)^½) (Heusel et al. 2017, equation 6).
@@ -97,9 +114,49 @@ class Statistics:
             raise ValueError(f"{self.count} image has no covariance; at least 2 are needed")
         return self.scatter / (self.count - 1)
 
+    @property
+    def normal(self) -> Normal:
+        """The normal distribution with this mean and covariance."""
+        return Normal.of(self.mean, self.covariance)
+
     def frechet(self, other: "Statistics") -> float:
         """FID, if the features are Inception's."""
-        return frechet(self.mean, self.covariance, other.mean, other.covariance)
+        return self.normal.distance(other.normal)
+
+    def save(self, path: Path, *, overwrite: bool = False) -> None:
+        """As an .npz of `mu`, `sigma` (n - 1 divides) and `count`, whole or not at all.
+
+        ValueError for less than 2 images.  Raises OutputError if the file exists and `overwrite` is not
+        given, or if it cannot be written.
+        """
+        mu, sigma, count = self.mean.numpy(), self.covariance.numpy(), np.int64(self.count)
+        with replacing(path, overwrite=overwrite) as part, part.open("wb") as file:
+            np.savez_compressed(file, mu=mu, sigma=sigma, count=count)
+
+    @staticmethod
+    def read(path: Path) -> "Statistics":
+        """What `save` has written; other people's files have no count: `Normal.read` reads those too.
+
+        Raises CheckpointError if it is missing or of another kind.
+        """
+        stored = _stored(path)
+        if "count" not in stored:
+            raise CheckpointError(
+                f"{path}: holds no count of images, so no further images can be added to it"
+            )
+        count = int(stored["count"])
+        return Statistics(count, stored["mu"], stored["sigma"] * (count - 1))
+
+
+def _stored(path: Path) -> dict[str, Tensor]:
+    """What of `mu`, `sigma` and `count` an .npz holds: the first two at least, float64."""
+    stored = arrays(path, SAVED, "an .npz with mu and sigma of features")
+    shapes = {name: tuple(values.shape) for name, values in stored.items()}
+    size = shapes.get("mu", ())
+    if len(size) != 1 or shapes.get("sigma") != size * 2 or shapes.get("count", ()) != ():
+        found = ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "neither"
+        raise CheckpointError(f"{path}: saved statistics are mu (D,) and sigma (D, D); this holds {found}")
+    return stored
 
 
 @final
@@ -108,48 +165,13 @@ class Features:
 
     It is called with uint8 RGB (B, 3, H, W), and with `return_features=True` if it has an argument of that
     name; it returns (B, D), or (B, D, 1, 1).  Resizing and scaling are its own business, as in those files:
-    FID depends on both.
-
-    A TorchScript file is a program.  It does not run as Python, but in an interpreter of PyTorch's that knows
-    only tensors and their operators; still, take it from somebody you trust.
-
-    Raises CheckpointError if the file is missing, is no TorchScript, or does not make features so.
+    FID depends on both.  Raises CheckpointError if the file is missing, is no TorchScript (`Script` says what
+    such files may do), or does not make features so.
     """
 
     def __init__(self, path: Path, device: torch.device | None = None) -> None:
-        if not path.is_file():
-            raise CheckpointError(f"{path}: no such file; a TorchScript file that makes features is needed")
-        self.path, self.device = path, device or torch.device("cpu")
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # the format lives on in published files
-                module = torch.jit.load(str(path), map_location=self.device)  # type: ignore[no-untyped-call]
-        except (RuntimeError, ValueError, OSError) as error:
-            raise CheckpointError(f"{path}: not a TorchScript file: {_line(error)}") from error
-        self.module = module.eval()
-        names = {argument.name for argument in module.forward.schema.arguments}
-        self.options = {"return_features": True} if "return_features" in names else {}
+        self.network = Script(path, device, "features", {"return_features": True})
 
-    @torch.no_grad()
     def __call__(self, images: Float[Tensor, "B C H W"] | UInt8[Tensor, "B C H W"]) -> Float64[Tensor, "B D"]:
         """(B, D) float64 on the CPU of grey or RGB images, uint8 or floats in [0, 1] (rounded to 8 bits)."""
-        if images.shape[1] not in (1, 3):
-            raise ValueError(f"features are made of grey or RGB images, not of {images.shape[1]} channels")
-        levels = images if images.dtype == torch.uint8 else (images.clamp(0, 1) * 255).round().byte()
-        try:
-            made = self.module(levels.to(self.device).expand(-1, 3, -1, -1).contiguous(), **self.options)
-        except RuntimeError as error:
-            wanted = f"a uint8 batch {(len(images), 3, *images.shape[2:])}"
-            raise CheckpointError(f"{self.path}: cannot be called with {wanted}: {_line(error)}") from error
-        shape = tuple(made.shape) if isinstance(made, Tensor) else ()
-        if len(shape) < 2 or shape[0] != len(images) or any(side != 1 for side in shape[2:]):
-            found = shape or type(made).__name__
-            raise CheckpointError(f"{self.path}: makes {found} of {len(images)} images; features are (B, D)")
-        rows: Tensor = made.flatten(1).to("cpu", torch.float64)
-        return rows
-
-
-def _line(error: BaseException) -> str:
-    """The last line, which says what; TorchScript puts its own traceback before it."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1].strip()[:200] if lines else type(error).__name__
+        return self.network(levels(images))

@@ -1,0 +1,187 @@
+"""Classifiers of ImageNet whose inner maps perceptual distances compare, in plain torch.
+
+The layers are torchvision's, at the places they have in its `features`, so that its files of weights fit.
+"""
+
+import hashlib
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from refinesr.errors import CheckpointError
+
+RGB = Float[Tensor, "B 3 H W"]
+
+MEAN = (0.485, 0.456, 0.406)
+"""Of ImageNet's red, green and blue, in [0, 1]."""
+
+STD = (0.229, 0.224, 0.225)
+
+PREFIX = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
+"""The beginning of a file's SHA-256 in its name."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """`features` of a classifier of torchvision's, and the maps taken of it.
+
+    `file` is the name of its published weights, which ends in the beginning of their SHA-256.  `taps` are the
+    layers behind which a map is taken, `widths` the channels of these maps.  `least` is the least number of
+    pixels a side.
+    """
+
+    title: str
+    file: str
+    features: Callable[[], nn.Sequential]
+    taps: tuple[int, ...]
+    widths: tuple[int, ...]
+    least: int
+
+    def cached(self) -> Path:
+        """Where torch keeps what torchvision downloads: $TORCH_HOME/hub, by default ~/.cache/torch/hub."""
+        return Path(torch.hub.get_dir()) / "checkpoints" / self.file
+
+    def read(self, path: Path | None = None, device: torch.device | None = None) -> nn.Sequential:
+        """The network with the weights of `path`, by default those in torch's cache; no gradients.
+
+        The file holds `features.0.weight` and so on; whatever else it holds is ignored.  Raises
+        CheckpointError if it is missing, damaged or of another network.
+        """
+        path = path or self.cached()
+        held = tensors(path, f"the weights of {self.title}, https://download.pytorch.org/models/{self.file}")
+        with torch.device("meta"):
+            network = self.features()
+        own = {name: shaped(path, held, f"features.{name}", x) for name, x in network.state_dict().items()}
+        network.load_state_dict(own, assign=True)
+        return network.to(device or torch.device("cpu")).requires_grad_(False).eval()
+
+    def published(self, path: Path | None = None) -> bool:
+        """Whether the weights of `path`, which can be read, are torchvision's, however called."""
+        path, carried = path or self.cached(), PREFIX.search(self.file)
+        # under its own name it was checked when it was read
+        return path.name == self.file or (carried is not None and checksum(path).startswith(carried[1]))
+
+    def maps(self, network: nn.Sequential, images: RGB) -> Iterator[Tensor]:
+        """One map after another; the layers behind the last are not run.  ValueError for too few pixels."""
+        if min(images.shape[-2:]) < self.least:
+            found = f"{images.shape[-2]} x {images.shape[-1]}"
+            raise ValueError(f"{self.title} needs {self.least} pixels a side; the image has {found}")
+        x: Tensor = images
+        for number, layer in enumerate(list(network)[: self.taps[-1] + 1]):
+            x = layer(x)
+            if number in self.taps:
+                yield x
+
+
+def tensors(path: Path, what: str) -> dict[str, Tensor]:
+    """The tensors of a file of `torch.save`; nothing in it is executed.
+
+    A file whose name carries the beginning of its SHA-256 must have it, as in `torch.hub`.  Raises
+    CheckpointError if it is missing, saying that it is `what`, or damaged.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file; it is {what}")
+    carried = PREFIX.search(path.name)
+    if carried and not checksum(path).startswith(carried[1]):
+        raise CheckpointError(
+            f"{path}: its SHA-256 does not begin with {carried[1]}, as its name says; damaged?"
+        )
+    try:
+        # the older format cannot be mapped; the newer one need not be read where it holds more than is wanted
+        held = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged pickle may fail at anything
+        line = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+        raise CheckpointError(
+            f"{path}: damaged, or no file of torch.save with tensors alone: {line}"
+        ) from error
+    if not isinstance(held, dict):
+        raise CheckpointError(f"{path}: holds a {type(held).__name__}, not tensors by name")
+    return {str(name): value for name, value in held.items() if isinstance(value, Tensor)}
+
+
+def shaped(path: Path, held: dict[str, Tensor], name: str, like: Tensor) -> Tensor:
+    """One tensor of a file, in float32; CheckpointError unless it is there with the shape of `like`."""
+    if name not in held:
+        raise CheckpointError(f"{path}: holds no {name!r}; is it of another network?")
+    if held[name].shape != like.shape:
+        found, wanted = tuple(held[name].shape), tuple(like.shape)
+        raise CheckpointError(f"{path}: {name} is {found}, not {wanted}; is it of another network?")
+    return held[name].to(torch.float32, copy=True)  # else it would be a view of the file, which may change
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# ------------------------------------------------------------------------------ the networks
+
+
+def alexnet() -> nn.Sequential:
+    """Krizhevsky (2014), one tower."""
+    return nn.Sequential(
+        *(nn.Conv2d(3, 64, 11, stride=4, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)),
+        *(nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2)),
+        *(nn.Conv2d(192, 384, 3, padding=1), nn.ReLU()),
+        *(nn.Conv2d(384, 256, 3, padding=1), nn.ReLU()),
+        *(nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2)),
+    )
+
+
+def vgg16() -> nn.Sequential:
+    """Simonyan and Zisserman (2015), configuration D."""
+    layers: list[nn.Module] = []
+    width = 3
+    for wide, times in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
+        for _ in range(times):
+            layers += [nn.Conv2d(width, wide, 3, padding=1), nn.ReLU()]
+            width = wide
+        layers.append(nn.MaxPool2d(2, 2))
+    return nn.Sequential(*layers)
+
+
+class Fire(nn.Module):
+    """Squeezed to few channels, expanded by 1x1 and 3x3 side by side (Iandola et al. 2016, figure 1)."""
+
+    def __init__(self, width: int, few: int, wide: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(width, few, 1)
+        self.expand1x1 = nn.Conv2d(few, wide, 1)
+        self.expand3x3 = nn.Conv2d(few, wide, 3, padding=1)
+
+    def forward(self, x: Float[Tensor, "B F h w"]) -> Float[Tensor, "B G h w"]:
+        x = self.squeeze(x).relu()
+        return torch.cat([self.expand1x1(x), self.expand3x3(x)], 1).relu()
+
+
+def squeezenet() -> nn.Sequential:
+    """SqueezeNet 1.1."""
+    return nn.Sequential(
+        *(nn.Conv2d(3, 64, 3, stride=2), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True)),
+        *(Fire(64, 16, 64), Fire(128, 16, 64), nn.MaxPool2d(3, 2, ceil_mode=True)),
+        *(Fire(128, 32, 128), Fire(256, 32, 128), nn.MaxPool2d(3, 2, ceil_mode=True)),
+        *(Fire(256, 48, 192), Fire(384, 48, 192), Fire(384, 64, 256), Fire(512, 64, 256)),
+    )
+
+
+ALEXNET = Backbone(
+    "AlexNet", "alexnet-owt-7be5be79.pth", alexnet, (1, 4, 7, 9, 11), (64, 192, 384, 256, 256), least=31
+)
+VGG16 = Backbone("VGG16", "vgg16-397923af.pth", vgg16, (3, 8, 15, 22, 29), (64, 128, 256, 512, 512), least=16)
+SQUEEZENET = Backbone(
+    "SqueezeNet 1.1",
+    "squeezenet1_1-b8a52dc0.pth",
+    squeezenet,
+    taps=(1, 4, 7, 9, 10, 11, 12),
+    widths=(64, 128, 256, 384, 384, 512, 512),
+    least=17,
+)

@@ -1,0 +1,58 @@
+"""How far a result, made small again, is the picture it was made from.  Images in [0, 1].
+
+No good picture is needed.  Which `kernel` reduces the result is part of the number: it is the one that made
+the poor picture.  At another the best of results looks unfaithful.
+"""
+
+from refinesr.images.eight_bits import resize_eight_bits
+from refinesr.images.resize import Kernel, resize
+from refinesr.metrics.pixel import levels, mse, precise, psnr
+from refinesr.shapes import Images, LowImages, PerImage
+
+EQUAL = 200.0
+"""dB that stand for infinity, so that means are numbers; no 8-bit pictures that differ get there."""
+
+
+def lr_psnr(low: LowImages, result: Images, kernel: Kernel) -> PerImage:
+    """PSNR in dB of the reduced result against low, over all channels; at most 200.
+
+    In float64, nothing rounded or clipped.  Raises ValueError if the result is smaller than low.
+    """
+    return psnr(low, _reduced(low, result, kernel)).clamp(max=EQUAL)
+
+
+def lr_psnr_eight_bits(low: LowImages, result: Images, kernel: Kernel) -> PerImage:
+    """PSNR in dB of saved pictures: both in whole levels of 255, and the result reduced in those.
+
+    Bit for bit what Pillow or MATLAB makes of the file; 200 for equal pictures.  With Pillow's bicubic this
+    is what `refinesr upscale` reports; SRDiff's LR-PSNR is taken with MATLAB's, as its public code does.
+    Raises ValueError if the result is smaller than low, and for NaN, which 8 bits do not have.
+    """
+    _check(low, result)
+    again = resize_eight_bits(levels(result), (low.shape[-2], low.shape[-1]), kernel)
+    return psnr(levels(low).double() / 255, again.double() / 255).clamp(max=EQUAL)
+
+
+def consistency(low: LowImages, result: Images, kernel: Kernel) -> PerImage:
+    """SR3's consistency: the MSE between low and the reduced result, in units of 1e-5.
+
+    Table 1 of Saharia et al. (2021) has 2.68 for SR3, 2.71 for regression and 161.1 for PULSE, of faces
+    16 -> 128, and the paper says neither of which range nor with which kernel.  The range is [0, 1] here,
+    which is inferred: PULSE's public code is content with 1e-3 or 2e-3, by version, in [0, 1]: 100 or 200 in
+    these units, and its 161.1 is between.  In [-1, 1], where all values are four times as large, it would be
+    content with 400.  So 2.68 is an LR-PSNR of 45.7 dB.  Nothing is rounded here; a low rounded to 8 bits
+    alone makes 0.13.
+    Raises ValueError if the result is smaller than low.
+    """
+    return mse(low, _reduced(low, result, kernel)) / 1e-5
+
+
+def _reduced(low: LowImages, result: Images, kernel: Kernel) -> LowImages:
+    _check(low, result)
+    return resize(precise(result), (low.shape[-2], low.shape[-1]), kernel)
+
+
+def _check(low: LowImages, result: Images) -> None:
+    sizes = tuple(low.shape[-2:]), tuple(result.shape[-2:])
+    if any(small > large for small, large in zip(*sizes, strict=True)):
+        raise ValueError(f"a result of {sizes[1]} pixels is smaller than {sizes[0]}, what it was made from")

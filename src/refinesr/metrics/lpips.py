@@ -1,0 +1,76 @@
+"""LPIPS (Zhang et al. 2018, arXiv 1801.03924), version 0.1, with the published weights from files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from refinesr.metrics.backbones import ALEXNET, RGB, SQUEEZENET, VGG16, Backbone, checksum, shaped, tensors
+from refinesr.metrics.perceptual import apart
+from refinesr.shapes import PerImage
+
+# the "scaling layer": ImageNet's mean and deviation for images in [-1, 1], rounded by the authors
+SHIFT = (-0.030, -0.088, -0.188)
+SCALE = (0.458, 0.448, 0.450)
+
+HOME = "https://github.com/richzhang/PerceptualSimilarity/tree/master/lpips/weights/v0.1"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of the three networks LPIPS is given for, and the SHA-256 of its published linear layers."""
+
+    name: str
+    backbone: Backbone
+    linear: str
+
+
+ALEX = Variant("alex", ALEXNET, "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0")
+VGG = Variant("vgg", VGG16, "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868")
+SQUEEZE = Variant("squeeze", SQUEEZENET, "4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76")
+
+
+@final
+class LPIPS:
+    """The distance, ready to be asked.
+
+    `linear` is the file with its linear layers (`lin0.model.1.weight` and so on: `alex.pth`, `vgg.pth` or
+    `squeeze.pth` of the `lpips` package), `features` that with the network's weights as torchvision has them,
+    by default the one in torch's cache.  `published` is whether both are those files, to the byte: only then
+    is the number LPIPS of the papers.  ALEX is what most papers report, often without saying so.
+
+    Raises CheckpointError if a file is missing, damaged or of another network.
+    """
+
+    def __init__(
+        self,
+        variant: Variant,
+        linear: Path,
+        features: Path | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        self.device, self.backbone = device or torch.device("cpu"), variant.backbone
+        held = tensors(linear, f"the linear layers of LPIPS, {variant.name}.pth of {HOME}")
+        self.weights = [
+            shaped(linear, held, f"lin{k}.model.1.weight", torch.empty(1, width, 1, 1)).to(self.device)
+            for k, width in enumerate(self.backbone.widths)
+        ]
+        self.network = self.backbone.read(features, self.device)
+        self.published = self.backbone.published(features) and checksum(linear) == variant.linear
+
+    @torch.no_grad()
+    def __call__(self, high: RGB, other: RGB) -> PerImage:
+        """high, other: RGB in [0, 1] (the authors' `normalize=True`).  0 for equal images, more for others.
+
+        ValueError for less pixels than the network needs: AlexNet 31 a side, SqueezeNet 17, VGG16 16.
+        """
+        one, two = (self.backbone.maps(self.network, self.scaled(images)) for images in (high, other))
+        return apart(one, two, self.weights)
+
+    def scaled(self, images: RGB) -> RGB:
+        shift, scale = (torch.tensor(values, device=self.device)[:, None, None] for values in (SHIFT, SCALE))
+        wide: Float[Tensor, "B 3 H W"] = images.to(self.device, torch.float32) * 2 - 1
+        return (wide - shift) / scale
