@@ -61,8 +61,8 @@ def narrow_network(network: Network, features: int) -> Network:
         case SRDiffUNet():
             return replace(network, features=features, width=8, multipliers=(1, 2))
         case ADMUNet():
-            small = replace(network, attention=(2,), head_channels=8, groups=4)
-            return replace(small, width=8, multipliers=(1, 1), blocks=1)
+            small = replace(network, attention=(8,), head_channels=8, groups=4)  # never over whole maps
+            return replace(small, width=8, multipliers=(1, 1, 1, 1), blocks=1)
         case RRDBNetwork():
             return replace(network, rrdb=narrow_rrdb(network.rrdb))
         case Tiny():
