@@ -13,7 +13,18 @@ from rich.console import Console
 from refinesr.cli.app import application
 
 PAGE = Path(__file__).with_name("cli.md")
-VERBS = ("upscale", "train", "info", "search", "convert", "generate", "interpolate", "fuse")
+VERBS = (
+    "upscale",
+    "train",
+    "info",
+    "evaluate",
+    "compare",
+    "search",
+    "convert",
+    "generate",
+    "interpolate",
+    "fuse",
+)
 
 HEAD = """# Command line
 

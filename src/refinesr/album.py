@@ -76,12 +76,7 @@ class Album:
 
     def check(self, settings: dict[str, Any]) -> None:
         """Raises OutputError for the first setting that is another one."""
-        text = self.settings.read_text(encoding="utf-8", errors="replace")
-        there, asked = flat(parse(text, str(self.settings))), flat(settings)
-        for name in [*asked, *there]:
-            if name not in there or name not in asked or there[name] != asked[name]:
-                words = f"{name} {there.get(name, 'not given')}, not {asked.get(name, 'not given')}"
-                raise OutputError(f"{self.path}: was made with {words}; --overwrite begins anew")
+        check_settings(self.settings, settings)
 
     def write(self, index: int, picture: Picture) -> Path:
         """Whole or not at all."""
@@ -95,6 +90,16 @@ class Album:
         white = shown.new_ones(-len(shown) % across, *shown.shape[1:])
         shown = torch.cat((shown, white))
         save_grid([shown[column::across] for column in range(across)], self.grid)
+
+
+def check_settings(file: Path, asked: dict[str, Any]) -> None:
+    """Raises OutputError for the first setting of a folder's `file` that is another one than asked for."""
+    text = file.read_text(encoding="utf-8", errors="replace")
+    there, asked = flat(parse(text, str(file))), flat(asked)
+    for name in [*asked, *there]:
+        if name not in there or name not in asked or there[name] != asked[name]:
+            words = f"{name} {there.get(name, 'not given')}, not {asked.get(name, 'not given')}"
+            raise OutputError(f"{file.parent}: was made with {words}; --overwrite begins anew")
 
 
 def reduced(image: Images) -> LowImages:

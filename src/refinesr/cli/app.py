@@ -9,8 +9,12 @@ from cyclopts import App, CycloptsError
 
 from .. import __version__
 from ..errors import RefineSRError
+from .compare import EXAMPLES as COMPARE_EXAMPLES
+from .compare import compare
 from .convert import EXAMPLES as CONVERT_EXAMPLES
 from .convert import convert
+from .evaluate import EXAMPLES as EVALUATE_EXAMPLES
+from .evaluate import evaluate
 from .fuse import EXAMPLES as FUSE_EXAMPLES
 from .fuse import fuse
 from .generate import EXAMPLES as GENERATE_EXAMPLES
@@ -34,6 +38,8 @@ VERBS: tuple[tuple[Callable[..., int], str, str], ...] = (
     (upscale, "INPUT... [-o OUT]", UPSCALE_EXAMPLES),
     (train, "RECIPE --data DIR... -o RUN", TRAIN_EXAMPLES),
     (info, "NAME|FILE|RECIPE", INFO_EXAMPLES),
+    (evaluate, "METHOD... --data DIR --protocol NAME -o REPORT", EVALUATE_EXAMPLES),
+    (compare, "A [B]", COMPARE_EXAMPLES),
     (search, "MODEL --data DIR --steps N", SEARCH_EXAMPLES),
     (convert, "FILE -o MODEL.safetensors", CONVERT_EXAMPLES),
     (generate, "CASCADE -o DIR", GENERATE_EXAMPLES),

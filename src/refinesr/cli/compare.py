@@ -1,0 +1,210 @@
+"""`refinesr compare`: two methods on the same pictures, and whether they differ by chance."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from ..errors import ConfigError, InputError, OutputError
+from ..files import refuse_existing, replacing
+from .messages import counted, say, tell
+
+if TYPE_CHECKING:
+    from ..evaluate.comparing import Compared, Match
+    from ..evaluate.reading import Report
+
+EXAMPLES = """
+Examples:
+
+    refinesr compare report/ --methods bicubic photo-x4
+    refinesr compare report-a/ report-b/ -o differences.png
+    refinesr compare mine/ theirs/ --data originals/ -o differences.png
+
+A report is what `refinesr evaluate` writes.  For each metric of single pictures it tells the mean difference
+B - A with its 95 % interval (bootstrap over pictures), and p: how often a difference as large would come
+about if the two were alike and each picture's difference had its sign by chance.
+"""
+
+
+def compare(
+    a: Annotated[Path, Parameter(name="A")],
+    b: Annotated[Path | None, Parameter(name="B")] = None,
+    /,
+    *,
+    methods: Annotated[tuple[str, str] | None, Parameter(negative="")] = None,
+    data: Path | None = None,
+    output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
+    json: Path | None = None,
+    overwrite: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+) -> int:
+    """Compare two methods picture by picture: in every metric they share, and where they differ most.
+
+    Parameters
+    ----------
+    a
+        A report's folder, or a folder of pictures.
+    b
+        Another one.  Without it both methods are of report A.
+    methods
+        Names of the two methods: both of A, or the first of A and the second of B.  Not needed where there
+        is no choice.
+    data
+        For folders of pictures: the originals.  They are compared by PSNR and SSIM of RGB in 8 bits.
+    output
+        Picture of the largest differences: crops of the original, A, B and their difference.
+    json
+        All numbers, as JSON.
+    overwrite
+        Replace what exists.
+    """
+    check(output, json, overwrite)
+    match = matched(a, b, methods, data)
+    results = match.compared()
+    for line in lines(match, results):
+        tell(line)
+    if match.left_out:
+        say(f"not compared, for the reports measured them in other ways: {', '.join(match.left_out)}")
+    if json is not None:
+        write_json(match, results, json, overwrite)
+    if output is not None:
+        write_picture(match, output)
+    return 0
+
+
+def check(output: Path | None, json: Path | None, overwrite: bool) -> None:
+    """Raises OutputError for what could not be written after the work."""
+    from ..images.io import WRITABLE
+
+    if output is not None and output.suffix.lower() not in WRITABLE:
+        raise OutputError(f"{output}: suffix '{output.suffix}' is not one of {', '.join(WRITABLE)}")
+    for path in (output, json):
+        if path is None:
+            continue
+        if path.is_dir():
+            raise OutputError(f"{path}: is a folder; give a file's name")
+        if not path.absolute().parent.is_dir():
+            raise OutputError(f"{path}: there is no folder {path.parent}")
+        refuse_existing(path, overwrite)
+
+
+def matched(a: Path, b: Path | None, methods: tuple[str, str] | None, data: Path | None) -> "Match":
+    """Raises InputError or ConfigError for what is no pair of methods."""
+    from ..evaluate.comparing import of_folders, of_reports
+    from ..evaluate.reading import read_report
+
+    for path in (a, b):
+        if path is not None and not path.is_dir():
+            raise InputError(f"{path}: no such folder")
+    reports = [path for path in (a, b) if path is not None and (path / "report.json").exists()]
+    if b is not None and not reports:
+        if data is None:
+            raise ConfigError(
+                f"--data: missing; {a} and {b} are no reports, and pictures need their originals"
+            )
+        if methods is not None:
+            raise ConfigError(f"--methods: is for reports; {a} and {b} are folders of pictures")
+        return of_folders(a, b, data)
+    for path in (a, b):
+        if path is not None and path not in reports:
+            raise InputError(f"{path}: holds no report.json; refinesr evaluate writes one")
+    if data is not None:
+        raise ConfigError("--data: is for folders of pictures; a report has its originals")
+    one = read_report(a)
+    other = one if b is None else read_report(b)
+    return of_reports(one, other, *(methods or (both(one) if b is None else (only(one), only(other)))))
+
+
+def both(report: "Report") -> tuple[str, str]:
+    names = [row.name for row in report.methods]
+    if len(names) != 2:
+        raise ConfigError(f"--methods: missing; choose two of {report.folder}: {', '.join(names)}")
+    return names[0], names[1]
+
+
+def only(report: "Report") -> str:
+    names = [row.name for row in report.methods]
+    if len(names) != 1:
+        raise ConfigError(f"--methods: missing; {report.folder} has {', '.join(names)}")
+    return names[0]
+
+
+# --------------------------------------------------------------------------------------------------- in words
+
+
+def lines(match: "Match", results: Sequence["Compared"]) -> Iterator[str]:
+    """What is compared, a table, and how to read it."""
+    a, b = match.a.name, match.b.name
+    yield f"{match.place}: A is {a}, B is {b}, {counted(len(match.names), 'picture')}"
+    yield from aligned(
+        [("metric", "A", "B", "B - A", "95 % interval", "p", ""), *(cells(x, a, b) for x in results)]
+    )
+    yield from footnotes(results)
+
+
+def cells(found: "Compared", a: str, b: str) -> tuple[str, ...]:
+    unit = f" ({found.metric.unit})" if found.metric.unit else ""
+    ends = "" if found.interval is None else " to ".join(f"{end:+.4g}" for end in found.interval)
+    means = (f"{value:.4g}" for value in (found.a, found.b))
+    return (
+        found.metric.title + unit,
+        *means,
+        f"{found.difference:+.4g}",
+        ends,
+        p_text(found),
+        found.verdict(a, b),
+    )
+
+
+def p_text(found: "Compared") -> str:
+    return f"{found.p:.2g}" if found.p > found.least or found.exact else f"<{2 * found.least:.0e}"
+
+
+def aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for cells in rows:
+        yield "  ".join(f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def footnotes(results: Sequence["Compared"]) -> Iterator[str]:
+    yield "interval: of the mean difference, bootstrap over pictures; with 0 in it they may well be alike"
+    few = min(results, key=lambda found: found.count)
+    way = "all patterns of signs" if few.exact else "random patterns of signs"
+    yield f"p: share of {way} of the differences whose mean is as large; above 0.05 it may be chance"
+    if few.least > 0.01:
+        number = counted(few.count, "picture")
+        yield f"{number} cannot give a p below {few.least:.2g}, nor a sure interval; take more"
+    for found in results:
+        if found.left_out:
+            number = counted(found.left_out, "picture")
+            yield f"{found.metric.title}: {number} left out, for the difference there is infinite"
+
+
+# ------------------------------------------------------------------------------------------------- into files
+
+
+def write_json(match: "Match", results: Sequence["Compared"], path: Path, overwrite: bool) -> None:
+    facts = {
+        "place": match.place,
+        "a": match.a.name,
+        "b": match.b.name,
+        "metrics": [entry(x) for x in results],
+    }
+    with replacing(path, overwrite=overwrite) as part:
+        part.write_text(
+            json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+        )
+
+
+def entry(found: "Compared") -> dict[str, Any]:
+    names = ("key", "a", "b", "difference", "interval", "p", "count", "left_out")
+    return {name: getattr(found, name) for name in names}
+
+
+def write_picture(match: "Match", path: Path) -> None:
+    from ..evaluate.sheet import foremost, places, sheet
+    from ..images.io import write
+
+    write(sheet(match, foremost(places(match))), path)
+    tell(str(path))

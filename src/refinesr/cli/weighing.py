@@ -1,0 +1,99 @@
+"""Which metrics that need files `refinesr evaluate` is to measure, and what it says of those it cannot."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from cyclopts import Parameter
+
+from ..errors import CheckpointError, ConfigError
+from .messages import say
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..evaluate.measuring import Metric
+    from ..evaluate.sets import SetMetric
+
+M = TypeVar("M")
+
+INCEPTION = "takes StyleGAN's inception-2015-12-05.pt"
+
+WANTED = {
+    "lpips": "LPIPS is not measured, which the paper reports; --lpips takes alex.pth of the lpips package",
+    "fid": f"FID is not measured, which the paper reports; --features {INCEPTION}",
+    "is": f"IS is not measured, which the paper reports; --probabilities {INCEPTION}",
+}
+
+
+@Parameter(name="*", group="Metrics")
+@dataclass(frozen=True)
+class Metrics:
+    """Metrics that need files; the others of the protocol are measured anyway."""
+
+    perceptual: Path | None = None
+    """Folder with squeezenet11.npz and lpips-v0.1-squeeze-linear.pth: an LPIPS-like distance."""
+
+    lpips: Path | None = None
+    """LPIPS' linear layers: alex.pth, vgg.pth or squeeze.pth of the lpips package.  The network's own weights
+    are looked for where torch keeps them."""
+
+    dists: Path | None = None
+    """DISTS' weights.pt.  VGG16's are looked for where torch keeps them."""
+
+    backbone: Path | None = None
+    """Weights of the network of LPIPS and DISTS, where torch's cache does not have them."""
+
+    niqe: Path | None = None
+    """NIQE's parameters, an .npz with mu_pris_param and cov_pris_param."""
+
+    features: Path | None = None
+    """FID and KID: a TorchScript file that makes features of uint8 RGB pictures."""
+
+    reference: Path | None = None
+    """FID against saved statistics, an .npz with mu and sigma; default: against the pictures."""
+
+    probabilities: Path | None = None
+    """Inception Score: a TorchScript file that makes probabilities of uint8 RGB pictures."""
+
+    classifier: Path | None = None
+    """Top-1 and top-5 error: a TorchScript file that makes logits of RGB normalised as ImageNet's."""
+
+    labels: Path | None = None
+    """The classes of pictures, a line NAME,CLASS for each."""
+
+    def check(self) -> None:
+        """Raises ConfigError."""
+        if (self.classifier is None) != (self.labels is None):
+            raise ConfigError("--classifier and --labels: one needs the other")
+        if self.reference is not None and self.features is None:
+            raise ConfigError(f"--reference: {self.reference} has no use without --features")
+
+    def of_pictures(self, device: "torch.device") -> "Iterator[tuple[Metric, ...]]":
+        """Those whose files are there; of the others it is said what lacks."""
+        from ..evaluate import weights as w
+
+        backbone = self.backbone
+        yield attempted(self.perceptual, lambda path: w.perceptual(path, device))
+        yield attempted(self.lpips, lambda path: w.lpips(path, backbone, device))
+        yield attempted(self.dists, lambda path: w.dists(path, backbone, device))
+        yield attempted(self.niqe, w.niqe)
+        labels = self.labels
+        if labels is not None:
+            yield attempted(self.classifier, lambda path: w.accuracy(path, labels, device))
+
+    def of_sets(self, device: "torch.device") -> "Iterator[tuple[SetMetric, ...]]":
+        from ..evaluate import weights as w
+
+        yield attempted(self.features, lambda path: w.distances(path, self.reference, device))
+        yield attempted(self.probabilities, lambda path: w.inception(path, device))
+
+
+def attempted(path: Path | None, built: Callable[[Path], tuple[M, ...]]) -> tuple[M, ...]:
+    """What is built of a file.  If it lacks that is said, and all else goes on."""
+    try:
+        return () if path is None else built(path)
+    except CheckpointError as error:
+        say(f"{error}; not measured")
+        return ()

@@ -1,0 +1,217 @@
+"""Two methods on the same pictures: how far they are apart, and whether that may be chance."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Float64
+
+from refinesr.errors import InputError
+from refinesr.evaluate.crops import Colours, Shelf, of_folder, rgb
+from refinesr.evaluate.makers import Folder
+from refinesr.evaluate.measuring import Case, Psnr, Ssim, psnr_of, ssim_of
+from refinesr.evaluate.pairs import Shown, opened, pairs
+from refinesr.evaluate.reading import Metric, Report
+from refinesr.evaluate.report import Estimate
+
+Values = Float[np.ndarray, " N"]
+
+EXACT = 20
+"""Pictures up to which all signs are gone through, 2**19 of them up to one for all."""
+
+FLIPS = 100_000
+"""Random signs for more pictures."""
+
+CHANCE = 0.05
+"""The largest p that tells two methods apart."""
+
+ROUNDING = 1e-10
+"""Sums that differ by less, relative to the sum of all sizes, are equal."""
+
+
+def sign_flip(differences: Values, seed: int = 0) -> float:
+    """The share of sign patterns whose mean is at least as far from 0: the two-sided p of Fisher (1935).
+
+    If the two methods were alike, each difference might as well have the other sign.  Exact for up to
+    `EXACT` pictures, beyond that by `FLIPS` random patterns and the observed one.
+    """
+    values = np.asarray(differences, np.float64)
+    least = abs(values.sum()) - ROUNDING * np.abs(values).sum()
+    if len(values) <= EXACT:
+        return float((np.abs(all_sums(values)) >= least).mean())
+    rng, reached = np.random.default_rng(seed), 0
+    for _ in range(FLIPS // 100):
+        signs = rng.integers(0, 2, (100, len(values))) * 2.0 - 1
+        reached += int((np.abs(signs @ values) >= least).sum())
+    return (reached + 1) / (FLIPS + 1)
+
+
+def all_sums(values: Float64[np.ndarray, " N"]) -> Float64[np.ndarray, " M"]:
+    """With all patterns of signs but that of the first, which the absolute value does not see."""
+    sums = values[:1]
+    for value in values[1:]:
+        sums = np.concatenate((sums + value, sums - value))
+    return sums
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One metric of A and B, means over the `count` pictures that both have a finite number of.
+
+    difference  mean of B - A
+    interval    its 95 %, by bootstrap over pictures; None of one, too narrow of fewer than about 20
+    p           of the sign-flip permutation test
+    left_out    pictures that one is perfect on: their difference is infinite
+    """
+
+    key: str
+    metric: Metric
+    a: float
+    b: float
+    difference: float
+    interval: tuple[float, float] | None
+    p: float
+    count: int
+    left_out: int = 0
+
+    @property
+    def exact(self) -> bool:
+        return self.count <= EXACT
+
+    @property
+    def least(self) -> float:
+        """The smallest p that so many pictures can have."""
+        return 2.0 ** (1 - self.count) if self.exact else 1 / (FLIPS + 1)
+
+    def verdict(self, a: str, b: str) -> str:
+        """In words: who is better, if neither the interval nor p leaves it open; each alone may err."""
+        if self.least > CHANCE and self.difference != 0:
+            return "too few pictures to tell"
+        if self.interval is None or self.interval[0] <= 0 <= self.interval[1] or self.p > CHANCE:
+            return "not told apart"
+        return f"{b if (self.difference > 0) == self.metric.higher else a} is better"
+
+
+def compared(key: str, metric: Metric, a: Mapping[str, float], b: Mapping[str, float]) -> Compared | None:
+    """Of scores by picture.  None if there is no picture both have a number of."""
+    names = [name for name in a if name in b and not math.isnan(a[name]) and not math.isnan(b[name])]
+    alike = [(0.0 if a[name] == b[name] else b[name] - a[name]) for name in names]  # inf - inf is no number
+    kept = [k for k, difference in enumerate(alike) if math.isfinite(difference)]
+    if not kept:
+        return None
+    differences = np.array([alike[k] for k in kept])
+    one, other = (float(np.mean([scores[names[k]] for k in kept])) for scores in (a, b))
+    estimate, p = Estimate.of(list(differences)), sign_flip(differences)
+    ends = None if estimate.low is None or estimate.high is None else (estimate.low, estimate.high)
+    return Compared(key, metric, one, other, estimate.mean, ends, p, len(kept), len(names) - len(kept))
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """A method: its scores by metric and picture, and where its pictures are."""
+
+    name: str
+    scores: Mapping[str, Mapping[str, float]]
+    picture: Callable[[str], Colours | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Match:
+    """Two methods on the same pictures; `place` says where, `left_out` which metrics cannot be compared."""
+
+    a: Side
+    b: Side
+    metrics: Mapping[str, Metric]
+    names: tuple[str, ...]
+    truth: Callable[[str], Colours | None]
+    place: str
+    left_out: tuple[str, ...] = ()
+
+    def compared(self) -> list[Compared]:
+        """One for each metric of single pictures that both have.  Raises InputError if there is none."""
+        both = ((key, metric) for key, metric in self.metrics.items() if key in self.a.scores)
+        made = [compared(key, metric, self.a.scores[key], self.b.scores.get(key, {})) for key, metric in both]
+        if not (found := [each for each in made if each is not None]):
+            raise InputError(
+                f"{self.place}: {self.a.name} and {self.b.name} share no metric of single pictures"
+            )
+        return found
+
+
+def of_reports(one: Report, other: Report, a: str, b: str) -> Match:
+    """Method `a` of one report against `b` of another or the same.
+
+    Raises InputError for methods that are not there, and for reports that were measured in another way or
+    on other pictures.
+    """
+    for report, name in ((one, a), (other, b)):
+        if name not in (names := [row.name for row in report.methods]):
+            raise InputError(f"{report.folder}: has no method '{name}', only {', '.join(names)}")
+    check_alike(one, other)
+    same = {key: metric for key, metric in one.metrics.items() if other.metrics.get(key) == metric}
+    apart = [metric.title for key, metric in one.metrics.items() if key in other.metrics and key not in same]
+    pictures = tuple(image.name for image in one.images)
+    place = f"{one.protocol} on {one.data}"
+    truth = of_folder(one.folder / "pictures" / "high")
+    return Match(side(one, a, same), side(other, b, same), same, pictures, truth, place, tuple(apart))
+
+
+def side(report: Report, method: str, keys: Iterable[str]) -> Side:
+    shelf = Shelf(report.folder, lambda name: None, lambda name: None)
+    scores = {key: report.scores(method, key) for key in keys}
+    filled = {key: found for key, found in scores.items() if found}
+    return Side(method, filled, lambda name: shelf.result(method, name))
+
+
+def check_alike(one: Report, other: Report) -> None:
+    """Raises InputError naming the first thing that makes numbers incomparable."""
+    folders = f"{one.folder} and {other.folder}"
+    if one.protocol != other.protocol:
+        raise InputError(f"{folders}: protocols {one.protocol} and {other.protocol}; both must be one")
+    if apart := sorted({*one.conventions} ^ {*other.conventions}):
+        raise InputError(f"{folders}: only one says '{apart[0]}'; both must be measured in one way")
+    sizes, others = ({image.name: (image.height, image.width) for image in r.images} for r in (one, other))
+    for name in {**sizes, **others}:
+        if name not in sizes or name not in others:
+            lacking = one.folder if name not in sizes else other.folder
+            raise InputError(f"{lacking}: has no picture '{name}', which the other report has")
+        if sizes[name] != others[name]:
+            raise InputError(f"{folders}: '{name}' is of two sizes, {sizes[name]} and {others[name]}")
+
+
+def of_folders(a: Path, b: Path, data: Path) -> Match:
+    """Two folders of results for the pictures of `data`, by PSNR and SSIM of RGB in 8 bits, no border cut.
+
+    Names are matched as `evaluate` does it; what has no partner or another size is refused by InputError.
+    """
+    sides, truths = [Folder.of(path, 1) for path in (a, b)], pairs(data)
+    scores: list[dict[str, dict[str, float]]] = [{"psnr": {}, "ssim": {}} for _ in sides]
+    shown = {pair.name: pair for pair in truths}
+
+    def taken(name: str) -> Shown:
+        high = opened(shown[name].high)
+        return Shown(name, high, high, shown[name].high.name)
+
+    for name in shown:
+        truth = taken(name)
+        for folder, found in zip(sides, scores, strict=True):
+            case = Case.of(truth, [folder.result(truth, 0)])
+            found["psnr"][name], found["ssim"][name] = Psnr()(case), Ssim()(case)
+    metrics = {
+        key: Metric(m.title, m.better == "higher", m.convention, m.unit) for key, m in MEASURED.items()
+    }
+
+    def picture(folder: Folder, name: str) -> Colours:
+        return rgb(folder.result(taken(name), 0))
+
+    titles = str(a), str(b)
+    one, other = (
+        Side(title, found, lambda name, folder=folder: picture(folder, name))  # type: ignore[misc]
+        for title, found, folder in zip(titles, scores, sides, strict=True)
+    )
+    return Match(one, other, metrics, tuple(shown), lambda name: rgb(taken(name).high), data.name)
+
+
+MEASURED = {"psnr": psnr_of(), "ssim": ssim_of()}

@@ -1,0 +1,157 @@
+"""The parts of pictures in which methods differ most, as data URIs."""
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image as Pillow
+from torch import Tensor
+
+from refinesr.errors import InputError
+from refinesr.images.io import Picture, pictures_in, read
+
+Colours = UInt8[np.ndarray, "_ _ 3"]
+"""A picture or a part of one: in one call there are many sizes."""
+
+Differences = Float[np.ndarray, "_ _"]
+
+SIDE = 96
+"""Pixels a side of a crop."""
+
+THUMBNAIL = 180
+"""Pixels on the longer side of the whole picture, shown small."""
+
+SLACK = 16
+"""A truth that is larger by less was cut on the right and below, to a multiple of the scale."""
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Where the pictures of a report are found; all as RGB of 8 bits, None where there is none.
+
+    `truths` and `inputs` give the picture of a name, as it was measured with.
+    """
+
+    report: Path
+    truths: Callable[[str], Colours | None]
+    inputs: Callable[[str], Colours | None]
+
+    def result(self, method: str, name: str) -> Colours | None:
+        return found(self.report / "pictures" / method, name)
+
+
+def shelf(report: Path, high: Path | None = None, low: Path | None = None) -> Shelf:
+    """Truths and inputs as they were measured, if the report holds them, else of the folders given."""
+    return Shelf(
+        report, of_folder(report / "pictures" / "high", high), of_folder(report / "pictures" / "low", low)
+    )
+
+
+def of_folder(kept: Path, other: Path | None = None) -> Callable[[str], Colours | None]:
+    """Pictures NAME.png of `kept`; without that folder those of `other`, whatever their suffix."""
+    if kept.is_dir() or other is None:
+        return lambda name: found(kept, name)
+    files: dict[str, Path] = {}
+    for path in pictures_in(other):
+        files.setdefault(path.stem, path)
+    return lambda name: colours(read(files[name])) if name in files else None
+
+
+def found(folder: Path, name: str) -> Colours | None:
+    path = folder / f"{name}.png"
+    return colours(read(path)) if path.is_file() else None
+
+
+def colours(picture: Picture) -> Colours:
+    """RGB in 8 bits, as shown: grey three times, without transparency."""
+    pixels = picture.pixels if picture.channels >= 3 else picture.pixels[:, :, :1].repeat(3, axis=2)
+    if pixels.dtype == np.uint8:
+        return np.ascontiguousarray(pixels[:, :, :3])
+    levels = np.nan_to_num(pixels[:, :, :3].astype(np.float64)) / picture.peak * 255
+    return levels.round().clip(0, 255).astype(np.uint8)
+
+
+def sized(pixels: Colours | None, size: tuple[int, int], what: str) -> Colours | None:
+    """Cut to (height, width), if hardly more is there.  Raises InputError naming `what` for other sizes."""
+    if pixels is None:
+        return None
+    height, width = size
+    if not (height <= pixels.shape[0] < height + SLACK and width <= pixels.shape[1] < width + SLACK):
+        actual, wanted = f"{pixels.shape[1]} x {pixels.shape[0]}", f"{width} x {height}"
+        raise InputError(f"{what}: is {actual}, and the report is of {wanted} pixels")
+    return pixels[:height, :width]
+
+
+def rgb(levels: UInt8[Tensor, "1 C H W"]) -> Colours:
+    """Of a tensor of one picture, grey or RGB."""
+    return np.ascontiguousarray(levels[0].expand(3, -1, -1).permute(1, 2, 0).numpy())
+
+
+@dataclass(frozen=True)
+class Box:
+    """A square part of a picture; pixels."""
+
+    top: int
+    left: int
+    side: int
+
+    def of(self, pixels: Colours) -> Colours:
+        return pixels[self.top : self.top + self.side, self.left : self.left + self.side]
+
+    def reduced(self, scale: int) -> "Box":
+        """The same part of the picture whose pixels are `scale` times as large."""
+        return Box(self.top // scale, self.left // scale, self.side // scale)
+
+
+def differences(results: Sequence[Colours], truth: Colours | None = None) -> Differences:
+    """How far the results are apart at each pixel, 0 to 255; a single one from the truth."""
+    shown = [*results, truth] if len(results) == 1 and truth is not None else results
+    stack = np.stack(list(shown)).astype(np.float32)
+    apart: Differences = (stack.max(0) - stack.min(0)).mean(2)
+    return apart
+
+
+def largest(apart: Differences, side: int = SIDE, step: int = 4) -> tuple[Box, float]:
+    """The square with the largest mean difference, and that; its corner lies on multiples of `step`.
+
+    Smaller where the picture is, but a multiple of `step` unless that is larger still.
+    """
+    least = min(side, *apart.shape)
+    side = least // step * step or least
+    sums = np.pad(apart.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    tops, lefts = (np.arange(0, extent - side + 1, step) for extent in apart.shape)
+    below, right = tops + side, lefts + side
+    total = sums[np.ix_(below, right)] - sums[np.ix_(tops, right)]
+    total += sums[np.ix_(tops, lefts)] - sums[np.ix_(below, lefts)]
+    row, column = np.unravel_index(int(total.argmax()), total.shape)
+    return Box(int(tops[row]), int(lefts[column]), int(side)), float(total[row, column]) / side**2
+
+
+def scale_of(high: tuple[int, ...], low: Colours | None) -> int | None:
+    """The whole number that `low` is smaller by, None if there is none."""
+    if low is None:
+        return None
+    scale = round(high[0] / low.shape[0])
+    return scale if scale >= 1 and tuple(scale * side for side in low.shape[:2]) == high[:2] else None
+
+
+def lossless(pixels: Colours) -> str:
+    """As a data URI: WebP that decodes to the same pixels."""
+    return _uri(Pillow.fromarray(np.ascontiguousarray(pixels)), lossless=True)
+
+
+def thumbnail(pixels: Colours) -> str:
+    """The whole picture small, as a data URI."""
+    picture = Pillow.fromarray(np.ascontiguousarray(pixels))
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    return _uri(picture, quality=80)
+
+
+def _uri(picture: Pillow.Image, **options: int) -> str:
+    file = io.BytesIO()
+    picture.save(file, "WEBP", **options)
+    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()

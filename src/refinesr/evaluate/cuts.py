@@ -1,0 +1,88 @@
+"""What part of a picture a protocol takes, and at what size.  Whole levels of 255 in and out."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import UInt8
+from torch import Tensor
+
+from refinesr.errors import InputError
+from refinesr.images.bands import Band, along_both, banded
+from refinesr.images.eight_bits import resize_eight_bits, rounded
+from refinesr.images.resize import Kernel
+
+Levels = UInt8[Tensor, "1 C H W"]
+Cut = UInt8[Tensor, "1 C h w"]
+
+
+@dataclass(frozen=True)
+class Multiple:
+    """From the upper left corner to the largest multiple of the scale (`modcrop` of the MATLAB codes)."""
+
+    @property
+    def convention(self) -> str:
+        return "pictures cut on the right and below to a multiple of the scale"
+
+    def __call__(self, high: Levels, scale: int, name: str) -> Cut:
+        height, width = (side // scale * scale for side in high.shape[-2:])
+        if min(height, width) == 0:
+            found = f"{high.shape[-1]} x {high.shape[-2]}"
+            raise InputError(f"{name}: has {found} pixels, less than the scale, {scale}")
+        return high[..., :height, :width]
+
+
+@dataclass(frozen=True)
+class Area:
+    """Reduction by the mean over the area of a pixel (TensorFlow's `AREA`); parts of pixels count in part."""
+
+    def __call__(self, high: Levels, size: tuple[int, int]) -> Cut:
+        bands = _area(high.shape[-2], size[0]), _area(high.shape[-1], size[1])
+        return rounded(along_both(*bands, high.double())).byte()
+
+
+@dataclass(frozen=True)
+class By:
+    """Reduction by a bicubic kernel."""
+
+    kernel: Kernel
+
+    def __call__(self, high: Levels, size: tuple[int, int]) -> Cut:
+        return resize_eight_bits(high, size, self.kernel)
+
+
+@dataclass(frozen=True)
+class Square:
+    """The largest central square, reduced to `side` pixels."""
+
+    side: int
+    reducing: Area | By
+
+    @property
+    def convention(self) -> str:
+        way = {Area: "the mean over areas", By: "antialiased bicubic"}[type(self.reducing)]
+        return (
+            f"the largest central square of a picture, reduced to {self.side} x {self.side} pixels by {way}"
+        )
+
+    def __call__(self, high: Levels, scale: int, name: str) -> Cut:
+        height, width = high.shape[-2:]
+        side = min(height, width)
+        if side < self.side:
+            raise InputError(f"{name}: has {width} x {height} pixels; {self.side} a side are needed")
+        top, left = (height - side) // 2, (width - side) // 2
+        square = high[..., top : top + side, left : left + side]
+        return square if side == self.side else self.reducing(square, (self.side, self.side))
+
+
+Crop = Multiple | Square
+
+
+@lru_cache(maxsize=64)
+def _area(size_in: int, size_out: int) -> Band:
+    ratio = size_in / size_out
+    start = np.arange(size_out)[:, None] * ratio
+    index = np.floor(start).astype(np.int64) + np.arange(int(np.ceil(ratio)) + 1)
+    shared = np.minimum(index + 1, start + ratio) - np.maximum(index, start)
+    weights = np.where(index < size_in, shared.clip(0), 0.0)
+    return banded(np.minimum(index, size_in - 1), weights / weights.sum(axis=1, keepdims=True), size_in)

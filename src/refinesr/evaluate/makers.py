@@ -1,0 +1,269 @@
+"""What makes results: our models, plain interpolation, and pictures somebody else has made."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from refinesr.cascade import Cascade, Link
+from refinesr.devices import autocast_dtype, device_named, put_on
+from refinesr.diffusion.noise import NoiseField
+from refinesr.errors import ConfigError, InputError
+from refinesr.evaluate.pairs import (
+    Shown,
+    check_modes,
+    check_place,
+    checksum,
+    named,
+    opened,
+    plain,
+    sized,
+    stem,
+)
+from refinesr.generate import facts
+from refinesr.images.eight_bits import resize_eight_bits
+from refinesr.images.picture import Picture, to_tensor
+from refinesr.images.resize import Kernel
+from refinesr.images.shards import Entry, entries
+from refinesr.restore import Options, completed, pictured, restored
+from refinesr.stage import Progress, Stage
+
+Levels = UInt8[Tensor, "1 C H W"]
+
+Made = Progress[tuple[Tensor, ...]]
+"""Images as uint8 (1, C, H, W), one for each picture that was shown; only those of the last one count."""
+
+
+@runtime_checkable
+class Maker(Protocol):
+    """How results come about.
+
+    kind    what it is, for people
+    scale   the one it has; None: any
+    calls   of networks, for one picture; None if nobody knows
+    random  whether other seeds make other results
+    """
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def scale(self) -> int | None: ...
+    @property
+    def calls(self) -> int | None: ...
+    @property
+    def random(self) -> bool: ...
+
+    def facts(self) -> dict[str, Any]:
+        """All that results depend on besides pictures and seeds, as plain data."""
+        ...
+
+    def check(self, shown: Shown, samples: int) -> None:
+        """Raises an error that names the file for what cannot be made of it."""
+        ...
+
+    def checksum(self, shown: Shown, sample: int) -> str:
+        """Of what is read to make a result."""
+        ...
+
+    def make(self, shown: Sequence[Shown], scale: int, seeds: Sequence[int], sample: int) -> Iterator[Made]:
+        """The results of pictures; a seed for each."""
+        ...
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """By a bicubic kernel, by Pillow's Lanczos (three lobes), or by the nearest pixel."""
+
+    name: str
+    kernel: Kernel | None = None
+
+    kind: ClassVar[str] = "interpolation"
+    scale: ClassVar[int | None] = None
+    calls: ClassVar[int] = 0
+    random: ClassVar[bool] = False
+
+    def facts(self) -> dict[str, Any]:
+        return {"interpolation": self.name, "kernel": None if self.kernel is None else repr(self.kernel)}
+
+    def check(self, shown: Shown, samples: int) -> None: ...
+
+    def checksum(self, shown: Shown, sample: int) -> str:
+        return shown.checksum
+
+    def make(self, shown: Sequence[Shown], scale: int, seeds: Sequence[int], sample: int) -> Iterator[Made]:
+        yield Progress(1, 1, tuple(self.enlarged(each.low, scale) for each in shown))
+
+    def enlarged(self, low: Levels, scale: int) -> Tensor:
+        size = low.shape[-2] * scale, low.shape[-1] * scale
+        if self.kernel is not None:
+            return resize_eight_bits(low, size, self.kernel)
+        way = {"lanczos": Image.Resampling.LANCZOS, "nearest": Image.Resampling.NEAREST}[self.name]
+        planes = [Image.fromarray(plane.numpy()).resize(size[::-1], way) for plane in low[0]]
+        return torch.from_numpy(np.stack([np.asarray(plane) for plane in planes]))[None]
+
+
+def interpolations(kernel: Kernel) -> Mapping[str, Interpolation]:
+    plainly = (Interpolation("lanczos"), Interpolation("nearest"))
+    return {each.name: each for each in (Interpolation("bicubic", kernel), *plainly)}
+
+
+@dataclass(frozen=True, eq=False)
+class Restored:
+    """By one of our models; pictures of one size are restored at once."""
+
+    model: Stage | Cascade
+    options: Options = field(default_factory=Options)
+
+    random: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.links[0].generates:
+            raise ConfigError("model: makes pictures from nothing; there is no picture to compare with")
+
+    @property
+    def kind(self) -> str:
+        return "model" if isinstance(self.model, Stage) else "cascade"
+
+    @property
+    def scale(self) -> int | None:
+        return self.model.scale
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        if isinstance(self.model, Cascade):
+            return self.model.links
+        tile = self.model.method.tile if self.options.tile is None else self.options.tile
+        return (Link(self.model, self.options.sampling(self.model), tile),)
+
+    @property
+    def calls(self) -> int | None:
+        return sum(link.chosen.calls for link in self.links)
+
+    def facts(self) -> dict[str, Any]:
+        device = device_named(self.options.device)
+        precision = "fp32" if autocast_dtype(self.options.precision, device) is None else "bf16"
+        return {"precision": precision, "stages": [facts(link) for link in self.links]}
+
+    def check(self, shown: Shown, samples: int) -> None:
+        channels = self.links[0].stage.method.channels
+        if shown.high.shape[1] not in (1, channels):
+            found = f"{shown.source}: has {shown.high.shape[1]} channels"
+            raise InputError(f"{found}; the model restores pictures of 1 or {channels}")
+
+    def checksum(self, shown: Shown, sample: int) -> str:
+        return shown.checksum
+
+    def make(self, shown: Sequence[Shown], scale: int, seeds: Sequence[int], sample: int) -> Iterator[Made]:
+        """Which pictures are made together may change a last bit, so the same ones must be each time."""
+        made: list[Tensor] = []
+        channels = self.links[0].stage.method.channels
+        together = isinstance(self.model, Stage) and {x.low.shape[1:] for x in shown} == {
+            shown[0].low.shape[1:]
+        }
+        groups = [range(len(shown))] if together and shown[0].low.shape[1] == channels else []
+        for group in groups or [range(k, k + 1) for k in range(len(shown))]:
+            for progress in self.batch([shown[k] for k in group], [seeds[k] for k in group]):
+                yield Progress(progress.done, progress.total, ())
+            made += [levels(picture) for picture in progress.image]
+        yield Progress(progress.total, progress.total, tuple(made))
+
+    def batch(self, shown: Sequence[Shown], seeds: Sequence[int]) -> Iterator[Progress[tuple[Picture, ...]]]:
+        pictures = [Picture(np.ascontiguousarray(x.low[0].permute(1, 2, 0)), name=x.source) for x in shown]
+        if len(pictures) == 1:
+            options = Options(**{**vars(self.options), "seed": seeds[0]})
+            for single in restored(self.model, pictures[0], options):
+                yield Progress(single.done, single.total, (single.image,))
+            return
+        assert isinstance(self.model, Stage)
+        (link,), device = self.links, device_named(self.options.device)
+        put_on(self.model.model, device)
+        low, noise = torch.cat([to_tensor(x) for x in pictures]).to(device), NoiseField(tuple(seeds))
+        given = completed(self.model, low, noise, None, shown[0].source)
+        autocast = autocast_dtype(self.options.precision, device)
+        for progress in self.model(given, noise, sampling=link.chosen, tile=link.tile, autocast=autocast):
+            if progress.done < progress.total:
+                yield Progress(progress.done, progress.total, ())
+        kernel = link.chosen.consistent
+        parts = [Progress(1, 1, image) for image in torch.split(progress.image, 1)]
+        ready = zip(parts, torch.split(low, 1), pictures, strict=True)
+        finished = tuple(pictured(part, one, kernel, like, None).image for part, one, like in ready)
+        yield Progress(progress.total, progress.total, finished)
+
+
+@dataclass(frozen=True, eq=False)
+class Folder:
+    """Pictures that were made by anything: NAME.png, or NAME-1.png to NAME-S.png for S samples of each.
+
+    Names may have what `refinesr upscale` and data sets hang on them (`plain`).
+    """
+
+    path: Path
+    found: Mapping[tuple[str, int], Entry]
+
+    kind: ClassVar[str] = "pictures"
+    scale: ClassVar[int | None] = None
+    calls: ClassVar[int | None] = None
+    random: ClassVar[bool] = True
+
+    @staticmethod
+    def of(path: Path, samples: int) -> "Folder":
+        if samples == 1:
+            return Folder(path, {(key, 0): entry for key, entry in named(path).items()})
+        found = {}
+        for entry in entries(path):
+            if parts := re.fullmatch(r"(.+)-(\d+)", stem(entry)):
+                found[plain(parts[1]), int(parts[2]) - 1] = entry
+        return Folder(path, found)
+
+    def facts(self) -> dict[str, Any]:
+        return {"pictures": self.path.name}
+
+    def entry(self, shown: Shown, sample: int) -> Entry:
+        key = plain(shown.name)
+        entry = self.found.get((key, sample))
+        if entry is None and sample == 0 and not any((key, k) in self.found for k in range(1, 3)):
+            raise InputError(
+                f"{self.path}: holds no picture of {shown.source}; its name must be '{shown.name}'"
+            )
+        if entry is None:
+            wanted = f"{shown.source}; its name must be '{shown.name}-{sample + 1}'"
+            raise InputError(f"{self.path}: holds no sample {sample + 1} of {wanted}")
+        return entry
+
+    def check(self, shown: Shown, samples: int) -> None:
+        for sample in range(samples):
+            self.result(shown, sample)
+
+    def checksum(self, shown: Shown, sample: int) -> str:
+        return checksum(self.result(shown, sample))
+
+    def make(self, shown: Sequence[Shown], scale: int, seeds: Sequence[int], sample: int) -> Iterator[Made]:
+        yield Progress(1, 1, tuple(self.result(each, sample) for each in shown))
+
+    def result(self, shown: Shown, sample: int) -> Tensor:
+        """Raises InputError, naming both files, for what is no result for that picture."""
+        entry = self.entry(shown, sample)
+        made = opened(entry)
+        if made.shape[-2:] != shown.high.shape[-2:]:
+            raise InputError(f"{entry.name}: {sized(made)}; {shown.source} has {sized(shown.high)}")
+        check_modes(entry.name, made, shown.source, shown.high)
+        check_place(entry.name, shown.high, made)
+        return made
+
+
+def levels(picture: Picture) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(picture.pixels)).permute(2, 0, 1)[None].contiguous()
+
+
+def folder_like(thing: str) -> bool:
+    """Whether it names a folder (or tar) of pictures and no model."""
+    path = Path(thing)
+    models = ("model.safetensors", "cascade.json")
+    return path.suffix == ".tar" or (path.is_dir() and not any((path / name).is_file() for name in models))

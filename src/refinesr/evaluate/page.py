@@ -1,0 +1,201 @@
+"""One self-contained HTML file out of a report: its table, plots, and crops side by side.
+
+It asks for nothing from anywhere, and needs no script but to enlarge crops.  Numbers are those of
+report.json.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from html import escape
+from pathlib import Path
+
+from refinesr.evaluate.crops import Shelf, shelf
+from refinesr.evaluate.gallery import gallery
+from refinesr.evaluate.plots import tag
+from refinesr.evaluate.reading import Estimate, Metric, Report, read_report
+from refinesr.evaluate.sketches import sketches
+from refinesr.files import replacing
+
+ASSETS = Path(__file__).with_name("page_assets")
+
+PAIRS = 300
+"""Rows of paired differences, at most; report.json has all."""
+
+NOTHING = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+"""The browser itself refuses whatever would be fetched."""
+
+
+def page(folder: Path, high: Path | None = None, low: Path | None = None) -> Path:
+    """Write page.html into the folder of a report, and return its path; an older one is replaced.
+
+    `high` and `low` are the folders of the true pictures and of the inputs, for reports without pictures/high
+    and pictures/low; where there are neither, crops are of the methods alone.  Raises InputError for
+    what cannot be read and for pictures of other sizes than the report's, ConfigError for a report.json that
+    is not understood, OutputError if nothing can be written there.
+    """
+    report, path = read_report(folder), folder / "page.html"
+    text = html_of(report, shelf(folder, high, low))
+    with replacing(path, overwrite=True) as part:
+        part.write_text(text, encoding="utf-8")
+    return path
+
+
+def html_of(report: Report, pictures: Shelf) -> str:
+    """The page as text."""
+    title = f"{report.protocol} on {report.data}"
+    parts = [header(report, title), table(report), sketches(report), gallery(report, pictures), pairs(report)]
+    body = "\n".join(parts)
+    size = f"{-(-len(body.encode()) // 2**17) / 8:.1f} MiB"
+    foot = tag("footer", f"Made by refinesr evaluate. This file holds all it shows, {size}.")
+    style, script = (ASSETS.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{NOTHING}">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n{body}\n"
+        f"{foot}\n</main>\n<script>\n{script}</script>\n</body>\n</html>\n"
+    )
+
+
+def header(report: Report, title: str) -> str:
+    count = len(report.images) or max(
+        (estimate.count or 0 for row in report.methods for estimate in row.metrics.values()), default=0
+    )
+    numbers = (
+        f"{count} picture{'s' * (count != 1)}, {len(report.methods)} method{'s' * (len(report.methods) != 1)}"
+    )
+    conventions = "".join(tag("li", escape(text)) for text in report.conventions)
+    name = f"The protocol {tag('code', escape(report.protocol))}"
+    return tag("header", tag("h1", escape(title)) + tag("p", numbers, class_="lede")) + tag(
+        "section", tag("h2", name) + tag("ul", conventions, class_="conventions")
+    )
+
+
+# -------------------------------------------------------------------------------------------------- the table
+
+
+def table(report: Report) -> str:
+    """Methods by metrics; what papers say is set apart."""
+    columns = [Column(key, metric, report) for key, metric in report.metrics.items()]
+    called = any(row.calls for row in report.methods)
+    head = [tag("th", "method", scope="col"), *([tag("th", "calls", scope="col")] if called else [])]
+    head += [column.head() for column in columns]
+    rows = []
+    for row in report.methods:
+        cells = [tag("th", escape(row.name), scope="row")]
+        cells += [tag("td", str(row.calls or "–"))] if called else []
+        rows.append(
+            tag("tr", "".join(cells + [column.cell(row.metrics.get(column.key)) for column in columns]))
+        )
+    wide = len(head)
+    body = tag("thead", tag("tr", "".join(head))) + tag("tbody", "".join(rows))
+    if report.published:
+        body += tag("tbody", "".join(published(report, columns, called, wide)), class_="published")
+    scrolled = tag("div", tag("table", body), class_="wide", tabindex=0, role="region", aria_label="results")
+    return tag("section", tag("h2", "Results") + scrolled + notes(report), class_="results")
+
+
+class Column:
+    """A metric in the table."""
+
+    def __init__(self, key: str, metric: Metric, report: Report) -> None:
+        self.key, self.metric, self.report = key, metric, report
+
+    @cached_property
+    def values(self) -> list[float]:
+        found = [row.metrics[self.key].mean for row in self.report.methods if self.key in row.metrics]
+        return [value for value in found if not math.isnan(value)]
+
+    @cached_property
+    def best(self) -> float | None:
+        """Of what was measured; there is no best of one."""
+        if len(self.values) < 2:
+            return None
+        return max(self.values) if self.metric.higher else min(self.values)
+
+    def text(self, value: float) -> str:
+        return number_text(value, self.metric, max(map(abs, self.values), default=value))
+
+    def head(self) -> str:
+        arrow, told = ("↑", "higher is better") if self.metric.higher else ("↓", "lower is better")
+        unit = tag("small", escape(self.metric.unit)) if self.metric.unit else ""
+        arrow = tag("abbr", arrow, title=told, aria_label=told)
+        return tag("th", f"{escape(self.metric.title)}&nbsp;{arrow} {unit}", scope="col")
+
+    def cell(self, estimate: Estimate | None) -> str:
+        if estimate is None or math.isnan(estimate.mean):
+            return tag("td", "–")
+        number, look = self.text(estimate.mean), {}
+        if estimate.mean == self.best:
+            number, look = tag("strong", number + tag("span", " best", class_="unseen")), {"class_": "best"}
+        if estimate.interval:
+            low, high = map(self.text, estimate.interval)
+            number += tag("small", f"{low} – {high}")
+        return tag("td", number, **look)
+
+
+def published(report: Report, columns: Sequence[Column], called: bool, wide: int) -> Iterator[str]:
+    title = "Published, not measured here"
+    yield tag("tr", tag("th", title, colspan=wide, scope="rowgroup"))
+    for row in report.published:
+        source = tag("small", f"published: {escape(row.source)}")
+        cells = [tag("th", escape(row.name) + source, scope="row"), *([tag("td", "")] if called else [])]
+        values = (row.metrics.get(column.key, math.nan) for column in columns)
+        cells += [tag("td", "–" if math.isnan(value) else f"{value:g}") for value in values]  # as printed
+        yield tag("tr", "".join(cells))
+
+
+def notes(report: Report) -> str:
+    """What the numbers are, one metric a line."""
+    marked = "Means over the pictures; small: 95 % intervals by bootstrap over the pictures. " + tag(
+        "strong", "Bold", class_="best"
+    )
+    told = [
+        tag("dt", escape(metric.title)) + tag("dd", escape(metric.convention))
+        for metric in report.metrics.values()
+        if metric.convention
+    ]
+    return tag("p", f"{marked} is the best of the measured means.") + tag("dl", "".join(told))
+
+
+def number_text(value: float, metric: Metric, largest: float) -> str:
+    """As many decimals as the largest number of its kind needs; `metric` in dB has two."""
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    decimals = 2 if metric.unit == "dB" or largest >= 10 else 3 if largest >= 1 else 4
+    small = 0 < abs(value) < 0.5 * 10**-decimals
+    return (f"{value:.2g}" if small else f"{value:.{decimals}f}").replace("-", "−")
+
+
+# ----------------------------------------------------------------------------------------- paired differences
+
+
+def pairs(report: Report) -> str:
+    """Folded: each two methods, each metric."""
+    known = [pair for pair in report.pairs if pair.metric in report.metrics][:PAIRS]
+    if not known:
+        return ""
+    head = "".join(tag("th", name, scope="col") for name in ("difference", "metric", "mean", "95 %", ""))
+    rows = []
+    for pair in known:
+        metric, estimate = report.metrics[pair.metric], pair.difference
+        largest = abs(estimate.mean)
+        ends = " to ".join(number_text(end, metric, largest) for end in estimate.interval or ())
+        name = tag("th", f"{escape(pair.a)} − {escape(pair.b)}", scope="row")
+        mean = number_text(estimate.mean, metric, largest) if not math.isnan(estimate.mean) else "–"
+        cells = (escape(metric.title), mean, ends, escape(verdict(estimate, metric, pair.a, pair.b)))
+        rows.append(tag("tr", name + "".join(tag("td", cell) for cell in cells)))
+    body = tag("table", tag("thead", tag("tr", head)) + tag("tbody", "".join(rows)))
+    scrolled = tag("div", body, class_="wide", tabindex=0, role="region", aria_label="paired differences")
+    why = tag("p", "Both methods on the same pictures; an interval without 0 tells them apart.")
+    return tag("section", tag("details", tag("summary", "Paired differences") + why + scrolled))
+
+
+def verdict(difference: Estimate, metric: Metric, a: str, b: str) -> str:
+    if difference.interval is None:
+        return ""
+    low, high = difference.interval
+    if low <= 0 <= high:
+        return "not told apart"
+    return f"{a if (low > 0) == metric.higher else b} is better"

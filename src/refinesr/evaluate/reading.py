@@ -1,0 +1,185 @@
+"""A report that was written, read back: the numbers of report.json as values."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from refinesr.config import parse
+from refinesr.errors import ConfigError, InputError
+from refinesr.evaluate.report import FORMAT
+
+DISTORTION = ("psnr", "psnr_y", "psnr_rgb")
+PERCEPTION = ("lpips", "perceptual", "dists", "fid", "frechet", "kid", "niqe")
+"""Beginnings of metrics' names, the most usual first."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over `count` pictures and its 95 % interval, where there is one."""
+
+    mean: float
+    low: float | None = None
+    high: float | None = None
+    count: int | None = None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a metric is called and which way it is better."""
+
+    title: str
+    higher: bool
+    convention: str = ""
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method that was measured."""
+
+    name: str
+    kind: str
+    calls: int | None
+    metrics: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A row of somebody's paper."""
+
+    name: str
+    source: str
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The paired difference a - b of two methods in one metric."""
+
+    a: str
+    b: str
+    metric: str
+    difference: Estimate
+
+
+@dataclass(frozen=True)
+class Image:
+    """A picture with its scores: method, then metric."""
+
+    name: str
+    height: int
+    width: int
+    scores: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured on what."""
+
+    folder: Path
+    protocol: str
+    conventions: tuple[str, ...]
+    data: str
+    methods: tuple[Row, ...]
+    metrics: Mapping[str, Metric]
+    published: tuple[Published, ...] = ()
+    pairs: tuple[Pair, ...] = ()
+    images: tuple[Image, ...] = field(default=(), repr=False)
+
+    def scores(self, method: str, metric: str) -> dict[str, float]:
+        """By picture, where the metric is one of single pictures."""
+        found = ((image.name, image.scores.get(method, {}).get(metric)) for image in self.images)
+        return {name: score for name, score in found if score is not None}
+
+    def like(self, beginnings: tuple[str, ...]) -> list[str]:
+        """The metrics named like that, in that order."""
+        found = [[key for key in self.metrics if key.lower().startswith(start)] for start in beginnings]
+        return list(dict.fromkeys(key for keys in found for key in keys))
+
+
+def read_report(folder: Path) -> Report:
+    """The report in a folder.  Raises InputError without one, ConfigError for what is not understood."""
+    path = folder / "report.json"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    data = parse(text, str(path))
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise ConfigError(f"{path}: is not a report of refinesr evaluate, whose format is {FORMAT!r}")
+    try:
+        return understood(folder, data)
+    except KeyError as error:
+        raise ConfigError(f"{path}: {error} is missing") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(f"{path}: is no report: {error}") from error
+
+
+def understood(folder: Path, data: Mapping[str, Any]) -> Report:
+    report = Report(
+        folder,
+        str(data["protocol"]["name"]),
+        tuple(map(str, data["protocol"]["conventions"])),
+        str(data["data"]),
+        tuple(map(row, data["methods"])),
+        {str(key): metric(entry) for key, entry in data["metrics"].items()},
+        tuple(map(published, data.get("published", ()))),
+        tuple(map(pair, data.get("pairs", ()))),
+        tuple(map(image, data.get("images", ()))),
+    )
+    for name in (*(row.name for row in report.methods), *(image.name for image in report.images)):
+        if ".." in Path(name).parts or Path(name).is_absolute():
+            raise ValueError(f"'{name}' is no name of a picture or method: it leads out of the folder")
+    return report
+
+
+def metric(data: Mapping[str, Any]) -> Metric:
+    if data["better"] not in ("higher", "lower"):
+        raise ValueError(f"better: '{data['better']}' is not higher or lower")
+    convention, unit = (str(data.get(key) or "") for key in ("convention", "unit"))
+    return Metric(str(data["title"]), data["better"] == "higher", convention, unit)
+
+
+def row(data: Mapping[str, Any]) -> Row:
+    calls = data.get("calls")
+    metrics = {str(key): estimate(entry) for key, entry in data["metrics"].items()}
+    return Row(str(data["name"]), str(data.get("kind") or ""), None if calls is None else int(calls), metrics)
+
+
+def estimate(data: Mapping[str, Any], mean: str = "mean") -> Estimate:
+    low, high = (number(data.get(key)) for key in ("low", "high"))
+    if math.isnan(low) or math.isnan(high):
+        return Estimate(number(data[mean]), count=data.get("count"))
+    return Estimate(number(data[mean]), low, high, data.get("count"))
+
+
+def published(data: Mapping[str, Any]) -> Published:
+    metrics = {str(key): number(value) for key, value in data["metrics"].items()}
+    return Published(str(data["name"]), str(data.get("source") or ""), metrics)
+
+
+def pair(data: Mapping[str, Any]) -> Pair:
+    return Pair(str(data["a"]), str(data["b"]), str(data["metric"]), estimate(data, "difference"))
+
+
+def image(data: Mapping[str, Any]) -> Image:
+    scores = {
+        str(method): {str(key): number(value) for key, value in of.items()}
+        for method, of in data["scores"].items()
+    }
+    return Image(str(data["name"]), int(data["height"]), int(data["width"]), scores)
+
+
+def number(value: object) -> float:
+    """NaN for null.  An infinite PSNR, of equal pictures, may be written as text: JSON has none."""
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise TypeError(f"{value!r} is no number")
+    return float(value)

@@ -1,0 +1,235 @@
+"""What an evaluation comes to: means, intervals, differences; as JSON, CSV and Markdown.
+
+There are no infinite numbers in JSON: they are written as the texts "inf" and "-inf", which Python's `float`
+reads.  Equal pictures have a PSNR of inf.  A report holds no times, hosts or paths of folders, so that the
+same evaluation gives the same bytes.
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from refinesr.evaluate.measuring import Metric
+from refinesr.evaluate.running import Evaluation, Measured, Scores
+from refinesr.evaluate.sets import SetMetric
+from refinesr.files import replacing
+
+FORMAT = "refinesr-report-1"
+
+DRAWS, PART = 2000, 50
+"""Of pictures, for a bootstrap interval; so many are made at once."""
+
+LEVEL = 0.95
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over pictures and its interval, None of less than two pictures."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    count: int
+
+    @staticmethod
+    def of(values: Sequence[float]) -> "Estimate":
+        """By bootstrap over pictures (percentiles of `DRAWS` means), always from the same random numbers."""
+        if len(values) < 2:
+            return Estimate(mean(np.array(values)), None, None, len(values))
+        column, rng = np.array(values), np.random.default_rng(0)
+        places = (rng.integers(len(column), size=(PART, len(column))) for _ in range(0, DRAWS, PART))
+        draws = np.concatenate([column[part].mean(1) for part in places])
+        # whole draws, for between infinite ones there is nothing
+        ends = np.quantile(draws, ((1 - LEVEL) / 2, (1 + LEVEL) / 2), method="inverted_cdf")
+        return Estimate(mean(column), float(ends[0]), float(ends[1]), len(values))
+
+
+def mean(column: Floats) -> float:
+    return float(column.mean())
+
+
+def differences(a: Mapping[str, float], b: Mapping[str, float]) -> list[float]:
+    """Picture by picture, of those that both have; two infinite numbers do not differ."""
+    both = [name for name in a if name in b]
+    return [0.0 if a[name] == b[name] else a[name] - b[name] for name in both]
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """All numbers of an evaluation.  `data` is what the pictures are called."""
+
+    evaluation: Evaluation
+    data: str
+    low_given: bool
+    images: Sequence[Measured]
+    sets: Mapping[str, Scores]
+
+    @property
+    def names(self) -> list[str]:
+        return [entrant.name for entrant in self.evaluation.entrants]
+
+    @property
+    def metrics(self) -> list[Metric | SetMetric]:
+        """Those that anything was measured by."""
+        every: list[Metric | SetMetric] = [*self.evaluation.metrics, *self.evaluation.set_metrics]
+        return [metric for metric in every if any(self.estimate(name, metric.key) for name in self.names)]
+
+    def column(self, name: str, key: str) -> dict[str, float]:
+        """A method's scores by picture."""
+        found = ((image.name, image.scores[name].get(key)) for image in self.images)
+        return {picture: score for picture, score in found if score is not None}
+
+    def estimate(self, name: str, key: str) -> Estimate | None:
+        if key in self.sets.get(name, {}):
+            return Estimate(self.sets[name][key], None, None, len(self.images))
+        values = list(self.column(name, key).values())
+        return Estimate.of(values) if values else None
+
+    def methods(self) -> Iterator[dict[str, Any]]:
+        for entrant in self.evaluation.entrants:
+            found = {metric.key: self.estimate(entrant.name, metric.key) for metric in self.metrics}
+            yield {
+                "name": entrant.name,
+                "kind": entrant.maker.kind,
+                "calls": entrant.maker.calls,
+                "seed": self.evaluation.plan.seed if entrant.maker.random else None,
+                "samples": self.evaluation.samples(entrant),
+                "metrics": {key: vars(estimate) for key, estimate in found.items() if estimate},
+            }
+
+    def pairs(self) -> Iterator[dict[str, Any]]:
+        """Differences a - b of methods on the same pictures, of each metric of pictures."""
+        for metric in self.metrics:
+            for a, b in combinations(self.names, 2):
+                between = differences(self.column(a, metric.key), self.column(b, metric.key))
+                if between:
+                    found = Estimate.of(between)
+                    ends = {"difference": found.mean, "low": found.low, "high": found.high}
+                    yield {"a": a, "b": b, "metric": metric.key, **ends}
+
+    def facts(self) -> dict[str, Any]:
+        """For JSON."""
+        protocol, scale = self.evaluation.protocol, self.evaluation.scale
+        conventions = [*protocol.conventions(scale, self.low_given)]
+        described = ("title", "better", "convention")
+        return {
+            "format": FORMAT,
+            "protocol": {"name": protocol.name, "conventions": conventions},
+            "data": self.data,
+            "methods": list(self.methods()),
+            "metrics": {
+                metric.key: {name: getattr(metric, name) for name in described} | {"unit": unit(metric)}
+                for metric in self.metrics
+            },
+            "published": [vars(row) for row in protocol.published],
+            "pairs": list(self.pairs()),
+            "images": [
+                {"name": image.name, "height": image.size[0], "width": image.size[1], "scores": image.scores}
+                for image in self.images
+            ],
+        }
+
+    def json(self) -> str:
+        return json.dumps(finite(self.facts()), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def csv(self) -> str:
+        """A line for each picture and method."""
+        text = io.StringIO()
+        keys = [metric.key for metric in self.metrics if metric.key not in self.set_keys()]
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(["image", "height", "width", "method", *keys])
+        for image in self.images:
+            for name in self.names:
+                scores = [image.scores[name].get(key, "") for key in keys]
+                table.writerow([image.name, *image.size, name, *scores])
+        return text.getvalue()
+
+    def set_keys(self) -> set[str]:
+        return {metric.key for metric in self.evaluation.set_metrics}
+
+    # ------------------------------------------------------------------------------------ for people
+
+    def rows(self) -> Iterator[list[str]]:
+        """Head, methods, and the paper's rows, which are marked."""
+        yield ["method", *map(headed, self.metrics)]
+        for name in self.names:
+            yield [name, *(told(self.estimate(name, metric.key)) for metric in self.metrics)]
+        for row in self.evaluation.protocol.published:
+            found = [row.metrics.get(metric.key) for metric in self.metrics]
+            if any(value is not None for value in found):
+                numbers = ("" if value is None else f"{value:g}" for value in found)
+                yield [f"{row.name} (published)", *numbers]
+
+    def besides(self) -> Iterator[str]:
+        """What papers report and was not measured here."""
+        keys = {metric.key for metric in self.metrics}
+        for row in self.evaluation.protocol.published:
+            if rest := {key: value for key, value in row.metrics.items() if key not in keys}:
+                numbers = ", ".join(f"{key} {value:g}" for key, value in rest.items())
+                yield f"published besides, not measured here: {row.name}, {numbers}"
+
+    def markdown(self) -> str:
+        head, *body = self.rows()
+        lines = [f"# {self.evaluation.protocol.name}: {self.data}, {len(self.images)} pictures", ""]
+        lines += [row_of(head), row_of(["---", *["---:"] * (len(head) - 1)]), *map(row_of, body), ""]
+        lines += [f"- {metric.title}: {metric.convention}" for metric in self.metrics]
+        lines += [
+            f"- {text}"
+            for text in self.evaluation.protocol.conventions(self.evaluation.scale, self.low_given)
+        ]
+        lines += [f"- {text}" for text in self.besides()]
+        sources = dict.fromkeys(row.source for row in self.evaluation.protocol.published)
+        lines += [f"- published: {source}; on its own pictures, not on these" for source in sources]
+        return "\n".join(lines) + "\n"
+
+    def write(self, folder: Path) -> None:
+        """report.json, images.csv and table.md; what is there is replaced.  Raises OutputError."""
+        texts = {"report.json": self.json(), "images.csv": self.csv(), "table.md": self.markdown()}
+        for name, text in texts.items():
+            with replacing(folder / name, overwrite=True) as part:
+                part.write_text(text, encoding="utf-8")
+
+
+def unit(metric: Metric | SetMetric) -> str:
+    return metric.unit if isinstance(metric, Metric) else ""
+
+
+def headed(metric: Metric | SetMetric) -> str:
+    """Name, unit, and which way is better."""
+    arrow = "↑" if metric.better == "higher" else "↓"
+    words = f"{metric.title} ({unit(metric)})" if unit(metric) else metric.title
+    return f"{words} {arrow}"
+
+
+def told(estimate: Estimate | None) -> str:
+    """With half the width of its interval."""
+    if estimate is None:
+        return ""
+    decimals = 4 if abs(estimate.mean) < 2 else 2
+    if estimate.low is None or estimate.high is None or not math.isfinite(estimate.high - estimate.low):
+        return f"{estimate.mean:.{decimals}f}"
+    return f"{estimate.mean:.{decimals}f} ± {(estimate.high - estimate.low) / 2:.{decimals}f}"
+
+
+def row_of(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def finite(data: Any) -> Any:
+    """The same with "inf" and "-inf" in place of such numbers."""
+    if isinstance(data, Mapping):
+        return {key: finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [finite(value) for value in data]
+    return str(data) if isinstance(data, float) and math.isinf(data) else data

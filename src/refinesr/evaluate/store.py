@@ -1,0 +1,110 @@
+"""Results in a report's folder: made once, read back ever after."""
+
+import csv
+import json
+import zlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from refinesr.album import check_settings
+from refinesr.errors import OutputError
+from refinesr.evaluate.pairs import levels_of
+from refinesr.files import replacing, writing
+from refinesr.images.io import read, write
+from refinesr.images.picture import Picture
+
+
+@dataclass(frozen=True)
+class Store:
+    """The pictures of one method.
+
+    NAME.png             the result of each picture
+    samples/NAME-2.png   its further samples
+    evaluate.json        the settings: equal ones make equal pictures
+    inputs.csv           which are whole, and the checksum of what each was made of
+    """
+
+    path: Path
+
+    @property
+    def settings(self) -> Path:
+        return self.path / "evaluate.json"
+
+    @property
+    def inputs(self) -> Path:
+        return self.path / "inputs.csv"
+
+    def picture(self, name: str, sample: int) -> Path:
+        return self.path / "samples" / f"{name}-{sample + 1}.png" if sample else self.path / f"{name}.png"
+
+    @cached_property
+    def made(self) -> dict[str, str]:
+        """Checksums by the picture's path in the folder; a line that was cut off is none."""
+        text = self.inputs.read_text(encoding="utf-8", errors="replace") if self.inputs.exists() else ""
+        whole = text[: text.rfind("\n") + 1]
+        return {line[0]: line[1] for line in csv.reader(whole.splitlines()) if len(line) == 2}
+
+    def open(self, settings: dict[str, Any], *, overwrite: bool = False) -> None:
+        """Begin, or go on with what is there.
+
+        Raises OutputError if that was made with other settings, unless `overwrite`, and for pictures that
+        are not ours.
+        """
+        there = sorted(self.path.glob("*.png")) if self.path.is_dir() else []
+        if there and not self.settings.exists():
+            raise OutputError(f"{there[0]} exists, without {self.settings.name}; choose another folder")
+        if not overwrite and self.settings.exists():
+            check_settings(self.settings, settings)
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            if overwrite:
+                self.inputs.unlink(missing_ok=True)
+            else:  # a line that was cut off would swallow the next one
+                self.inputs.write_text("".join(f"{name}\n" for name in map(_line, self.made.items())))
+        with replacing(self.settings, overwrite=True) as part:
+            part.write_text(json.dumps(settings, indent=2) + "\n")
+
+    def holds(self, name: str, sample: int, checksum: str) -> bool:
+        """Whether the picture is there.  Raises OutputError if it was made of another one."""
+        path = self.picture(name, sample)
+        known = self.made.get(self._key(path))
+        if known is None or not path.exists():
+            return False
+        if known != checksum:
+            raise OutputError(f"{path}: was made of another picture of that name; --overwrite begins anew")
+        return True
+
+    def write(self, name: str, sample: int, image: Tensor, checksum: str) -> None:
+        """uint8 (1, C, H, W); whole or not at all."""
+        path = self.picture(name, sample)
+        pixels = np.ascontiguousarray(image[0].permute(1, 2, 0).numpy())
+        with writing(path.parent):
+            path.parent.mkdir(exist_ok=True)
+        write(Picture(pixels), path)
+        with writing(self.inputs), self.inputs.open("a", encoding="utf-8") as file:
+            file.write(_line((self._key(path), checksum)) + "\n")
+        self.made[self._key(path)] = checksum
+
+    def read(self, name: str, sample: int) -> Tensor:
+        """uint8 (1, C, H, W)."""
+        path = self.picture(name, sample)
+        return levels_of(replace(read(path), name=str(path)), str(path))
+
+    def _key(self, path: Path) -> str:
+        return path.relative_to(self.path).as_posix()
+
+
+def _line(row: tuple[str, str]) -> str:
+    name = row[0].replace('"', '""')
+    return f'"{name}",{row[1]}'
+
+
+def seed_of(seed: int, name: str, sample: int) -> int:
+    """Below 2**63, for a sample of a picture: it depends on the picture's name, not on its place."""
+    mixed = np.random.SeedSequence([seed, zlib.crc32(name.encode()), sample])
+    return int(mixed.generate_state(1, np.uint64)[0] >> 1)

@@ -1,0 +1,120 @@
+"""`refinesr compare` in this process, on small reports and folders."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from commands import Command
+from PIL import Image
+from reports import noisy, report_of, scene
+
+from refinesr.images.io import read
+
+TRUTHS = {str(k): scene(seed=k) for k in range(8)}
+FEW = {name: noisy(truth, 4) for name, truth in TRUTHS.items()}
+MANY = {name: noisy(truth, 20) for name, truth in TRUTHS.items()}
+
+
+@pytest.fixture
+def compare(refinesr: Command) -> Command:
+    return lambda *words: refinesr("compare", *words)
+
+
+@pytest.fixture
+def report() -> Path:
+    return report_of(Path("report"), TRUTHS, {"few": FEW, "many": MANY})
+
+
+def test_two_methods_of_a_report_are_compared_in_words(compare: Command, report: Path) -> None:
+    ran = compare(report, "--methods", "many", "few")
+    assert (ran.code, ran.err) == (0, "")
+    head, table, psnr, lpips, *notes = ran.out.splitlines()
+    assert head == "classic-y on drawn: A is many, B is few, 8 pictures"
+    assert re.split(r"  +", table) == ["metric", "A", "B", "B - A", "95 % interval", "p"]
+    name, a, b, difference, interval, p, verdict = re.split(r"  +", psnr)
+    assert (name, p, verdict) == ("PSNR (dB)", "0.0078", "few is better")  # 2 of 2**8 patterns
+    assert float(b) - float(a) == pytest.approx(float(difference), abs=0.011)
+    low, high = map(float, interval.split(" to "))
+    assert low < float(difference) < high
+    assert lpips.startswith("LPIPS ")
+    assert lpips.endswith("few is better")
+    assert [note.split(":")[0] for note in notes] == ["interval", "p"]
+
+
+def test_where_there_is_no_choice_no_names_are_needed(compare: Command, report: Path) -> None:
+    assert compare(report).out == compare(report, "--methods", "few", "many").out
+    one, other = report_of(Path("a"), TRUTHS, {"few": FEW}), report_of(Path("b"), TRUTHS, {"many": MANY})
+    assert compare(one, other).out == compare(report).out
+
+
+def test_the_picture_and_the_numbers_are_written(compare: Command, report: Path) -> None:
+    ran = compare(report, "-o", "apart.png", "--json", "apart.json")
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, "apart.png")
+    height, width = read("apart.png").size
+    assert (height, width) == (22 + 16 + 8 * (48 * 3 + 30), 8 + 4 * (48 * 3 + 8))
+    facts = json.loads(Path("apart.json").read_text())
+    assert [entry["key"] for entry in facts["metrics"]] == ["psnr", "lpips"]
+    assert facts["metrics"][0]["p"] == 2 / 2**8
+    assert sorted(os.listdir()) == ["apart.json", "apart.png", "report"]
+    assert compare(report, "-o", "apart.png").code == 2
+    assert compare(report, "-o", "apart.png", "--overwrite").code == 0
+
+
+def test_folders_are_compared_with_their_originals(compare: Command) -> None:
+    for folder, pictures in (("originals", TRUTHS), ("few", FEW), ("many", MANY)):
+        Path(folder).mkdir()
+        for name, pixels in pictures.items():
+            Image.fromarray(pixels).save(Path(folder, f"{name}.png"))
+    ran = compare("few", "many", "--data", "originals", "-o", "apart.webp")
+    assert (ran.code, ran.err) == (0, "")
+    lines = ran.out.splitlines()
+    assert lines[0] == "originals: A is few, B is many, 8 pictures"
+    assert [line.split()[0] for line in lines[2:4]] == ["PSNR", "SSIM"]
+    assert read("apart.webp").format == "WEBP"
+    assert compare("few", "few", "--data", "originals").out.count("not told apart") == 2
+
+
+def test_few_pictures_are_told(compare: Command) -> None:
+    three = {name: TRUTHS[name] for name in "012"}
+    report_of(Path("small"), three, {"few": {n: FEW[n] for n in three}, "many": {n: MANY[n] for n in three}})
+    ran = compare("small")
+    assert ran.out.count("too few pictures to tell") == 2
+    assert "3 pictures cannot give a p below 0.25" in ran.out
+
+
+def test_perfect_results_are_left_out_and_counted(compare: Command) -> None:
+    mixed = FEW | {"3": TRUTHS["3"]}
+    ran = compare(report_of(Path("mixed"), TRUTHS, {"mixed": mixed, "many": MANY}))
+    assert ran.code == 0
+    assert "PSNR: 1 picture left out, for the difference there is infinite" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("nowhere",), "nowhere: no such folder"),
+        (("empty",), "empty: holds no report.json; refinesr evaluate writes one"),
+        (("report", "empty"), "empty: holds no report.json; refinesr evaluate writes one"),
+        (
+            ("empty", "empty"),
+            "--data: missing; empty and empty are no reports, and pictures need their originals",
+        ),
+        (("report", "--data", "empty"), "--data: is for folders of pictures; a report has its originals"),
+        (("report", "--methods", "few", "x"), "report: has no method 'x', only few, many"),
+        (("report", "report"), "--methods: missing; report has few, many"),
+        (
+            ("report", "-o", "a.gif"),
+            "a.gif: suffix '.gif' is not one of .png, .jpg, .jpeg, .webp, .tif, .tiff",
+        ),
+        (("report", "-o", "no/a.png"), "no/a.png: there is no folder no"),
+        (("report", "--json", "empty"), "empty: is a folder; give a file's name"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line(
+    compare: Command, report: Path, words: tuple[str, ...], message: str
+) -> None:
+    Path("empty").mkdir()
+    ran = compare(*words)
+    assert (ran.code, ran.out, ran.err) == (2, "", message + "\n")

@@ -1,0 +1,268 @@
+"""`refinesr evaluate`: tables beside the papers', what goes on where it was stopped, and what is refused."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from commands import Command, Ran, picture
+from PIL import Image
+
+import refinesr.cli.app
+import refinesr.evaluate.makers
+from refinesr.evaluate.running import Evaluation
+
+FORMAT = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+"""Of files of other people, deprecated for new ones."""
+
+
+class Means(torch.nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.float().mean((2, 3))
+
+
+class Certain(torch.nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.eye(7)[2].expand(len(images), 7)
+
+
+@pytest.fixture
+def data() -> Path:
+    """A folder of three photos of 64 x 80 pixels."""
+    Path("data").mkdir()
+    for number, left in enumerate((100, 180, 260)):
+        Image.fromarray(skimage.data.chelsea()[60:124, left : left + 80]).save(f"data/{number}.png")
+    return Path("data")
+
+
+@pytest.fixture
+def evaluate(refinesr: Command, data: Path) -> Command:
+    """On the folder, into `out`, by classic-y unless another protocol is named."""
+
+    def run(*words: object) -> Ran:
+        protocol = () if "--protocol" in words else ("--protocol", "classic-y")
+        return refinesr("evaluate", *words, "--data", data, *protocol, "-o", "out", "--device", "cpu")
+
+    return run
+
+
+def report() -> dict[str, Any]:
+    return json.loads(Path("out/report.json").read_text())
+
+
+def low(scale: int = 4) -> Path:
+    Path("low").mkdir()
+    for path in Path("data").iterdir():
+        image = Image.open(path)
+        size = (image.width // scale, image.height // scale)
+        image.resize(size, Image.Resampling.BICUBIC).save(f"low/{path.stem}x{scale}.png")
+    return Path("low")
+
+
+def test_several_methods_make_one_table(evaluate: Command, model: str) -> None:
+    ran = evaluate("bicubic", "nearest", f"ours={model}", "same=data")
+    assert (ran.code, ran.err) == (0, "")
+    lines = ran.out.splitlines()
+    assert lines[0] == "# classic-y: data, 3 pictures"
+    assert [line.split(" ")[1] for line in lines[4:8]] == ["bicubic", "nearest", "ours", "same"]
+    assert lines[7].split(" | ")[1:3] == ["inf", "1.0000 ± 0.0000"]
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        "images.csv",
+        "page.html",
+        "pictures",
+        "report.json",
+        "table.md",
+    ]
+    told = report()
+    assert [row["calls"] for row in told["methods"]] == [0, 0, 3, None]
+    assert Path("out/table.md").read_text().rstrip() == ran.out.rstrip()
+
+
+def test_json_is_the_report(evaluate: Command) -> None:
+    ran = evaluate("bicubic", "--scale", 4, "--json")
+    assert json.loads(ran.out) == report()
+    assert report()["methods"][0]["metrics"]["psnr_y"]["count"] == 3
+
+
+def test_the_papers_rows_stand_beside_those_measured(evaluate: Command) -> None:
+    ran = evaluate("bicubic", "--protocol", "srdiff-general")
+    assert "| SRDiff (published) | 27.41 | 0.79 | 55.21 |" in ran.out.splitlines()
+    assert ran.err.startswith("LPIPS is not measured, which the paper reports; --lpips takes alex.pth")
+
+
+def test_the_scale_is_the_models_or_that_of_the_poor_pictures(evaluate: Command, model: str) -> None:
+    evaluate("bicubic", model)
+    assert report()["protocol"]["conventions"][0] == "scale 4"
+    Path("out").rename("first")
+    ran = evaluate("lanczos", "--low", low(2))
+    assert (ran.code, ran.err) == (0, "")
+    assert "scale 2" in report()["protocol"]["conventions"]
+
+
+def test_without_anything_that_tells_the_scale_it_is_asked_for(evaluate: Command) -> None:
+    ran = evaluate("bicubic")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "--scale: neither the protocol, nor a model, nor --low tells the scale; give one\n"
+
+
+def test_scales_that_do_not_fit_are_refused(evaluate: Command, model: str) -> None:
+    ran = evaluate("bicubic", model, "--protocol", "sr3-faces")
+    assert (ran.code, ran.err) == (2, "tiny: has scale 4, not 8\n")
+    ran = evaluate("bicubic", "--protocol", "srdiff-general", "--scale", 2)
+    assert (ran.code, ran.err.splitlines()[-1]) == (
+        2,
+        "scale: 2 is not that of protocol srdiff-general, 4",
+    )
+
+
+def test_stopped_by_ctrl_c_it_goes_on_to_the_same_bytes(
+    evaluate: Command, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("bicubic", model, "--samples", 2)
+    whole = Evaluation.run
+
+    def stopping(*given: Any, **named: Any) -> Iterator[Any]:
+        for at in whole(*given, **named):
+            if at.image and at.done == 2:
+                raise KeyboardInterrupt
+            yield at
+
+    monkeypatch.setattr(Evaluation, "run", stopping)
+    assert evaluate(*words).code == 130
+    assert not Path("out/report.json").exists()
+    assert Path("out/pictures/tiny/samples/1-2.png").exists()
+    monkeypatch.setattr(Evaluation, "run", whole)
+    evaluate(*words)
+    resumed = Path("out/report.json").read_bytes()
+    Path("out").rename("first")
+    evaluate(*words)
+    assert Path("out/report.json").read_bytes() == resumed
+
+
+def test_a_model_that_has_made_all_is_not_asked_again(
+    evaluate: Command, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate(model)
+    first = Path("out/report.json").read_bytes()
+
+    def refused(*given: Any) -> Iterator[Any]:
+        raise AssertionError
+
+    monkeypatch.setattr(refinesr.evaluate.makers.Restored, "make", refused)
+    assert evaluate(model, "bicubic").code == 0
+    assert evaluate(model).code == 0
+    assert Path("out/report.json").read_bytes() == first
+
+
+def test_other_settings_are_refused_until_overwritten(evaluate: Command, model: str) -> None:
+    evaluate(model)
+    ran = evaluate(model, "--steps", 2)
+    expected = "out/pictures/tiny: was made with stages.0.sampling.steps 3, not 2; --overwrite begins anew\n"
+    assert (ran.code, ran.out, ran.err) == (2, "", expected)
+    assert evaluate(model, "--steps", 2, "--overwrite").code == 0
+    assert report()["methods"][0]["calls"] == 2
+
+
+def test_samples_tell_their_spread(evaluate: Command, model: str) -> None:
+    evaluate(model, "bicubic", "--samples", 3)
+    ours, plain = report()["methods"]
+    assert {"sigma", "crps", "coverage_50"} <= ours["metrics"].keys()
+    assert ours["metrics"]["sigma"]["mean"] > 0
+    assert "sigma" not in plain["metrics"]
+    assert (ours["samples"], plain["samples"]) == (3, 1)
+
+
+def test_files_that_lack_are_told_and_the_rest_is_measured(evaluate: Command) -> None:
+    ran = evaluate("bicubic", "-s", 4, "--perceptual", "lpips", "--niqe", "niqe.npz", "--features", "f.pt")
+    assert ran.code == 0
+    assert [line.split(": ")[0] for line in ran.err.splitlines()] == [
+        "lpips/squeezenet11.npz",
+        "niqe.npz",
+        "f.pt",
+    ]
+    assert all(line.endswith("; not measured") for line in ran.err.splitlines())
+    assert list(report()["metrics"]) == ["psnr_y", "ssim_y", "lr_psnr"]
+
+
+@FORMAT
+def test_networks_of_files_are_asked(evaluate: Command) -> None:
+    for name, network in (("means", Means()), ("certain", Certain())):
+        torch.jit.script(network).save(f"{name}.pt")
+    Path("labels.csv").write_text("0,2\n1,2\n2,5\n")
+    seen = ("--features", "means.pt", "--probabilities", "certain.pt")
+    named = ("--classifier", "certain.pt", "--labels", "labels.csv")
+    ran = evaluate("bicubic", "same=data", "-s", 4, *seen, *named)
+    assert (ran.code, ran.err) == (0, "")
+    bicubic, same = (row["metrics"] for row in report()["methods"])
+    assert same["fid"]["mean"] == pytest.approx(0, abs=1e-6)
+    assert bicubic["fid"]["mean"] > 0
+    assert same["is"]["mean"] == pytest.approx(1)
+    assert same["top1"]["mean"] == pytest.approx(1 / 3)
+    assert same["kid"]["mean"] < bicubic["kid"]["mean"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("0,2\n1,two\n", "labels.csv: line 2: '1,two' is not NAME,CLASS"),
+        ("0,2\n2,2\n", "data/1.png: top-1 error cannot be measured: labels.csv has no line for '1'"),
+    ],
+)
+@FORMAT
+def test_labels_that_cannot_be_used_are_told(evaluate: Command, text: str, line: str) -> None:
+    torch.jit.script(Certain()).save("certain.pt")
+    Path("labels.csv").write_text(text)
+    ran = evaluate("bicubic", "-s", 4, "--classifier", "certain.pt", "--labels", "labels.csv")
+    assert (ran.code, ran.err) == (2, line + "\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["bicubic", "--limit", 0], "--limit: 0 is not positive"),
+        (["bicubic", "--samples", 0], "samples: 0 is not positive"),
+        (["bicubic", "bicubic"], "bicubic: two methods of one name; give NAME=... to one of them"),
+        (["high=bicubic"], "'high' cannot be a method's name, which is a folder's; give NAME=..."),
+        (["bicubic", "--reference", "a.npz"], "--reference: a.npz has no use without --features"),
+        (["bicubic", "--labels", "a.csv"], "--classifier and --labels: one needs the other"),
+        (["empty"], "no pictures in empty"),
+    ],
+)
+def test_nonsense_is_refused_before_any_work(evaluate: Command, words: list, line: str) -> None:
+    Path("empty").mkdir()
+    ran = evaluate(*words, "-s", 4)
+    assert (ran.code, ran.out, ran.err) == (2, "", line + "\n")
+    assert not Path("out").exists()
+
+
+def test_pictures_that_do_not_fit_are_refused_before_any_work(evaluate: Command, model: str) -> None:
+    for number in range(3):
+        picture(f"made/{number}.png", 64, 80 - number)
+    ran = evaluate(model, "made")
+    assert ran.code == 2
+    assert (
+        "made/0.png: is shifted" in ran.err or "made/1.png: 79 x 64 pixels; data/1.png has 80 x 64" in ran.err
+    )
+    assert not Path("out").exists()
+
+
+def test_a_poor_folder_without_a_partner_is_refused(evaluate: Command) -> None:
+    (low() / "1x4.png").unlink()
+    ran = evaluate("bicubic", "--low", "low")
+    assert (ran.code, ran.err) == (2, "data/1.png: no picture in low has this name\n")
+
+
+def test_numbers_are_those_of_the_pictures_written(evaluate: Command) -> None:
+    """By numpy alone."""
+    evaluate("bicubic", "--protocol", "srdiff-general")
+    for image in report()["images"]:
+        one, other = (
+            np.asarray(Image.open(f"out/pictures/{folder}/{image['name']}.png"), dtype=float)
+            for folder in ("high", "bicubic")
+        )
+        expected = 10 * np.log10(255**2 / ((one - other) ** 2).mean())
+        assert image["scores"]["bicubic"]["psnr"] == pytest.approx(expected, rel=1e-9)

@@ -1,0 +1,49 @@
+"""What part of a picture is taken: against slices, averages and Pillow's own box filter."""
+
+import numpy as np
+import pytest
+import torch
+from photographs import array, cat
+from PIL import Image
+
+from refinesr.errors import InputError
+from refinesr.evaluate.cuts import Area, By, Multiple, Square
+from refinesr.evaluate.pairs import levels_of
+from refinesr.images.picture import Picture
+from refinesr.images.resize import PillowBicubic
+
+
+def picture(height: int, width: int) -> torch.Tensor:
+    return levels_of(Picture(np.ascontiguousarray(cat("eye", height, width))), "eye")
+
+
+def test_a_multiple_begins_in_the_upper_left_corner() -> None:
+    whole = picture(50, 43)
+    assert torch.equal(Multiple()(whole, 4, "eye"), whole[..., :48, :40])
+    with pytest.raises(InputError, match=r"^eye: has 43 x 50 pixels, less than the scale, 64$"):
+        Multiple()(whole, 64, "eye")
+
+
+def test_a_square_is_central() -> None:
+    whole = picture(40, 61)
+    assert torch.equal(Square(40, Area())(whole, 4, "eye"), whole[..., :, 10:50])
+
+
+def test_a_square_is_reduced_as_pillow_does() -> None:
+    small = Square(24, By(PillowBicubic()))(picture(60, 51), 4, "eye")
+    middle = Image.fromarray(np.ascontiguousarray(cat("eye", 60, 51)[4:55]))
+    np.testing.assert_array_equal(array(small), middle.resize((24, 24), Image.Resampling.BICUBIC))
+
+
+def test_a_smaller_picture_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^eye: has 60 x 23 pixels; 24 a side are needed$"):
+        Square(24, Area())(picture(23, 60), 4, "eye")
+
+
+@pytest.mark.parametrize("size", [(12, 20), (7, 9), (35, 59)])
+def test_areas_count_in_part(size: tuple[int, int]) -> None:
+    """Made whole multiples larger first, areas are whole pixels."""
+    whole = picture(36, 60)
+    fine = whole.double().repeat_interleave(size[0], 2).repeat_interleave(size[1], 3)
+    expected = fine.reshape(1, 3, size[0], 36, size[1], 60).mean((3, 5))
+    assert (Area()(whole, size).double() - expected).abs().max() <= 0.5 + 1e-9

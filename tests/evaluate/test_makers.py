@@ -1,0 +1,155 @@
+"""What makes results: against Pillow, against `upscale`, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from cascades import PAGE
+from methods import packed, plain, stage
+from photographs import array, cat, save, saved, shown
+from PIL import Image
+
+from refinesr.cascade import Cascade, Link
+from refinesr.errors import ConfigError, InputError
+from refinesr.evaluate.makers import Folder, Maker, Restored, folder_like, interpolations
+from refinesr.images.resize import MatlabBicubic, PillowBicubic
+from refinesr.restore import Options, upscale
+
+CAT = [shown(name) for name in ("nose", "ear", "eye")]
+OPTIONS = Options(device="cpu", precision="fp32")
+
+
+def results(maker: Maker, pictures: list, seeds: list[int], scale: int = 4) -> tuple:
+    *_, last = maker.make(pictures, scale, seeds, 0)
+    return last.image
+
+
+@pytest.mark.parametrize("name", ["bicubic", "lanczos", "nearest"])
+@pytest.mark.parametrize("grey", [False, True])
+def test_interpolation_is_pillows(name: str, grey: bool) -> None:
+    picture = shown(grey=grey)
+    (made,) = results(interpolations(PillowBicubic())[name], [picture], [0])
+    low = Image.fromarray(array(picture.low).squeeze())
+    expected = np.asarray(low.resize((40, 48), Image.Resampling[name.upper()]))
+    np.testing.assert_array_equal(array(made).squeeze(), expected)
+
+
+def test_matlabs_bicubic_differs_at_borders_only() -> None:
+    one, other = (interpolations(kernel)["bicubic"] for kernel in (MatlabBicubic(), PillowBicubic()))
+    apart = results(one, [CAT[0]], [0])[0].int() - results(other, [CAT[0]], [0])[0].int()
+    assert apart[..., 8:-8, 8:-8].abs().max() <= 1
+    assert apart.abs().max() > 1
+    assert one.facts() != other.facts()
+
+
+def test_a_model_makes_what_upscale_makes() -> None:
+    model = stage(packed(4))
+    made = results(Restored(model, OPTIONS), CAT[:1], [7])
+    expected = upscale(model, CAT[0].low[0].float() / 255, seed=7, device="cpu", precision="fp32")
+    assert (made[0][0].float() / 255 - expected).abs().max() <= 0.5 / 255 + 1e-3
+
+
+def test_pictures_restored_at_once_are_those_restored_alone() -> None:
+    """Up to a last bit: sums are added in another order."""
+    maker = Restored(stage(packed(4)), OPTIONS)
+    alone = [results(maker, [picture], [seed])[0] for picture, seed in zip(CAT, (1, 2, 3), strict=True)]
+    together = results(maker, CAT, [1, 2, 3])
+    for one, other in zip(alone, together, strict=True):
+        assert one.shape == other.shape == (1, 3, 48, 40)
+        assert (one.int() - other.int()).abs().max() <= 1
+
+
+def test_grey_pictures_and_those_of_other_sizes_are_restored_one_by_one() -> None:
+    maker = Restored(stage(packed(4)), OPTIONS)
+    made = results(maker, [CAT[0], shown(grey=True)], [1, 2])
+    assert [image.shape[1] for image in made] == [3, 1]
+    assert torch.equal(made[0], results(maker, CAT[:1], [1])[0])
+
+
+def test_a_cascade_is_a_maker_too() -> None:
+    two = stage(plain(2))
+    maker = Restored(Cascade((Link(two), Link(two))), OPTIONS)
+    assert (maker.kind, maker.scale, maker.calls) == ("cascade", 4, 6)
+    assert results(maker, CAT[:1], [1])[0].shape == (1, 3, 48, 40)
+
+
+def test_facts_tell_weights_and_steps_apart() -> None:
+    makers = [
+        Restored(stage(packed(4)), OPTIONS),
+        Restored(stage(packed(4), seed=1), OPTIONS),
+        Restored(stage(packed(4)), Options(steps=2, device="cpu", precision="fp32")),
+        Restored(stage(packed(4)), Options(tile=8, device="cpu", precision="fp32")),
+        Restored(stage(packed(4)), Options(device="cpu", precision="bf16")),
+    ]
+    facts = [str(maker.facts()) for maker in makers]
+    assert len(set(facts)) == len(facts)
+    assert str(Restored(stage(packed(4)), OPTIONS).facts()) == facts[0]
+    assert [maker.calls for maker in makers[:3]] == [3, 3, 2]
+
+
+def test_a_model_that_makes_pictures_from_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^model: makes pictures from nothing"):
+        Restored(PAGE, OPTIONS)
+
+
+def test_a_folder_gives_what_it_holds() -> None:
+    saved("made", "nose")
+    save("made/ear-x4.png", cat("ear") // 2)
+    maker = Folder.of(Path("made"), 1)
+    made = results(maker, CAT[:2], [0, 0])
+    np.testing.assert_array_equal(array(made[0]), cat("nose"))
+    np.testing.assert_array_equal(array(made[1]), cat("ear") // 2)
+
+
+def test_a_folder_holds_samples_as_upscale_names_them() -> None:
+    for k in (1, 2):
+        save(f"made/nose-x4-{k}.png", cat("nose") // 3 + 80 * k)
+    maker = Folder.of(Path("made"), 2)
+    for k in (1, 2):
+        *_, last = maker.make(CAT[:1], 4, [0], k - 1)
+        np.testing.assert_array_equal(array(last.image[0]), cat("nose") // 3 + 80 * k)
+    with pytest.raises(
+        InputError, match=r"^made: holds no sample 3 of nose\.png; its name must be 'nose-3'$"
+    ):
+        maker.check(CAT[0], 3)
+
+
+def test_what_lacks_in_a_folder_is_named() -> None:
+    maker = Folder.of(saved("made", "nose"), 1)
+    with pytest.raises(InputError, match=r"^made: holds no picture of ear\.png; its name must be 'ear'$"):
+        maker.check(CAT[1], 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (cat("nose")[:-1], "made/nose.png: 40 x 47 pixels; nose.png has 40 x 48 pixels"),
+        (cat("nose")[..., 0], "made/nose.png is grey and nose.png is RGB; both must be of one mode"),
+        (
+            np.roll(cat("nose"), (1, -2), (0, 1)),
+            "made/nose.png: is shifted: of 40 x 48 pixels, its content lies "
+            "-2 pixels to the right and +1 down of where it should be",
+        ),
+    ],
+)
+def test_results_that_do_not_fit_are_refused(values: np.ndarray, words: str) -> None:
+    save("made/nose.png", np.ascontiguousarray(values))
+    with pytest.raises(InputError) as refused:
+        Folder.of(Path("made"), 1).check(CAT[0], 1)
+    assert str(refused.value) == words
+
+
+def test_interpolated_results_are_not_called_shifted() -> None:
+    for name, maker in interpolations(PillowBicubic()).items():
+        for picture in CAT:
+            save(f"{name}/{picture.name}.png", array(results(maker, [picture], [0])[0]))
+        for picture in CAT:
+            Folder.of(Path(name), 1).check(picture, 1)
+
+
+def test_a_folder_with_a_model_is_a_model() -> None:
+    assert folder_like(str(saved("made", "nose")))
+    (Path("made") / "model.safetensors").touch()
+    assert not folder_like("made")
+    assert not folder_like("photo-x4")

@@ -1,0 +1,179 @@
+"""Means, intervals and differences; what the files say."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from photographs import saved
+
+from refinesr.evaluate.makers import interpolations
+from refinesr.evaluate.pairs import pairs
+from refinesr.evaluate.protocols import CLASSIC_Y, SR3_FACES, SR3_NATURAL, SRDIFF_GENERAL, Protocol
+from refinesr.evaluate.report import Estimate, Report, differences, finite
+from refinesr.evaluate.running import Entrant, Evaluation, Measured
+from refinesr.evaluate.sets import Frechet
+
+MAKERS = interpolations(CLASSIC_Y.kernel)
+RNG = np.random.default_rng(0)
+ONE = {"psnr": 30.0, "ssim": 0.9, "consistency": 2.0}
+
+
+def report(scores: Mapping[str, Mapping[str, Mapping[str, float]]], protocol: Protocol = SR3_FACES) -> Report:
+    """Of scores by picture, method and metric."""
+    names = list(next(iter(scores.values())))
+    entrants = [Entrant(name, MAKERS["bicubic"]) for name in names]
+    scale = protocol.scale or 4
+    asked = Evaluation(protocol, scale, (), entrants, protocol.measured(scale), [Frechet(lambda x: x)])
+    images = [Measured(name, (64, 48), dict(of)) for name, of in scores.items()]
+    return Report(asked, "faces", False, images, {names[0]: {"fid": 12.5}})
+
+
+TWO = report(
+    {
+        name: {"a": ONE | {"psnr": 30.0 + k}, "b": ONE | {"psnr": 29.0 + k - (k == 2)}}
+        for k, name in enumerate(("x", "y", "z"))
+    }
+)
+
+
+def test_a_mean_of_many_has_the_interval_of_the_normal_distribution() -> None:
+    """2000 draws know an end to about 3 % of the deviation of means; 5 % is allowed."""
+    values = RNG.normal(20, 3, 400).tolist()
+    found = Estimate.of(values)
+    deviation = np.std(values) / math.sqrt(400)
+    assert found.mean == pytest.approx(np.mean(values))
+    for end, sign in ((found.low, -1), (found.high, 1)):
+        assert end == pytest.approx(found.mean + sign * 1.96 * deviation, abs=0.2 * deviation)
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+    """95 % of 300 is 285, with a deviation of 4; percentiles of 30 values are known to be a little narrow."""
+    found = [Estimate.of(RNG.normal(5, 1, 30).tolist()) for _ in range(300)]
+    assert 268 <= sum(each.low <= 5 <= each.high for each in found) <= 297
+
+
+def test_equal_numbers_have_equal_intervals() -> None:
+    assert Estimate.of([1.0, 2.0, 4.0]) == Estimate.of([1.0, 2.0, 4.0])
+    assert Estimate.of([3.0] * 5) == Estimate(3.0, 3.0, 3.0, 5)
+
+
+def test_one_picture_has_no_interval() -> None:
+    assert Estimate.of([7.0]) == Estimate(7.0, None, None, 1)
+
+
+def test_an_infinite_number_makes_an_infinite_mean_and_no_nan() -> None:
+    found = Estimate.of([30.0, 31.0, 32.0, math.inf])
+    assert found.mean == math.inf
+    assert found.low is not None
+    assert 30 <= found.low <= 32 or found.low == math.inf
+    assert found.high == math.inf
+
+
+def test_differences_are_of_pictures_that_both_have() -> None:
+    a, b = {"x": 3.0, "y": math.inf, "z": math.inf, "w": 1.0}, {"x": 1.0, "y": math.inf, "z": 4.0}
+    assert differences(a, b) == [2.0, 0.0, math.inf]
+
+
+def test_json_is_as_it_is_described() -> None:
+    told = json.loads(TWO.json())
+    assert told["format"] == "refinesr-report-1"
+    assert (told["data"], told["protocol"]["name"]) == ("faces", "sr3-faces")
+    assert [row["name"] for row in told["methods"]] == ["a", "b"]
+    assert told["methods"][0]["metrics"]["psnr"]["mean"] == 31
+    assert told["methods"][0]["metrics"]["fid"] == {"mean": 12.5, "low": None, "high": None, "count": 3}
+    assert "fid" not in told["methods"][1]["metrics"]
+    assert told["metrics"]["psnr"]["better"] == "higher"
+    assert told["metrics"]["consistency"]["unit"] == "1e-5"
+    assert told["images"][1] == {
+        "name": "y",
+        "height": 64,
+        "width": 48,
+        "scores": {"a": ONE | {"psnr": 31.0}, "b": ONE | {"psnr": 30.0}},
+    }
+    assert [row["name"] for row in told["published"]] == ["PULSE", "FSRGAN", "Regression", "SR3"]
+
+
+def test_pairs_are_differences_on_the_same_pictures() -> None:
+    (pair,) = [pair for pair in json.loads(TWO.json())["pairs"] if pair["metric"] == "psnr"]
+    assert (pair["a"], pair["b"]) == ("a", "b")
+    assert pair["difference"] == pytest.approx(4 / 3)
+    assert (pair["low"], pair["high"]) == (1, 2)
+
+
+def test_infinite_numbers_are_texts_that_float_reads() -> None:
+    told = json.loads(report({"x": {"a": ONE | {"psnr": math.inf}}}).json())
+    assert float(told["images"][0]["scores"]["a"]["psnr"]) == math.inf
+    assert told["methods"][0]["metrics"]["psnr"]["mean"] == "inf"
+    assert finite([{"a": -math.inf}, (1.5, "x", None)]) == [{"a": "-inf"}, [1.5, "x", None]]
+
+
+def test_csv_has_a_line_for_each_picture_and_method() -> None:
+    head, *rows = csv.reader(io.StringIO(TWO.csv()))
+    assert head == ["image", "height", "width", "method", "psnr", "ssim", "consistency"]
+    assert len(rows) == 6
+    assert rows[3] == ["y", "64", "48", "b", "30.0", "0.9", "2.0"]
+
+
+def test_markdown_marks_what_others_have_published() -> None:
+    lines = TWO.markdown().splitlines()
+    assert lines[0] == "# sr3-faces: faces, 3 pictures"
+    assert lines[2] == "| method | PSNR (dB) ↑ | SSIM ↑ | Consistency (1e-5) ↓ | FID ↓ |"
+    assert lines[4] == "| a | 31.00 ± 1.00 | 0.9000 ± 0.0000 | 2.00 ± 0.00 | 12.50 |"
+    assert "| SR3 (published) | 23.04 | 0.65 | 2.68 |  |" in lines
+    assert any(line.startswith("- PSNR: of all channels of RGB, no border cut") for line in lines)
+    assert any("arXiv 2104.07636" in line and "not on these" in line for line in lines)
+
+
+def test_what_was_not_measured_has_no_column() -> None:
+    told = json.loads(report({"x": {"a": {"psnr": 3.0}}}, SRDIFF_GENERAL).json())
+    assert list(told["metrics"]) == ["psnr", "fid"]
+
+
+def test_what_papers_report_besides_is_told() -> None:
+    lines = report({"x": {"a": {"psnr": 3.0}}}, SRDIFF_GENERAL).markdown().splitlines()
+    assert "| SRDiff (published) | 27.41 |  |" in lines
+    assert (
+        "- published besides, not measured here: SRDiff, ssim 0.79, lpips 0.136, lr_psnr 55.21, sigma 6.09"
+        in lines
+    )
+    lone = report({"x": {"a": {"ssim": 0.5}}}, SR3_NATURAL).rows()
+    assert [row[0] for row in lone] == [
+        "method",
+        "a",
+        "Reference (published)",
+        "Regression (published)",
+        "SR3 (published)",
+    ]
+
+
+def test_rows_of_which_nothing_was_measured_are_left_out() -> None:
+    asked = report({"x": {"a": {"ssim": 0.5}}}, SR3_NATURAL)
+    names = [row[0] for row in replace(asked, sets={}).rows()]
+    assert names == ["method", "a", "Regression (published)", "SR3 (published)"]
+
+
+def test_files_are_written_and_replaced() -> None:
+    Path("out").mkdir()
+    for one in (TWO, report({"x": {"a": ONE}})):
+        one.write(Path("out"))
+        assert Path("out/report.json").read_text(encoding="utf-8") == one.json()
+    assert sorted(path.name for path in Path("out").iterdir()) == ["images.csv", "report.json", "table.md"]
+
+
+def test_conventions_tell_where_poor_pictures_come_from() -> None:
+    made, given = (" ".join(CLASSIC_Y.conventions(3, low)) for low in (False, True))
+    assert "MATLAB's bicubic" in made
+    assert "those given" in given
+    assert "scale 3" in made
+
+
+def test_a_report_says_no_paths() -> None:
+    saved("somewhere/high", "nose")
+    asked = Evaluation(CLASSIC_Y, 4, pairs(Path("somewhere/high").resolve()), [], ())
+    assert str(Path.cwd()) not in Report(asked, "high", False, [], {}).json()

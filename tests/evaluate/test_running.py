@@ -1,0 +1,257 @@
+"""Evaluations that stop and go on, keep what was made, and hold little at a time."""
+
+import gc
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from methods import packed, stage
+from photographs import saved
+
+import refinesr.evaluate.pairs
+from refinesr.errors import ConfigError, InputError, OutputError
+from refinesr.evaluate.makers import Folder, Made, Restored, interpolations
+from refinesr.evaluate.pairs import Shown, pairs
+from refinesr.evaluate.protocols import CLASSIC_Y, SR3_FACES
+from refinesr.evaluate.report import Report
+from refinesr.evaluate.running import At, Entrant, Evaluation, Plan
+from refinesr.evaluate.sets import Sets
+from refinesr.evaluate.store import Store, seed_of
+from refinesr.restore import Options
+
+OUT = Path("out")
+BICUBIC = interpolations(CLASSIC_Y.kernel)["bicubic"]
+OPTIONS = Options(device="cpu", precision="fp32")
+
+
+@dataclass
+class Counting:
+    """Noise around the enlarged picture; remembers what it was asked for."""
+
+    version: int = 0
+    asked: list[str] = field(default_factory=list)
+
+    kind, scale, calls, random = "test", 4, 1, True
+
+    def facts(self) -> dict[str, Any]:
+        return {"version": self.version}
+
+    def check(self, shown: Shown, samples: int) -> None: ...
+
+    def checksum(self, shown: Shown, sample: int) -> str:
+        return shown.checksum
+
+    def make(self, shown: Sequence[Shown], scale: int, seeds: Sequence[int], sample: int) -> Iterator[Made]:
+        self.asked += [each.name for each in shown]
+        *_, last = BICUBIC.make(shown, scale, seeds, sample)
+        made = [
+            (image.int() + torch.randint(-9, 9, image.shape, generator=torch.Generator().manual_seed(seed)))
+            for image, seed in zip(last.image, seeds, strict=True)
+        ]
+        yield replace(last, image=tuple(image.clamp(0, 255).byte() for image in made))
+
+
+def evaluation(maker: Any = None, **changes: Any) -> Evaluation:
+    saved("high")
+    entrants = [Entrant("noisy", maker or Counting()), Entrant("bicubic", BICUBIC)]
+    asked = Evaluation(CLASSIC_Y, 4, pairs(Path("high")), entrants, CLASSIC_Y.measured(4))
+    return replace(asked, **changes)
+
+
+def run(asked: Evaluation, **options: bool) -> str:
+    """The report's JSON."""
+    sets = Sets.of((), [entrant.name for entrant in asked.entrants])
+    images = [at.image for at in asked.run(OUT, sets, **options) if at.image]
+    return Report(asked, "high", False, images, {}).json()
+
+
+def interrupted(asked: Evaluation, pictures: int) -> None:
+    walk = asked.run(OUT, Sets.of((), [entrant.name for entrant in asked.entrants]))
+    for at in walk:
+        if at.image and at.done == pictures:
+            walk.close()
+            return
+
+
+def test_stopped_and_begun_again_it_comes_to_the_same_to_the_byte() -> None:
+    asked = evaluation()
+    interrupted(asked, 2)
+    assert (OUT / "pictures/noisy/eye.png").exists()
+    assert not (OUT / "pictures/noisy/nose.png").exists()
+    resumed = run(evaluation())
+    (OUT).rename("first")
+    assert run(evaluation()) == resumed
+
+
+def test_what_is_there_is_not_made_again() -> None:
+    interrupted(evaluation(), 2)
+    maker = Counting()
+    run(evaluation(maker))
+    assert maker.asked == ["fur", "nose"]
+    maker.asked.clear()
+    run(evaluation(maker))
+    assert maker.asked == []
+
+
+def test_a_batch_is_made_again_whole_but_only_what_lacks_is_written() -> None:
+    """So that a picture never depends on which others were there."""
+    plan = Plan(batch=2)
+    first = run(evaluation(plan=plan))
+    Path("out/pictures/noisy/ear.png").unlink()
+    stamp = Path("out/pictures/noisy/eye.png").stat().st_mtime_ns
+    maker = Counting()
+    assert run(evaluation(maker, plan=plan)) == first
+    assert maker.asked == ["ear", "eye"]
+    assert Path("out/pictures/noisy/eye.png").stat().st_mtime_ns == stamp
+
+
+def test_other_settings_are_refused_until_overwritten() -> None:
+    first = run(evaluation())
+    with pytest.raises(
+        OutputError, match=r"^out/pictures/noisy: was made with version 0, not 1; --overwrite"
+    ):
+        run(evaluation(Counting(1)))
+    with pytest.raises(OutputError, match="was made with seed 0, not 3"):
+        run(evaluation(plan=Plan(seed=3)))
+    other = run(evaluation(plan=Plan(seed=3)), overwrite=True)
+    assert other != first
+    assert run(evaluation(plan=Plan(seed=3))) == other
+
+
+def test_results_of_another_picture_of_that_name_are_refused() -> None:
+    run(evaluation())
+    asked = evaluation()
+    Path("high/fur.png").write_bytes(Path("high/nose.png").read_bytes())
+    with pytest.raises(OutputError, match=r"fur\.png: was made of another picture of that name; --overwrite"):
+        run(asked)
+
+
+def test_pictures_of_others_are_not_touched() -> None:
+    saved("out/pictures/noisy", "nose")
+    with pytest.raises(OutputError, match=r"^out/pictures/noisy/nose\.png exists, without evaluate\.json"):
+        run(evaluation())
+
+
+def test_a_line_that_was_cut_off_counts_for_nothing() -> None:
+    run(evaluation())
+    store = Store(Path("out/pictures/noisy"))
+    text = store.inputs.read_text()
+    store.inputs.write_text(text[:-4])
+    maker = Counting()
+    run(evaluation(maker))
+    assert maker.asked == ["nose"]
+    assert store.inputs.read_text() == text
+
+
+def test_names_with_commas_and_quotes_are_kept() -> None:
+    store = Store(Path("odd"))
+    store.open({})
+    name = 'a, "b"'
+    store.write(name, 0, torch.zeros(1, 3, 4, 4, dtype=torch.uint8), "12ab")
+    again = Store(Path("odd"))
+    assert again.holds(name, 0, "12ab")
+
+
+def test_further_samples_do_not_change_the_first() -> None:
+    run(evaluation())
+    first = Path("out/pictures/noisy/nose.png").read_bytes()
+    maker = Counting()
+    run(evaluation(maker, plan=Plan(samples=3)))
+    assert len(maker.asked) == 8
+    pictures = [
+        Path(f"out/pictures/noisy/{name}.png") for name in ("nose", "samples/nose-2", "samples/nose-3")
+    ]
+    assert pictures[0].read_bytes() == first
+    assert len({path.read_bytes() for path in pictures}) == 3
+    assert not Path("out/pictures/bicubic/samples").exists()
+
+
+def test_seeds_depend_on_the_name_not_on_the_place() -> None:
+    run(evaluation())
+    whole = Path("out/pictures/noisy/nose.png").read_bytes()
+    OUT.rename("whole")
+    run(evaluation(pairs=pairs(Path("high"))[3:]))
+    assert Path("out/pictures/noisy/nose.png").read_bytes() == whole
+    seeds = {seed_of(seed, name, sample) for seed in (0, 1) for name in "ab" for sample in (0, 1)}
+    assert len(seeds) == 8
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_pictures_as_measured_are_kept_for_pages() -> None:
+    run(evaluation())
+    names = [path.name for path in sorted(Path("out/pictures/high").glob("*.png"))]
+    assert names == ["ear.png", "eye.png", "fur.png", "nose.png"]
+    assert Path("out/pictures/low/nose.png").exists()
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_no_more_than_a_batch_of_pictures_is_held(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive: weakref.WeakSet[Shown] = weakref.WeakSet()
+    most, make = [], refinesr.evaluate.pairs.Pair.shown
+
+    def counted(*given: Any) -> Shown:
+        made = make(*given)
+        alive.add(made)
+        gc.collect()
+        most.append(len(alive))
+        return made
+
+    monkeypatch.setattr(refinesr.evaluate.pairs.Pair, "shown", counted)
+    asked = evaluation(plan=Plan(batch=batch))
+    list(asked.check())
+    run(asked)
+    assert max(most) <= 2 * batch  # the one before lives until the next is there
+
+
+def test_progress_tells_pictures_and_steps() -> None:
+    asked = evaluation(Restored(stage(packed(4)), OPTIONS))
+    assert [(at.task, at.done, at.total) for at in asked.check()] == [("read", k, 4) for k in (1, 2, 3, 4)]
+    seen = list(asked.run(OUT, Sets.of((), ["noisy", "bicubic"])))
+    steps = [(at.step, at.steps) for at in seen if at.method == "noisy" and at.done == 0]
+    assert steps[:3] == [(1, 3), (2, 3), (3, 3)]
+    assert [at.done for at in seen if isinstance(at, At) and at.image] == [1, 2, 3, 4]
+
+
+def test_everything_is_read_before_any_work() -> None:
+    saved("made", "ear", "eye", "fur")
+    asked = evaluation(Folder.of(Path("made"), 1))
+    with pytest.raises(InputError, match=r"^made: holds no picture of high/nose\.png"):
+        list(asked.check())
+
+
+def test_a_scale_the_protocol_or_a_method_does_not_have_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^scale: 4 is not that of protocol sr3-faces, 8$"):
+        evaluation(protocol=SR3_FACES)
+    with pytest.raises(ConfigError, match=r"^noisy: has scale 4, not 2$"):
+        evaluation(scale=2)
+    with pytest.raises(ConfigError, match="enlarges nothing"):
+        evaluation(scale=1)
+
+
+def test_methods_need_names_of_their_own() -> None:
+    with pytest.raises(ConfigError, match=r"^bicubic: two methods of one name; give NAME="):
+        evaluation(entrants=[Entrant("bicubic", BICUBIC)] * 2)
+    for name in ("high", "low", "a/b", "..", ""):
+        with pytest.raises(ConfigError, match="cannot be a method's name"):
+            Entrant(name, BICUBIC)
+
+
+@pytest.mark.parametrize("field", ["samples", "batch"])
+def test_plans_are_of_positive_numbers(field: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{field}: 0 is not positive$"):
+        Plan(**{field: 0})
+    with pytest.raises(ConfigError, match=r"^seed: -1 is not between"):
+        Plan(seed=-1)
+
+
+def test_pictures_too_small_to_be_measured_are_named() -> None:
+    asked = evaluation()
+    saved("high", "ear", height=16, width=16)
+    with pytest.raises(
+        InputError, match=r"^high/ear\.png: SSIM-Y cannot be measured: 8 x 8 pixels are fewer"
+    ):
+        run(asked)
