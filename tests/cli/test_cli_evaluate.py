@@ -82,6 +82,20 @@ def test_several_methods_make_one_table(evaluate: Command, model: str) -> None:
     assert Path("out/table.md").read_text().rstrip() == ran.out.rstrip()
 
 
+def test_a_model_may_stand_in_several_rows_by_its_steps(evaluate: Command) -> None:
+    """And the page draws quality against calls."""
+    ran = evaluate("photo-x4@1", "photo-x4@2", "mine=photo-x4@2")
+    assert ran.code == 0
+    rows = {each["name"]: each for each in report()["methods"]}
+    assert {name: row["calls"] for name, row in rows.items()} == {
+        "photo-x4@1": 1,
+        "photo-x4@2": 2,
+        "mine": 2,
+    }
+    assert rows["mine"]["metrics"] == rows["photo-x4@2"]["metrics"] != rows["photo-x4@1"]["metrics"]
+    assert "alls against" in Path("out/page.html").read_text()
+
+
 def test_json_is_the_report(evaluate: Command) -> None:
     ran = evaluate("bicubic", "--scale", 4, "--json")
     assert json.loads(ran.out) == report()

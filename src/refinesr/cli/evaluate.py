@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 Examples:
 
-    refinesr evaluate bicubic photo-x4 --data Set5/HR --low Set5/LRx4 --protocol classic-y -o report
+    refinesr evaluate bicubic photo-x4@1 photo-x4@4 --data Set5/HR --low Set5/LR --protocol classic-y -o rep
     refinesr evaluate bicubic one=photo-x4 theirs=results/ --data photos/ --protocol srdiff-general -o report
     refinesr evaluate runs/a bicubic --data faces/ --protocol sr3-faces -o report --samples 4 --batch 16
     refinesr evaluate photo-x4 --data nature/ --protocol sr3-natural -o report --features inception.pt
@@ -45,7 +45,7 @@ class Methods:
     """Default: that of the protocol, of a model, or of the poor pictures given."""
 
     steps: int | None = None
-    """Sampling steps of models; default: each model's choice."""
+    """Sampling steps of models that have no @STEPS of their own; default: each model's choice."""
 
     seed: int = 0
     """Of the noise; each sample of each picture has one of its own, which follows from it."""
@@ -91,9 +91,9 @@ def evaluate(
     Parameters
     ----------
     things
-        What makes results, each as it is or as NAME=METHOD: bicubic, lanczos, nearest; a model or a cascade;
-        a folder of pictures that anything has made, called as those of --data; a network of another project
-        (.pth, .pt, .ckpt), if spandrel is installed.
+        What makes results, each as it is or as NAME=METHOD: bicubic, lanczos, nearest; a model or a cascade
+        (MODEL@STEPS for so many sampling steps); a folder of pictures that anything has made, called as those
+        of --data; a network of another project (.pth, .pt, .ckpt), if spandrel is installed.
     data
         Folder (or tar file) of good pictures.
     protocol
@@ -169,9 +169,18 @@ def entrant(thing: str, protocol: "Protocol", methods: Methods) -> "Entrant":
     name, mark, rest = thing.partition("=")
     if mark and not Path(thing).exists() and not set(name) & set("/\\"):
         return Entrant(name, maker(rest, protocol, methods))
-    path = Path(thing)
+    bare, steps = with_steps(thing)
+    path = Path(bare)
     called = path.resolve().name if path.is_dir() else path.stem if path.suffix else path.name
-    return Entrant(called, maker(thing, protocol, methods))
+    return Entrant(called if steps is None else f"{called}@{steps}", maker(thing, protocol, methods))
+
+
+def with_steps(thing: str) -> tuple[str, int | None]:
+    """MODEL@STEPS in two, unless something is called so."""
+    bare, mark, steps = thing.rpartition("@")
+    if mark and steps.isdecimal() and not Path(thing).exists():
+        return bare, int(steps)
+    return thing, None
 
 
 def maker(thing: str, protocol: "Protocol", methods: Methods) -> "Maker":
@@ -189,8 +198,10 @@ def maker(thing: str, protocol: "Protocol", methods: Methods) -> "Maker":
         return Folder.of(Path(thing), methods.samples)
     if Path(thing).suffix in PICKLES:
         return Foreign.read(Path(thing), device_named(methods.device))
-    options = Options(methods.steps, 0, methods.tile, None, methods.device, methods.precision)
-    model = load_any(thing)
+    bare, own = with_steps(thing)
+    steps = methods.steps if own is None else own
+    options = Options(steps, 0, methods.tile, None, methods.device, methods.precision)
+    model = load_any(bare)
     options.check(model)
     return Restored(model, options)
 
