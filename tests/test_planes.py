@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cascades import augmented, network
 from methods import awake, normal, plain, stage
 from PIL import Image
 from torch import Tensor
@@ -16,13 +17,11 @@ from refinesr.diffusion.levels import LogNormal, Stratified
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.precond import Eps
 from refinesr.errors import ConfigError, InputError
-from refinesr.images.augment import CascadeAugmented
 from refinesr.images.masks import mask_of
 from refinesr.images.resize import MatlabBicubic, resize
 from refinesr.images.tasks import Grey, Inpainting, Uncropping
 from refinesr.method import Method
 from refinesr.model import Objective, Pixels, with_plane
-from refinesr.nets.adm_unet import ADMUNet
 from refinesr.sources import Augmented, Labelled, Upsampled
 from refinesr.stage import Stage
 
@@ -218,21 +217,6 @@ def test_a_model_that_colours_is_not_shown_the_colours_there_are() -> None:
 # The level of augmentation
 
 
-def augmented(scale: int = 2) -> Method:
-    network = ADMUNet(
-        image_channels=3,
-        width=8,
-        multipliers=(1, 2),
-        blocks=1,
-        attention=(),
-        head_channels=0,
-        groups=4,
-        vector=16,
-    )
-    source, degradation = Augmented(MatlabBicubic(), 16), CascadeAugmented(scale)
-    return replace(plain(scale), network=network, source=source, degradation=degradation)
-
-
 def test_the_level_is_told_and_the_image_is_as_ever() -> None:
     low = normal(2, 3, 5, 6)
     condition = Augmented(MatlabBicubic(), 16).build(2, 3)(with_plane(low, torch.tensor([0.0, 0.3])))
@@ -289,19 +273,9 @@ def test_in_training_a_share_of_the_classes_is_withheld() -> None:
 
 
 def by_class(guidance: float) -> Method:
-    network = ADMUNet(
-        image_channels=0,
-        width=8,
-        multipliers=(1, 2),
-        blocks=1,
-        attention=(),
-        head_channels=0,
-        groups=4,
-        vector=3,
-    )
     plainly = plain(1)
     sampling = replace(plainly.sampling, guidance=guidance)
-    return replace(plainly, network=network, source=Labelled(3), sampling=sampling)
+    return replace(plainly, network=network(0, 3), source=Labelled(3), sampling=sampling)
 
 
 @pytest.mark.parametrize(

@@ -167,9 +167,9 @@ def search(
 def pictures(stage: "Stage", data: Path, trying: Trying) -> "HeldOut":
     from ..search import reading
 
-    options = {"limit": trying.limit, "size": trying.size, "seed": trying.seed}
+    states = reading(stage.method, data, limit=trying.limit, size=trying.size, seed=trying.seed)
     with of_photos() as show:
-        for state in reading(stage.method, data, **options):  # type: ignore[arg-type]
+        for state in states:
             show(state.done, state.total)
     assert state.held is not None
     return state.held

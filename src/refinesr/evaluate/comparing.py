@@ -203,12 +203,12 @@ def of_folders(a: Path, b: Path, data: Path) -> Match:
         key: Metric(m.title, m.better == "higher", m.convention, m.unit) for key, m in MEASURED.items()
     }
 
-    def picture(folder: Folder, name: str) -> Colours:
-        return rgb(folder.result(taken(name), 0))
+    def pictures_of(folder: Folder) -> Callable[[str], Colours]:
+        return lambda name: rgb(folder.result(taken(name), 0))
 
     titles = str(a), str(b)
     one, other = (
-        Side(title, found, lambda name, folder=folder: picture(folder, name))  # type: ignore[misc]
+        Side(title, found, pictures_of(folder))
         for title, found, folder in zip(titles, scores, sides, strict=True)
     )
     return Match(one, other, metrics, tuple(shown), lambda name: rgb(taken(name).high), data.name)
