@@ -107,6 +107,24 @@ def test_all_eight_ways_up_all_places_and_all_pictures_are_drawn(folder):
     assert draw.left[tall].unique().tolist() == [0, 1, 2]
 
 
+def test_upright_crops_are_the_same_places_mirrored_at_most(folder):
+    photos = load(folder)
+    draw, plain = photos.draw(400, 30, seeded(), upright=True), photos.draw(400, 30, seeded())
+    assert not draw.turned.any() and not draw.upside.any()
+    assert 150 < draw.mirrored.sum() < 250
+    assert all(torch.equal(getattr(draw, part), getattr(plain, part)) for part in ("picture", "top", "left"))
+
+
+@pytest.mark.parametrize("load_photos", [load, lambda folder: on_demand(folder)])
+def test_the_pairs_of_an_upright_plan_are_upright(tmp_path, load_photos):
+    ramp = np.linspace(0, 255, 32, dtype=np.uint8)[:, None, None].repeat(32, 1).repeat(3, 2)
+    save(tmp_path / "sky.png", ramp)  # dark above
+    pairs = Pairs(load_photos(tmp_path), Bicubic(4), 32, 16, upright=True)
+    high, _ = pairs.at(0)
+    assert (high.diff(dim=2) > 0).all()
+    assert not (Pairs(load_photos(tmp_path), Bicubic(4), 32, 16).at(0)[0].diff(dim=2) > 0).all()
+
+
 def test_pictures_are_drawn_by_their_pixels_up_to_64_crops(tmp_path):
     for name, size in (("small.png", (8, 8)), ("twice.png", (16, 8)), ("vast.png", (256, 256))):
         save(tmp_path / name, drawn(size))

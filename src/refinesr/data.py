@@ -29,7 +29,7 @@ _CAP = 64
 
 @dataclass(frozen=True, eq=False)
 class Photos:
-    """Photos of any names, sizes and depths, of which crops are drawn at random, turned and flipped.
+    """Photos of any names, sizes and depths, of which crops are drawn at random.
 
     If `resident`, all are decoded on the device.  Else each batch is decoded anew: the same crops, slower.
     """
@@ -70,11 +70,12 @@ class Photos:
     def resident(self) -> bool:
         return isinstance(self.store, Stock)
 
-    def draw(self, n: int, size: int, rng: torch.Generator) -> Draw:
+    def draw(self, n: int, size: int, rng: torch.Generator, *, upright: bool = False) -> Draw:
         """`n` crops of size x size pixels; `rng` is on the photos' device.
 
-        A picture is drawn as often as it has pixels, those beyond 64 * smallest**2 not counted; places,
-        turns and flips are even.  Raises ValueError if `size` is above `smallest`.
+        A picture is drawn as often as it has pixels, those beyond 64 * smallest**2 not counted; places are
+        even, and so are the eight ways up, or, of `upright` crops, the two: as it is and mirrored.  Raises
+        ValueError if `size` is above `smallest`.
         """
         if not 0 < size <= self.smallest:
             raise ValueError(f"size is {size}; it must be in [1, {self.smallest}], the smallest side kept")
@@ -85,16 +86,13 @@ class Photos:
         # a float just below 1 times a large number may round up to it
         top, left = torch.minimum((part * room).long(), room - 1).unbind(1)
         turned, upside, mirrored = torch.randint(2, (3, n), generator=rng, device=self.device).bool()
+        if upright:
+            turned, upside = torch.zeros_like(turned), torch.zeros_like(upside)
         return Draw(picture, top, left, turned, upside, mirrored)
 
     def crops(self, n: int, size: int, rng: torch.Generator) -> Images:
         """Crops as `draw` draws them, (n, C, size, size) float32 in [-1, 1]."""
         return self.store.cut(self.draw(n, size, rng), size)
-
-    def expect(self, n: int, size: int, rng: torch.Generator) -> None:
-        """Unless resident, begins to decode what `crops` will be asked for next, with an equal `rng`."""
-        if isinstance(self.store, Decoder):
-            self.store.ask(self.draw(n, size, rng), size)
 
     @cached_property
     def labels(self) -> Tensor:
@@ -241,6 +239,7 @@ class Pairs:
     """Training pairs: crops of `photos` and what `degradation` makes of them.
 
     With `classes`, the number of them, low has one more plane: the class, from 0, of each crop's photo.
+    `upright` crops are mirrored at most, others also turned and put upside down.
     """
 
     photos: Photos
@@ -250,6 +249,7 @@ class Pairs:
     batch: int
     seed: int = 0
     classes: int = 0
+    upright: bool = False
 
     def __post_init__(self) -> None:
         if self.classes:
@@ -273,9 +273,10 @@ class Pairs:
         The same values whenever and however often it is asked for, on one kind of device.
         """
         rng = self._rng(step)
-        draw = self.photos.draw(self.batch, self.size, rng)
-        high = self.photos.store.cut(draw, self.size)
-        self.photos.expect(self.batch, self.size, self._rng(step + 1))
+        draw, store = self._draw(rng), self.photos.store
+        high = store.cut(draw, self.size)
+        if isinstance(store, Decoder):  # begins to decode what will be asked for next
+            store.ask(self._draw(self._rng(step + 1)), self.size)
         low = self.degradation(high, rng)
         return high, with_plane(low, self.photos.labels[draw.picture]) if self.classes else low
 
@@ -284,6 +285,9 @@ class Pairs:
         while True:
             yield self.at(step)
             step += 1
+
+    def _draw(self, rng: torch.Generator) -> Draw:
+        return self.photos.draw(self.batch, self.size, rng, upright=self.upright)
 
     def _rng(self, step: int) -> torch.Generator:
         # torch's CPU generator takes 32 bits of a seed; mixing is a bijection of them, so no two steps agree

@@ -68,7 +68,8 @@ class Plan:
     steps, warmup, save_every, preview_every and halflife are counted in updates; `batch` in images an update,
     of which `accumulate` equal parts go through the network one after the other; `size` is the side of a crop
     of the good image in pixels; `clip` bounds the norm of the gradient.  `halflife` is that of the average of
-    the weights, shortened at the beginning to a tenth of the updates made.
+    the weights, shortened at the beginning to a tenth of the updates made.  `upright` crops are mirrored at
+    most, others also turned and put upside down: photos have a way up, faces above all, satellites' have not.
     """
 
     steps: int
@@ -84,6 +85,7 @@ class Plan:
     halflife: int = 2000
     save_every: int = 1000
     preview_every: int = 5000
+    upright: bool = False
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "size", "rate", "clip", "accumulate", "save_every", "preview_every"):

@@ -145,7 +145,10 @@ def material(run: "Run", data: tuple[Path, ...], device: "torch.device", seed: i
         for state in loading(data, device, channels=run.method.channels, smallest=run.plan.size):
             show(state.done, state.total)
     assert state.photos is not None
-    return Pairs(state.photos, run.method.degradation, run.plan.size, run.plan.batch, seed, classes)
+    plan = run.plan
+    return Pairs(
+        state.photos, run.method.degradation, plan.size, plan.batch, seed, classes, upright=plan.upright
+    )
 
 
 def trained(run: "Run", pairs: "Pairs", output: Path, computing: Computing) -> int:

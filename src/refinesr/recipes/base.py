@@ -60,6 +60,7 @@ def base_64() -> Run:
         decay=Constant(),
         betas=(0.9, 0.999),
         halflife=7000,  # an average with 0.9999 an update
+        upright=True,
     )
     return Run("base-64", method, plan)
 

@@ -54,6 +54,7 @@ def palette(name: str, degradation: Degradation) -> Run:
         decay=Constant(),
         betas=(0.9, 0.999),
         halflife=7000,  # an average with 0.9999 an update
+        upright=True,
     )
     return Run(name, method, plan)
 

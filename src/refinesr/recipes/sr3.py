@@ -63,6 +63,7 @@ def plan(size: int) -> Plan:
         betas=(0.9, 0.999),
         clip=1.0,  # as DDPM's code has it
         halflife=7000,  # an average with 0.9999 an update, as Palette's code has it
+        upright=True,
     )
 
 

@@ -62,20 +62,24 @@ def regressing(encoder: RRDB, tile: int) -> Method:
     )
 
 
-def plan(steps: int, batch: int, halvings: int) -> Plan:
+def plan(steps: int, batch: int, halvings: int, *, upright: bool = False) -> Plan:
     """Adam from 2e-4 without a warm-up, crops of 160 px; the average of the weights is ours."""
     decay = Halving(halvings) if halvings else Constant()
-    return Plan(steps=steps, batch=batch, size=160, rate=2e-4, warmup=0, decay=decay, betas=ADAM)
+    return Plan(steps, batch, size=160, rate=2e-4, warmup=0, decay=decay, betas=ADAM, upright=upright)
 
 
 def srdiff_celeba_x8() -> Run:
     """12.03 M parameters, 1.49 M of them the encoder's; the rate is halved every 100,000 of 300,000."""
-    return Run("srdiff-celeba-x8", srdiff(FACES, (1, 2, 2, 4), tile=64), plan(300_000, 32, halvings=3))
+    return Run(
+        "srdiff-celeba-x8", srdiff(FACES, (1, 2, 2, 4), tile=64), plan(300_000, 32, halvings=3, upright=True)
+    )
 
 
 def srdiff_celeba_x8_encoder() -> Run:
     """1.49 M parameters, trained by L1 before `srdiff-celeba-x8`."""
-    return Run("srdiff-celeba-x8-encoder", regressing(FACES, tile=64), plan(100_000, 64, halvings=0))
+    return Run(
+        "srdiff-celeba-x8-encoder", regressing(FACES, tile=64), plan(100_000, 64, halvings=0, upright=True)
+    )
 
 
 def srdiff_df2k_x4() -> Run:
