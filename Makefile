@@ -24,8 +24,8 @@ slow:  ## the tests that take minutes
 agree:  ## agreement with published code and numbers
 	$(PYTHON) -m pytest tests/agreement
 
-bench:  ## tables of quality and speed; BENCH holds the arguments
-	@set -e; for script in benchmarks/*.py; do echo "$$script $(BENCH)"; $(PYTHON) $$script $(BENCH); done
+bench:  ## a table of benchmarks/: SCRIPT is speed, quality, memory, ...; BENCH holds its arguments
+	$(PYTHON) benchmarks/$(or $(SCRIPT),speed).py $(BENCH)
 
 docs:  ## the documentation as HTML, in docs/_build
 	$(PYTHON) docs/generate_cli.py

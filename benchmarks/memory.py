@@ -6,38 +6,33 @@ Prints MiB at the peak (the program and its libraries included) and, from one si
 every pixel more of the result.  Pictures are drawn.
 """
 
-import argparse
-import json
 import resource
 import subprocess
 import sys
 import tempfile
-from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 
 import numpy as np
+import shared
 from PIL import Image
-from rich.console import Console
-from rich.table import Table
 
 SIDES = (256, 512, 1024)  # of the input; the result has 16 times the pixels: 1, 4 and 16 MiPixel
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser = shared.parser(__doc__)
     parser.add_argument("--tile", default="64")
     parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     peaks = {side: peak(side, "--tile", args.tile, "--precision", args.precision) for side in SIDES}
-    table, before = Table("result", "peak MiB", "bytes a pixel more"), None
+    rows, before = [], None
     for side, bytes_used in peaks.items():
         slope = "" if before is None else f"{(bytes_used - peaks[before]) / 16 / (side**2 - before**2):.0f}"
-        table.add_row(f"{4 * side} x {4 * side}", f"{bytes_used / 2**20:.0f}", slope)
+        rows.append([f"{4 * side} x {4 * side}", f"{bytes_used / 2**20:.0f}", slope])
         before = side
-    Console().print(table)
-    if args.json:
-        args.json.write_text(json.dumps(peaks) + "\n")
+    text = shared.table(["result", "peak MiB", "bytes a pixel more"], rows)
+    title, facts = f"refinesr upscale --tile {args.tile} --precision {args.precision}", {"bytes": peaks}
+    shared.report(args, title, text, ("Python and PyTorch included",), **facts)
 
 
 def peak(side: int, *options: str) -> int:

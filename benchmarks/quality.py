@@ -1,135 +1,153 @@
-"""What a number of network calls buys: PSNR, perceptual distance, faithfulness and seconds, on a folder.
+"""What a number of network calls buys on a folder: distortion, perception, faithfulness and seconds.
 
     python benchmarks/quality.py --high DIR [--low DIR] [--perceptual DIR] [--calls 1 2 4 8 16]
+    python benchmarks/quality.py ... --model photo-x4 mine=runs/mine --regression regression=runs/regression
+    python benchmarks/quality.py ... --no-consistent                  # rows without projection besides
+    python benchmarks/quality.py ... --set sampling.fidelity=0.5      # any field of the models' methods
+    python benchmarks/quality.py ... --published Set5                 # somebody else's numbers on that set
 
-Conventions: low is `--low` (same order of names) or high reduced by Pillow's bicubic; PSNR is of MATLAB's Y
-with `scale` pixels of border cut, of 8-bit results; LR-PSNR and agreement compare the result, reduced by
-Pillow's bicubic, with low (RGB, 8 bit).  The perceptual distance is LPIPS-like (SqueezeNet), see
-refinesr/metrics/perceptual.py; its weights are in the folder given.  Seconds are those of `refinesr.upscale`
-an image, reading and writing files left out.
+Prints a table and with `--json FILE` writes its numbers.  `refinesr evaluate` measures as papers do, with
+intervals; this table is of our models' choices, in the conventions printed below it.
 """
 
 import argparse
-import json
 import math
 import time
-from argparse import RawDescriptionHelpFormatter
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
-import numpy as np
-import torch
-from PIL import Image
-from rich.console import Console
-from rich.table import Table
+import shared
 
-import refinesr
-from refinesr.config import override
-from refinesr.images.io import pictures_in
-from refinesr.metrics.perceptual import Perceptual
-from refinesr.metrics.pixel import luma, psnr
+from refinesr.evaluate.makers import Maker
+from refinesr.evaluate.measuring import Case, Metric, psnr_of, ssim_of, y
+from refinesr.evaluate.pairs import Levels, Shown
+from refinesr.evaluate.protocols import SR3_NATURAL, SRDIFF_GENERAL, Published
+from refinesr.images.eight_bits import resize_eight_bits
+from refinesr.images.resize import PillowBicubic
+
+CONVENTIONS = (
+    "poor pictures: those of --low, else by Pillow's bicubic from pictures cut to a multiple of the scale",
+    "bicubic: Pillow's; results rounded to 8 bits; means over pictures",
+    "PSNR-Y and SSIM-Y (11 x 11 Gaussian): of MATLAB's Y, not rounded, `scale` pixels of border cut",
+    "LPIPS-like: LPIPS 0.1's linear layers on Caffe's SqueezeNet 1.1, not the published LPIPS; low is good",
+    "LR-PSNR and agreement: the result reduced by Pillow's bicubic in 8 bits against the poor picture, RGB: "
+    "of the mean squared error over all pictures, inf if every value is equal; the share of equal values",
+    "seconds a picture, of `refinesr.upscale`: reading, writing and measuring left out",
+)
+
+
+def imdn(psnr_y: float, perceptual: float, lr_psnr: float) -> Published:
+    """Hui et al. 2019, 0.7 M parameters: what regression reaches."""
+    source = (
+        "Hui et al. 2019, arXiv 1909.11856, results of the published network measured in these conventions"
+    )
+    besides = f"; LR-PSNR as the mean of decibels, not comparable with the column: {lr_psnr}"
+    return Published("IMDN, regression", source + besides, {"psnr_y": psnr_y, "perceptual": perceptual})
+
+
+PUBLISHED = {
+    "Set5": imdn(32.21, 0.107, 55.0),
+    "Set14": imdn(28.59, 0.184, 52.3),
+    "BSD100-first-40": imdn(27.57, 0.221, 51.5),
+    "Urban100-first-20": imdn(25.53, 0.169, 52.3),
+}
+"""x4, low by MATLAB's bicubic.  Rows of one set stand in its table; those below it are of other pictures."""
+
+ELSEWHERE = (*SRDIFF_GENERAL.published, *SR3_NATURAL.published)
+
+COLUMNS = {
+    "psnr_y": ("PSNR-Y", "{:.2f}"),
+    "ssim_y": ("SSIM-Y", "{:.4f}"),
+    "perceptual": ("LPIPS-like", "{:.4f}"),
+    "lr_psnr": ("LR-PSNR", "{:.1f}"),
+    "agreement": ("agreement", "{:.3%}"),
+    "seconds": ("seconds", "{:.2f}"),
+}
 
 
 @dataclass(frozen=True)
 class Row:
+    """Means over pictures; `published` says where numbers are from that were not measured here."""
+
     name: str
-    psnr_y: float
-    perceptual: float | None
-    lr_psnr: float
-    agreement: float
-    seconds: float
+    scores: dict[str, float]
+    published: str = ""
+
+    @property
+    def cells(self) -> list[str]:
+        found = ((self.scores.get(key), form) for key, (_, form) in COLUMNS.items())
+        numbers = ("" if value is None else form.format(value) for value, form in found)
+        return [self.name + " (published)" * bool(self.published), *numbers]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"name": self.name, **self.scores, **({"published": self.published} if self.published else {})}
 
 
 def main() -> None:
     args = arguments()
-    model = refinesr.load(args.model)
-    model = replace(model, method=override(model.method, *args.set))
-    pairs = [pair(path, low, model.method.scale) for path, low in zip(*folders(args), strict=True)]
-    distance = Perceptual(args.perceptual) if args.perceptual else None
-    rows = [measured("bicubic", pairs, lambda low: bicubic(low, model.method.scale), distance)]
-    for calls in args.calls:
-
-        def restore(low: Image.Image, steps: int = calls) -> Image.Image:
-            return refinesr.upscale(model, low, steps=steps, seed=args.seed, precision=args.precision)
-
-        rows.append(measured(f"{args.model}, {counted(calls)}", pairs, restore, distance))
-    Console().print(table(rows, f"{args.high} ({len(pairs)} pictures)"))
-    if args.json:
-        args.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+    made = shared.methods(args, not_projected=args.no_consistent)
+    scale = shared.scale_of(made)
+    metrics = (psnr_of(y, scale), ssim_of(y, scale), *shared.perceptual(args))
+    pictures = shared.shown(args, scale)
+    rows = [measured(name, maker, pictures, scale, metrics, args.seed) for name, maker in made.items()]
+    rows += [Row(p.name, dict(p.metrics), p.source) for p in map(PUBLISHED.__getitem__, args.published)]
+    text = shared.table(["", *(title for title, _ in COLUMNS.values())], [row.cells for row in rows])
+    size = f"{len(pictures)} pictures, x{scale}, seed {args.seed}"
+    title = ", ".join([f"{args.high}: {size}", *args.set])
+    facts = {"rows": [row.facts for row in rows], "elsewhere": [vars(each) for each in ELSEWHERE]}
+    shared.report(args, title, text, (*CONVENTIONS, *noted(rows)), **facts)
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("--high", type=Path, required=True)
-    parser.add_argument("--low", type=Path)
-    parser.add_argument("--model", default="photo-x4")
-    parser.add_argument("--calls", type=int, nargs="+", default=[1, 2, 4, 8, 16])
-    parser.add_argument("--perceptual", type=Path, help="folder with squeezenet11.npz and the linear layers")
-    parser.add_argument("--set", action="append", default=[], metavar="sampling.sampler=DPM2M")
-    parser.add_argument("--precision", default="auto")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path)
+    parser = shared.picture_parser(__doc__, calls=(1, 2, 4, 8, 16))
+    parser.add_argument("--no-consistent", action="store_true", help="rows without projection besides")
+    parser.add_argument("--published", nargs="+", default=[], choices=PUBLISHED, help="what --high is")
     return parser.parse_args()
 
 
-def counted(calls: int) -> str:
-    return "1 call" if calls == 1 else f"{calls} calls"
+def noted(rows: Sequence[Row]) -> list[str]:
+    """Where published numbers are from, and those that belong into no row, for they are of other pictures."""
+    here = dict.fromkeys(f"published: {row.name}: {row.published}" for row in rows if row.published)
+    numbers = (
+        (each, ", ".join(f"{key} {value:g}" for key, value in each.metrics.items())) for each in ELSEWHERE
+    )
+    return [
+        *here,
+        *(
+            f"published, on other pictures, of RGB: {each.name} ({each.source}): {text}"
+            for each, text in numbers
+        ),
+    ]
 
 
-def folders(args: argparse.Namespace) -> tuple[list[Path], list[Path | None]]:
-    high = pictures_in(args.high)
-    return high, list(pictures_in(args.low)) if args.low else [None] * len(high)
+def measured(
+    name: str, maker: Maker, pictures: Sequence[Shown], scale: int, metrics: Sequence[Metric], seed: int
+) -> Row:
+    found = [scored(maker, picture, scale, metrics, seed) for picture in pictures]
+    means = {key: fmean(scores[key] for scores in found) for key in found[0]}
+    error = means.pop("error")
+    return Row(name, means | {"lr_psnr": -10 * math.log10(error) if error else math.inf})
 
 
-def pair(path: Path, low: Path | None, scale: int) -> tuple[Image.Image, Image.Image]:
-    """(high, low), high cut to a multiple of scale."""
-    high = Image.open(path).convert("RGB")
-    width, height = (side // scale for side in high.size)
-    high = high.crop((0, 0, scale * width, scale * height))
-    if low:
-        return high, Image.open(low).convert("RGB")
-    return high, high.resize((width, height), Image.Resampling.BICUBIC)
+def scored(
+    maker: Maker, picture: Shown, scale: int, metrics: Sequence[Metric], seed: int
+) -> dict[str, float]:
+    start = time.perf_counter()
+    made = shared.result(maker, picture, scale, seed)
+    seconds = time.perf_counter() - start
+    case = Case.of(picture, [made])
+    scores = {metric.key: metric.measure(case) for metric in metrics}
+    return {**scores, **faithful(picture.low, made), "seconds": seconds}
 
 
-def bicubic(low: Image.Image, scale: int) -> Image.Image:
-    return low.resize((scale * low.width, scale * low.height), Image.Resampling.BICUBIC)
-
-
-def measured(name, pairs, restore, distance) -> Row:  # type: ignore[no-untyped-def]
-    """Means over the pictures; LR-PSNR of the mean error, since one exact picture has an infinite one."""
-    rows = []
-    for high, low in pairs:
-        start = time.perf_counter()
-        result = restore(low)
-        seconds = time.perf_counter() - start
-        one, other = tensor(high), tensor(result)
-        again = np.array(result.resize(low.size, Image.Resampling.BICUBIC), dtype=float) - np.array(low)
-        rows.append(
-            (
-                psnr(luma(one), luma(other), border=high.width // low.width).item(),
-                distance(one, other).item() if distance else math.nan,
-                (again**2).mean(),
-                (again == 0).mean(),
-                seconds,
-            )
-        )
-    y, perceptual, error, agreement, seconds = (fmean(column) for column in zip(*rows, strict=True))
-    lr_psnr = 10 * math.log10(255**2 / error) if error else math.inf
-    return Row(name, y, perceptual if distance else None, lr_psnr, agreement, seconds)
-
-
-def tensor(image: Image.Image) -> torch.Tensor:
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255
-
-
-def table(rows: list[Row], title: str) -> Table:
-    made = Table("", "PSNR-Y", "LPIPS-like", "LR-PSNR", "agreement", "seconds", title=title)
-    for row in rows:
-        distance = "" if row.perceptual is None else f"{row.perceptual:.4f}"
-        kept = f"{row.lr_psnr:.1f}", f"{row.agreement:.2%}"
-        made.add_row(row.name, f"{row.psnr_y:.2f}", distance, *kept, f"{row.seconds:.2f}")
-    return made
+def faithful(low: Levels, made: Levels) -> dict[str, float]:
+    """The squared error of the reduced result, values in [0, 1], and the share of equal values."""
+    again = resize_eight_bits(made, (low.shape[-2], low.shape[-1]), PillowBicubic())
+    apart = (again.double() - low.double()) / 255
+    return {"error": apart.square().mean().item(), "agreement": (apart == 0).double().mean().item()}
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ PAGE = Path(__file__).with_name("cli.md")
 VERBS = (
     "upscale",
     "train",
+    "distill",
     "info",
     "evaluate",
     "compare",

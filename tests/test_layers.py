@@ -22,7 +22,7 @@ LAYERS = """
     chains
     shipped
     checkpoint
-    editing cascade album
+    editing cascade album distill
     stage train data preview
     method
     sources

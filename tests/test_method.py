@@ -10,7 +10,7 @@ from methods import normal, packed, plain, stage
 from refinesr.config import from_data, to_data
 from refinesr.diffusion.levels import OneLevel
 from refinesr.diffusion.precond import EDM
-from refinesr.diffusion.samplers import DPM2M, Ancestral, Heun, SR3Ancestral
+from refinesr.diffusion.samplers import DPM2M, Ancestral, Heun, Renoised, SR3Ancestral
 from refinesr.diffusion.schedule import Even, Explicit, Karras, Linear
 from refinesr.errors import ConfigError
 from refinesr.images.degrade import Jpeg, Photo
@@ -78,7 +78,9 @@ def test_sampling_needs_a_step() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sampler", "calls"), [(Ancestral(), 5), (SR3Ancestral(), 5), (DPM2M(), 5), (Heun(), 9)], ids=str
+    ("sampler", "calls"),
+    [(Ancestral(), 5), (SR3Ancestral(), 5), (DPM2M(), 5), (Heun(), 9), (Renoised(), 5)],
+    ids=str,
 )
 def test_calls_are_those_of_the_network(sampler: Ancestral | Heun, calls: int) -> None:
     assert Sampling(sampler, Karras(0.1, 10.0), 5).calls == calls

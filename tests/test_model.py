@@ -12,6 +12,7 @@ from refinesr.diffusion.labels import Label, LogSigma, SqrtGamma, Timestep
 from refinesr.diffusion.levels import Continuous, Discrete, Independent, LogNormal, OneLevel, Stratified
 from refinesr.diffusion.precond import EDM, Blind, Clean, Eps, Precond, Velocity
 from refinesr.diffusion.schedule import Cosine, Linear
+from refinesr.diffusion.weighting import TruncatedSNR
 from refinesr.errors import ConfigError
 from refinesr.images.resize import MatlabBicubic, resize
 from refinesr.model import Condition, Model, Objective, Pixels, Residual, Target
@@ -102,6 +103,35 @@ def test_with_velocity_it_is_the_loss_of_salimans_and_ho() -> None:
     z, v = angle.cos() * HIGH + angle.sin() * eps, angle.cos() * eps - angle.sin() * HIGH
     published = (model.network(z, (sigma.log() / 4).float(), image=BASE) - v) ** 2
     torch.testing.assert_close(losses, published.mean((1, 2, 3)), **CLOSE)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+@pytest.mark.parametrize("precond", [Eps(), Velocity(), Clean(), EDM(0.3)], ids=str)
+def test_truncated_snr_weighs_errors_of_x0_whatever_the_network_predicts(precond: Precond, p: int) -> None:
+    """Salimans and Ho 2022, section 4: max(SNR, 1) |x - x0|², which is max(|x - x0|², |eps error|²)."""
+    objective = Objective(LogNormal(0.0, 1.0), Independent(), Pixels(), p, TruncatedSNR(data=1.0))
+    model, losses, sigma, eps = drawn(precond, LogSigma(), objective)
+    x = HIGH + each(sigma) * eps
+    with torch.no_grad():
+        x0 = model(x, sigma, model.condition(LOW))
+    mistaken = (x - x0) / each(sigma)  # the noise that this x0 would mean
+    published = [(made - true).abs().pow(p).mean((1, 2, 3)) for made, true in ((x0, HIGH), (mistaken, eps))]
+    assert 0 < (published[0] > published[1]).sum() < len(losses)
+    torch.testing.assert_close(losses, torch.maximum(*published), **CLOSE)
+
+
+def test_min_snr_of_eps_is_the_weight_of_its_paper() -> None:
+    """Hang et al. 2023, section 3.3: min(SNR, 5) of x0 is min(SNR, 5) / SNR of eps."""
+    sigma = torch.tensor([0.05, 0.2, 0.5, 3.0], dtype=torch.float64)
+    weight = TruncatedSNR(1.0, 0.0, 5.0).weight(Eps().coefficients(sigma), sigma, 2)
+    snr = 1 / sigma**2
+    torch.testing.assert_close(weight, snr.clamp(max=5) / snr)
+
+
+@pytest.mark.parametrize(("values", "field"), [((0.0,), "data"), ((1.0, 2.0, 1.0), "least, most")])
+def test_weightings_that_weigh_nothing_are_refused(values: tuple[float, ...], field: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{field}: "):
+        TruncatedSNR(*values)
 
 
 @pytest.mark.parametrize(("precond", "seen"), [(Clean(), 1.0), (Blind(), 0.0)])

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from refinesr.diffusion.levels import Continuous
 from refinesr.diffusion.noise import NoiseField
-from refinesr.diffusion.samplers import DPM2M, Ancestral, Heun, Sampler, SR3Ancestral
+from refinesr.diffusion.samplers import DPM2M, Ancestral, Heun, Renoised, Sampler, SR3Ancestral
 from refinesr.diffusion.schedule import Even, Explicit, Linear
 from refinesr.images.projection import Projection
 from refinesr.images.resize import MatlabBicubic, PillowBicubic
@@ -131,6 +131,7 @@ def test_a_network_that_sees_everything_is_blended() -> None:
         (Heun(), 1),
         (Heun(5.0), 4),
         (DPM2M(), 1),
+        (Renoised(), 3),
     ],
     ids=str,
 )

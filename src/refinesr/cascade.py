@@ -6,7 +6,7 @@ A cascade is called as a stage is, yields progress as a stage does, and enlarges
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -58,6 +58,11 @@ class Link:
     def chosen(self) -> Sampling:
         """How it samples."""
         return self.stage.method.sampling if self.sampling is None else self.sampling
+
+    @property
+    def placed(self) -> Stage:
+        """The stage, sampling so unless asked otherwise."""
+        return replace(self.stage, method=replace(self.stage.method, sampling=self.chosen))
 
     @property
     def steps(self) -> int:

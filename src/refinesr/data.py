@@ -224,11 +224,8 @@ def _free(device: torch.device) -> int:
     """Bytes that can be had.  Pictures pass through the computer's memory even if they stay on a GPU."""
     try:
         available = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-        free = (
-            int(available[1]) * 1024
-            if available
-            else os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        )
+        pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        free = int(available[1]) * 1024 if available else pages
     except (OSError, ValueError, AttributeError):
         free = 4 * 2**30  # where nobody can tell
     return min(free, torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else free

@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from refinesr.diffusion.labels import Label
-from refinesr.diffusion.levels import Levels, Spread, Stratified
-from refinesr.diffusion.precond import Precond
+from refinesr.diffusion.levels import Few, Levels, Spread, Stratified
+from refinesr.diffusion.noise import scaled
+from refinesr.diffusion.precond import Eps, Precond
 from refinesr.diffusion.samplers import Sampler
 from refinesr.diffusion.schedule import GridChoice
+from refinesr.diffusion.walking import anchored
+from refinesr.diffusion.weighting import Own, Weighting
 from refinesr.errors import ConfigError
 from refinesr.images.augment import CascadeAugmented
 from refinesr.images.degrade import Degradation
@@ -20,7 +23,7 @@ from refinesr.nets.rrdb import RRDB, RRDBNetwork
 from refinesr.nets.sr3_unet import SR3UNet
 from refinesr.nets.srdiff_unet import SRDiffUNet
 from refinesr.nets.tiny import Tiny
-from refinesr.shapes import Grid
+from refinesr.shapes import Denoiser, Grid, Images, Noise
 from refinesr.sources import Augmented, Encoded, Labelled, Source
 
 Network = PackedUNet | SR3UNet | SRDiffUNet | ADMUNet | RRDBNetwork | Tiny
@@ -33,6 +36,8 @@ class Sampling:
     clip        every estimate x0 is clipped to [-1, 1], as SR3's and SRDiff's code does
     consistent  every estimate is projected so that, downsampled with this kernel, it is the low image
     guidance    how much more than an estimate without the class the one with it counts; 1 is as it is
+    temperature what all noise of sampling, the start and every fresh draw, is multiplied by; 1 is as trained
+    fidelity    share of the first estimate, the mean of all answers, in the result; 0 is the sample itself
     """
 
     sampler: Sampler
@@ -41,20 +46,38 @@ class Sampling:
     clip: bool = False
     consistent: Kernel | None = None
     guidance: float = 1.0
+    temperature: float = 1.0
+    fidelity: float = 0.0
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ConfigError(f"steps: {self.steps} is not positive")
         if self.guidance < 0:
             raise ConfigError(f"guidance: {self.guidance:g} is negative; 1 is none, 0 ignores the class")
+        if not 0 <= self.temperature <= 1:
+            raise ConfigError(f"temperature: {self.temperature:g} is not between 0 (no noise) and 1 (all)")
+        if not 0 <= self.fidelity <= 1:
+            raise ConfigError(f"fidelity: {self.fidelity:g} is not between 0 (the sample) and 1 (the mean)")
 
     def levels(self) -> Grid:
-        return self.grid.grid(self.steps)
+        """Those visited; where the first estimate is the result, no more than the first."""
+        grid = self.grid.grid(self.steps)
+        return grid[[0, -1]] if self.fidelity == 1 else grid
 
     @property
     def calls(self) -> int:
         """Network calls an image costs."""
-        return self.sampler.calls(self.steps) * (1 if self.guidance in (0, 1) else 2)
+        steps = 1 if self.fidelity == 1 else self.steps
+        return self.sampler.calls(steps) * (1 if self.guidance in (0, 1) else 2)
+
+    def walk(self, denoise: Denoiser, x: Images, grid: Grid, noise: Noise) -> Iterator[Images]:
+        """The sampler's estimates from x on, one after each step: with the temperature of fresh draws, and of
+        the first estimate the share that `fidelity` asks for.
+        """
+        noise = scaled(noise, self.temperature)
+        if self.fidelity == 0:
+            return self.sampler(denoise, x, grid, noise)
+        return anchored(self.sampler, denoise, x, grid, noise, self.fidelity)
 
 
 @dataclass(frozen=True)
@@ -78,6 +101,7 @@ class Method:
     spread: Spread = field(default_factory=Stratified)
     p: int = 2
     tile: int = 384
+    weighting: Weighting = field(default_factory=Own)
 
     def __post_init__(self) -> None:
         for name, value, other, wanted in self._fits():
@@ -93,6 +117,12 @@ class Method:
             raise ConfigError("sampling.consistent: nothing is lost at scale 1, so there is nothing to keep")
         if self.sampling.guidance != 1 and not isinstance(self.source, Labelled):
             raise ConfigError("sampling.guidance: the source has no class that could be withheld; use 1")
+        if self.sampling.fidelity > 0 and isinstance(self.precond, Eps):
+            why = "is for networks that predict the picture; of predicted noise the first estimate is no mean"
+            raise ConfigError(f"sampling.fidelity: {self.sampling.fidelity:g} {why}; use 0")
+        if self.sampling.fidelity > 0 and isinstance(self.levels, Few):
+            why = "takes the first estimate for the mean of all answers, and a student's is one of them"
+            raise ConfigError(f"sampling.fidelity: {self.sampling.fidelity:g} {why}; use 0")
         self.objective()
 
     def _fits(self) -> Iterator[tuple[str, int, str, int]]:
@@ -118,7 +148,7 @@ class Method:
         return Model(self.network.build(), source, self.precond, self.label)
 
     def objective(self) -> Objective:
-        return Objective(self.levels, self.spread, self.target, self.p)
+        return Objective(self.levels, self.spread, self.target, self.p, self.weighting)
 
     @property
     def reach(self) -> int | None:

@@ -12,7 +12,7 @@ need no second road: what its source takes (a class, a level), and at scale 1 a 
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from refinesr.diffusion.denoisers import unveiled
 from refinesr.diffusion.labels import Label
 from refinesr.diffusion.levels import Levels, Spread
-from refinesr.diffusion.precond import Precond, over_pixels, wanted
+from refinesr.diffusion.precond import Precond, beside, over_pixels, wanted
+from refinesr.diffusion.weighting import Own, Weighting
 from refinesr.errors import ConfigError
 from refinesr.shapes import Denoiser, GivenImages, Images, LowImages, Mask, PerImage, Sigma
 
@@ -140,7 +141,7 @@ class Model(nn.Module):
         """F, in the network's own units."""
         sigma = sigma.expand(len(x))
         into = over_pixels(self.precond.coefficients(sigma).into, x)
-        label = self.label.label(sigma).float().to(x.device)
+        label = self.label.label(sigma).float().to(x.device, non_blocking=x.is_cuda)
         y: Tensor = self.network(into * x, label, **doors)
         return y.to(x.dtype)
 
@@ -171,7 +172,7 @@ class Model(nn.Module):
 
 @dataclass(frozen=True)
 class Objective:
-    """|F - wanted|**p, weight one, in the network's own units.
+    """|F - wanted|**p in the network's own units, weight one unless something else is asked for.
 
     With `Eps` this is L_simple of DDPM (p = 2) and the loss of SR3 and SRDiff (p = 1); with `EDM` it is the
     weighting of Karras et al. 2022; with `Velocity` that of Salimans and Ho 2022.
@@ -181,6 +182,7 @@ class Objective:
     spread: Spread
     target: Target
     p: int = 2
+    weighting: Weighting = field(default_factory=Own)
 
     def __post_init__(self) -> None:
         if self.p not in (1, 2):
@@ -210,7 +212,8 @@ class Objective:
         x = x0 + over_pixels(sigma, x0) * eps
         if mask is not None:
             x = unveiled(x, sigma, self.target.encode(condition.base, condition.base), mask)
-        aim = wanted(model.precond.coefficients(sigma), x0, eps, sigma)
-        error = model.predict(x, sigma, condition.doors()) - aim
+        c = model.precond.coefficients(sigma)
+        error = model.predict(x, sigma, condition.doors()) - wanted(c, x0, eps, sigma)
         counted = error if mask is None else mask * error
-        return counted.abs().pow(self.p).mean((1, 2, 3))
+        losses = counted.abs().pow(self.p).mean((1, 2, 3))
+        return beside(self.weighting.weight(c, sigma, self.p), losses) * losses

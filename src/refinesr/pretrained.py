@@ -1,4 +1,4 @@
-"""Training in two stages: an encoder that a model trained before has learnt (SRDiff, section 3.3)."""
+"""Weights to begin with: an encoder that a model trained before has learnt (SRDiff, section 3.3), or all."""
 
 from pathlib import Path
 
@@ -13,12 +13,16 @@ from refinesr.sources import Encoded, Encoder
 from refinesr.stage import Stage
 
 
-def begin_with(model: Model, method: Method, trained: Path | None) -> None:
+def begin_with(model: Model, method: Method, trained: Path | Stage | None) -> None:
     """Give `model`, of `method`, the encoder of the model in a file or folder, if one is named.
 
+    Of a stage all weights are taken, which have to fit.
     Raises ConfigError if the method has no encoder, another one, or one that is frozen and nothing is named:
     features of random weights would be learnt from without a word.  Raises CheckpointError as `load` does.
     """
+    if isinstance(trained, Stage):
+        model.load_state_dict(trained.model.state_dict())
+        return
     source = method.source
     if trained is None:
         if isinstance(source, Encoded) and source.frozen:

@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from refinesr.checkpoint import save_stage
 from refinesr.config import from_data, parse, to_data
 from refinesr.devices import put_on
 from refinesr.diffusion.noise import NoiseField
+from refinesr.distill import Lesson, taught
 from refinesr.errors import ConfigError, OutputError, RefineSRError
 from refinesr.files import replacing, writing
 from refinesr.method import Method
@@ -29,7 +31,7 @@ from refinesr.model import Model
 from refinesr.pretrained import begin_with
 from refinesr.preview import save_grid
 from refinesr.stage import Card, Stage
-from refinesr.train import Pairs, Plan, Report, State, fit
+from refinesr.train import Learning, Pairs, Plan, Report, State, fit
 
 PREVIEWS = 4
 """Rows of a preview."""
@@ -46,6 +48,8 @@ class Run:
     method: Method
     plan: Plan
     card: Card = field(default_factory=Card)
+    lesson: Lesson | None = None
+    """Of a student (`refinesr.distill`); others learn their method's own objective."""
 
 
 class DivergedError(RefineSRError):
@@ -121,22 +125,26 @@ def train(
     seed: int = 0,
     resume: bool = False,
     encoder: Path | None = None,
+    teacher: Stage | None = None,
 ) -> Iterator[Report]:
     """Train and yield a report after each update.
 
     Close the generator, or let an exception go through it, and the state is saved all the same; a killed run
     goes on from its last save.  A resumed run takes its method and plan from `run`, as the first time.
-    `encoder` is a trained model whose encoder this one begins with; a frozen encoder needs it.
+    `encoder` is a trained model whose encoder this one begins with; a frozen encoder needs it.  `teacher` is
+    the model, on the device, that the run's lesson is of: a student begins as a copy of it.
     Raises OutputError if the folder holds a run and `resume` is not given, or the reverse, or cannot be
     written; DivergedError if the loss is no number, the last save being from before.
     """
     place = Folder(folder)
     run.method.sampling.levels()  # previews need them: better found out now
-    state = begun(run, place, device, seed, resume, encoder)
+    objective = learnt(run, teacher)
+    state = begun(run, place, device, seed, resume, teacher or encoder)
     log = Log(place.log)
-    compiled(state.model, device)
+    for model in (state.model, *([teacher.model] if teacher else [])):
+        compiled(model, device)
     try:
-        for report in fit(state, pairs, run.method.objective(), run.plan, seed=seed, autocast=autocast):
+        for report in fit(state, pairs, objective, run.plan, seed=seed, autocast=autocast):
             log.waiting.append(report)
             look(run, place, state, log, pairs)
             yield report
@@ -147,6 +155,15 @@ def train(
             save(run, place, state, log)
         raise
     save(run, place, state, log)
+
+
+def learnt(run: Run, teacher: Stage | None) -> Learning:
+    """What the run's student is taught, or its method's own objective.  Raises ConfigError."""
+    if (run.lesson is None) != (teacher is None):
+        raise ConfigError("lesson: a student needs one, and no other run has a teacher")
+    if run.lesson is None or teacher is None:
+        return run.method.objective()
+    return taught(run.lesson, teacher, run.method)
 
 
 def look(run: Run, place: Folder, state: State, log: Log, pairs: Pairs) -> None:
@@ -171,13 +188,13 @@ def check_folder(place: Folder, resume: bool) -> None:
 
 
 def begun(
-    run: Run, place: Folder, device: torch.device, seed: int, resume: bool, encoder: Path | None = None
+    run: Run, place: Folder, device: torch.device, seed: int, resume: bool, first: Path | Stage | None = None
 ) -> State:
-    """The state to start from: fresh weights by `seed`, or the folder's last save."""
+    """The state to start from: fresh weights by `seed`, those of `first`, or the folder's last save."""
     check_folder(place, resume)
     model = fresh(run.method, device, seed)
     if not resume:
-        begin_with(model, run.method, encoder)
+        begin_with(model, run.method, first)
     state = State(model, run.plan)
     if resume:
         same_method(run, place)
@@ -198,6 +215,8 @@ def same_method(run: Run, place: Folder) -> None:
     if not place.run.exists():
         return  # weights of another shape are still found out
     stored = from_data(Run, parse(place.run.read_text(), str(place.run)), str(place.run))
+    if stored.lesson != run.lesson:
+        raise ConfigError(f"{place.path}: holds a run of another lesson; --resume may only change the plan")
     if stored.method != run.method:
         names = (field.name for field in fields(Method))
         other = next(name for name in names if getattr(stored.method, name) != getattr(run.method, name))
@@ -215,11 +234,14 @@ def fresh(method: Method, device: torch.device, seed: int) -> Model:
     return model
 
 
-def compiled(model: torch.nn.Module, device: torch.device) -> None:
-    """Compiling pays on CUDA alone; on a CPU it takes minutes and wins nothing."""
-    if device.type == "cuda":
-        for part in model.children():
-            part.compile()
+def compiled(model: Model, device: torch.device) -> None:
+    """Compiling pays on CUDA alone; on a CPU it takes minutes and wins nothing.
+
+    Networks and encoders only: a source makes tables with NumPy, which would be traced number by number.
+    """
+    if device.type == "cuda" and find_spec("triton"):  # there is none for Windows
+        for part in (model.network, *model.source.children()):
+            part.compile(dynamic=False)  # batches are alike; kernels for any size are slower
 
 
 def save(run: Run, place: Folder, state: State, log: Log) -> None:
@@ -230,10 +252,14 @@ def save(run: Run, place: Folder, state: State, log: Log) -> None:
 
 
 def card_of(run: Run, steps: int) -> Card:
-    """The run's own card; one that does not tell of training is told how much there has been."""
+    """The run's own card; a student's, or one that does not tell of training, is told what there has been."""
     plan = run.plan
-    told = f"{steps} of {plan.steps} updates of {plan.batch} crops of {plan.size} x {plan.size} pixels"
-    return run.card if run.card.training else replace(run.card, training=(f"{run.name}: {told}",))
+    crops = f"{plan.batch} crops of {plan.size} x {plan.size} pixels"
+    told = f"{run.name}: {steps} of {plan.steps} updates of {crops}"
+    if run.lesson is not None:
+        lines = *run.card.training, run.lesson.told(), told
+        return replace(run.card, training=lines)
+    return run.card if run.card.training else replace(run.card, training=(told,))
 
 
 def line(report: Report) -> str:

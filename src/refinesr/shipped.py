@@ -3,6 +3,8 @@
 import difflib
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -25,19 +27,31 @@ def load(source: str | Path) -> Stage:
     Raises CheckpointError if there is no such model or the file is not one, ConfigError if its method makes
     no sense.
     """
+    with file_of(source) as path:
+        return load_stage(path)
+
+
+@contextmanager
+def file_of(source: str | Path) -> Iterator[Path]:
+    """The model's file, for as long as it is needed.  `source` and what is raised are as in `load`."""
     name, path = str(source), Path(source)
     if os.path.isfile(path) or path.suffix in (".safetensors", *PICKLES):
-        return load_stage(path)
-    if name in shipped() and not os.path.isfile(path / FILE):
+        yield path
+    elif name in shipped() and not os.path.isfile(path / FILE):
         with as_file(folder() / f"{name}.safetensors") as file:
-            return load_stage(file)
-    if os.path.isdir(path):
+            yield file
+    elif os.path.isdir(path):
         if os.path.isfile(path / CASCADE) and not os.path.isfile(path / FILE):
             raise CheckpointError(f"{path}: holds a cascade, not a model; load_cascade loads it")
-        return load_stage(path / FILE)
-    if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
-        return load_stage(downloaded(name))
-    raise CheckpointError(f"model: {name[:60]!r} is no shipped model, file or folder; {hint(name)}")
+        yield path / FILE
+    elif re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
+        yield downloaded(name)
+    else:
+        raise unknown(name)
+
+
+def unknown(name: str) -> CheckpointError:
+    return CheckpointError(f"model: {name[:60]!r} is no shipped model, file or folder; {hint(name)}")
 
 
 def hint(name: str) -> str:

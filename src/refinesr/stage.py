@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from refinesr.diffusion.denoisers import clipped, consistent, guided, inpainted, tiled
+from refinesr.diffusion.noise import scaled
 from refinesr.diffusion.schedule import check
 from refinesr.images.projection import Projection
 from refinesr.images.resize import Kernel
@@ -97,7 +98,7 @@ class Stage:
         the picture is to be made up; the rest comes out as it is.  The image (B, C, H, W) is not clamped: a
         residual may leave [-1, 1].  `sampling` defaults to the method's own.  `tile` is the core of a tile in
         low pixels, 0 for none.  `autocast` is the dtype the network runs in.  `noise` is asked first for the
-        start, unless one is given, then once for every fresh draw.
+        start, unless one is given, then once for every fresh draw; a start that is given has no temperature.
         """
         sampling = sampling or self.method.sampling
         grid = sampling.levels()
@@ -107,10 +108,10 @@ class Stage:
             base = self.model.base(low)
             denoise = self.denoiser(low, base, sampling, tile, autocast)
             if start is None:
-                x = math.sqrt(1 + float(grid[0]) ** 2) * noise(base)
+                x = math.sqrt(1 + float(grid[0]) ** 2) * scaled(noise, sampling.temperature)(base)
             else:
                 x, grid = start.x, grid[start.skip :]
-        for done, x0 in enumerate(sampling.sampler(denoise, x, grid, noise), start=1):
+        for done, x0 in enumerate(sampling.walk(denoise, x, grid, noise), start=1):
             yield Progress(done, len(grid) - 1, self.method.target.decode(x0, base))
 
     def denoiser(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from refinesr.errors import CheckpointError, ConfigError
 from refinesr.files import replacing
-from refinesr.model import Model, Objective
+from refinesr.model import Model
 from refinesr.shapes import GivenImages, Images, PerImage
 
 UNREADABLE = (OSError, EOFError, LookupError, TypeError, ValueError, RuntimeError, pickle.PickleError)
@@ -127,6 +127,17 @@ class Pairs(Protocol):
         ...
 
 
+@runtime_checkable
+class Learning(Protocol):
+    """What is learnt: `model.Objective`, or anything else with a loss of the levels and noise it draws."""
+
+    def draw(self, like: Images, *seed: int) -> tuple[PerImage, Images]: ...
+
+    def loss(
+        self, model: Model, high: Images, low: GivenImages, sigma: PerImage, eps: Images
+    ) -> PerImage: ...
+
+
 class State:
     """All that changes while learning: weights, their average, the optimiser's moments, updates made."""
 
@@ -165,7 +176,7 @@ class State:
 
 
 def fit(
-    state: State, pairs: Pairs, objective: Objective, plan: Plan, *, seed: int, autocast: torch.dtype | None
+    state: State, pairs: Pairs, objective: Learning, plan: Plan, *, seed: int, autocast: torch.dtype | None
 ) -> Iterator[Report]:
     """Update `state` from its step to `plan.steps`; the same seed gives the same updates, resumed or not.
 

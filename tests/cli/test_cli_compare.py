@@ -3,18 +3,26 @@
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from commands import Command
 from PIL import Image
-from reports import noisy, report_of, scene
+from reports import Pixels, noisy, report_of, scene
 
 from refinesr.images.io import read
 
 TRUTHS = {str(k): scene(seed=k) for k in range(8)}
 FEW = {name: noisy(truth, 4) for name, truth in TRUTHS.items()}
 MANY = {name: noisy(truth, 20) for name, truth in TRUTHS.items()}
+
+
+def save(folder: Path, pictures: Mapping[str, Pixels]) -> Path:
+    folder.mkdir()
+    for name, pixels in pictures.items():
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    return folder
 
 
 @pytest.fixture
@@ -57,6 +65,7 @@ def test_the_picture_and_the_numbers_are_written(compare: Command, report: Path)
     facts = json.loads(Path("apart.json").read_text())
     assert [entry["key"] for entry in facts["metrics"]] == ["psnr", "lpips"]
     assert facts["metrics"][0]["p"] == 2 / 2**8
+    assert [entry["better"] for entry in facts["metrics"]] == ["higher", "lower"]
     assert sorted(os.listdir()) == ["apart.json", "apart.png", "report"]
     assert compare(report, "-o", "apart.png").code == 2
     assert compare(report, "-o", "apart.png", "--overwrite").code == 0
@@ -64,9 +73,7 @@ def test_the_picture_and_the_numbers_are_written(compare: Command, report: Path)
 
 def test_folders_are_compared_with_their_originals(compare: Command) -> None:
     for folder, pictures in (("originals", TRUTHS), ("few", FEW), ("many", MANY)):
-        Path(folder).mkdir()
-        for name, pixels in pictures.items():
-            Image.fromarray(pixels).save(Path(folder, f"{name}.png"))
+        save(Path(folder), pictures)
     ran = compare("few", "many", "--data", "originals", "-o", "apart.webp")
     assert (ran.code, ran.err) == (0, "")
     lines = ran.out.splitlines()
@@ -118,3 +125,19 @@ def test_what_the_user_can_mend_is_one_line(
     Path("empty").mkdir()
     ran = compare(*words)
     assert (ran.code, ran.out, ran.err) == (2, "", message + "\n")
+
+
+def test_progress_is_shown_on_a_terminal_alone(
+    compare: Command, report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tests run without one; here it is feigned."""
+    silent = compare(report, "-o", "apart.png")
+    monkeypatch.setattr("refinesr.cli.bars.on_terminal", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    folders = [save(Path(name), pictures) for name, pictures in (("few", FEW), ("many", MANY), ("o", TRUTHS))]
+    shown = compare(report, "-o", "apart.png", "--overwrite")
+    assert (silent.err, shown.out) == ("", silent.out)
+    assert re.search(r"comparing .*2/2", shown.err)
+    assert re.search(r"reading pictures .*8/8", shown.err)
+    assert re.search(r"measuring pictures .*8/8", compare(*folders[:2], "--data", folders[2]).err)

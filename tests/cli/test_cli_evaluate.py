@@ -223,7 +223,7 @@ def test_networks_of_files_are_asked(evaluate: Command) -> None:
     ("text", "line"),
     [
         ("0,2\n1,two\n", "labels.csv: line 2: '1,two' is not NAME,CLASS"),
-        ("0,2\n2,2\n", "data/1.png: top-1 error cannot be measured: labels.csv has no line for '1'"),
+        ("0,2\n2,2\n", "labels.csv: has no class of '1', which is data/1.png"),
     ],
 )
 @FORMAT

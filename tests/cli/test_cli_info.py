@@ -20,7 +20,7 @@ from refinesr.config import from_data
 from refinesr.diffusion import doctor
 from refinesr.diffusion.levels import Continuous
 from refinesr.diffusion.samplers import Ancestral
-from refinesr.diffusion.schedule import Even, Linear
+from refinesr.diffusion.schedule import Even, Karras, Linear
 from refinesr.generate import generated
 from refinesr.method import Method, Sampling
 from refinesr.recipes import RECIPES
@@ -193,6 +193,23 @@ def test_a_cascade_costs_what_its_networks_do(refinesr: Command, size: list[int]
     assert told["gflop"] == pytest.approx(sum(counts) / 1e9)
     assert told["gflop_input_size"] == (size or [8, 8])
     assert len(counts) == told["calls"]
+
+
+def test_what_temperature_and_fidelity_do_is_told_and_its_bias_counted(refinesr: Command) -> None:
+    """Of Gaussian data DDIM's spread is that of the temperature; the first estimate has next to none."""
+    sampling = Sampling(Ancestral(0.0), Karras(0.002, 80.0), 200, temperature=0.5)
+    for name, fidelity in (("cool", 0.0), ("half", 0.5), ("mean", 1.0)):
+        method = replace(packed(4), sampling=replace(sampling, fidelity=fidelity))
+        save_stage(stage(method), Path(f"{name}.safetensors"))
+    cool, half, mean = (
+        json.loads(refinesr("info", f"{name}.safetensors", "--json").out) for name in ("cool", "half", "mean")
+    )
+    assert cool["bias"]["std"] == pytest.approx(0.5 * cool["bias"]["of_std"], rel=0.02)
+    assert half["bias"]["std"] == pytest.approx(cool["bias"]["std"] / 2, rel=0.01)
+    assert half["bias"]["mean"] == pytest.approx(half["bias"]["of_mean"], rel=0.01)
+    assert (mean["calls"], len(mean["grid"])) == (1, 2)
+    lines = refinesr("info", "half.safetensors").out.splitlines()
+    assert "            estimates: temperature 0.5; fidelity 0.5" in lines
 
 
 def test_a_cascade_is_a_block_of_facts_for_each_stage_and_a_total(refinesr: Command) -> None:

@@ -49,10 +49,25 @@ def test_json_is_one_line_a_result_and_tells_all(upscale: Command, photo: Path) 
         "output_size": [48, 80],
         "steps": 2,
         "seed": 5,
+        "fidelity": 0.0,
         "lr_psnr": 200.0,
         "agreement": 1.0,
     }
     assert (second["seed"], second["output"]) == (6, "out/photo-x4-2.png")
+
+
+def test_fidelity_goes_from_the_sample_to_the_mean_which_takes_one_step(
+    upscale: Command, photo: Path
+) -> None:
+    words = "--json", "--overwrite", "--steps", 3, "--no-consistent"
+    made = {}
+    for share in ("0", "0.5", "1"):
+        told = json.loads(upscale(photo, *words, "--fidelity", share).out)
+        made[share] = pixels("photo-x4.png").astype(int)
+        assert (told["fidelity"], told["steps"]) == (float(share), 1 if share == "1" else 3)
+    inside = (np.minimum(made["0"], made["1"]) > 0) & (np.maximum(made["0"], made["1"]) < 255)
+    assert np.abs(made["0"] - made["1"]).max() > 4
+    assert np.abs(made["0.5"] - (made["0"] + made["1"]) / 2)[inside].max() <= 1
 
 
 def test_json_measures_what_the_file_holds(upscale: Command, photo: Path) -> None:
@@ -176,6 +191,7 @@ def test_existing_results_stop_everything_before_any_work(upscale: Command, phot
         (["--seed", 2**63 - 1, "--samples", 2], f"seed: {2**63} is not between 0 and 2**63 - 1"),
         (["--tile", "-1"], "tile: -1 is negative; 0 means no tiles"),
         (["--steps", "0"], "steps: 0 is not positive"),
+        (["--fidelity", "2"], "fidelity: 2 is not between 0 (the sample) and 1 (the mean)"),
     ],
 )
 def test_values_that_make_no_sense_are_one_line(
@@ -264,7 +280,7 @@ def test_a_cascade_enlarges_by_all_of_its_stages(refinesr: Command, photo: Path)
         assert (ran.code, ran.err) == (0, "")
         assert "photo.png -> photo-x16.png  20 x 12 -> 320 x 192" in ran.out
     kept = json.loads(refinesr("upscale", photo, "-m", "folder", "--json", "--overwrite").out)
-    assert kept["steps"] == 2
+    assert (kept["steps"], kept["fidelity"]) == (2, None)  # each stage has its own
     assert kept["lr_psnr"] > 40  # not all: made small in one step of 16, and not two of 4
     ran = refinesr("upscale", photo, "-m", "folder", "--steps", 3, "--overwrite")
     message = "steps: each stage of a cascade has its own; its JSON file says them\n"

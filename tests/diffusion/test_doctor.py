@@ -10,7 +10,15 @@ from truths import MEAN, STD, gaussian
 
 from refinesr.diffusion.doctor import bias, findings, lost
 from refinesr.diffusion.levels import Continuous, Discrete, LogNormal, LogUniform, OneLevel
-from refinesr.diffusion.samplers import DPM2M, Ancestral, AnnealedLangevin, Heun, Langevin, SR3Ancestral
+from refinesr.diffusion.samplers import (
+    DPM2M,
+    Ancestral,
+    AnnealedLangevin,
+    Heun,
+    Langevin,
+    Renoised,
+    SR3Ancestral,
+)
 from refinesr.diffusion.schedule import Cosine, Even, Explicit, Karras, Linear, LogSNR, sigmas
 from refinesr.recipes import METHODS
 
@@ -54,12 +62,17 @@ def reverse_diffusion(sigma, lower):
     return (lower / sigma) ** 2, math.sqrt(sigma**2 - lower**2) if lower > 0 else 0.0
 
 
+def renoised(sigma, lower):
+    return 0.0, lower
+
+
 BY_HAND = [
     (Ancestral(0.0), ddim(0.0)),
     (Ancestral(0.4), ddim(0.4)),
     (Ancestral(1.0), ddim(1.0)),
     (SR3Ancestral(), sr3),
     (Langevin(0), reverse_diffusion),
+    (Renoised(), renoised),
 ]
 
 
@@ -81,6 +94,7 @@ EVERY = [
     DPM2M(),
     Langevin(),
     AnnealedLangevin(3),
+    Renoised(),
 ]
 
 

@@ -12,6 +12,7 @@ from scipy import stats
 from refinesr.diffusion.levels import (
     Continuous,
     Discrete,
+    Few,
     Independent,
     LogNormal,
     LogUniform,
@@ -29,6 +30,7 @@ ALL = [
     LogNormal(),
     LogUniform(0.01, 100.0),
     OneLevel(2.0),
+    Few((20.0, 1.0, 0.1)),
 ]
 
 
@@ -122,6 +124,17 @@ def test_one_level_is_one_level():
     assert OneLevel(3.0).at(Independent().spread(4, rng())).tolist() == [3.0] * 4
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_few_levels_are_drawn_equally_often(seed):
+    """Stratified, in every batch, if their number divides it; else but for strata that two levels share."""
+    few = Few((20.0, 1.0, 0.1))
+    assert (few.lowest(), few.highest()) == (0.1, 20.0)
+    for images, off in ((12, 0), (13, 2), (2, 2)):
+        drawn = few.at(Stratified().spread(images, rng(seed))).tolist()
+        assert all(abs(drawn.count(level) - images / 3) <= off for level in few.levels)
+        assert set(drawn) <= set(few.levels)
+
+
 @settings(deadline=None)
 @given(n=st.integers(1, 300), seed=st.integers(0, 2**32))
 def test_stratified_puts_one_image_in_each_part(n, seed):
@@ -157,7 +170,14 @@ def test_spread_is_a_function_of_the_generator(spread):
 
 
 @pytest.mark.parametrize(
-    "wrong", [lambda: LogUniform(1.0, 0.1), lambda: LogUniform(0.0, 1.0), lambda: OneLevel(0.0)]
+    "wrong",
+    [
+        lambda: LogUniform(1.0, 0.1),
+        lambda: LogUniform(0.0, 1.0),
+        lambda: OneLevel(0.0),
+        lambda: Few(()),
+        lambda: Few((1.0, 2.0)),
+    ],
 )
 def test_refuses_what_is_no_level(wrong):
     with pytest.raises(ConfigError):

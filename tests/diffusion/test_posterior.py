@@ -14,7 +14,15 @@ import torch
 from truths import pushed
 
 from refinesr.diffusion.denoisers import consistent
-from refinesr.diffusion.samplers import DPM2M, Ancestral, AnnealedLangevin, Heun, Langevin, SR3Ancestral
+from refinesr.diffusion.samplers import (
+    DPM2M,
+    Ancestral,
+    AnnealedLangevin,
+    Heun,
+    Langevin,
+    Renoised,
+    SR3Ancestral,
+)
 from refinesr.diffusion.schedule import LogSNR
 
 SIDE = 8
@@ -64,7 +72,16 @@ def exact_denoiser(mean, cov):
     return denoise
 
 
-EVERY = [Ancestral(), SR3Ancestral(), Ancestral(0.0), Heun(), DPM2M(), Langevin(), AnnealedLangevin(2)]
+EVERY = [
+    Ancestral(),
+    SR3Ancestral(),
+    Ancestral(0.0),
+    Heun(),
+    DPM2M(),
+    Langevin(),
+    AnnealedLangevin(2),
+    Renoised(),
+]
 GRID = LogSNR(0.002, 500.0)
 SHAPE = (1, SIDE, SIDE)
 

@@ -7,7 +7,15 @@ import torch
 from truths import draws_of, gaussian
 
 from refinesr.diffusion.noise import NoiseField
-from refinesr.diffusion.samplers import DPM2M, Ancestral, AnnealedLangevin, Heun, Langevin, SR3Ancestral
+from refinesr.diffusion.samplers import (
+    DPM2M,
+    Ancestral,
+    AnnealedLangevin,
+    Heun,
+    Langevin,
+    Renoised,
+    SR3Ancestral,
+)
 from refinesr.diffusion.schedule import Explicit, Karras, LogSNR
 from refinesr.errors import ConfigError
 
@@ -21,6 +29,7 @@ WALKS = [
     DPM2M(),
     Langevin(),
     Langevin(0),
+    Renoised(),
 ]
 ALL = [*WALKS, AnnealedLangevin(4, 1.0)]
 
@@ -59,6 +68,7 @@ def test_yields_an_estimate_a_step_and_makes_the_calls_it_says(sampler):
         (Langevin(0), 7),
         (Langevin(2), 19),  # and two at each level but the first
         (AnnealedLangevin(4), 29),  # four at every level
+        (Renoised(), 7),  # the start and one a step but the last
     ],
 )
 def test_draws_no_more_noise_than_it_uses(sampler, draws):

@@ -19,6 +19,7 @@ from refinesr.diffusion.schedule import (
     Even,
     Explicit,
     Karras,
+    Leading,
     Linear,
     LogSNR,
     Quadratic,
@@ -199,9 +200,19 @@ def test_explicit_is_what_is_written():
     assert Explicit((5.0, 2.0, 0.5)).grid(3).tolist() == [5, 2, 0.5, 0]
 
 
+def test_leading_levels_are_the_first_of_those_written():
+    grids = [Leading((5.0, 2.0, 0.5)).grid(steps).tolist() for steps in (1, 2, 3)]
+    assert grids == [[5, 0], [5, 2, 0], [5, 2, 0.5, 0]]
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
+        (lambda: Leading((3.0, 1.0)).grid(3), "steps: 3 is not possible; there are levels for 1 to 2"),
+        (lambda: Leading((3.0, 1.0)).grid(0), "steps: 0"),
+        (lambda: Leading((1.0, 3.0)), "descend"),
+        (lambda: Leading((3.0, 0.0)), "above 0"),
+        (lambda: Leading(()), "at least one"),
         (lambda: Even(Linear(1e-4, 0.02, 10)).grid(11), "steps: 11"),
         (lambda: Even(Linear(1e-4, 0.02, 10)).grid(0), "steps: 0"),
         (lambda: Karras(0.1, 10.0).grid(0), "steps: 0"),

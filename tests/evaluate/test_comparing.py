@@ -11,11 +11,19 @@ from reports import noisy, report_of, scene
 from scipy.stats import permutation_test
 
 from refinesr.errors import InputError
-from refinesr.evaluate.comparing import EXACT, Compared, compared, of_folders, of_reports, sign_flip
+from refinesr.evaluate.aims import Aim, Higher, Lower, Near, Neither
+from refinesr.evaluate.comparing import (
+    EXACT,
+    Compared,
+    compared,
+    of_folders,
+    of_reports,
+    sign_flip,
+)
 from refinesr.evaluate.reading import Metric, read_report
 from refinesr.evaluate.sheet import GAP, TEXT, ZOOM, foremost, places, sheet
 
-PSNR = Metric("PSNR", True, "", "dB")
+PSNR = Metric("PSNR", Higher(), "", "dB")
 
 
 def column(*values: float) -> dict[str, float]:
@@ -110,14 +118,49 @@ def test_pairing_removes_what_pictures_have_in_common() -> None:
     assert found.verdict("A", "B") == "B is better"
 
 
-@pytest.mark.parametrize(("higher", "best"), [(True, "A"), (False, "B")])
-def test_who_is_better_depends_on_the_metric(higher: bool, best: str) -> None:
-    metric = Metric("M", higher)
-    assert (
-        Compared("m", metric, 3.0, 2.0, -1.0, (-1.5, -0.5), 0.01, 30).verdict("A", "B") == f"{best} is better"
-    )
+@pytest.mark.parametrize(
+    ("aim", "words"),
+    [(Higher(), "A is better"), (Lower(), "B is better"), (Neither(), "they differ; neither is better")],
+)
+def test_who_is_better_depends_on_the_metric(aim: Aim, words: str) -> None:
+    metric = Metric("M", aim)
+    assert Compared("m", metric, 3.0, 2.0, -1.0, (-1.5, -0.5), 0.01, 30).verdict("A", "B") == words
     assert Compared("m", metric, 3.0, 2.0, -1.0, (-1.5, 0.1), 0.01, 30).verdict("A", "B") == "not told apart"
     assert Compared("m", metric, 3.0, 2.0, -1.0, (-1.5, -0.5), 0.2, 30).verdict("A", "B") == "not told apart"
+
+
+COVERAGE = Metric("in 90%", Near(0.9))
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "words"),
+    [
+        (0.70, 0.88, "B is closer to 0.9"),
+        (0.88, 0.70, "A is closer to 0.9"),
+        (0.92, 0.99, "A is closer to 0.9"),  # more is not better
+        (0.60, 0.99, "B is closer to 0.9"),
+        (0.85, 0.95, "they differ; neither is closer to 0.9"),
+        (0.85, 0.85, "not told apart"),
+    ],
+)
+def test_of_shares_that_should_be_a_number_the_closer_mean_is_better(a: float, b: float, words: str) -> None:
+    rng = np.random.default_rng(0)
+    one, other = (column(*(mean + rng.normal(0, 0.01, 30))) for mean in (a, b))
+    found = compared("coverage_90", COVERAGE, one, other)
+    assert found is not None
+    assert found.verdict("A", "B") == words
+
+
+def test_pictures_on_both_sides_of_the_target_are_right_on_average() -> None:
+    """Half of A's are 0.15 below 0.9 and half above, B's are all 0.05 below it."""
+    a, b = column(*[0.75, 1.05] * 15), column(*[0.85] * 30)
+    found = compared("coverage_90", COVERAGE, a, b)
+    assert found is not None
+    assert found.verdict("A", "B") == "not told apart"  # 0.05 apart, and A's mean is uncertain by 0.055
+    a, b = column(*[0.75, 1.05] * 15), column(*[0.70] * 30)
+    found = compared("coverage_90", COVERAGE, a, b)
+    assert found is not None
+    assert found.verdict("A", "B") == "A is closer to 0.9"
 
 
 def test_five_pictures_are_too_few_whatever_they_show() -> None:
@@ -138,8 +181,8 @@ def test_methods_of_two_reports_are_compared_like_those_of_one(tmp_path: Path) -
     together = read_report(report_of(tmp_path / "ab", TRUTHS, {"few": FEW, "many": MANY}))
     one = read_report(report_of(tmp_path / "a", TRUTHS, {"few": FEW}))
     other = read_report(report_of(tmp_path / "b", TRUTHS, {"many": MANY}))
-    found = of_reports(together, together, "few", "many").compared()
-    assert found == of_reports(one, other, "few", "many").compared()
+    found = list(of_reports(together, together, "few", "many").compared())
+    assert found == list(of_reports(one, other, "few", "many").compared())
     assert [each.key for each in found] == ["psnr", "lpips"]
     psnr = together.scores("many", "psnr"), together.scores("few", "psnr")
     assert found[0].difference == pytest.approx(np.mean([psnr[0][name] - psnr[1][name] for name in TRUTHS]))
@@ -197,13 +240,17 @@ def saved(folder: Path, pictures: dict[str, np.ndarray]) -> Path:
 
 def test_folders_are_measured_against_the_originals(tmp_path: Path) -> None:
     a, b, data = (saved(tmp_path / n, of) for n, of in (("a", FEW), ("b", MANY), ("data", TRUTHS)))
-    psnr, ssim = of_folders(a, b, data).compared()
+    *before, last = of_folders(a, b, data)
+    assert [(at.done, at.total, at.match) for at in before] == [(k, 3, None) for k in range(3)]
+    assert last.match is not None
+    psnr, ssim = last.match.compared()
     expected = [10 * math.log10(255**2 / np.mean((TRUTHS[n] - FEW[n].astype(float)) ** 2)) for n in TRUTHS]
     assert psnr.a == pytest.approx(np.mean(expected))
     assert (psnr.metric.title, ssim.metric.title, psnr.count) == ("PSNR", "SSIM", 3)
     assert psnr.difference < -10
-    perfect = of_folders(data, data, data).compared()
-    assert [(each.difference, each.p) for each in perfect] == [(0.0, 1.0)] * 2
+    *_, perfect = of_folders(data, data, data)
+    assert perfect.match is not None
+    assert [(each.difference, each.p) for each in perfect.match.compared()] == [(0.0, 1.0)] * 2
 
 
 # --------------------------------------------------------------------------------- the picture of differences

@@ -7,7 +7,7 @@ from photographs import array, cat
 from PIL import Image
 
 from refinesr.errors import InputError
-from refinesr.evaluate.cuts import Area, By, Multiple, Square
+from refinesr.evaluate.cuts import Area, By, Centre, Multiple, Square
 from refinesr.evaluate.pairs import levels_of
 from refinesr.images.picture import Picture
 from refinesr.images.resize import PillowBicubic
@@ -38,6 +38,23 @@ def test_a_square_is_reduced_as_pillow_does() -> None:
 def test_a_smaller_picture_is_refused() -> None:
     with pytest.raises(InputError, match=r"^eye: has 60 x 23 pixels; 24 a side are needed$"):
         Square(24, Area())(picture(23, 60), 4, "eye")
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 61), (53, 30), (20, 27), (32, 45)])
+def test_a_centre_is_what_torchvision_takes(height: int, width: int) -> None:
+    """`Resize(32)` and `CenterCrop(28)`, by Pillow: the long side cut to whole pixels, halves made even."""
+    image = Image.fromarray(np.ascontiguousarray(cat("eye", height, width)))
+    long = int(32 * max(height, width) / min(height, width))
+    whole = image.resize((long, 32) if width > height else (32, long), Image.Resampling.BICUBIC)
+    left, top = (int(round((side - 28) / 2.0)) for side in whole.size)  # noqa: RUF046
+    expected = whole.crop((left, top, left + 28, top + 28))
+    found = Centre(28, 32, PillowBicubic())(picture(height, width), 4, "eye")
+    np.testing.assert_array_equal(array(found), expected)
+
+
+def test_a_picture_that_has_been_cut_before_is_taken_as_it_is() -> None:
+    whole = picture(28, 28)
+    assert torch.equal(Centre(28, 32, PillowBicubic())(whole, 4, "eye"), whole)
 
 
 @pytest.mark.parametrize("size", [(12, 20), (7, 9), (35, 59)])

@@ -1,5 +1,6 @@
 """What makes results: against Pillow, against `upscale`, and what is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -153,3 +154,13 @@ def test_a_folder_with_a_model_is_a_model() -> None:
     (Path("made") / "model.safetensors").touch()
     assert not folder_like("made")
     assert not folder_like("photo-x4")
+
+
+def test_fidelity_is_one_of_the_facts_that_results_depend_on() -> None:
+    """Of a cascade too: kept results of another fidelity are no results of this one."""
+    chain = Cascade((Link(stage(packed(2))), Link(stage(packed(2), seed=1))))
+    for model in (stage(packed(4)), chain):
+        makers = [Restored(model, replace(OPTIONS, fidelity=share)) for share in (None, 0.0, 1.0)]
+        facts = [maker.facts() for maker in makers]
+        assert facts[0] == facts[1] != facts[2]
+        assert makers[2].calls == len(makers[2].links)

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from reports import noisy, report_of, scene
+from reports import METRICS, noisy, report_of, scene
 
 from refinesr.errors import ConfigError, InputError
 from refinesr.evaluate import gallery
+from refinesr.evaluate.aims import Higher, Lower, Near, Neither
 from refinesr.evaluate.crops import SIDE, Box, differences, largest, shelf, sized
 from refinesr.evaluate.page import page
 from refinesr.evaluate.plots import Axis, Point, Side, curves, round_numbers, scatter, tag, tick_text
@@ -130,8 +131,20 @@ def test_numbers_and_intervals_are_those_of_the_report(tmp_path: Path) -> None:
     assert there.said[there.said.index("∞") + 1] == " best"
 
 
-@pytest.mark.parametrize(("better", "best"), [("higher", "30.00"), ("lower", "20.00")])
-def test_the_best_is_marked_as_the_metric_means_it(tmp_path: Path, better: str, best: str) -> None:
+@pytest.mark.parametrize(
+    ("better", "best", "mark"),
+    [
+        ("higher", ["30.00"], "↑"),
+        ("lower", ["20.00"], "↓"),
+        ({"near": 29}, ["30.00"], "→\xa029"),
+        ({"near": 21.5}, ["20.00"], "→\xa021.5"),
+        ({"near": 25}, ["20.00", "30.00"], "→\xa025"),
+        (None, [], None),
+    ],
+)
+def test_the_best_is_marked_as_the_metric_means_it(
+    tmp_path: Path, better: object, best: list[str], mark: str | None
+) -> None:
     rows = [
         {
             "name": name,
@@ -139,11 +152,13 @@ def test_the_best_is_marked_as_the_metric_means_it(tmp_path: Path, better: str, 
             "calls": None,
             "metrics": {"m": {"mean": mean, "low": None, "high": None}},
         }
-        for name, mean in (("a", 20.0), ("b", 30.0), ("c", None))
+        for name, mean in (("a", 20.0), ("b", 30.0), ("c", None), ("d", 45.0), ("e", 5.0))
     ]
+    rows = rows[:3] if isinstance(better, str) else rows
     metrics = {"m": {"title": "M", "better": better, "convention": "", "unit": ""}}
     there = read(made(tmp_path, methods=rows, metrics=metrics, images=[]))
-    assert [there.said[k - 1] for k, said in enumerate(there.said) if said == " best"] == [best]
+    assert [there.said[k - 1] for k, said in enumerate(there.said) if said == " best"] == best
+    assert [said for said in there.said if said[0] in "↑↓→"] == ([] if mark is None else [mark])
 
 
 def test_published_rows_are_marked_and_never_the_best(tmp_path: Path) -> None:
@@ -162,6 +177,36 @@ def test_paired_differences_say_who_is_better(tmp_path: Path) -> None:
     said = read(made(tmp_path, pairs=[pair, open_pair, alone])).said
     assert said.count("net@1 is better") == 1
     assert said.count("not told apart") == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "better", "distance", "words"),
+    [
+        ("coverage_90", {"near": 0.9}, (-0.2, -0.1), "net@1 is closer to 0.9"),
+        ("coverage_90", {"near": 0.9}, (0.1, 0.2), "net@4 is closer to 0.9"),
+        ("coverage_90", {"near": 0.9}, (-0.1, 0.2), "they differ; neither is closer to 0.9"),
+        ("coverage_90", "higher", None, "they differ; neither is closer to 0.9"),  # of an older report
+        ("sigma", None, None, "they differ; neither is better"),
+        ("sigma", "higher", None, "they differ; neither is better"),  # of an older report
+    ],
+)
+def test_paired_differences_of_what_more_is_not_better_of(
+    tmp_path: Path, key: str, better: object, distance: tuple[float, float] | None, words: str
+) -> None:
+    pair: dict[str, Any] = {"a": "net@1", "b": "net@4", "metric": key, "difference": 0.2}
+    pair |= {"low": 0.1, "high": 0.3}
+    if distance is not None:
+        pair["distance"] = {"difference": sum(distance) / 2, "low": distance[0], "high": distance[1]}
+    metrics = METRICS | {key: {"title": "M", "better": better, "convention": "", "unit": ""}}
+    assert words in read(made(tmp_path, pairs=[pair], metrics=metrics)).said
+
+
+def test_older_reports_mean_what_newer_ones_say(tmp_path: Path) -> None:
+    """They called spread and coverage better where higher; of what else they say that it is so."""
+    said = {"title": "M", "better": "higher", "convention": "", "unit": ""}
+    keys = ("psnr", "sigma", "coverage_50", "coverage_90")
+    report = read_report(made(tmp_path, metrics=dict.fromkeys(keys, said)))
+    assert [report.metrics[key].better for key in keys] == [Higher(), Neither(), Near(0.5), Near(0.9)]
 
 
 def test_the_largest_differences_come_first_and_their_number_is_said(
@@ -229,7 +274,7 @@ def test_what_is_no_report_is_named(tmp_path: Path) -> None:
         (r"report\.json: is no report", facts | {"images": [dict(facts["images"][0], height="x")]}),
         (r"leads out of the folder", facts | {"images": [dict(facts["images"][0], name="../../a")]}),
         (
-            r"better: 'more' is not higher or lower",
+            r"better: 'more' is not \"higher\", \"lower\", \{\"near\": a number\} or null",
             facts | {"metrics": {"m": {"title": "", "better": "more"}}},
         ),
     )
@@ -317,7 +362,7 @@ def test_ticks_are_a_few_round_numbers_within_the_axis(low: float, high: float) 
 
 def test_attributes_and_labels_are_escaped() -> None:
     assert tag("a", "", x='"><script>') == '<a x="&quot;&gt;&lt;script&gt;"></a>'
-    drawing = scatter("t", Side("<x>", True), Side("<y>", False), points((EVIL, 1, 2), ("<i>", 2, 3)))
+    drawing = scatter("t", Side("<x>", 1), Side("<y>", -1), points((EVIL, 1, 2), ("<i>", 2, 3)))
     there = Read(drawing)
     assert {name for name, _ in there.elements} <= {"svg", "g", "line", "text", "path", "circle", "polygon"}
     assert EVIL in there.said
@@ -332,7 +377,7 @@ def around(value: float) -> Estimate:
 
 
 def test_better_numbers_lie_further_right_and_further_up() -> None:
-    there = Read(scatter("t", Side("x", True), Side("y", True), points(("a", 1, 1), ("b", 2, 5))))
+    there = Read(scatter("t", Side("x", 1), Side("y", 1), points(("a", 1, 1), ("b", 2, 5))))
     (circle,), (square,) = there.all("circle"), there.all("polygon")
     x, y = zip(*[map(float, at.split(",")) for at in (square["points"] or "").split()], strict=True)
     assert float(circle["cx"] or 0) < np.mean(x)
@@ -340,9 +385,31 @@ def test_better_numbers_lie_further_right_and_further_up() -> None:
     assert "better ↗" in there.said
 
 
+@pytest.mark.parametrize(
+    ("across", "up", "words"),
+    [
+        (1, -1, "better ↘"),
+        (-1, 1, "better ↖"),
+        (-1, -1, "better ↙"),
+        (0, 1, "better ↑"),
+        (0, -1, "better ↓"),
+        (1, 0, "better →"),
+        (-1, 0, "better ←"),
+        (0, 0, None),
+    ],
+)
+def test_the_word_is_where_the_best_would_be(across: int, up: int, words: str | None) -> None:
+    there = Read(scatter("t", Side("x", across), Side("y", up), points(("a", 1, 1), ("b", 2, 5))))
+    assert [said for said in there.said if said.startswith("better")] == ([words] if words else [])
+    (hint,) = [found for found in there.all("text") if "hint" in (found["class"] or "")] or [None]
+    if hint is not None:
+        assert (float(hint["x"] or 0) < 240) == (across < 0)
+        assert (float(hint["y"] or 0) < 175) == (up > 0)
+
+
 def test_labels_of_equal_points_do_not_cover_each_other() -> None:
     there = Read(
-        scatter("t", Side("x", True), Side("y", False), points(*[(f"method {k}", 1, 1) for k in range(4)]))
+        scatter("t", Side("x", 1), Side("y", -1), points(*[(f"method {k}", 1, 1) for k in range(4)]))
     )
     labels = [found for found in there.all("text") if found.get("class") == "label"]
     places = [(float(found["x"] or 0), float(found["y"] or 0)) for found in labels]
@@ -354,7 +421,7 @@ def test_labels_of_equal_points_do_not_cover_each_other() -> None:
 
 def test_calls_are_drawn_from_few_to_many() -> None:
     line = [Point("net", Estimate(float(calls)), Estimate(float(calls)), 0) for calls in (1, 2, 8)]
-    there = Read(curves("t", Side("PSNR", True), [("net", line)]))
+    there = Read(curves("t", Side("PSNR", 1), [("net", line)]))
     path = next(found["d"] or "" for found in there.all("path") if "curve" in (found["class"] or ""))
     across = [float(place.split()[0]) for place in path[1:].split("L")]
     assert across == sorted(across)
@@ -381,7 +448,7 @@ def test_rows_of_one_model_differ_in_calls_only() -> None:
 
 def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
     report = read_report(made(tmp_path, ("a",)))
-    assert report.metrics["lpips"] == Metric("LPIPS", False, "a stand-in: mean difference", "")
+    assert report.metrics["lpips"] == Metric("LPIPS", Lower(), "a stand-in: mean difference", "")
     assert [row.name for row in report.methods] == ["net@1", "net@4"]
     assert report.methods[0].metrics["psnr"].interval is not None
     assert report.scores("net@1", "psnr")["a"] == report.methods[0].metrics["psnr"].mean

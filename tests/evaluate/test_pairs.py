@@ -79,6 +79,13 @@ def test_a_limit_takes_the_first_by_name() -> None:
     assert [pair.name for pair in pairs(Path("high"), None, 2)] == ["ear", "eye"]
 
 
+def test_a_limit_takes_the_first_by_their_own_name_whatever_folder_they_lie_in() -> None:
+    """ImageNet's first pictures are of many classes, and so of many folders."""
+    for path in ("b/1.png", "a/3.png", "a/2.png", "c/0.png"):
+        save(f"data/{path}", cat("ear", 8, 8))
+    assert [pair.name for pair in pairs(Path("data"), limit=3)] == ["0", "1", "2"]
+
+
 def test_a_picture_without_a_partner_is_named() -> None:
     saved("high")
     saved("low", "ear", "eye", "fur")

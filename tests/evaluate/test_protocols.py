@@ -6,7 +6,7 @@ from refinesr.errors import ConfigError
 from refinesr.evaluate.measuring import spread_of
 from refinesr.evaluate.protocols import PROTOCOLS, Protocol
 
-KNOWN = {"fid", "is", "lpips"} | {metric.key for metric in spread_of(19)}
+KNOWN = {"fid", "is", "lpips", "top1", "top5"} | {metric.key for metric in spread_of(19)}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
@@ -26,13 +26,18 @@ def test_conventions_name_resizer_crop_and_rounding(protocol: Protocol) -> None:
 
 
 def test_sizes_are_those_of_the_papers() -> None:
-    """16 -> 128, 64 -> 256, 20 -> 160."""
+    """16 -> 128, 64 -> 256, 20 -> 160, 56 -> 224."""
     sides = {
         name: (p.crop.side // p.scale, p.crop.side)
         for name, p in PROTOCOLS.items()
         if hasattr(p.crop, "side")
     }
-    assert sides == {"sr3-faces": (16, 128), "sr3-natural": (64, 256), "srdiff-faces": (20, 160)}
+    assert sides == {
+        "sr3-faces": (16, 128),
+        "sr3-natural": (64, 256),
+        "sr3-classification": (56, 224),
+        "srdiff-faces": (20, 160),
+    }
 
 
 def test_rows_of_the_papers() -> None:
@@ -42,6 +47,8 @@ def test_rows_of_the_papers() -> None:
     assert sr3["Regression"] == {"psnr": 23.96, "ssim": 0.69, "consistency": 2.71}
     assert natural["Reference"] == {"fid": 1.9, "is": 240.8}
     assert natural["SR3"] == {"fid": 5.2, "is": 180.1, "psnr": 26.4, "ssim": 0.762}
+    errors = {row.name: tuple(row.metrics.values()) for row in PROTOCOLS["sr3-classification"].published}
+    assert (errors["Baseline"], errors["SR3"], len(errors)) == ((0.252, 0.08), (0.317, 0.12), 8)
     (srdiff,) = PROTOCOLS["srdiff-general"].published
     assert srdiff.metrics == {"psnr": 27.41, "ssim": 0.79, "lpips": 0.136, "lr_psnr": 55.21, "sigma": 6.09}
 

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +13,10 @@ import pytest
 from photographs import saved
 
 from refinesr.evaluate.makers import interpolations
+from refinesr.evaluate.measuring import spread_of
 from refinesr.evaluate.pairs import pairs
 from refinesr.evaluate.protocols import CLASSIC_Y, SR3_FACES, SR3_NATURAL, SRDIFF_GENERAL, Protocol
-from refinesr.evaluate.report import Estimate, Report, differences, finite
+from refinesr.evaluate.report import Estimate, Report, differences, farther, finite
 from refinesr.evaluate.running import Entrant, Evaluation, Measured
 from refinesr.evaluate.sets import Frechet
 
@@ -29,7 +30,8 @@ def report(scores: Mapping[str, Mapping[str, Mapping[str, float]]], protocol: Pr
     names = list(next(iter(scores.values())))
     entrants = [Entrant(name, MAKERS["bicubic"]) for name in names]
     scale = protocol.scale or 4
-    asked = Evaluation(protocol, scale, (), entrants, protocol.measured(scale), [Frechet(lambda x: x)])
+    metrics = (*protocol.measured(scale), *spread_of(19))
+    asked = Evaluation(protocol, scale, (), entrants, metrics, [Frechet(lambda x: x)])
     images = [Measured(name, (64, 48), dict(of)) for name, of in scores.items()]
     return Report(asked, "faces", False, images, {names[0]: {"fid": 12.5}})
 
@@ -80,6 +82,28 @@ def test_differences_are_of_pictures_that_both_have() -> None:
     assert differences(a, b) == [2.0, 0.0, math.inf]
 
 
+def by_picture(values: Iterable[float]) -> dict[str, float]:
+    return {str(k): float(value) for k, value in enumerate(values)}
+
+
+def test_below_a_target_it_is_farther_by_the_difference() -> None:
+    """With all of both below 1, |mean - 1| is 1 - mean, and 1 goes out."""
+    a, b = by_picture(RNG.uniform(0, 1, 12)), by_picture(RNG.uniform(0, 1, 12))
+    far, between = farther(1.0, a, b), Estimate.of(differences(b, a))
+    assert far.mean == pytest.approx(between.mean, abs=1e-12)
+    assert far.interval == pytest.approx(between.interval, abs=1e-12)
+    above = farther(0.0, a, b)  # and above 0 it is the mean
+    assert above.interval == pytest.approx(Estimate.of(differences(a, b)).interval, abs=1e-12)
+
+
+def test_who_is_farther_is_asked_of_means_and_of_pictures_that_both_have() -> None:
+    a, b = {"x": 0.7, "y": 1.1, "lone": 5.0}, {"y": 0.85, "x": 0.85}
+    assert farther(0.9, a, b).mean == pytest.approx(-0.05)
+    assert farther(0.9, b, a).mean == pytest.approx(0.05)
+    lone = farther(0.9, {"x": 0.6}, {"x": 0.95})
+    assert (lone.mean, lone.interval, lone.count) == (pytest.approx(0.25), None, 1)
+
+
 def test_json_is_as_it_is_described() -> None:
     told = json.loads(TWO.json())
     assert told["format"] == "refinesr-report-1"
@@ -89,6 +113,7 @@ def test_json_is_as_it_is_described() -> None:
     assert told["methods"][0]["metrics"]["fid"] == {"mean": 12.5, "low": None, "high": None, "count": 3}
     assert "fid" not in told["methods"][1]["metrics"]
     assert told["metrics"]["psnr"]["better"] == "higher"
+    assert told["metrics"]["consistency"]["better"] == "lower"
     assert told["metrics"]["consistency"]["unit"] == "1e-5"
     assert told["images"][1] == {
         "name": "y",
@@ -104,6 +129,31 @@ def test_pairs_are_differences_on_the_same_pictures() -> None:
     assert (pair["a"], pair["b"]) == ("a", "b")
     assert pair["difference"] == pytest.approx(4 / 3)
     assert (pair["low"], pair["high"]) == (1, 2)
+
+
+SPREAD = report(
+    {
+        name: {"a": {"sigma": 3.0, "coverage_90": 0.97 + k}, "b": {"sigma": 5.0, "coverage_90": 0.88 + k}}
+        for name, k in (("x", 0.0), ("y", 0.01), ("z", -0.01))
+    }
+)
+
+
+def test_what_should_be_near_a_number_and_what_only_describes_is_told() -> None:
+    told = json.loads(SPREAD.json())
+    assert told["metrics"]["sigma"]["better"] is None
+    assert told["metrics"]["coverage_90"]["better"] == {"near": 0.9}
+    assert SPREAD.markdown().splitlines()[2] == "| method | σ | in 90% → 0.9 | FID ↓ |"
+
+
+def test_pairs_tell_who_is_closer() -> None:
+    pairs = {pair["metric"]: pair for pair in json.loads(SPREAD.json())["pairs"]}
+    assert "distance" not in pairs["sigma"]
+    assert pairs["coverage_90"]["difference"] == pytest.approx(0.09)
+    found = pairs["coverage_90"]["distance"]
+    assert found["difference"] == pytest.approx(0.07 - 0.02)
+    assert found["low"] == pytest.approx(0.06 - 0.03)  # the three of y, or of z
+    assert found["high"] == pytest.approx(0.08 - 0.01)
 
 
 def test_infinite_numbers_are_texts_that_float_reads() -> None:

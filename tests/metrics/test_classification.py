@@ -1,8 +1,11 @@
 """Inception Score and error rates against closed forms and scikit-like counting by hand."""
 
 import math
+import sys
 import warnings
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from refinesr.metrics.classification import (
     Classifier,
     Guesses,
     Probabilities,
+    covering,
     error_rates,
     inception_score,
     missed,
@@ -167,3 +171,84 @@ def test_a_classifiers_file_is_refused_by_name(tmp_path: Path) -> None:
         CheckpointError, match=r"maps\.pt: makes \(2, 4, 5, 5\) of 2 images; logits are \(B, D\)"
     ):
         classifier(torch.rand(2, 3, 5, 5))
+
+
+class Tiny(nn.Module):
+    """What timm's networks have; its logits are the means of the channels, and the number of pixels."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+
+    def forward(self, images: Tensor) -> Tensor:
+        assert not self.training
+        pixels = images.new_full((len(images), 1), images.shape[2] * 1000 + images.shape[3])
+        return torch.cat([images.mean((2, 3)), pixels], 1)
+
+
+@pytest.fixture
+def timm(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """It knows three networks: `tiny`, `headless` and `grey`."""
+
+    def create_model(name: str, *, pretrained: bool) -> Tiny:
+        assert pretrained
+        if name not in ("tiny", "headless", "grey"):
+            raise RuntimeError(f"Unknown model ({name})")
+        model: Any = Tiny(0 if name == "headless" else 4)
+        model.channels = 1 if name == "grey" else 3
+        return model
+
+    def wanted(model: Any) -> dict[str, Any]:
+        size = (model.channels, 20, 30)
+        return {"mean": (0.5, 0.25, 0), "std": (0.5, 0.25, 2), "input_size": size, "interpolation": "bicubic"}
+
+    module: Any = ModuleType("timm")
+    module.create_model, module.data = create_model, SimpleNamespace(resolve_model_data_config=wanted)
+    monkeypatch.setitem(sys.modules, "timm", module)
+    return module
+
+
+@pytest.mark.usefixtures("timm")
+def test_a_network_of_timms_is_shown_the_units_and_the_size_it_wants() -> None:
+    classifier = Classifier.of_timm("tiny")
+    colours = torch.tensor([1, 0.75, 0.5])[None, :, None, None]
+    assert classifier(colours.expand(2, 3, 20, 30)).tolist() == [[1, 2, 0.25, 20030]] * 2
+    assert classifier(colours.expand(1, 3, 50, 40))[0].tolist() == pytest.approx([1, 2, 0.25, 20030])
+    assert classifier(colours.expand(1, 3, 8, 8))[0].tolist() == pytest.approx([1, 2, 0.25, 20030])
+    for word in (
+        "timm's tiny",
+        "at 20 x 30 pixels",
+        "less 0.500 0.250 0.000",
+        "divided by 0.500 0.250 2.000",
+    ):
+        assert word in classifier.convention
+
+
+def test_a_wanted_size_is_covered_and_its_middle_is_shown() -> None:
+    """Of 50 x 40 pixels for 20 x 20 the shorter side becomes 20, and the middle of 25 is taken."""
+    images = torch.from_numpy(np.random.default_rng(0).random((1, 3, 50, 40), np.float32))
+    whole = nn.functional.interpolate(images, (25, 20), mode="bicubic", antialias=True).clamp(0, 1)
+    assert torch.equal(covering(images, (20, 20)), whole[..., 2:22, :])
+    assert torch.equal(covering(images, (50, 40)), images)
+    assert torch.equal(covering(images, (30, 40)), images[..., 10:40, :])
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("tynny", r"^timm:tynny: timm cannot make it: Unknown model \(tynny\)$"),
+        ("headless", "^timm:headless: tells 0 classes of 3 channels; classes of RGB are wanted$"),
+        ("grey", "^timm:grey: tells 4 classes of 1 channels; classes of RGB are wanted$"),
+    ],
+)
+@pytest.mark.usefixtures("timm")
+def test_what_timm_cannot_make_is_told(name: str, line: str) -> None:
+    with pytest.raises(CheckpointError, match=line):
+        Classifier.of_timm(name)
+
+
+def test_without_timm_it_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    told = r"^timm:resnet50: needs timm: pip install 'refinesr\[classifiers\]' \(.+\)$"
+    with pytest.raises(CheckpointError, match=told):
+        Classifier.of_timm("resnet50")

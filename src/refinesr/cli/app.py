@@ -13,6 +13,8 @@ from .compare import EXAMPLES as COMPARE_EXAMPLES
 from .compare import compare
 from .convert import EXAMPLES as CONVERT_EXAMPLES
 from .convert import convert
+from .distill import EXAMPLES as DISTILL_EXAMPLES
+from .distill import distill
 from .evaluate import EXAMPLES as EVALUATE_EXAMPLES
 from .evaluate import evaluate
 from .fuse import EXAMPLES as FUSE_EXAMPLES
@@ -37,6 +39,7 @@ SUMMARY = "Image super-resolution by diffusion: faithful to the input, seamless 
 VERBS: tuple[tuple[Callable[..., int], str, str], ...] = (
     (upscale, "INPUT... [-o OUT]", UPSCALE_EXAMPLES),
     (train, "RECIPE --data DIR... -o RUN", TRAIN_EXAMPLES),
+    (distill, "MODEL --data DIR... -o RUN", DISTILL_EXAMPLES),
     (info, "NAME|FILE|RECIPE", INFO_EXAMPLES),
     (evaluate, "METHOD... --data DIR --protocol NAME -o REPORT", EVALUATE_EXAMPLES),
     (compare, "A [B]", COMPARE_EXAMPLES),

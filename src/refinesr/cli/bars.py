@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,13 +57,18 @@ def of_files(number: int) -> Iterator[Callable[[Path, int, int], None]]:
 
 
 @contextmanager
-def of_photos() -> Iterator[Callable[[int, int], None]]:
-    """`show(done, total)`: photos being read."""
+def of_things(name: str) -> Iterator[Callable[[int, int], None]]:
+    """`show(done, total)`: so many of them."""
     from rich.progress import MofNCompleteColumn
 
     with bars(MofNCompleteColumn()) as progress:
-        task = progress.add_task("reading photos", total=None)
+        task = progress.add_task(name, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def of_photos() -> AbstractContextManager[Callable[[int, int], None]]:
+    """`show(done, total)`: photos being read."""
+    return of_things("reading photos")
 
 
 @contextmanager

@@ -1,19 +1,22 @@
 """`refinesr compare`: two methods on the same pictures, and whether they differ by chance."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
 from ..errors import ConfigError, InputError, OutputError
 from ..files import refuse_existing, replacing
+from .bars import of_things
 from .messages import counted, say, tell
 
 if TYPE_CHECKING:
     from ..evaluate.comparing import Compared, Match
     from ..evaluate.reading import Report
+
+T = TypeVar("T")
 
 EXAMPLES = """
 Examples:
@@ -61,7 +64,8 @@ def compare(
     """
     check(output, json, overwrite)
     match = matched(a, b, methods, data)
-    results = match.compared()
+    with of_things("comparing") as show:
+        results = list(seen(match.compared(), len(match.metrics), show))
     for line in lines(match, results):
         tell(line)
     if match.left_out:
@@ -91,7 +95,7 @@ def check(output: Path | None, json: Path | None, overwrite: bool) -> None:
 
 def matched(a: Path, b: Path | None, methods: tuple[str, str] | None, data: Path | None) -> "Match":
     """Raises InputError or ConfigError for what is no pair of methods."""
-    from ..evaluate.comparing import of_folders, of_reports
+    from ..evaluate.comparing import of_reports
     from ..evaluate.reading import read_report
 
     for path in (a, b):
@@ -105,7 +109,7 @@ def matched(a: Path, b: Path | None, methods: tuple[str, str] | None, data: Path
             )
         if methods is not None:
             raise ConfigError(f"--methods: is for reports; {a} and {b} are folders of pictures")
-        return of_folders(a, b, data)
+        return measured(a, b, data)
     for path in (a, b):
         if path is not None and path not in reports:
             raise InputError(f"{path}: holds no report.json; refinesr evaluate writes one")
@@ -114,6 +118,24 @@ def matched(a: Path, b: Path | None, methods: tuple[str, str] | None, data: Path
     one = read_report(a)
     other = one if b is None else read_report(b)
     return of_reports(one, other, *(methods or (both(one) if b is None else (only(one), only(other)))))
+
+
+def measured(a: Path, b: Path, data: Path) -> "Match":
+    from ..evaluate.comparing import of_folders
+
+    with of_things("measuring pictures") as show:
+        for at in of_folders(a, b, data):
+            show(at.done, at.total)
+    assert at.match is not None
+    return at.match
+
+
+def seen(things: Iterable[T], total: int, show: Callable[[int, int], None]) -> Iterator[T]:
+    """The same, and how many of them there have been."""
+    show(0, total)
+    for done, thing in enumerate(things, start=1):
+        yield thing
+        show(done, total)
 
 
 def both(report: "Report") -> tuple[str, str]:
@@ -198,13 +220,15 @@ def write_json(match: "Match", results: Sequence["Compared"], path: Path, overwr
 
 
 def entry(found: "Compared") -> dict[str, Any]:
-    names = ("key", "a", "b", "difference", "interval", "p", "count", "left_out")
-    return {name: getattr(found, name) for name in names}
+    names = ("key", "a", "b", "difference", "interval", "p", "count", "left_out", "distance")
+    return {name: getattr(found, name) for name in names} | {"better": found.metric.better.data}
 
 
 def write_picture(match: "Match", path: Path) -> None:
     from ..evaluate.sheet import foremost, places, sheet
     from ..images.io import write
 
-    write(sheet(match, foremost(places(match))), path)
+    with of_things("reading pictures") as show:
+        found = foremost(seen(places(match), len(match.names), show))
+    write(sheet(match, found), path)
     tell(str(path))

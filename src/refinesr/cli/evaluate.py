@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,16 +10,16 @@ from cyclopts import Parameter
 
 from ..errors import ConfigError, RefineSRError
 from .bars import bars
+from .entering import Methods, entered, scale_of
 from .messages import is_out_of_memory, say, tell
 from .weighing import WANTED, Metrics
 
 if TYPE_CHECKING:
     import torch
 
-    from ..evaluate.makers import Maker
     from ..evaluate.protocols import Protocol
     from ..evaluate.report import Report
-    from ..evaluate.running import At, Entrant, Evaluation, Measured
+    from ..evaluate.running import At, Evaluation, Measured
     from ..evaluate.sets import Sets as Gathered
 
 EXAMPLES = """
@@ -29,43 +29,13 @@ Examples:
     refinesr evaluate bicubic one=photo-x4 theirs=results/ --data photos/ --protocol srdiff-general -o report
     refinesr evaluate runs/a bicubic --data faces/ --protocol sr3-faces -o report --samples 4 --batch 16
     refinesr evaluate photo-x4 --data nature/ --protocol sr3-natural -o report --features inception.pt
+    refinesr evaluate photo-x4 --data val/ --limit 1000 --protocol sr3-classification -o report
+      --classifier timm:resnet50.a1_in1k --labels val/
 
 Results are kept in REPORT/pictures and not made again; what was stopped goes on where it was.
 """
 
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
-
-
-@Parameter(name="*", group="Methods")
-@dataclass(frozen=True)
-class Methods:
-    """How methods are run."""
-
-    scale: Annotated[int | None, Parameter(name=("--scale", "-s"))] = None
-    """Default: that of the protocol, of a model, or of the poor pictures given."""
-
-    steps: int | None = None
-    """Sampling steps of models that have no @STEPS of their own; default: each model's choice."""
-
-    seed: int = 0
-    """Of the noise; each sample of each picture has one of its own, which follows from it."""
-
-    samples: int = 1
-    """Results of each picture by each model: with 2 or more their spread and how well it is calibrated are
-    measured; all else is measured on the first."""
-
-    batch: int = 1
-    """Pictures that a model restores at once, where they are of one size."""
-
-    tile: Annotated[int | None, Parameter(name=("--tile", "-t"))] = None
-    """Work in tiles of this many input pixels a side; 0: no tiles; default: each model's choice."""
-
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute."""
-
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """What networks of models compute in; auto: bf16 where the hardware is fast at it."""
-
 
 METHODS, METRICS = Methods(), Metrics()
 
@@ -75,7 +45,9 @@ def evaluate(
     /,
     *,
     data: Path,
-    protocol: Literal["classic-y", "srdiff-general", "srdiff-faces", "sr3-faces", "sr3-natural"],
+    protocol: Literal[
+        "classic-y", "srdiff-general", "srdiff-faces", "sr3-faces", "sr3-natural", "sr3-classification"
+    ],
     output: Annotated[Path, Parameter(name=("--output", "-o"))],
     low: Path | None = None,
     limit: int | None = None,
@@ -93,7 +65,8 @@ def evaluate(
     things
         What makes results, each as it is or as NAME=METHOD: bicubic, lanczos, nearest; a model or a cascade
         (MODEL@STEPS for so many sampling steps); a folder of pictures that anything has made, called as those
-        of --data; a network of another project (.pth, .pt, .ckpt), if spandrel is installed.
+        of --data; a network of another project (.pth, .pt, .ckpt, .safetensors), if spandrel is installed;
+        truth, the good pictures themselves.
     data
         Folder (or tar file) of good pictures.
     protocol
@@ -103,7 +76,7 @@ def evaluate(
     low
         Folder of the poor pictures; default: made of the good ones as the protocol says.
     limit
-        Take the first so many pictures only, by name.
+        Take the first so many pictures only, by name, whatever folder they lie in.
     overwrite
         Begin anew if REPORT holds results that were made with other settings.
     json
@@ -150,69 +123,25 @@ def planned(
 
     plan = Plan(methods.seed, methods.samples, methods.batch)
     found = pairs(source.data, source.low, source.limit)
-    entrants = [entrant(thing, way, methods) for thing in things]
+    entrants = entered(things, way, methods)
     scale = methods.scale or way.scale or scale_of(entrants, found[0].scale)
     way.check(scale)
-    more = [metric for some in metrics.of_pictures(device) for metric in some]
+    of_pictures = metrics.of_pictures(found, lambda: found[0].shown(way.crop, scale, way.kernel), device)
+    more = [metric for some in of_pictures for metric in some]
     sets = [metric for some in metrics.of_sets(device) for metric in some]
     for key in way.more:
         if key not in {metric.key for metric in more} | {metric.key for metric in sets}:
             say(WANTED[key])
     every = (*way.measured(scale), *more, *spread_of(methods.samples))
-    return Evaluation(way, scale, found, entrants, every, sets, plan)
+    return Evaluation(told(way, methods), scale, found, entrants, every, sets, plan)
 
 
-def entrant(thing: str, protocol: "Protocol", methods: Methods) -> "Entrant":
-    """NAME=THING, or THING, which then is called as its file or folder."""
-    from ..evaluate.running import Entrant
-
-    name, mark, rest = thing.partition("=")
-    if mark and not Path(thing).exists() and not set(name) & set("/\\"):
-        return Entrant(name, maker(rest, protocol, methods))
-    bare, steps = with_steps(thing)
-    path = Path(bare)
-    called = path.resolve().name if path.is_dir() else path.stem if path.suffix else path.name
-    return Entrant(called if steps is None else f"{called}@{steps}", maker(thing, protocol, methods))
-
-
-def with_steps(thing: str) -> tuple[str, int | None]:
-    """MODEL@STEPS in two, unless something is called so."""
-    bare, mark, steps = thing.rpartition("@")
-    if mark and steps.isdecimal() and not Path(thing).exists():
-        return bare, int(steps)
-    return thing, None
-
-
-def maker(thing: str, protocol: "Protocol", methods: Methods) -> "Maker":
-    from ..chains import load_any
-    from ..checkpoint import PICKLES
-    from ..devices import device_named
-    from ..evaluate.foreign import Foreign
-    from ..evaluate.makers import Folder, Restored, folder_like, interpolations
-    from ..restore import Options
-
-    plainly = interpolations(protocol.kernel)
-    if thing in plainly:
-        return plainly[thing]
-    if folder_like(thing):
-        return Folder.of(Path(thing), methods.samples)
-    if Path(thing).suffix in PICKLES:
-        return Foreign.read(Path(thing), device_named(methods.device))
-    bare, own = with_steps(thing)
-    steps = methods.steps if own is None else own
-    options = Options(steps, 0, methods.tile, None, methods.device, methods.precision)
-    model = load_any(bare)
-    options.check(model)
-    return Restored(model, options)
-
-
-def scale_of(entrants: "Sequence[Entrant]", of_pictures: int | None) -> int:
-    """Where the protocol takes any: a model's, else that of the pictures."""
-    scales = [entrant.maker.scale for entrant in entrants if entrant.maker.scale is not None]
-    scale = scales[0] if scales else of_pictures
-    if scale is None:
-        raise ConfigError("--scale: neither the protocol, nor a model, nor --low tells the scale; give one")
-    return scale
+def told(way: "Protocol", methods: Methods) -> "Protocol":
+    """The protocol with what else is done."""
+    if methods.via is None:
+        return way
+    done = f"models are shown the poor pictures with a shorter side of {methods.via} pixels by bicubic, and "
+    return replace(way, remarks=(*way.remarks, f"{done}their results are resized back (--via)"))
 
 
 def measured(asked: "Evaluation", source: Source, output: Path, overwrite: bool) -> "Report":

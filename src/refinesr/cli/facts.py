@@ -11,12 +11,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..config import to_data
 from ..diffusion import doctor
 from ..diffusion.precond import Blind
+from ..diffusion.samplers import Renoised
 from ..diffusion.schedule import gamma_of
 from ..errors import CheckpointError
 from ..method import Method, Sampling
 from ..model import Model
 from ..recipes import RECIPES
-from ..shapes import Grid
+from ..shapes import Denoiser, Grid, Images, Noise
 from ..shipped import load, shipped
 from ..stage import Card
 from .grids import grid_name, levels
@@ -88,13 +89,17 @@ class Facts:
 
     @property
     def bias(self) -> doctor.Moments | None:
-        """What grid and sampler make of data of `doctor.MEAN` and `doctor.STD`.
+        """What the sampling makes of data of `doctor.MEAN` and `doctor.STD`.
 
-        None for a network that does not look at x.
+        None for a network that does not look at x, and for a student, which says where a walk ends.
         """
-        if isinstance(self.subject.method.precond, Blind):
+        if isinstance(self.subject.method.precond, Blind) or isinstance(self.sampling.sampler, Renoised):
             return None
-        return doctor.bias(self.sampling.sampler, self.grid)
+        return doctor.bias(self.walk, self.grid)
+
+    def walk(self, denoise: Denoiser, x: Images, grid: Grid, noise: Noise) -> Iterator[Images]:
+        """The sampling, from a start that is standard noise."""
+        return self.sampling.walk(denoise, self.sampling.temperature * x, grid, noise)
 
     def data(self) -> dict[str, Any]:
         """For JSON.  `grid` is sigma, down to 0; `reach` and `stride` are in low pixels, null is all.
@@ -156,7 +161,9 @@ class Facts:
         led = f"guidance {sampling.guidance:g}" if sampling.guidance != 1 else ""
         kept = f"consistent with the input by {sampling.consistent}" if sampling.consistent else ""
         done = "clipped" if sampling.clip else ""
-        around = "; ".join(word for word in (led, done, kept) if word) or "as they are"
+        cool = f"temperature {sampling.temperature:g}" if sampling.temperature != 1 else ""
+        mixed = f"fidelity {sampling.fidelity:g}" if sampling.fidelity else ""
+        around = "; ".join(word for word in (led, done, kept, cool, mixed) if word) or "as they are"
         yield "sampling", [f"{sampling.sampler}, {grid_name(sampling.grid)}", f"estimates: {around}"]
         yield "steps", [f"{sampling.steps}: {counted(sampling.calls, 'call')} of the network"]
         yield "sigma", [levels(self.grid.tolist())]
@@ -168,7 +175,9 @@ class Facts:
 
     def predicted(self) -> list[str]:
         if (bias := self.bias) is None:
-            return ["none: a regression does not look at noise"]
+            student = isinstance(self.sampling.sampler, Renoised)
+            why = "a student is no denoiser" if student else "a regression does not look at noise"
+            return [f"none: {why}"]
         came = f"would come out as mean {bias.mean:.3f}, std {bias.std:.3f}"
         return [
             f"Gaussian data of mean {doctor.MEAN:.2f} and std {doctor.STD:.2f} {came}",

@@ -19,6 +19,8 @@ def levels(values: Sequence[float], between: str = "  ") -> str:
 
 def grid_name(grid: "GridChoice") -> str:
     """As it is written, but of a long list of levels only the ends."""
-    from ..diffusion.schedule import Explicit
+    from ..diffusion.schedule import Explicit, Leading
 
-    return f"Explicit({levels(grid.levels, ', ')})" if isinstance(grid, Explicit) else str(grid)
+    if not isinstance(grid, Explicit | Leading):
+        return str(grid)
+    return f"{type(grid).__name__}({levels(grid.levels, ', ')})"

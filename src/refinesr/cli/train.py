@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ..data import Pairs
     from ..run import Run
+    from ..stage import Stage
     from ..train import Report
 
 EXAMPLES = """
@@ -77,9 +78,6 @@ class Computing:
     resume: Flag = False
     """Go on with the run in RUN; takes the arguments it was started with."""
 
-    encoder: Path | None = None
-    """A trained model, file or folder, to begin with the encoder of; recipes with a frozen one need it."""
-
     seed: int = 0
     """Of the weights, the crops and the noise."""
 
@@ -108,6 +106,7 @@ def train(
     *,
     data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")],
     output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    encoder: Path | None = None,
     changes: Changes = CHANGES,
     computing: Computing = COMPUTING,
 ) -> int:
@@ -121,15 +120,23 @@ def train(
         Folders of photos, tar files of photos, photos.
     output
         Folder of the run; the model will be RUN/model.safetensors.
+    encoder
+        A trained model, file or folder, to begin with the encoder of; recipes with a frozen one need it.
     """
+    run = changes.of(recipe_named(recipe))
+    device = placed(data, output, computing)
+    return trained(run, material(run, data, device, computing.seed), output, computing, encoder=encoder)
+
+
+def placed(data: tuple[Path, ...], output: Path, computing: Computing) -> "torch.device":
+    """The device.  Raises ConfigError and OutputError for what is wrong before any photo is read."""
     from ..run import Folder, check_folder
 
-    run = changes.of(recipe_named(recipe))
     device, _ = computing.check()
     if not data:
         raise ConfigError("--data: no folder given")
     check_folder(Folder(output), computing.resume)
-    return trained(run, material(run, data, device, computing.seed), output, computing)
+    return device
 
 
 def material(run: "Run", data: tuple[Path, ...], device: "torch.device", seed: int) -> "Pairs":
@@ -151,7 +158,15 @@ def material(run: "Run", data: tuple[Path, ...], device: "torch.device", seed: i
     )
 
 
-def trained(run: "Run", pairs: "Pairs", output: Path, computing: Computing) -> int:
+def trained(
+    run: "Run",
+    pairs: "Pairs",
+    output: Path,
+    computing: Computing,
+    *,
+    encoder: Path | None = None,
+    teacher: "Stage | None" = None,
+) -> int:
     """Update until the plan or a signal ends it; the exit code."""
     from ..run import Folder
     from ..run import train as updates
@@ -165,7 +180,8 @@ def trained(run: "Run", pairs: "Pairs", output: Path, computing: Computing) -> i
         autocast=autocast,
         seed=computing.seed,
         resume=computing.resume,
-        encoder=computing.encoder,
+        encoder=encoder,
+        teacher=teacher,
     )
     meter = Meter(run.plan.batch)
     bar = of_updates(run.name, run.plan.steps, run.plan.batch)

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -70,9 +71,10 @@ class Results:
 
     json: Flag = False
     """Print one line of JSON for each result: input, output, input_size and output_size as [height, width],
-    seconds, steps, seed, and for the result downsampled by Pillow's bicubic against the input, as 8-bit
-    values: lr_psnr (in dB; 200 if all are equal) and agreement (the share of equal ones), both null if the
-    result is smaller than the input or has other channels, as colour made of grey has."""
+    seconds, steps, seed, fidelity (null if the stages of a cascade have their own), and for the result
+    downsampled by Pillow's bicubic against the input, as 8-bit values: lr_psnr (in dB; 200 if all are equal)
+    and agreement (the share of equal ones), both null if the result is smaller than the input or has other
+    channels, as colour made of grey has."""
 
     def check(self) -> None:
         """Raises ConfigError."""
@@ -103,6 +105,10 @@ class Restoring:
     """Make the result, downsampled, equal to the input, or not.  Switch it off for photos with visible JPEG
     blocks or noise: being part of the input, they come back.  Default: the model's choice."""
 
+    fidelity: float | None = None
+    """0: the model's sample, 1: the mean of all answers: higher PSNR, smoother; between: that much of the
+    way.  Default: the model's choice."""
+
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
 
@@ -119,7 +125,8 @@ class Restoring:
     def options(self, seed: int) -> "Options":
         from ..restore import Options
 
-        return Options(self.steps, seed, self.tile, self.consistent, self.device, self.precision)
+        asked = self.steps, seed, self.tile, self.consistent, self.device, self.precision, self.fidelity
+        return Options(*asked)
 
 
 RESULTS, RESTORING = Results(), Restoring()
@@ -137,9 +144,13 @@ class Work:
     def scale(self) -> float:
         return self.results.scale or float(self.model.scale)
 
-    @property
+    @cached_property
     def steps(self) -> int:
-        return self.restoring.steps or self.model.steps
+        return self.restoring.options(self.restoring.seed).total(self.model)
+
+    @cached_property
+    def fidelity(self) -> float | None:
+        return self.restoring.options(self.restoring.seed).mixed(self.model)
 
 
 def upscale(
@@ -275,6 +286,7 @@ def record(
         "seconds": round(seconds, 3),
         "steps": work.steps,
         "seed": seed,
+        "fidelity": work.fidelity,
         **(asdict(kept) if kept else {"lr_psnr": None, "agreement": None}),
     }
     return json.dumps(facts)

@@ -1,6 +1,6 @@
 """Which metrics that need files `refinesr evaluate` is to measure, and what it says of those it cannot."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     import torch
 
     from ..evaluate.measuring import Metric
+    from ..evaluate.pairs import Pair, Shown
     from ..evaluate.sets import SetMetric
 
 M = TypeVar("M")
+P = TypeVar("P", str, Path)
 
 INCEPTION = "takes StyleGAN's inception-2015-12-05.pt"
 
@@ -24,6 +26,8 @@ WANTED = {
     "lpips": "LPIPS is not measured, which the paper reports; --lpips takes alex.pth of the lpips package",
     "fid": f"FID is not measured, which the paper reports; --features {INCEPTION}",
     "is": f"IS is not measured, which the paper reports; --probabilities {INCEPTION}",
+    "top1": "top-1 and top-5 error are not measured, which the paper reports; --classifier takes a "
+    "TorchScript file or a network of timm's as timm:resnet50.a1_in1k, --labels the pictures' classes",
 }
 
 
@@ -57,11 +61,13 @@ class Metrics:
     probabilities: Path | None = None
     """Inception Score: a TorchScript file that makes probabilities of uint8 RGB pictures."""
 
-    classifier: Path | None = None
-    """Top-1 and top-5 error: a TorchScript file that makes logits of RGB normalised as ImageNet's."""
+    classifier: str | None = None
+    """Top-1 and top-5 error: a TorchScript file that makes logits of RGB normalised as ImageNet's, or a
+    network of timm's as timm:resnet50.a1_in1k, if timm is installed, which downloads its weights."""
 
     labels: Path | None = None
-    """The classes of pictures, a line NAME,CLASS for each."""
+    """The classes of pictures, from 0: a file with a line NAME,CLASS for each, or a folder of folders, each a
+    class, in the order of their names."""
 
     def check(self) -> None:
         """Raises ConfigError."""
@@ -70,8 +76,13 @@ class Metrics:
         if self.reference is not None and self.features is None:
             raise ConfigError(f"--reference: {self.reference} has no use without --features")
 
-    def of_pictures(self, device: "torch.device") -> "Iterator[tuple[Metric, ...]]":
-        """Those whose files are there; of the others it is said what lacks."""
+    def of_pictures(
+        self, pairs: "Sequence[Pair]", first: "Callable[[], Shown]", device: "torch.device"
+    ) -> "Iterator[tuple[Metric, ...]]":
+        """Those whose files are there; of the others it is said what lacks.
+
+        `first` reads the first of `pairs`.
+        """
         from ..evaluate import weights as w
 
         backbone = self.backbone
@@ -81,7 +92,7 @@ class Metrics:
         yield attempted(self.niqe, w.niqe)
         labels = self.labels
         if labels is not None:
-            yield attempted(self.classifier, lambda path: w.accuracy(path, labels, device))
+            yield attempted(self.classifier, lambda name: w.accuracy(name, labels, pairs, first(), device))
 
     def of_sets(self, device: "torch.device") -> "Iterator[tuple[SetMetric, ...]]":
         from ..evaluate import weights as w
@@ -90,7 +101,7 @@ class Metrics:
         yield attempted(self.probabilities, lambda path: w.inception(path, device))
 
 
-def attempted(path: Path | None, built: Callable[[Path], tuple[M, ...]]) -> tuple[M, ...]:
+def attempted(path: P | None, built: Callable[[P], tuple[M, ...]]) -> tuple[M, ...]:
     """What is built of a file.  If it lacks that is said, and all else goes on."""
     try:
         return () if path is None else built(path)

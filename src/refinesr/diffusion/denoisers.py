@@ -50,6 +50,9 @@ def guided(conditional: Denoiser, unconditional: Denoiser, weight: float) -> Den
 
 def tiled(parts: Sequence[tuple[Box, Tensor, Denoiser]]) -> Denoiser:
     """One denoiser for a large canvas out of (box in x's pixels, window (h, w), denoiser) for each tile."""
+    if len(parts) == 1:  # which is all of it: nothing to blend
+        ((whole, _, only),) = parts
+        return lambda x, sigma: only(whole.of(x), sigma)
 
     def denoise(x: Images, sigma: Sigma) -> Images:
         total, weight = torch.zeros_like(x), torch.zeros_like(x[:1, :1])

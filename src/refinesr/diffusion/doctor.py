@@ -5,16 +5,16 @@ a sampler's result is affine in its draws, and its errors are the sampler's and 
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count, pairwise
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from refinesr.diffusion.levels import Levels
 from refinesr.diffusion.precond import over_pixels
 from refinesr.diffusion.schedule import check
+from refinesr.diffusion.walking import Walk
 from refinesr.shapes import Denoiser, Grid, Images, Noise, Sigma
 
 MEAN, STD = 0.5, 0.2
@@ -28,9 +28,6 @@ SHARE = 3
 
 SELDOM = 1e-6
 """Beyond the levels of all but this part of training, on either side, a network is not trained."""
-
-Walk = Callable[[Denoiser, Tensor, Tensor, Noise], Iterator[Tensor]]
-"""A sampler, of ours or not."""
 
 
 class Moments(NamedTuple):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from refinesr.diffusion.schedule import Schedule, check_range, gamma_of, sigmas
+from refinesr.diffusion.schedule import Schedule, check_few, check_range, gamma_of, sigmas
 from refinesr.errors import ConfigError
 from refinesr.shapes import PerImage
 
@@ -111,7 +111,27 @@ class OneLevel:
         return self.sigma
 
 
-Levels = Discrete | Continuous | LogNormal | LogUniform | OneLevel
+@dataclass(frozen=True)
+class Few:
+    """Each of these, descending, equally often: a student's, one for each of its calls."""
+
+    levels: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        check_few(self.levels)
+
+    def at(self, u: PerImage) -> PerImage:
+        ascending = torch.tensor(self.levels[::-1], dtype=torch.float64)
+        return ascending[_rows_below(u, len(self.levels))]
+
+    def lowest(self) -> float:
+        return self.levels[-1]
+
+    def highest(self) -> float:
+        return self.levels[0]
+
+
+Levels = Discrete | Continuous | LogNormal | LogUniform | OneLevel | Few
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import final
 import numpy as np
 import torch
 
-from refinesr.shapes import Images
+from refinesr.shapes import Images, Noise
 from refinesr.tiles import Box
 
 
@@ -43,6 +43,11 @@ class NoiseField:
             values = rng.standard_normal((channels, self.cell, self.cell), np.float32)
             out[i, :, y, x] = values[:, y_cell, x_cell]
         return torch.from_numpy(out)
+
+
+def scaled(noise: Noise, by: float) -> Noise:
+    """Every draw times this number; with 1, the noise itself."""
+    return noise if by == 1 else lambda like: by * noise(like)
 
 
 def _cells(start: int, size: int, cell: int) -> list[tuple[int, slice, slice]]:

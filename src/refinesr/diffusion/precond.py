@@ -87,4 +87,10 @@ def wanted(c: Coefficients, x0: Images, eps: Images, sigma: Sigma) -> Images:
 
 def over_pixels(values: Sigma, x: Tensor) -> Tensor:
     """One number for all images, or one each, as (1 or B, 1, 1, 1) in the dtype and on the device of x."""
-    return values.to(x.dtype).to(x.device).reshape(-1, 1, 1, 1)
+    return beside(values, x).reshape(-1, 1, 1, 1)
+
+
+def beside(values: Sigma, x: Tensor) -> Sigma:
+    """In the dtype and on the device of x; a GPU is not waited for."""
+    # from plain memory CUDA has taken the numbers when the call returns, so nothing can change under it
+    return values.to(x.dtype).to(x.device, non_blocking=x.is_cuda)

@@ -119,4 +119,25 @@ class DPM2M:
             x = ahead + lower / sigma * (x - ahead)
 
 
-Sampler = Ancestral | SR3Ancestral | Heun | DPM2M | Langevin | AnnealedLangevin
+@dataclass(frozen=True)
+class Renoised:
+    """Every estimate is a result, and is noised anew for the next (Song et al. 2023, algorithm 1).
+
+    For networks that say where the path of the flow from x ends, not the mean of all ends: those that
+    `refinesr distill` makes.  Theirs are samples of the data after any number of steps; a denoiser's would
+    lose contrast.  One call a step.
+    """
+
+    def calls(self, steps: int) -> int:
+        return steps
+
+    @without_gradients
+    def __call__(self, denoise: Denoiser, x: Images, grid: Grid, noise: Noise) -> Iterator[Images]:
+        for sigma, lower in pairwise(grid.tolist()):
+            x0 = denoise(x, level(sigma))
+            yield x0
+            if lower > 0:
+                x = x0 + lower * noise(x)
+
+
+Sampler = Ancestral | SR3Ancestral | Heun | DPM2M | Langevin | AnnealedLangevin | Renoised

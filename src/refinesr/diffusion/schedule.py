@@ -7,6 +7,7 @@ A grid is descending and ends in 0.  Both are float64 on the CPU.
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -191,7 +192,23 @@ class Explicit:
         return grid
 
 
-GridChoice = Even | Karras | LogSNR | Explicit
+@dataclass(frozen=True)
+class Leading:
+    """The first `steps` of these levels, descending: for samplers each of whose estimates is a result."""
+
+    levels: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        check_few(self.levels)
+
+    def grid(self, steps: int) -> Grid:
+        """Raises ConfigError for more steps than levels."""
+        if not 1 <= steps <= len(self.levels):
+            raise ConfigError(f"steps: {steps} is not possible; there are levels for 1 to {len(self.levels)}")
+        return _ending_in_zero(torch.tensor(self.levels[:steps], dtype=torch.float64))
+
+
+GridChoice = Even | Karras | LogSNR | Explicit | Leading
 
 
 def check(grid: Grid, trained_highest: float) -> list[str]:
@@ -215,6 +232,12 @@ def check_range(low: float, high: float) -> None:
     """Raises ConfigError unless 0 < low < high."""
     if not 0 < low < high:
         raise ConfigError(f"low, high: {low:g}, {high:g} is not a range of noise levels; 0 < low < high")
+
+
+def check_few(levels: tuple[float, ...]) -> None:
+    """Raises ConfigError unless there are levels, descending and above 0."""
+    if not levels or not all(upper > lower for upper, lower in pairwise((*levels, 0.0))):
+        raise ConfigError(f"levels: {levels} must be at least one, descend and stay above 0")
 
 
 def _evenly(first: float, last: float, steps: int) -> Table:

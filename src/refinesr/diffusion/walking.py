@@ -7,7 +7,12 @@ from typing import ParamSpec
 import torch
 from torch import Tensor
 
+from refinesr.shapes import Denoiser, Grid, Images, Noise, Sigma
+
 P = ParamSpec("P")
+
+Walk = Callable[[Denoiser, Tensor, Tensor, Noise], Iterator[Tensor]]
+"""A sampler, of ours or not."""
 
 
 def without_gradients(walk: Callable[P, Iterator[Tensor]]) -> Callable[P, Iterator[Tensor]]:
@@ -27,6 +32,27 @@ def without_gradients(walk: Callable[P, Iterator[Tensor]]) -> Callable[P, Iterat
             yield x0
 
     return watched
+
+
+def anchored(
+    walk: Walk, denoise: Denoiser, x: Images, grid: Grid, noise: Noise, share: float
+) -> Iterator[Images]:
+    """The walk's estimates, with so much of the first thing the denoiser said in each; the walk is the same.
+
+    Asked at a level of pure noise, a denoiser says the mean of all answers.  Given the input, a sample is
+    independent of the truth, so the squared error is D* + (1 - share)² (D - D*), where D* is the mean's and D
+    the sample's.  Between the mean and that estimator of the right distribution whose error is least, nothing
+    does better than this straight line (Freirich et al. 2021, arXiv 2107.02555).
+    """
+    first: list[Images] = []
+
+    def kept(x: Images, sigma: Sigma) -> Images:
+        x0 = denoise(x, sigma)
+        first[:] = first or [x0]
+        return x0
+
+    for x0 in walk(kept, x, grid, noise):
+        yield torch.lerp(x0, first[0], share)
 
 
 def level(sigma: float) -> Tensor:

@@ -1,7 +1,7 @@
 """Two methods on the same pictures: how far they are apart, and whether that may be chance."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +9,13 @@ import numpy as np
 from jaxtyping import Float, Float64
 
 from refinesr.errors import InputError
+from refinesr.evaluate.aims import Interval, Near, told_apart
 from refinesr.evaluate.crops import Colours, Shelf, of_folder, rgb
 from refinesr.evaluate.makers import Folder
 from refinesr.evaluate.measuring import Case, Psnr, Ssim, psnr_of, ssim_of
 from refinesr.evaluate.pairs import Shown, opened, pairs
 from refinesr.evaluate.reading import Metric, Report
-from refinesr.evaluate.report import Estimate
+from refinesr.evaluate.report import Estimate, farther
 
 Values = Float[np.ndarray, " N"]
 
@@ -64,6 +65,7 @@ class Compared:
     interval    its 95 %, by bootstrap over pictures; None of one, too narrow of fewer than about 20
     p           of the sign-flip permutation test
     left_out    pictures that one is perfect on: their difference is infinite
+    distance    the interval of |B - target| - |A - target|, where there is a target
     """
 
     key: str
@@ -71,10 +73,11 @@ class Compared:
     a: float
     b: float
     difference: float
-    interval: tuple[float, float] | None
+    interval: Interval | None
     p: float
     count: int
     left_out: int = 0
+    distance: Interval | None = None
 
     @property
     def exact(self) -> bool:
@@ -89,9 +92,9 @@ class Compared:
         """In words: who is better, if neither the interval nor p leaves it open; each alone may err."""
         if self.least > CHANCE and self.difference != 0:
             return "too few pictures to tell"
-        if self.interval is None or self.interval[0] <= 0 <= self.interval[1] or self.p > CHANCE:
+        if self.interval is None or not told_apart(self.interval) or self.p > CHANCE:
             return "not told apart"
-        return f"{b if (self.difference > 0) == self.metric.higher else a} is better"
+        return self.metric.better.verdict(a, b, self.interval, self.distance)
 
 
 def compared(key: str, metric: Metric, a: Mapping[str, float], b: Mapping[str, float]) -> Compared | None:
@@ -102,10 +105,24 @@ def compared(key: str, metric: Metric, a: Mapping[str, float], b: Mapping[str, f
     if not kept:
         return None
     differences = np.array([alike[k] for k in kept])
-    one, other = (float(np.mean([scores[names[k]] for k in kept])) for scores in (a, b))
-    estimate, p = Estimate.of(list(differences)), sign_flip(differences)
-    ends = None if estimate.low is None or estimate.high is None else (estimate.low, estimate.high)
-    return Compared(key, metric, one, other, estimate.mean, ends, p, len(kept), len(names) - len(kept))
+    one, other = ({names[k]: scores[names[k]] for k in kept} for scores in (a, b))
+    estimate, p, aim = Estimate.of(list(differences)), sign_flip(differences), metric.better
+    return Compared(
+        key,
+        metric,
+        mean(one),
+        mean(other),
+        estimate.mean,
+        estimate.interval,
+        p,
+        len(kept),
+        len(names) - len(kept),
+        farther(aim.target, other, one).interval if isinstance(aim, Near) else None,
+    )
+
+
+def mean(scores: Mapping[str, float]) -> float:
+    return float(np.mean(list(scores.values())))
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,15 +146,27 @@ class Match:
     place: str
     left_out: tuple[str, ...] = ()
 
-    def compared(self) -> list[Compared]:
+    def compared(self) -> Iterator[Compared]:
         """One for each metric of single pictures that both have.  Raises InputError if there is none."""
-        both = ((key, metric) for key, metric in self.metrics.items() if key in self.a.scores)
-        made = [compared(key, metric, self.a.scores[key], self.b.scores.get(key, {})) for key, metric in both]
-        if not (found := [each for each in made if each is not None]):
+        none = True
+        for key, metric in self.metrics.items():
+            found = compared(key, metric, *(side.scores.get(key, {}) for side in (self.a, self.b)))
+            if found is not None:
+                none = False
+                yield found
+        if none:
             raise InputError(
                 f"{self.place}: {self.a.name} and {self.b.name} share no metric of single pictures"
             )
-        return found
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """Pictures that have been measured, and what they come to when all are."""
+
+    done: int
+    total: int
+    match: Match | None = None
 
 
 def of_reports(one: Report, other: Report, a: str, b: str) -> Match:
@@ -181,10 +210,11 @@ def check_alike(one: Report, other: Report) -> None:
             raise InputError(f"{folders}: '{name}' is of two sizes, {sizes[name]} and {others[name]}")
 
 
-def of_folders(a: Path, b: Path, data: Path) -> Match:
+def of_folders(a: Path, b: Path, data: Path) -> Iterator[Measuring]:
     """Two folders of results for the pictures of `data`, by PSNR and SSIM of RGB in 8 bits, no border cut.
 
-    Names are matched as `evaluate` does it; what has no partner or another size is refused by InputError.
+    The last of what is yielded has the match.  Names are matched as `evaluate` does it; what has no partner
+    or another size is refused by InputError.
     """
     sides, truths = [Folder.of(path, 1) for path in (a, b)], pairs(data)
     scores: list[dict[str, dict[str, float]]] = [{"psnr": {}, "ssim": {}} for _ in sides]
@@ -194,14 +224,13 @@ def of_folders(a: Path, b: Path, data: Path) -> Match:
         high = opened(shown[name].high)
         return Shown(name, high, high, shown[name].high.name)
 
-    for name in shown:
+    for done, name in enumerate(shown):
+        yield Measuring(done, len(shown))
         truth = taken(name)
         for folder, found in zip(sides, scores, strict=True):
             case = Case.of(truth, [folder.result(truth, 0)])
             found["psnr"][name], found["ssim"][name] = Psnr()(case), Ssim()(case)
-    metrics = {
-        key: Metric(m.title, m.better == "higher", m.convention, m.unit) for key, m in MEASURED.items()
-    }
+    metrics = {key: Metric(m.title, m.better, m.convention, m.unit) for key, m in MEASURED.items()}
 
     def pictures_of(folder: Folder) -> Callable[[str], Colours]:
         return lambda name: rgb(folder.result(taken(name), 0))
@@ -211,7 +240,8 @@ def of_folders(a: Path, b: Path, data: Path) -> Match:
         Side(title, found, pictures_of(folder))
         for title, found, folder in zip(titles, scores, sides, strict=True)
     )
-    return Match(one, other, metrics, tuple(shown), lambda name: rgb(taken(name).high), data.name)
+    match = Match(one, other, metrics, tuple(shown), lambda name: rgb(taken(name).high), data.name)
+    yield Measuring(len(shown), len(shown), match)
 
 
 MEASURED = {"psnr": psnr_of(), "ssim": ssim_of()}

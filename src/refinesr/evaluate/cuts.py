@@ -75,7 +75,37 @@ class Square:
         return square if side == self.side else self.reducing(square, (self.side, self.side))
 
 
-Crop = Multiple | Square
+@dataclass(frozen=True)
+class Centre:
+    """The central square of `side` pixels, after the shorter side has been made `shorter` pixels.
+
+    Pixel for pixel what torchvision's `Resize(shorter)` and `CenterCrop(side)` take, smaller pictures made
+    larger among them.  What has `side` x `side` pixels already is taken as it is.
+    """
+
+    side: int
+    shorter: int
+    kernel: Kernel
+
+    @property
+    def convention(self) -> str:
+        return (
+            f"the shorter side of a picture made {self.shorter} pixels by antialiased bicubic, and of that "
+            f"the central {self.side} x {self.side}; pictures of {self.side} x {self.side} as they are"
+        )
+
+    def __call__(self, high: Levels, scale: int, name: str) -> Cut:
+        height, width = high.shape[-2:]
+        if height == width == self.side:
+            return high
+        short = min(height, width)
+        size = self.shorter * height // short, self.shorter * width // short
+        whole = high if short == self.shorter else resize_eight_bits(high, size, self.kernel)
+        top, left = (round((side - self.side) / 2) for side in whole.shape[-2:])
+        return whole[..., top : top + self.side, left : left + self.side]
+
+
+Crop = Multiple | Square | Centre
 
 
 @lru_cache(maxsize=64)

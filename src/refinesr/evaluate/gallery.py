@@ -69,7 +69,7 @@ def judged_by(report: Report) -> str | None:
 
 
 def ranked(report: Report) -> list[Image]:
-    """By the largest difference between methods, or from the best number if there is one method only."""
+    """By the largest difference between methods, or from the worst number if there is one method only."""
     if (key := judged_by(report)) is None:
         return list(report.images)
 
@@ -77,8 +77,9 @@ def ranked(report: Report) -> list[Image]:
         found = [scores[key] for scores in image.scores.values() if key in scores]
         if not (finite := [score for score in found if math.isfinite(score)]):
             return -math.inf
-        worst = -finite[0] if report.metrics[key].higher else finite[0]
-        return max(finite) - min(finite) if len(report.methods) > 1 else worst
+        if len(report.methods) > 1:
+            return max(finite) - min(finite)
+        return report.metrics[key].better.loss(finite[0]) or 0.0
 
     return sorted(report.images, key=rank, reverse=True)  # equal ones as they come
 

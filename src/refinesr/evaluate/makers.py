@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -114,6 +114,28 @@ def interpolations(kernel: Kernel) -> Mapping[str, Interpolation]:
     return {each.name: each for each in (Interpolation("bicubic", kernel), *plainly)}
 
 
+@dataclass(frozen=True)
+class Truth:
+    """The pictures themselves: what no method can be better than, and what a judge without a partner says of
+    them, as a classifier."""
+
+    kind: ClassVar[str] = "truth"
+    scale: ClassVar[int | None] = None
+    calls: ClassVar[int] = 0
+    random: ClassVar[bool] = False
+
+    def facts(self) -> dict[str, Any]:
+        return {"pictures": "themselves"}
+
+    def check(self, shown: Shown, samples: int) -> None: ...
+
+    def checksum(self, shown: Shown, sample: int) -> str:
+        return checksum(shown.high)
+
+    def make(self, shown: Sequence[Shown], scale: int, seeds: Sequence[int], sample: int) -> Iterator[Made]:
+        yield Progress(1, 1, tuple(each.high for each in shown))
+
+
 @dataclass(frozen=True, eq=False)
 class Restored:
     """By one of our models; pictures of one size are restored at once."""
@@ -138,7 +160,8 @@ class Restored:
     @property
     def links(self) -> tuple[Link, ...]:
         if isinstance(self.model, Cascade):
-            return self.model.links
+            links = self.model.links
+            return tuple(replace(link, sampling=self.options.sampling(link.placed)) for link in links)
         tile = self.model.method.tile if self.options.tile is None else self.options.tile
         return (Link(self.model, self.options.sampling(self.model), tile),)
 

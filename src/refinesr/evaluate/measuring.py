@@ -3,12 +3,12 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from refinesr.evaluate.aims import Aim, Higher, Lower, Near, Neither
 from refinesr.evaluate.pairs import Shown
 from refinesr.images.resize import Kernel, MatlabBicubic, PillowBicubic
 from refinesr.metrics.diversity import pixel_deviation
@@ -55,7 +55,7 @@ class Metric:
 
     key: str
     title: str
-    better: Literal["higher", "lower"]
+    better: Aim
     convention: str
     unit: str
     measure: Callable[[Case], float | None]
@@ -170,7 +170,7 @@ class Coverage:
 def psnr_of(channels: Channels = rgb, border: int = 0) -> Metric:
     name, where = ("_y", "PSNR-Y") if channels is y else ("", "PSNR")
     convention = f"of {WORDS[channels]}, {cut(border)}; the mean of pictures' decibels"
-    return Metric(f"psnr{name}", where, "higher", convention, "dB", Psnr(channels, border))
+    return Metric(f"psnr{name}", where, Higher(), convention, "dB", Psnr(channels, border))
 
 
 def ssim_of(channels: Channels = rgb, border: int = 0, window: Window = GAUSSIAN) -> Metric:
@@ -179,19 +179,19 @@ def ssim_of(channels: Channels = rgb, border: int = 0, window: Window = GAUSSIAN
         "7 x 7 uniform (scikit-image's default)" if isinstance(window, UniformWindow) else "11 x 11 Gaussian"
     )
     convention = f"of {WORDS[channels]}, window {shape}, {cut(border)}"
-    return Metric(f"ssim{name}", title, "higher", convention, "", Ssim(channels, border, window))
+    return Metric(f"ssim{name}", title, Higher(), convention, "", Ssim(channels, border, window))
 
 
 def lr_psnr_of(kernel: Kernel) -> Metric:
     convention = (
         f"the result reduced by {KERNELS[type(kernel)]} in 8 bits against the poor picture, all channels"
     )
-    return Metric("lr_psnr", "LR-PSNR", "higher", convention, "dB", LrPsnr(kernel))
+    return Metric("lr_psnr", "LR-PSNR", Higher(), convention, "dB", LrPsnr(kernel))
 
 
 def consistency_of(kernel: Kernel) -> Metric:
     convention = f"MSE in [0, 1] between the result reduced by {KERNELS[type(kernel)]} and the poor picture"
-    return Metric("consistency", "Consistency", "lower", convention, "1e-5", Consistency(kernel))
+    return Metric("consistency", "Consistency", Lower(), convention, "1e-5", Consistency(kernel))
 
 
 def spread_of(samples: int) -> tuple[Metric, ...]:
@@ -200,16 +200,16 @@ def spread_of(samples: int) -> tuple[Metric, ...]:
         return ()
     over = f"over {samples} samples"
     deviation = Metric(
-        "sigma", "σ", "higher", f"standard deviation {over}, in levels of 255", "", Deviation()
+        "sigma", "σ", Neither(), f"standard deviation {over}, in levels of 255", "", Deviation()
     )
-    score = Metric("crps", "CRPS", "lower", f"fair, {over}, in levels of 255", "", Crps())
+    score = Metric("crps", "CRPS", Lower(), f"fair, {over}, in levels of 255", "", Crps())
     levels = [level for level in (0.5, 0.9) if samples >= (1 + level) / (1 - level) - 1e-9]
     convention = "share of values within the central interval of {level:.0%} " + over + "; ideal is {level:g}"
     shares = [
         Metric(
             f"coverage_{level:.0%}".rstrip("%"),
             f"in {level:.0%}",
-            "higher",
+            Near(level),
             convention.format(level=level),
             "",
             Coverage(level),

@@ -10,10 +10,11 @@ from functools import cached_property
 from html import escape
 from pathlib import Path
 
+from refinesr.evaluate.aims import best, told_apart
 from refinesr.evaluate.crops import Shelf, shelf
 from refinesr.evaluate.gallery import gallery
 from refinesr.evaluate.plots import tag
-from refinesr.evaluate.reading import Estimate, Metric, Report, read_report
+from refinesr.evaluate.reading import Estimate, Metric, Pair, Report, read_report
 from refinesr.evaluate.sketches import sketches
 from refinesr.files import replacing
 
@@ -104,30 +105,29 @@ class Column:
 
     @cached_property
     def values(self) -> list[float]:
-        found = [row.metrics[self.key].mean for row in self.report.methods if self.key in row.metrics]
+        rows = [row for row in self.report.methods if row.kind != "truth"]  # no method, and best of all
+        found = [row.metrics[self.key].mean for row in rows if self.key in row.metrics]
         return [value for value in found if not math.isnan(value)]
 
     @cached_property
-    def best(self) -> float | None:
-        """Of what was measured; there is no best of one."""
-        if len(self.values) < 2:
-            return None
-        return max(self.values) if self.metric.higher else min(self.values)
+    def least(self) -> float | None:
+        """The loss of the best that was measured; there is no best of one."""
+        return best(self.metric.better, self.values)
 
     def text(self, value: float) -> str:
         return number_text(value, self.metric, max(map(abs, self.values), default=value))
 
     def head(self) -> str:
-        arrow, told = ("↑", "higher is better") if self.metric.higher else ("↓", "lower is better")
-        unit = tag("small", escape(self.metric.unit)) if self.metric.unit else ""
-        arrow = tag("abbr", arrow, title=told, aria_label=told)
-        return tag("th", f"{escape(self.metric.title)}&nbsp;{arrow} {unit}", scope="col")
+        aim, unit = self.metric.better, tag("small", escape(self.metric.unit)) if self.metric.unit else ""
+        mark = tag("abbr", aim.mark.replace(" ", "&nbsp;"), title=aim.words, aria_label=aim.words)
+        title = escape(self.metric.title) + ("&nbsp;" + mark if aim.mark else "")
+        return tag("th", f"{title} {unit}", scope="col")
 
     def cell(self, estimate: Estimate | None) -> str:
         if estimate is None or math.isnan(estimate.mean):
             return tag("td", "–")
         number, look = self.text(estimate.mean), {}
-        if estimate.mean == self.best:
+        if self.least is not None and self.metric.better.loss(estimate.mean) == self.least:
             number, look = tag("strong", number + tag("span", " best", class_="unseen")), {"class_": "best"}
         if estimate.interval:
             low, high = map(self.text, estimate.interval)
@@ -184,7 +184,7 @@ def pairs(report: Report) -> str:
         ends = " to ".join(number_text(end, metric, largest) for end in estimate.interval or ())
         name = tag("th", f"{escape(pair.a)} − {escape(pair.b)}", scope="row")
         mean = number_text(estimate.mean, metric, largest) if not math.isnan(estimate.mean) else "–"
-        cells = (escape(metric.title), mean, ends, escape(verdict(estimate, metric, pair.a, pair.b)))
+        cells = (escape(metric.title), mean, ends, escape(verdict(pair, metric)))
         rows.append(tag("tr", name + "".join(tag("td", cell) for cell in cells)))
     body = tag("table", tag("thead", tag("tr", head)) + tag("tbody", "".join(rows)))
     scrolled = tag("div", body, class_="wide", tabindex=0, role="region", aria_label="paired differences")
@@ -192,10 +192,10 @@ def pairs(report: Report) -> str:
     return tag("section", tag("details", tag("summary", "Paired differences") + why + scrolled))
 
 
-def verdict(difference: Estimate, metric: Metric, a: str, b: str) -> str:
-    if difference.interval is None:
+def verdict(pair: Pair, metric: Metric) -> str:
+    if (interval := pair.difference.interval) is None:
         return ""
-    low, high = difference.interval
-    if low <= 0 <= high:
+    if not told_apart(interval):
         return "not told apart"
-    return f"{a if (low > 0) == metric.higher else b} is better"
+    distance = None if pair.distance is None else pair.distance.interval
+    return metric.better.verdict(pair.b, pair.a, interval, distance)

@@ -75,6 +75,7 @@ class Pair:
 def pairs(data: Path, low: Path | None = None, limit: int | None = None) -> list[Pair]:
     """The pictures of a folder or tar file by name, the first `limit` of them, and those that belong to them.
 
+    By their own name, whatever folder they lie in: ImageNet's first pictures are of many classes.
     Names belong together if they are the same but for what data sets hang on them: img_HR, img_LR, imgx4.
     Raises InputError, naming the file, for a picture without a partner and for two of one name.
     """
@@ -86,7 +87,8 @@ def pairs(data: Path, low: Path | None = None, limit: int | None = None) -> list
     for key, entry in high.items() if low is not None else ():
         if key not in poor:
             raise InputError(f"{entry.name}: no picture in {low} has this name")
-    return [Pair(stem(high[key]), high[key], poor.get(key)) for key in list(high)[:limit]]
+    first = sorted(high, key=lambda key: called(high[key]).name)[:limit]
+    return [Pair(stem(high[key]), high[key], poor.get(key)) for key in first]
 
 
 def named(source: Path) -> Mapping[str, Entry]:
@@ -102,10 +104,16 @@ def named(source: Path) -> Mapping[str, Entry]:
     return found
 
 
+def called(entry: Entry) -> PurePosixPath:
+    """The name without the tar file it is in."""
+    return PurePosixPath(
+        entry.path.name if entry.length is None else entry.name.removeprefix(f"{entry.path}:")
+    )
+
+
 def stem(entry: Entry) -> str:
     """The name without folders, suffix, and the tar file it is in."""
-    inside = entry.path.name if entry.length is None else entry.name.removeprefix(f"{entry.path}:")
-    return PurePosixPath(inside).stem
+    return called(entry).stem
 
 
 def plain(name: str) -> str:

@@ -106,8 +106,8 @@ class Side:
     """What an axis is about."""
 
     title: str
-    higher: bool | None
-    """Whether more is better; None where that is no question."""
+    way: int
+    """Where better numbers lie: 1 further along, -1 further back, 0 neither."""
 
 
 def scatter(title: str, across: Side, up: Side, points: Sequence[Point]) -> str:
@@ -126,7 +126,7 @@ def curves(title: str, up: Side, lines: Sequence[tuple[str, Sequence[Point]]]) -
     y = axis(up.title, (point.y for point in points), HEIGHT - BOTTOM, TOP)
     drawn = [line_of(line, x, y) for _, line in lines] + [mark(point, x, y) for point in points]
     ends = [Point(name, line[-1].x, line[-1].y, line[-1].look) for name, line in lines]
-    side = Side("", None)
+    side = Side("", 0)
     covered = [box for _, line in lines for box in along(line, x, y)]
     return figure(title, x, y, [better(side, up), *drawn, *labels(ends, x, y, side, up, covered)], points)
 
@@ -154,22 +154,29 @@ def frame(x: Axis, y: Axis) -> str:
     return "".join(parts)
 
 
-ARROWS = {(True, True): "↗", (True, False): "↘", (False, True): "↖", (False, False): "↙"}
+ARROWS = {(1, 1): "↗", (1, -1): "↘", (-1, 1): "↖", (-1, -1): "↙"} | {
+    (1, 0): "→",
+    (-1, 0): "←",
+    (0, 1): "↑",
+    (0, -1): "↓",
+}
+"""By the ways of both axes."""
 
 
 def better(across: Side, up: Side) -> str:
-    """The word in the corner, or at the side, where the best would be."""
+    """The word in the corner, or at the side, where the best would be; nothing if that is nowhere."""
+    if (arrow := ARROWS.get((across.way, up.way))) is None:
+        return ""
     left, _, right, bottom = corner(across, up)
-    arrow = ("↑" if up.higher else "↓") if across.higher is None else ARROWS[across.higher, bool(up.higher)]
-    at = {"x": left, "class_": "hint"} if across.higher is False else {"x": right, "class_": "hint end"}
+    at = {"x": left, "class_": "hint"} if across.way < 0 else {"x": right, "class_": "hint end"}
     return tag("text", f"better {arrow}", y=bottom - 4, **at)
 
 
 def corner(across: Side, up: Side) -> Rectangle:
     """Where that word is."""
     width = 9 * LETTER
-    left = LEFT + 6 if across.higher is False else WIDTH - RIGHT - 6 - width
-    top = TOP + 4 if up.higher else HEIGHT - BOTTOM - 4 - LINE
+    left = LEFT + 6 if across.way < 0 else WIDTH - RIGHT - 6 - width
+    top = TOP + 4 if up.way > 0 else HEIGHT - BOTTOM - 4 - LINE
     return left, top, left + width, top + LINE
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from refinesr.errors import ConfigError
-from refinesr.evaluate.cuts import Area, By, Crop, Multiple, Square
+from refinesr.evaluate.cuts import Area, By, Centre, Crop, Multiple, Square
 from refinesr.evaluate.measuring import KERNELS, Metric, consistency_of, lr_psnr_of, psnr_of, ssim_of, y
 from refinesr.images.resize import Kernel, MatlabBicubic, PillowBicubic
 from refinesr.metrics.structure import UniformWindow
@@ -33,6 +33,8 @@ class Protocol:
     measured   what is measured of each picture, at a scale
     more       keys of what the paper reports besides, which needs weights
     published  the paper's rows
+    remarks    what else is to be known of it
+    truth      whether the pictures themselves are a row of the table
     """
 
     name: str
@@ -43,6 +45,7 @@ class Protocol:
     more: tuple[str, ...] = ()
     published: tuple[Published, ...] = ()
     remarks: tuple[str, ...] = field(default=())
+    truth: bool = False
 
     def check(self, scale: int) -> None:
         """Raises ConfigError for a scale it is not of."""
@@ -50,7 +53,7 @@ class Protocol:
             raise ConfigError(f"scale: {scale} is not that of protocol {self.name}, {self.scale}")
         if scale < 2:
             raise ConfigError(f"scale: {scale} enlarges nothing; protocols are of at least 2")
-        if isinstance(self.crop, Square) and self.crop.side % scale:
+        if not isinstance(self.crop, Multiple) and self.crop.side % scale:
             raise ConfigError(f"scale: {self.crop.side} pixels are no multiple of {scale}")
 
     def conventions(self, scale: int, low_given: bool) -> tuple[str, ...]:
@@ -167,6 +170,40 @@ SR3_NATURAL = Protocol(
     (UNSAID,),
 )
 
+SR3_CLASSIFICATION = Protocol(
+    "sr3-classification",
+    4,
+    Centre(224, 256, PillowBicubic()),
+    PillowBicubic(),
+    of_nature,
+    ("top1",),
+    rows(
+        f"{SR3}, ImageNet 56 -> 224, ResNet-50",
+        ("top1", "top5"),
+        {
+            "Baseline": (0.252, 0.080),
+            "DRCN": (0.477, 0.242),
+            "FSRCNN": (0.437, 0.196),
+            "PsyCo": (0.454, 0.224),
+            "ENet-E": (0.449, 0.214),
+            "RCAN": (0.393, 0.167),
+            "Regression": (0.383, 0.173),
+            "SR3": (0.317, 0.120),
+        },
+    ),
+    (
+        "truth is the pictures themselves as the classifier sees them, the paper's baseline",
+        "the paper's rows are of the first 1000 pictures of ImageNet's validation set (--limit 1000)",
+        "the paper does not say how pictures are resized before the crop, nor what makes the poor ones",
+        "the paper's own models, of 64 -> 256 pixels, are shown the 56 pixels enlarged to 64 by bicubic, and "
+        "their results are resized to 224; --via 64 does so, without it models are shown 56",
+    ),
+    truth=True,
+)
+
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
-    {each.name: each for each in (CLASSIC_Y, SRDIFF_GENERAL, SRDIFF_FACES, SR3_FACES, SR3_NATURAL)}
+    {
+        each.name: each
+        for each in (CLASSIC_Y, SRDIFF_GENERAL, SRDIFF_FACES, SR3_FACES, SR3_NATURAL, SR3_CLASSIFICATION)
+    }
 )

@@ -4,15 +4,22 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from refinesr.config import parse
 from refinesr.errors import ConfigError, InputError
+from refinesr.evaluate.aims import Aim, Higher, Near, Neither, aim_of
 from refinesr.evaluate.report import FORMAT
 
 DISTORTION = ("psnr", "psnr_y", "psnr_rgb")
 PERCEPTION = ("lpips", "perceptual", "dists", "fid", "frechet", "kid", "niqe")
 """Beginnings of metrics' names, the most usual first."""
+
+MENDED: Mapping[str, Aim] = MappingProxyType(
+    {"sigma": Neither(), "coverage_50": Near(0.5), "coverage_90": Near(0.9)}
+)
+"""What the first reports called better where higher."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class Metric:
     """What a metric is called and which way it is better."""
 
     title: str
-    higher: bool
+    better: Aim
     convention: str = ""
     unit: str = ""
 
@@ -66,6 +73,8 @@ class Pair:
     b: str
     metric: str
     difference: Estimate
+    distance: Estimate | None = None
+    """Of |a - target| - |b - target|, where numbers should be near a target."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +137,7 @@ def understood(folder: Path, data: Mapping[str, Any]) -> Report:
         tuple(map(str, data["protocol"]["conventions"])),
         str(data["data"]),
         tuple(map(row, data["methods"])),
-        {str(key): metric(entry) for key, entry in data["metrics"].items()},
+        {str(key): metric(str(key), entry) for key, entry in data["metrics"].items()},
         tuple(map(published, data.get("published", ()))),
         tuple(map(pair, data.get("pairs", ()))),
         tuple(map(image, data.get("images", ()))),
@@ -139,11 +148,10 @@ def understood(folder: Path, data: Mapping[str, Any]) -> Report:
     return report
 
 
-def metric(data: Mapping[str, Any]) -> Metric:
-    if data["better"] not in ("higher", "lower"):
-        raise ValueError(f"better: '{data['better']}' is not higher or lower")
-    convention, unit = (str(data.get(key) or "") for key in ("convention", "unit"))
-    return Metric(str(data["title"]), data["better"] == "higher", convention, unit)
+def metric(key: str, data: Mapping[str, Any]) -> Metric:
+    aim = aim_of(data["better"])
+    convention, unit = (str(data.get(name) or "") for name in ("convention", "unit"))
+    return Metric(str(data["title"]), MENDED.get(key, aim) if aim == Higher() else aim, convention, unit)
 
 
 def row(data: Mapping[str, Any]) -> Row:
@@ -165,7 +173,9 @@ def published(data: Mapping[str, Any]) -> Published:
 
 
 def pair(data: Mapping[str, Any]) -> Pair:
-    return Pair(str(data["a"]), str(data["b"]), str(data["metric"]), estimate(data, "difference"))
+    names = str(data["a"]), str(data["b"]), str(data["metric"])
+    distance = estimate(data["distance"], "difference") if "distance" in data else None
+    return Pair(*names, estimate(data, "difference"), distance)
 
 
 def image(data: Mapping[str, Any]) -> Image:

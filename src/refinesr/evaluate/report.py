@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from refinesr.evaluate.aims import Interval, Near
 from refinesr.evaluate.measuring import Metric
 from refinesr.evaluate.running import Evaluation, Measured, Scores
 from refinesr.evaluate.sets import SetMetric
@@ -42,27 +43,53 @@ class Estimate:
     high: float | None
     count: int
 
+    @property
+    def interval(self) -> Interval | None:
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
     @staticmethod
     def of(values: Sequence[float]) -> "Estimate":
         """By bootstrap over pictures (percentiles of `DRAWS` means), always from the same random numbers."""
-        if len(values) < 2:
-            return Estimate(mean(np.array(values)), None, None, len(values))
-        column, rng = np.array(values), np.random.default_rng(0)
-        places = (rng.integers(len(column), size=(PART, len(column))) for _ in range(0, DRAWS, PART))
-        draws = np.concatenate([column[part].mean(1) for part in places])
+        column = np.array(values)
+        return Estimate.around(float(column.mean()), means(column), len(values))
+
+    @staticmethod
+    def around(mean: float, draws: Floats, count: int) -> "Estimate":
+        """Of a number of `count` pictures, and of those that were drawn of them."""
+        if count < 2:
+            return Estimate(mean, None, None, count)
         # whole draws, for between infinite ones there is nothing
-        ends = np.quantile(draws, ((1 - LEVEL) / 2, (1 + LEVEL) / 2), method="inverted_cdf")
-        return Estimate(mean(column), float(ends[0]), float(ends[1]), len(values))
+        low, high = np.quantile(draws, ((1 - LEVEL) / 2, (1 + LEVEL) / 2), method="inverted_cdf")
+        return Estimate(mean, float(low), float(high), count)
 
 
-def mean(column: Floats) -> float:
-    return float(column.mean())
+def means(column: Floats) -> Floats:
+    """Of `DRAWS` times as many pictures, drawn with repetition; the same ones for columns of one length."""
+    rng = np.random.default_rng(0)
+    places = (rng.integers(len(column), size=(PART, len(column))) for _ in range(0, DRAWS, PART))
+    return np.concatenate([column[part].mean(1) for part in places])
 
 
 def differences(a: Mapping[str, float], b: Mapping[str, float]) -> list[float]:
     """Picture by picture, of those that both have; two infinite numbers do not differ."""
     both = [name for name in a if name in b]
     return [0.0 if a[name] == b[name] else a[name] - b[name] for name in both]
+
+
+def farther(target: float, a: Mapping[str, float], b: Mapping[str, float]) -> Estimate:
+    """By how much the mean of `a` is farther from `target` than that of `b`, over pictures that both have.
+
+    Of means, for a picture alone says nothing: a method is right if its pictures lie on both sides of it.
+    """
+    both = [name for name in a if name in b]
+    one, other = (np.array([scores[name] for name in both]) for scores in (a, b))
+    draws = np.abs(means(one) - target) - np.abs(means(other) - target)
+    return Estimate.around(float(abs(one.mean() - target) - abs(other.mean() - target)), draws, len(both))
+
+
+def ends(estimate: Estimate) -> dict[str, float | None]:
+    """Of a difference, for JSON."""
+    return {"difference": estimate.mean, "low": estimate.low, "high": estimate.high}
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,27 +136,40 @@ class Report:
             }
 
     def pairs(self) -> Iterator[dict[str, Any]]:
-        """Differences a - b of methods on the same pictures, of each metric of pictures."""
+        """Differences a - b of methods on the same pictures, of each metric of pictures.
+
+        Where a number should be near a target, `distance` is that of |a - target| - |b - target|.
+        """
         for metric in self.metrics:
             for a, b in combinations(self.names, 2):
-                between = differences(self.column(a, metric.key), self.column(b, metric.key))
-                if between:
-                    found = Estimate.of(between)
-                    ends = {"difference": found.mean, "low": found.low, "high": found.high}
-                    yield {"a": a, "b": b, "metric": metric.key, **ends}
+                one, other = self.column(a, metric.key), self.column(b, metric.key)
+                if between := differences(one, other):
+                    pair: dict[str, Any] = {
+                        "a": a,
+                        "b": b,
+                        "metric": metric.key,
+                        **ends(Estimate.of(between)),
+                    }
+                    if isinstance(metric.better, Near):
+                        pair["distance"] = ends(farther(metric.better.target, one, other))
+                    yield pair
 
     def facts(self) -> dict[str, Any]:
         """For JSON."""
         protocol, scale = self.evaluation.protocol, self.evaluation.scale
         conventions = [*protocol.conventions(scale, self.low_given)]
-        described = ("title", "better", "convention")
         return {
             "format": FORMAT,
             "protocol": {"name": protocol.name, "conventions": conventions},
             "data": self.data,
             "methods": list(self.methods()),
             "metrics": {
-                metric.key: {name: getattr(metric, name) for name in described} | {"unit": unit(metric)}
+                metric.key: {
+                    "title": metric.title,
+                    "better": metric.better.data,
+                    "convention": metric.convention,
+                    "unit": unit(metric),
+                }
                 for metric in self.metrics
             },
             "published": [vars(row) for row in protocol.published],
@@ -207,9 +247,8 @@ def unit(metric: Metric | SetMetric) -> str:
 
 def headed(metric: Metric | SetMetric) -> str:
     """Name, unit, and which way is better."""
-    arrow = "↑" if metric.better == "higher" else "↓"
     words = f"{metric.title} ({unit(metric)})" if unit(metric) else metric.title
-    return f"{words} {arrow}"
+    return f"{words} {metric.better.mark}".rstrip()
 
 
 def told(estimate: Estimate | None) -> str:

@@ -6,11 +6,12 @@ keep a row of numbers for each.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from refinesr.evaluate.aims import Aim, Higher, Lower
 from refinesr.metrics.classification import inception_score
 from refinesr.metrics.kid import KID
 from refinesr.metrics.sets import Normal, Statistics
@@ -33,7 +34,7 @@ class SetMetric(Protocol):
     @property
     def title(self) -> str: ...
     @property
-    def better(self) -> Literal["higher", "lower"]: ...
+    def better(self) -> Aim: ...
     @property
     def convention(self) -> str: ...
 
@@ -88,7 +89,7 @@ class Frechet:
 
     key: ClassVar[str] = "fid"
     title: ClassVar[str] = "FID"
-    better: ClassVar[Literal["lower"]] = "lower"
+    better: ClassVar[Aim] = Lower()
 
     @property
     def convention(self) -> str:
@@ -117,7 +118,7 @@ class Kernel:
 
     key: ClassVar[str] = "kid"
     title: ClassVar[str] = "KID"
-    better: ClassVar[Literal["lower"]] = "lower"
+    better: ClassVar[Aim] = Lower()
     convention: ClassVar[str] = (
         "unbiased, mean of 100 subsets of up to 1000, times 1000, against these pictures"
     )
@@ -139,7 +140,7 @@ class Inception:
 
     key: ClassVar[str] = "is"
     title: ClassVar[str] = "IS"
-    better: ClassVar[Literal["higher"]] = "higher"
+    better: ClassVar[Aim] = Higher()
     convention: ClassVar[str] = "mean over 10 parts, in order; over one for less than 100 pictures"
 
     def gathering(self) -> Rows:

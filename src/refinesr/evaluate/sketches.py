@@ -71,4 +71,4 @@ def model_name(row: Row) -> str:
 
 def side(report: Report, key: str) -> Side:
     metric: Metric = report.metrics[key]
-    return Side(f"{metric.title}, {metric.unit}" if metric.unit else metric.title, metric.higher)
+    return Side(f"{metric.title}, {metric.unit}" if metric.unit else metric.title, metric.better.way)

@@ -1,14 +1,18 @@
 """Metrics that need files of other people: networks, their linear layers, statistics."""
 
-import csv
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from refinesr.errors import CheckpointError, InputError
+from refinesr.errors import CheckpointError
+from refinesr.evaluate.aims import Lower
+from refinesr.evaluate.labels import Labels
 from refinesr.evaluate.measuring import Alone, Case, Distance, Metric
+from refinesr.evaluate.pairs import Pair, Shown
 from refinesr.evaluate.sets import Frechet, Inception, Kernel, SetMetric
 from refinesr.metrics.classification import Classifier, Probabilities, missed
 from refinesr.metrics.dists import DISTS
@@ -24,7 +28,7 @@ def perceptual(folder: Path, device: torch.device) -> tuple[Metric, ...]:
     """LPIPS-like, on the features of SqueezeNet as Caffe had it."""
     convention = "LPIPS 0.1's linear layers on Caffe's SqueezeNet 1.1: not the published LPIPS"
     distance = Distance(Perceptual(folder, device), 32)
-    return (Metric("perceptual", "LPIPS-like", "lower", convention, "", distance),)
+    return (Metric("perceptual", "LPIPS-like", Lower(), convention, "", distance),)
 
 
 def lpips(linear: Path, features: Path | None, device: torch.device) -> tuple[Metric, ...]:
@@ -38,59 +42,75 @@ def lpips(linear: Path, features: Path | None, device: torch.device) -> tuple[Me
     network = LPIPS(variant, linear, features, device)
     sure = "the published weights" if network.published else "weights that are not the published ones"
     convention = f"version 0.1, {variant.name}, of RGB, {sure}"
-    return (Metric("lpips", f"LPIPS ({variant.name})", "lower", convention, "", Distance(network)),)
+    return (Metric("lpips", f"LPIPS ({variant.name})", Lower(), convention, "", Distance(network)),)
 
 
 def dists(weights: Path, features: Path | None, device: torch.device) -> tuple[Metric, ...]:
     convention = "VGG16, of RGB at full size"
     network = DISTS(weights, features, device)
-    return (Metric("dists", "DISTS", "lower", convention, "", Distance(network)),)
+    return (Metric("dists", "DISTS", Lower(), convention, "", Distance(network)),)
 
 
 def niqe(parameters: Path) -> tuple[Metric, ...]:
     convention = (
         "of grey by rgb2gray, no border cut, blocks of 96 pixels; less than two blocks are not judged"
     )
-    return (Metric("niqe", "NIQE", "lower", convention, "", Alone(NIQE.read(parameters))),)
+    return (Metric("niqe", "NIQE", Lower(), convention, "", Alone(NIQE.read(parameters))),)
 
 
 @dataclass(frozen=True, eq=False)
 class Wrong:
     """1 if the class of a picture is not among the `top` likeliest of its result, else 0."""
 
-    classifier: Classifier
-    labels: Mapping[str, int]
-    file: Path
+    logits: Callable[[Case], Tensor]
+    classes: Mapping[str, int]
     top: int
 
     def __call__(self, case: Case) -> float:
-        if case.name not in self.labels:
-            raise ValueError(f"{self.file} has no line for '{case.name}'")
-        logits = self.classifier(case.colours[1])
-        label = torch.tensor([self.labels[case.name]])
-        return float(missed(logits, label, top=(self.top,)))
+        return float(missed(self.logits(case), torch.tensor([self.classes[case.name]]), top=(self.top,)))
 
 
-def accuracy(classifier: Path, labels: Path, device: torch.device) -> tuple[Metric, ...]:
-    """`labels` has a line NAME,CLASS for each picture, the name without suffix, classes from 0."""
-    network, known = Classifier.read(classifier, device), labelled(labels)
-    words = "share of results whose class is not among the {} likeliest of the given classifier"
+def accuracy(
+    classifier: str, labels: Path, pairs: Sequence[Pair], first: Shown, device: torch.device
+) -> tuple[Metric, ...]:
+    """Top-1 and top-5 error; of less than five classes top-1 alone.
+
+    `classifier` is a TorchScript file or timm:NAME, tried on `first`, the first of `pairs`.  InputError for
+    classes that lack or that it does not know.
+    """
+    known = Labels.read(labels)
+    known.check(pairs)
+    network = named(classifier, device)
+    count = network(first.high.float().expand(-1, 3, -1, -1) / 255).shape[1]
+    known.fit(count)
+
+    @lru_cache(maxsize=1)  # top-1 and top-5 ask for the same
+    def logits(case: Case) -> Tensor:
+        return network(case.colours[1])
+
+    words = {1: "the likeliest", 5: "among the 5 likeliest"}
     return tuple(
-        Metric(f"top{k}", f"top-{k} error", "lower", words.format(k), "", Wrong(network, known, labels, k))
+        Metric(
+            f"top{k}",
+            f"top-{k} error",
+            Lower(),
+            f"share of results whose class is not {words[k]} of {count}; {network.convention}",
+            "",
+            Wrong(logits, known.classes, k),
+        )
         for k in (1, 5)
+        if k <= count
     )
 
 
-def labelled(path: Path) -> dict[str, int]:
-    """Raises InputError."""
-    try:
-        rows = [row for row in csv.reader(path.read_text(encoding="utf-8").splitlines()) if row]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-    for number, row in enumerate(rows, start=1):
-        if len(row) != 2 or not row[1].strip().isdecimal():
-            raise InputError(f"{path}: line {number}: '{','.join(row)[:60]}' is not NAME,CLASS")
-    return {row[0].strip(): int(row[1]) for row in rows}
+def named(classifier: str, device: torch.device) -> Classifier:
+    source, mark, name = classifier.partition(":")
+    if mark and source == "timm":
+        return Classifier.of_timm(name, device)
+    if not Path(classifier).is_file():
+        ways = "a TorchScript file, or a network of timm's as timm:resnet50.a1_in1k, is needed"
+        raise CheckpointError(f"{classifier}: no such file; {ways}")
+    return Classifier.read(Path(classifier), device)
 
 
 def distances(features: Path, reference: Path | None, device: torch.device) -> tuple[SetMetric, ...]:

@@ -5,6 +5,7 @@ Entropy coding loses nothing, so it is left out.
 """
 
 import math
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -41,19 +42,31 @@ _TO_YCC = (
 _TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136286, -0.714136286), (1.0, 1.772, 0.0))
 
 
-def _transform() -> Tensor:
-    """The orthonormal DCT of flattened 8 x 8 blocks, (64, 64) float64 (T.81, A.3.3)."""
-    at = torch.arange(8, dtype=torch.float64)
-    axis = torch.cos((2 * at + 1) * at[:, None] * math.pi / 16) / 2
-    axis[0] /= math.sqrt(2)
-    return torch.kron(axis, axis)
+@lru_cache
+def _transform(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The orthonormal DCT of flattened 8 x 8 blocks, (64, 64), made in float64 (T.81, A.3.3)."""
+    with torch.inference_mode(False):  # it is kept, and gradients may be wanted later
+        at = torch.arange(8, dtype=torch.float64)
+        axis = torch.cos((2 * at + 1) * at[:, None] * math.pi / 16) / 2
+        axis[0] /= math.sqrt(2)
+        return torch.kron(axis, axis).to(device, dtype)
+
+
+@lru_cache
+def _kept(
+    table: tuple[int, ...] | tuple[tuple[float, ...], ...], dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """A table as a tensor, sent to the device once: a GPU would be waited for each time."""
+    with torch.inference_mode(False):
+        return torch.tensor(table, dtype=dtype, device=device)
 
 
 def _scaled(table: tuple[int, ...], quality: Tensor) -> Tensor:
     """The quantisation table for each quality, (B, 64), as libjpeg's jpeg_set_quality makes it."""
     quality = quality.float().round().clamp(1, 100)[:, None]
     percent = torch.where(quality < 50, (5000 / quality).floor(), 200 - 2 * quality)
-    return ((quality.new_tensor(table) * percent + 50) / 100).floor().clamp(1, 255)
+    kept = _kept(table, quality.dtype, quality.device)
+    return ((kept * percent + 50) / 100).floor().clamp(1, 255)
 
 
 def _coded(planes: Images, table: Tensor) -> Images:
@@ -62,7 +75,7 @@ def _coded(planes: Images, table: Tensor) -> Images:
     padded = F.pad(planes, (0, -width % 8, 0, -height % 8), mode="replicate")
     rows, columns = padded.shape[2] // 8, padded.shape[3] // 8
     blocks = padded.view(b, c, rows, 8, columns, 8).transpose(3, 4).reshape(b, -1, 64)
-    transform, step = _transform().to(planes), table[:, None].to(planes)
+    transform, step = _transform(planes.dtype, planes.device), table[:, None].to(planes)
     # libjpeg's DCT gives whole eighths, and quotients of one half, which are common, are rounded away from 0
     eighths = (blocks @ transform.mT * 8).round()
     kept = eighths.sign() * ((eighths.abs() + 4 * step) / (8 * step)).floor() * step
@@ -89,7 +102,7 @@ def _floored(planes: Images, even: float, odd: float) -> Images:
 
 def _mixed(matrix: tuple[tuple[float, ...], ...], x: Images) -> Images:
     """Colours of `x` times a 3 x 3 matrix."""
-    return torch.einsum("oc,bchw->bohw", x.new_tensor(matrix), x)
+    return torch.einsum("oc,bchw->bohw", _kept(matrix, x.dtype, x.device), x)
 
 
 def compressed(x: Images, quality: PerImage, halved: Bool[Tensor, " B"]) -> Images:

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float64, Int, UInt8
 from torch import Tensor
 
@@ -90,25 +92,80 @@ class Classifier:
     """Any network of (B, 3, H, W), RGB less `mean` divided by `std`, that makes logits (B, K).
 
     These are ImageNet's, which torchvision's and timm's classifiers mostly want.  Images are given at the
-    size they have.
+    size they have.  If the network wants a `size` (height, width), they are resized until they just cover it,
+    by antialiased bicubic, and their middle is given.
     """
 
     network: Callable[[Tensor], Tensor]
     device: torch.device
     mean: tuple[float, float, float] = MEAN
     std: tuple[float, float, float] = STD
+    size: tuple[int, int] | None = None
+    name: str = "a network"
 
     @staticmethod
     def read(path: Path, device: torch.device | None = None) -> "Classifier":
         """A TorchScript file.  CheckpointError if it is missing, or is none, or, later, makes no logits."""
         script = Script(path, device, "logits", {})
-        return Classifier(script, script.device)
+        return Classifier(script, script.device, name=path.name)
+
+    @staticmethod
+    def of_timm(name: str, device: torch.device | None = None) -> "Classifier":
+        """A network of timm's, its weights, and the mean, deviation and size that timm says it wants.
+
+        timm downloads weights it does not have yet.  CheckpointError without timm, and for what it does not
+        know or cannot get.
+        """
+        try:
+            timm = import_module("timm")  # brings torchvision with it
+        except ImportError as error:
+            lacks = "needs timm: pip install 'refinesr[classifiers]'"
+            raise CheckpointError(f"timm:{name}: {lacks} ({error})") from error
+        device = device or torch.device("cpu")
+        try:
+            model = timm.create_model(name, pretrained=True).to(device).eval()
+        except Exception as error:  # names, downloads and files raise nearly every kind
+            found = " ".join(str(error).split())[:200] or type(error).__name__
+            raise CheckpointError(f"timm:{name}: timm cannot make it: {found}") from error
+        wanted = timm.data.resolve_model_data_config(model)
+        channels, *size = map(int, wanted["input_size"])
+        if channels != 3 or not model.num_classes:
+            made = f"{model.num_classes} classes of {channels} channels"
+            raise CheckpointError(f"timm:{name}: tells {made}; classes of RGB are wanted")
+        mean, std = (triple(wanted[key]) for key in ("mean", "std"))
+        short = Path(name).name if name.startswith("local-dir:") else name
+        return Classifier(model, device, mean, std, (size[0], size[1]), f"timm's {short}")
+
+    @property
+    def convention(self) -> str:
+        """What it is and is shown."""
+        mean, std = (" ".join(f"{value:.3f}" for value in triple) for triple in (self.mean, self.std))
+        size = "at the size they have" if self.size is None else f"at {self.size[0]} x {self.size[1]} pixels"
+        return f"{self.name}, shown RGB {size}, less {mean}, divided by {std}"
 
     @torch.no_grad()
     def __call__(self, images: RGB) -> Float64[Tensor, "B K"]:
         """Logits, float64 on the CPU, of RGB in [0, 1]."""
         mean, std = (torch.tensor(x, device=self.device)[:, None, None] for x in (self.mean, self.std))
-        return self.network((images.to(self.device, torch.float32) - mean) / std).to("cpu", torch.float64)
+        shown = images.to(self.device, torch.float32)
+        if self.size is not None:
+            shown = covering(shown, self.size)
+        return self.network((shown - mean) / std).to("cpu", torch.float64)
+
+
+def triple(values: Any) -> tuple[float, float, float]:
+    red, green, blue = map(float, values)
+    return red, green, blue
+
+
+def covering(images: RGB, size: tuple[int, int]) -> Float[Tensor, "B 3 h w"]:
+    """The middle `size` of images that have been resized, if need be, until they just cover it."""
+    ratio = max(wanted / side for wanted, side in zip(size, images.shape[-2:], strict=True))
+    whole = [max(w, round(side * ratio)) for w, side in zip(size, images.shape[-2:], strict=True)]
+    if whole != list(images.shape[-2:]):
+        images = F.interpolate(images, whole, mode="bicubic", antialias=True).clamp(0, 1)
+    top, left = ((side - wanted) // 2 for side, wanted in zip(whole, size, strict=True))
+    return images[..., top : top + size[0], left : left + size[1]]
 
 
 def missed(logits: Logits, labels: Labels, *, top: Sequence[int] = (1, 5)) -> Bool[Tensor, "B T"]:

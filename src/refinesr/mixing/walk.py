@@ -9,7 +9,7 @@ from torch import Tensor
 
 from refinesr.devices import autocast_dtype, device_named, put_on
 from refinesr.diffusion.noise import NoiseField
-from refinesr.diffusion.schedule import Explicit
+from refinesr.diffusion.schedule import Explicit, Leading
 from refinesr.editing import walkable
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.masks import Hidden
@@ -85,9 +85,15 @@ def walk_of(stage: Stage, options: Options, depth: float) -> Walk:
     """
     if not 0 < depth <= 1:
         raise ConfigError(f"depth: {depth:g} is not a share of the steps; more than 0, at most 1")
-    device, sampling = device_named(options.device), options.sampling(stage)
+    device = device_named(options.device)
     autocast_dtype(options.precision, device)
-    if options.steps is None and sampling.steps < STEPS and not isinstance(sampling.grid, Explicit):
+    if options.fidelity == 1:
+        raise ConfigError("fidelity: 1 is the mean of all pictures and redraws none; less than 1")
+    # a model's own is for walks from noise: of a state on the way the first estimate is no mean of all
+    sampling = options.sampling(stage)
+    sampling = replace(sampling, fidelity=options.fidelity or 0.0)
+    listed = isinstance(sampling.grid, Explicit | Leading)
+    if options.steps is None and sampling.steps < STEPS and not listed:
         sampling = replace(sampling, steps=STEPS)
     skip = sampling.steps - max(1, round(depth * sampling.steps))
     walkable(stage, sampling, skip)

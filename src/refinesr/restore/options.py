@@ -19,6 +19,8 @@ class Options:
     consistent  keep the result, downsampled, equal to the input
     device      'auto', 'cpu', 'cuda', 'mps': where to compute; the model is moved there and stays
     precision   'auto', 'fp32', 'bf16': what the network runs in
+    fidelity    0 to 1: from the model's sample to the mean of all answers, which is smoother and, in mean
+                squared error, nearer to the original; by a cascade, of every stage
     """
 
     steps: int | None = None
@@ -27,6 +29,7 @@ class Options:
     consistent: bool | None = None
     device: str = "auto"
     precision: str = "auto"
+    fidelity: float | None = None
 
     def __post_init__(self) -> None:
         if self.tile is not None and self.tile < 0:
@@ -36,10 +39,19 @@ class Options:
 
     def check(self, model: Stage | Cascade) -> None:
         """Raises ConfigError for what cannot be asked of it, as `restored` would later."""
+        self.total(model)
+
+    def total(self, model: Stage | Cascade) -> int:
+        """Steps to the result, of all stages."""
         if isinstance(model, Stage):
-            self.sampling(model).levels()
-        elif self.steps is not None:
+            return len(self.sampling(model).levels()) - 1
+        if self.steps is not None:
             raise ConfigError("steps: each stage of a cascade has its own; its JSON file says them")
+        return sum(self.total(link.placed) for link in model.links)
+
+    def mixed(self, model: Stage | Cascade) -> float | None:
+        """The fidelity; None where each stage of a cascade has its own."""
+        return self.sampling(model).fidelity if isinstance(model, Stage) else self.fidelity
 
     def sampling(self, stage: Stage) -> Sampling:
         """The stage's own, with what is asked for here.  Raises ConfigError if there is no such thing."""
@@ -48,7 +60,9 @@ class Options:
             chosen = replace(chosen, steps=self.steps)
         if self.consistent is not None:
             chosen = replace(chosen, consistent=kept_kernel(stage) if self.consistent else None)
-        return chosen
+        if self.fidelity is not None:
+            chosen = replace(chosen, fidelity=self.fidelity)
+        return replace(stage.method, sampling=chosen).sampling  # a method refuses what does not fit it
 
 
 def kept_kernel(stage: Stage) -> Kernel:

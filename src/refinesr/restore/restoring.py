@@ -66,15 +66,13 @@ def one_after_the_other(
 
     So what each of them promises of its input, the last one's result keeps of the first one's.
     """
-    options.check(cascade)
-    before = 0
+    total, before = options.total(cascade), 0
     for number, link in enumerate(cascade.links):
-        stage = replace(link.stage, method=replace(link.stage.method, sampling=link.chosen))
         tile = link.tile if options.tile is None else options.tile
         own = replace(options, seed=seed_of(options.seed, number), tile=tile)
-        for progress in by_stage(stage, picture, own, None if number else mask, link.level):
-            yield Progress(before + progress.done, cascade.steps, progress.image)
-        picture, before = progress.image, before + link.steps
+        for progress in by_stage(link.placed, picture, own, None if number else mask, link.level):
+            yield Progress(before + progress.done, total, progress.image)
+        picture, before = progress.image, before + progress.total
 
 
 def seed_of(seed: int, number: int) -> int:

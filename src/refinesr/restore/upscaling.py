@@ -1,6 +1,7 @@
 """Images in, images out: what `refinesr upscale` does, for PIL images, arrays and tensors too."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def upscale(
     consistent: bool | None = None,
     device: str = "auto",
     precision: str = "auto",
+    fidelity: float | None = None,
     mask: AnyMask | None = None,
 ) -> AnyImage | list[AnyImage]:
     """The image `model.scale` times larger, of the kind that was given.
@@ -43,7 +45,8 @@ def upscale(
     """
     if samples < 1:
         raise ConfigError(f"samples: {samples} is not positive")
-    choices = [Options(steps, seed + k, tile, consistent, device, precision) for k in range(samples)]
+    first = Options(steps, seed, tile, consistent, device, precision, fidelity)
+    choices = [replace(first, seed=seed + k) for k in range(samples)]
     whole, picture, made = model_of(model), picture_of(image), []
     hidden = None if mask is None else mask_of(mask)
     for options in choices:

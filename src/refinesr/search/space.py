@@ -11,7 +11,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 
 import torch
 
-from refinesr.diffusion.levels import Continuous, Discrete
+from refinesr.diffusion.levels import Continuous, Discrete, Few
 from refinesr.diffusion.precond import Blind
 from refinesr.diffusion.schedule import Even, GridChoice, Karras, Linear, LogSNR
 from refinesr.errors import ConfigError
@@ -107,6 +107,8 @@ def trained(method: Method) -> Range:
     """
     if isinstance(method.precond, Blind):
         raise ConfigError("method.precond: Blind answers in one call, whatever the level: nothing to search")
+    if isinstance(method.levels, Few):
+        raise ConfigError(f"method.levels: {method.levels} are few levels and no range: nothing to search")
     lowest = float(method.levels.at(torch.tensor([1e-3], dtype=torch.float64)))
     highest = method.levels.highest()
     if highest < 2 * lowest:

@@ -1,0 +1,32 @@
+"""Batches made on a stream of their own, while the network is at work on the one before."""
+
+import torch
+from torch import Tensor
+
+from refinesr.data import Pairs
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Ahead:
+    """The batches of `pairs`, on CUDA; the one after each is begun before it is asked for."""
+
+    def __init__(self, pairs: Pairs) -> None:
+        self.pairs = pairs
+        self.stream = torch.cuda.Stream(pairs.photos.device)
+        self.next: tuple[int, Batch] | None = None
+
+    def at(self, step: int) -> Batch:
+        number, batch = self.next or (None, None)
+        if batch is None or number != step:
+            batch = self.begun(step)
+        own = torch.cuda.current_stream(self.pairs.photos.device)
+        own.wait_stream(self.stream)
+        for images in batch:
+            images.record_stream(own)  # its memory is not given away while the network reads it
+        self.next = (step + 1, self.begun(step + 1))
+        return batch
+
+    def begun(self, step: int) -> Batch:
+        with torch.cuda.stream(self.stream):
+            return self.pairs.at(step)

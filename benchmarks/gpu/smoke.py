@@ -1,0 +1,177 @@
+"""Every road of a training, for some seconds each, on a machine where none has been gone yet.
+
+Whatever fails is told with its traceback, and the rest is tried all the same.
+"""
+
+import shutil
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+import refinesr
+from gpu.ahead import Ahead
+from gpu.carried import begin
+from gpu.distilling import student_of
+from gpu.measuring import Bench
+from gpu.pace import Watch
+from gpu.pieces import join
+from gpu.profiling import ceilings, pairs_of
+from gpu.training import Job, Tell, trained
+from refinesr.config import override
+from refinesr.data import Photos
+from refinesr.devices import autocast_dtype, put_on
+from refinesr.diffusion.noise import NoiseField
+from refinesr.images.degrade import Photo
+from refinesr.images.jpeg import compressed
+from refinesr.images.reduction import reduced
+from refinesr.images.resize import PillowBicubic
+from refinesr.recipes import RECIPES, tiny
+from refinesr.run import Folder, Run, begun, compiled, fresh, learnt
+
+SECONDS = 5.0
+"""Of each small training, when everything is compiled."""
+
+
+@dataclass
+class Smoke:
+    """The roads, in their order; each leaves what the next one needs in the folder."""
+
+    photos: Photos
+    pictures: Path
+    perceptual: Path | None
+    folder: Path
+    tell: Tell = print
+    seconds: float = SECONDS
+    recipe: str = "photo-x4"
+    autocast: torch.dtype | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.autocast = autocast_dtype("auto", self.device)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def device(self) -> torch.device:
+        return self.photos.device
+
+    @property
+    def run(self) -> Run:
+        small = tiny(RECIPES[self.recipe]())
+        return override(small, "plan.batch=8", "plan.size=64", "plan.rate=1e-3")
+
+    def roads(self) -> Iterator[tuple[str, Callable[[], object]]]:
+        yield "ceilings", lambda: ceilings(self.device)
+        yield "degradations as on the CPU", self.degraded
+        yield "the loss as on the CPU", self.losses
+        yield "a training", lambda: self.training(self.run, "run")
+        yield "it goes on", lambda: self.training(self.run, "run", resume=True)
+        yield "pieces", self.pieces
+        yield "a picture", self.picture
+        yield "measuring", self.measured
+        yield "a student", self.taught
+        if self.device.type == "cuda":
+            yield "batches ahead", self.ahead
+
+    def go(self) -> list[str]:
+        """The names of what failed."""
+        failed = []
+        for name, road in self.roads():
+            begun_at = time.perf_counter()
+            try:
+                found = road()
+                self.tell(f"ok   {name}: {found}  ({time.perf_counter() - begun_at:.1f} s)")
+            except Exception:
+                self.tell(f"FAIL {name}\n{traceback.format_exc()}")
+                failed.append(name)
+        return failed
+
+    def degraded(self) -> str:
+        """Apart by rounding, which JPEG may turn into a step of its quantisation, but seldom does."""
+        batch = pairs_of(self.run, self.photos).at(0)
+        here, there = made_of(*batch), made_of(*(images.cpu() for images in batch))
+        reduction, jpeg = (255 * (one.cpu() - other).abs() for one, other in zip(here, there, strict=True))
+        share = float(jpeg.gt(0.5).float().mean())
+        told = f"reduced {reduction.max():.5f} levels of 255 apart, JPEG in {share:.2%} of values"
+        if reduction.max() > 0.01 or share > 0.01:
+            raise ValueError(told)
+        made = Photo(4)(batch[0], torch.Generator(self.device).manual_seed(1))
+        return f"{told}; {tuple(made.shape)} on {made.device}"
+
+    def losses(self) -> str:
+        """Of fresh weights shaken up: float32 here and on the CPU, and in training's precision, compiled."""
+        run, objective = self.run, self.run.method.objective()
+        high, low = pairs_of(run, self.photos).at(0)
+        sigma, eps = objective.draw(high, 0)
+        model = fresh(run.method, self.device, 0)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter += 0.02 * torch.randn_like(parameter)
+        there = [t.cpu() for t in (high, low, sigma, eps)]
+        plain = objective.loss(model, high, low, sigma, eps).mean().item()
+        compiled(model, self.device)
+        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+            mean = objective.loss(model, high, low, sigma, eps).mean()
+        mean.backward()
+        fast = mean.item()
+        copy = fresh(run.method, torch.device("cpu"), 0)
+        copy.load_state_dict({name: tensor.cpu() for name, tensor in model.state_dict().items()})
+        other = objective.loss(copy, *there).mean().item()
+        if not abs(plain - other) < 1e-2 * other or not abs(fast - other) < 5e-2 * other:
+            raise ValueError(f"CPU {other}, here {plain}, compiled {fast}")
+        return f"CPU {other:.5f}, here {plain:.5f}, compiled {fast:.5f}"
+
+    def training(self, run: Run, name: str, *, resume: bool = False, teacher: str = "") -> str:
+        model = None
+        if teacher:
+            run, model = student_of(teacher, 1, 4, ["plan.batch=8", "plan.size=64"])
+            put_on(model.model, self.device)
+        pairs, place = pairs_of(run, self.photos), Folder(self.folder / name)
+        objective = learnt(run, model)
+        state = begun(run, place, self.device, 0, resume, model)
+        for each in (state.model, *([model.model] if model else [])):
+            compiled(each, self.device)
+        job = Job(run, place.path, self.autocast, out=self.folder / "out", from_first=True)
+        done = trained(job, pairs, state, objective, Watch(self.seconds), lambda text: None)
+        return f"{done.updates} updates, loss {done.loss:.4f}, {done.crops:.0f} crops/s"
+
+    def pieces(self) -> str:
+        files = join(self.folder / "out", self.folder / "joined")
+        state = begun(self.run, Folder(self.folder / "from"), self.device, seed=1, resume=False)
+        begin(state, self.folder / "joined")
+        return ", ".join(f"{file.name} {file.stat().st_size}" for file in files)
+
+    def picture(self) -> str:
+        stage = refinesr.load(self.folder / "joined")
+        low = torch.rand(3, 37, 41)
+        large = refinesr.upscale(stage, low, device=self.device.type, seed=1)
+        return f"{tuple(large.shape)}, from {large.min():.2f} to {large.max():.2f}"
+
+    def measured(self) -> dict[str, float]:
+        stage = refinesr.load(self.folder / "run")
+        put_on(stage.model, self.device)
+        bench = Bench.of(stage, self.pictures, self.perceptual, self.autocast, limit=2, size=128)
+        sampling = replace(stage.method.sampling, steps=2)
+        *_, last = stage(bench.held.low, NoiseField((0, 1)), sampling=sampling)
+        return bench.scores(stage, sampling) | {"largest": float(last.image.abs().max())}
+
+    def taught(self) -> str:
+        return self.training(self.run, "student", teacher=str(self.folder / "run"))
+
+    def ahead(self) -> str:
+        pairs = pairs_of(self.run, self.photos)
+        walk = Ahead(pairs)
+        for step in (0, 1, 2, 7):
+            for one, other in zip(walk.at(step), pairs.at(step), strict=True):
+                if not torch.equal(one, other):
+                    raise ValueError(f"batch {step} is another one")
+        return "the same batches"
+
+
+def made_of(high: torch.Tensor, low: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """high reduced, and low as JPEG of several qualities."""
+    quality = torch.linspace(60, 95, len(low), device=low.device)
+    halved = torch.arange(len(low), device=low.device) % 2 == 0
+    return reduced(high, 4, PillowBicubic()), compressed((low + 1) / 2, quality, halved)

@@ -1,0 +1,183 @@
+"""A run trained for a number of minutes: what `refinesr.run.train` leaves, and pieces of it to be carried.
+
+Everything is saved about once a minute, so that a command that is killed has not worked for nothing.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from gpu.ahead import Ahead
+from gpu.carried import MODEL, carry
+from gpu.pace import Stretch, Watch, stretches
+from gpu.pieces import cut
+from refinesr.files import replacing
+from refinesr.run import DivergedError, Folder, Log, Run, preview, save
+from refinesr.train import Learning, Pairs, State
+
+FAR = 2**31 - 1
+"""The batch that previews show: no run is so long."""
+
+SPENT = "spent.json"
+"""Of a run's folder: the seconds spent on it so far, and how many updates they were thought to be."""
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is trained where.
+
+    out   where pieces are to lie whenever the run is saved; none if None
+    room  bytes that may lie there: weights that are not averaged are left out if they do not fit
+    """
+
+    run: Run
+    folder: Path
+    autocast: torch.dtype | None = None
+    seed: int = 0
+    out: Path | None = None
+    room: int = 60 * 2**20
+    from_first: bool = False
+    """Whether the time begins after the first updates, when everything is compiled."""
+    ahead: bool = False
+    """Whether batches are made beside the network."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a training came to; crops a second without compiling, saving and loading."""
+
+    updates: int
+    loss: float
+    crops: float
+
+
+def trained(
+    job: Job, pairs: Pairs, state: State, objective: Learning, watch: Watch, tell: Tell = print
+) -> Summary:
+    """Update until the watch says so, telling how it goes.
+
+    Whatever ends it, the last good state lies in the folder and, as pieces, in `out`.  Raises DivergedError
+    if the loss is no number, the last save being from before.
+    """
+    keeper, material = Keeper(job, pairs, watch, tell), Ahead(pairs) if job.ahead else pairs
+    how = {"seed": job.seed, "autocast": job.autocast, "from_first": job.from_first}
+    plan = as_spent(job.run, job.folder).plan
+    try:
+        for stretch in stretches(state, material, objective, plan, watch, **how):
+            keeper.note(state, stretch)
+    except DivergedError:
+        raise
+    except BaseException:
+        if keeper.made:
+            with suppress(Exception):  # what went wrong first is what counts
+                keeper.keep(state)
+        raise
+    if keeper.made:
+        keeper.keep(state)
+    return keeper.summary(state)
+
+
+def as_spent(run: Run, folder: Path) -> Run:
+    """The run, its plan as long as it was last thought to be."""
+    spent = folder / SPENT
+    steps = json.loads(spent.read_text())["steps"] if spent.exists() else run.plan.steps
+    return replace(run, plan=replace(run.plan, steps=steps))
+
+
+class Keeper:
+    """The body of the loop: tells, logs, saves."""
+
+    def __init__(self, job: Job, pairs: Pairs, watch: Watch, tell: Tell) -> None:
+        self.job, self.pairs, self.watch, self.tell = job, pairs, watch, tell
+        self.run, self.log = job.run, Log(Folder(job.folder).log)
+        self.flops = flops(job.run) if job.run.lesson is None else 0.0  # a teacher's are not counted
+        self.last: Stretch | None = None
+        self.made, self.counted, self.seconds, self.saved = 0, 0, 0.0, -watch.every
+
+    def note(self, state: State, stretch: Stretch) -> None:
+        first, self.last = self.last is None, stretch
+        self.run = replace(self.job.run, plan=stretch.plan)
+        self.log.waiting.extend(stretch.reports)
+        self.log.write()  # a loss that is no number ends the run before anything is saved
+        self.made += len(stretch.reports)
+        if not first:
+            self.counted += len(stretch.reports)
+            self.seconds += stretch.seconds
+        self.tell(self.line(stretch))
+        if self.watch.spent - self.saved >= self.watch.every:
+            self.keep(state)
+
+    def keep(self, state: State) -> None:
+        """Save; the time it takes is kept free for the last time."""
+        begun = self.watch.spent
+        save(self.run, Folder(self.job.folder), state, self.log)
+        far = replace(self.run, plan=replace(self.run.plan, steps=FAR))
+        preview(far, Folder(self.job.folder), state, self.pairs)
+        spent = {"seconds": self.watch.before + self.watch.spent, "steps": self.run.plan.steps}
+        with replacing(self.job.folder / SPENT, overwrite=True) as part:
+            part.write_text(json.dumps(spent) + "\n")
+        if self.job.out is not None:
+            export(self.run, state, self.job.folder, self.job.out, self.job.room)
+        self.saved = self.watch.spent
+        self.watch.saving = self.saved - begun
+        self.watch.reserve = 1 + 2 * self.watch.saving
+        self.tell(f"saved after update {state.step}, in {self.watch.saving:.1f} s")
+
+    def line(self, stretch: Stretch) -> str:
+        """How it goes."""
+        report, plan = stretch.reports[-1], stretch.plan
+        crops = len(stretch.reports) * plan.batch / stretch.seconds
+        loss = sum(float(each.loss) for each in stretch.reports) / len(stretch.reports)
+        fast = f"  {crops * self.flops / 1e12:.3g} TFLOP/s" if self.flops else ""
+        return (
+            f"{self.watch.spent:6.1f} s  update {report.step} of {plan.steps}  loss {loss:.4f}  "
+            f"rate {report.rate:.2e}  {crops:.0f} crops/s{fast}{memory()}"
+        )
+
+    def summary(self, state: State) -> Summary:
+        batch, reports = self.job.run.plan.batch, self.last.reports if self.last else []
+        loss = sum(float(report.loss) for report in reports) / max(1, len(reports))
+        return Summary(state.step, loss, self.counted * batch / self.seconds if self.seconds else 0.0)
+
+
+def export(run: Run, state: State, folder: Path, out: Path, room: int, *, moments: bool = False) -> None:
+    """Pieces of the model and, if there is room, of the weights, the log and the latest preview."""
+    files = carry(run, state, folder / "carried", moments=moments)
+    if sum(file.stat().st_size for file in files) > room:
+        files = [file for file in files if file.name == MODEL]
+    cut(files, out)
+    place = Folder(folder)
+    if place.log.exists():
+        shutil.copyfile(place.log, out / place.log.name)
+    pictures = sorted(place.preview(0).parent.glob("*.png"))
+    if pictures:
+        shutil.copyfile(pictures[-1], out / "preview.png")
+
+
+def flops(run: Run) -> float:
+    """Floating-point operations of an update for each crop, forth and back, by network and encoder."""
+    method, side, small = run.method, run.plan.size, run.plan.size // run.method.scale
+    widths = method.source.doors(method.channels)
+    shapes = {"image_channels": (side, side), "features": (small, small), "vector": ()}
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        model = method.build().train()
+        made = {name: torch.empty(1, width, *shapes[name]) for name, width in widths.items()}
+        doors = {name.removesuffix("_channels"): door for name, door in made.items()}
+        for encoder in model.source.children():
+            doors["features"] = encoder(torch.empty(1, method.channels, small, small))
+        x = torch.empty(1, method.channels, side, side)
+        model.network(x, torch.ones(1), **doors).sum().backward()
+    return float(counter.get_total_flops())
+
+
+def memory() -> str:
+    used = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0
+    return f"  {used:.0f} GiB" if used else ""

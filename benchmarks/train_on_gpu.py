@@ -1,0 +1,233 @@
+"""Train on a GPU that is rented by the minute, on a machine without a network.
+
+    python benchmarks/train_on_gpu.py collect SHARD.tar... -o DATA --sums SHA256SUMS
+    python benchmarks/train_on_gpu.py check --data DATA --high PICTURES -o /tmp/check
+    python benchmarks/train_on_gpu.py profile photo-x4 --data DATA --set plan.batch=256
+    python benchmarks/train_on_gpu.py trial VARIANTS.json --data DATA --minutes 0.7 --high PICTURES -o TRIAL
+    python benchmarks/train_on_gpu.py train photo-x4 --data DATA --minutes 9 --of 18 -o RUN --out BACK
+    python benchmarks/train_on_gpu.py train photo-x4 --data DATA --minutes 9 --resume -o RUN --out BACK
+    python benchmarks/train_on_gpu.py distil RUN --data DATA --minutes 4 -o STUDENT --out BACK
+    python benchmarks/train_on_gpu.py measure RUN --high PICTURES --perceptual DIR --over 'FIELD=[A, B]'
+    python benchmarks/train_on_gpu.py pieces RUN -o BACK
+    python benchmarks/train_on_gpu.py join BACK -o MODELS                # at home, afterwards
+
+It is `refinesr train` with a clock: what is learnt, from what, and what a run's folder holds are the same.
+The plan's number of updates is fitted to the minutes while it trains, warm-up and decay with it.  `--of` is
+the length of the whole training where several commands share it; the later ones `--resume`.
+Everything is saved about once a minute; `--out` gets pieces of at most 15 MiB with checksums, from which
+`join` makes a model file, and with which `--from` begins another training elsewhere.  Needs torch, NumPy,
+Pillow, safetensors, jaxtyping, attrs and cattrs alone; with PYTHONPATH=src nothing has to be installed.
+"""
+
+import json
+import os
+import signal
+import time
+from argparse import Namespace
+from pathlib import Path
+from types import FrameType
+
+import gpu
+import torch
+from gpu import carried, measuring, options, pieces, profiling, training
+from gpu.distilling import student_of
+from gpu.pace import Watch
+from gpu.smoke import Smoke
+from gpu.trial import Trying, variants
+
+import refinesr
+from refinesr.config import from_data, override, parse
+from refinesr.data import Photos
+from refinesr.devices import autocast_dtype, device_named, put_on
+from refinesr.errors import ConfigError, RefineSRError
+from refinesr.recipes import RECIPES, tiny
+from refinesr.run import Folder, Run, begun, compiled, fresh, learnt
+from refinesr.stage import Stage
+from refinesr.train import State
+
+LAST = 5.0
+"""Seconds of a command's minutes that are kept free for leaving."""
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def spent() -> float:
+    return time.perf_counter() - gpu.START
+
+
+# ------------------------------------------------------------------------------ the commands
+
+
+def collect(args: Namespace) -> None:
+    missing = pieces.collect(args.files, args.output, args.sums)
+    held = sum(1 for _ in args.output.iterdir())
+    say(f"{args.output}: {held} files" + (f"; missing: {', '.join(missing)}" if missing else ""))
+
+
+def check(args: Namespace) -> None:
+    device, _ = computing(args)
+    photos = Photos.load(args.data, device, smallest=64)
+    failed = Smoke(photos, args.high, args.perceptual, args.output, say, args.seconds).go()
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
+
+
+def profile(args: Namespace) -> None:
+    run, (device, autocast) = recipe(args), computing(args)
+    view = profiling.Profile(run, loaded(args, device, run.plan.size), autocast, args.repeat)
+    peak, rows = profiling.ceilings(device), {}
+    say(
+        f"{training.flops(run) / 1e9:.1f} GFLOP a crop; " + ", ".join(f"{v:.2f} {k}" for k, v in peak.items())
+    )
+    batches = args.batches or [run.plan.batch]
+    for batch in batches:
+        for compiling in (False, True):
+            name = f"batch {batch}, {'compiled' if compiling else 'eager'}"
+            rows[name] = view.row(batch, compiling=compiling)
+            profiling.told(name, rows[name], say)
+            written(args.json, {"peak": peak, "rows": rows})
+        profiling.verdict(rows[name], peak, say)
+    view.kernels(batches[-1], say)
+
+
+def trial(args: Namespace) -> None:
+    chosen, (device, autocast) = variants(args.variants, *args.set), computing(args, forgiving=True)
+    photos = loaded(args, device, max(each.run.plan.size for each in chosen))
+    measured = args.high, args.perceptual, args.limit, args.size
+    trying = Trying(photos, args.output, autocast, 60 * args.minutes, tuple(args.calls), *measured)
+    rows = {}
+    for name, numbers in trying.rows(chosen, say):
+        rows[name] = numbers
+        written(args.json, rows)
+    if rows:
+        measuring.table(rows, say)
+
+
+def train(args: Namespace) -> None:
+    fitted(args, recipe(args), None)
+
+
+def distil(args: Namespace) -> None:
+    fitted(args, *student_of(args.teacher, args.calls, args.teacher_steps, args.set, args.levels))
+
+
+def measure(args: Namespace) -> None:
+    device, autocast = computing(args)
+    stage = refinesr.load(args.model)
+    put_on(stage.model, device)
+    bench = measuring.Bench.of(stage, args.high, args.perceptual, autocast, limit=args.limit, size=args.size)
+    rows = {name: bench.scores(stage, way) for name, way in measuring.ways(stage, args.calls, args.over)}
+    if args.perceptual:
+        rows = dict(sorted(rows.items(), key=lambda row: row[1]["perceptual"]))
+    measuring.table(rows, say)
+    written(args.json, rows)
+
+
+def cut(args: Namespace) -> None:
+    place = Folder(args.run)
+    run = from_data(Run, parse(place.run.read_text(), str(place.run)), str(place.run))
+    run = training.as_spent(run, args.run)
+    state = State(fresh(run.method, torch.device("cpu"), 0), run.plan)
+    state.restore(place.state, run.plan)
+    training.export(run, state, args.run, args.output, args.room * 2**20, moments=args.moments)
+    say(f"{args.output}: {', '.join(sorted(file.name for file in args.output.iterdir()))}")
+
+
+def join(args: Namespace) -> None:
+    for file in pieces.join(args.folder, args.output):
+        told = "; ".join(refinesr.load(file).card.training) if file.name == carried.MODEL else ""
+        say(f"{file}: {file.stat().st_size / 2**20:.1f} MiB  {told}")
+
+
+COMMANDS = {
+    "collect": collect,
+    "check": check,
+    "profile": profile,
+    "trial": trial,
+    "train": train,
+    "distil": distil,
+    "measure": measure,
+    "pieces": cut,
+    "join": join,
+}
+
+# ------------------------------------------------------------------------------ what they share
+
+
+def fitted(args: Namespace, run: Run, teacher: Stage | None) -> None:
+    """A training of so many minutes, these counted from the start of the program."""
+    device, autocast = computing(args, forgiving=True)
+    photos = loaded(args, device, run.plan.size)
+    if teacher is not None:
+        put_on(teacher.model, device)
+    objective = learnt(run, teacher)
+    state = begun(run, Folder(args.output), device, args.seed, args.resume, teacher)
+    if args.begin and not args.resume:
+        carried.begin(state, args.begin)
+    for model in (state.model, *([teacher.model] if teacher else [])):
+        compiled(model, device)
+    pairs = profiling.pairs_of(run, photos, args.seed)
+    back = args.out, args.room * 2**20
+    job = training.Job(run, args.output, autocast, args.seed, *back, ahead=args.ahead)
+    done = training.trained(job, pairs, state, objective, watch(args), say)
+    crops = f"{done.updates} updates, loss {done.loss:.4f}, {done.crops:.0f} crops/s"
+    say(f"{args.output}: {crops}, {spent():.0f} s")
+
+
+def watch(args: Namespace) -> Watch:
+    """From the start of the program; a run that goes on knows what has been spent on it."""
+    told = args.output / training.SPENT
+    before = json.loads(told.read_text())["seconds"] if args.resume and told.exists() else 0.0
+    whole = None if args.of is None else 60 * args.of
+    return Watch(60 * args.minutes - LAST, whole, before, args.save_every, start=gpu.START)
+
+
+def recipe(args: Namespace) -> Run:
+    if args.recipe not in RECIPES:
+        raise ConfigError(f"recipe: {args.recipe!r} is not one of {', '.join(RECIPES)}")
+    run = RECIPES[args.recipe]()
+    return override(tiny(run) if args.tiny else run, *args.set)
+
+
+def loaded(args: Namespace, device: torch.device, size: int) -> Photos:
+    photos = Photos.load(args.data, device, smallest=size)
+    say(f"{len(photos)} photos, {photos.left_out} left out, after {spent():.1f} s")
+    return photos
+
+
+def computing(args: Namespace, *, forgiving: bool = False) -> tuple[torch.device, torch.dtype | None]:
+    """The device, and the dtype of autocast; what cannot be compiled runs as it is, if `forgiving`."""
+    device = device_named(args.device)
+    torch.backends.cudnn.benchmark = (
+        True  # all batches have one size, so the best algorithm is looked for once
+    )
+    torch._dynamo.config.disable = args.eager
+    torch._dynamo.config.suppress_errors = forgiving
+    torch._dynamo.config.recompile_limit = 64  # networks of several shapes, with gradients and without
+    return device, autocast_dtype(args.precision, device)
+
+
+def written(path: Path | None, data: object) -> None:
+    if path:
+        path.write_text(json.dumps(data, indent=1) + "\n")
+
+
+def left(number: int, frame: FrameType | None) -> None:
+    """Who ends the program gently still gets what was learnt."""
+    raise SystemExit(128 + number)
+
+
+def main() -> None:
+    args = options.parser(__doc__, COMMANDS).parse_args()
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a mistyped folder is not looked for on the network
+    signal.signal(signal.SIGTERM, left)
+    try:
+        args.command(args)
+    except RefineSRError as error:
+        raise SystemExit(f"{type(error).__name__}: {error}") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""`refinesr distill`: a trained model and photos in, a model out that takes one or two calls."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from .train import COMPUTING, Computing, material, placed, trained
+
+if TYPE_CHECKING:
+    from ..run import Run
+    from ..stage import Stage
+
+EXAMPLES = """
+Examples:
+
+    refinesr distill runs/a --data photos/ -o runs/a1
+    refinesr distill photo-x4 --data photos/ more.tar -o runs/two --calls 2
+    refinesr distill runs/a --data photos/ -o runs/a1 --teacher-steps 16 --set lesson.sampler=DPM2M
+
+A student is at best what its teacher is in so many steps of DDIM: look at that first.  Ctrl-C and --resume
+are as in `refinesr train`.
+"""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Teaching:
+    """What the student is taught, and how its run differs from the usual one."""
+
+    calls: int | None = None
+    """Of the network, by the student; it can be asked for fewer, too (upscale --steps).  Default: 1."""
+
+    levels: Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative="")] | None = None
+    """Sigma of each call, descending; default: the top of the teacher's grid, then equal parts of the way."""
+
+    teacher_steps: int = 8
+    """Of the teacher's walk from each level, which the student learns to do in one."""
+
+    set: Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)] = ()
+    """FIELD=VALUE changes any field of the run, such as plan.steps=1000; may be given several times."""
+
+    def of(self, model: str) -> "tuple[Run, Stage]":
+        """The student's run, and its teacher."""
+        from ..config import override
+        from ..recipes.distilled import student_of
+
+        run, teacher = student_of(model, self.calls, self.levels, self.teacher_steps)
+        return override(run, *self.set), teacher
+
+
+TEACHING = Teaching()
+
+
+def distill(
+    model: Annotated[str, Parameter(name="MODEL")],
+    /,
+    *,
+    data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")],
+    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    teaching: Teaching = TEACHING,
+    computing: Computing = COMPUTING,
+) -> int:
+    """Teach a copy of a model to answer in one call, or in two, what the model answers in many.
+
+    The copy learns where the model's walk without fresh noise (DDIM) ends, from where it begins; no truth is
+    compared with, and nothing judges.  It is as large as the model, and takes photos of the same kind.
+
+    Parameters
+    ----------
+    model
+        The teacher: a shipped model, a .safetensors file, a folder with model.safetensors, or OWNER/NAME on
+        the Hugging Face Hub.
+    data
+        Folders of photos, tar files of photos, photos.
+    output
+        Folder of the run; the student will be RUN/model.safetensors.
+    """
+    from ..devices import put_on
+    from ..run import learnt
+
+    device = placed(data, output, computing)
+    run, teacher = teaching.of(model)
+    learnt(run, teacher)  # what is wrong with it is said before any photo is decoded
+    pairs = material(run, data, device, computing.seed)
+    put_on(teacher.model, device)
+    return trained(run, pairs, output, computing, teacher=teacher)

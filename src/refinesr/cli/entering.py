@@ -1,0 +1,123 @@
+"""What stands in the table of `refinesr evaluate`, and how it is run."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from ..evaluate.makers import Maker
+    from ..evaluate.protocols import Protocol
+    from ..evaluate.running import Entrant
+
+
+@Parameter(name="*", group="Methods")
+@dataclass(frozen=True)
+class Methods:
+    """How methods are run."""
+
+    scale: Annotated[int | None, Parameter(name=("--scale", "-s"))] = None
+    """Default: that of the protocol, of a model, or of the poor pictures given."""
+
+    steps: int | None = None
+    """Sampling steps of models that have no @STEPS of their own; default: each model's choice."""
+
+    seed: int = 0
+    """Of the noise; each sample of each picture has one of its own, which follows from it."""
+
+    samples: int = 1
+    """Results of each picture by each model: with 2 or more their spread and how well it is calibrated are
+    measured; all else is measured on the first."""
+
+    fidelity: float | None = None
+    """0: each model's sample, 1: its mean of all answers; default: each model's choice."""
+
+    batch: int = 1
+    """Pictures that a model restores at once, where they are of one size."""
+
+    via: int | None = None
+    """Show models the poor pictures with a shorter side of so many pixels, by bicubic, and resize their
+    results back: for models that know one size only."""
+
+    tile: Annotated[int | None, Parameter(name=("--tile", "-t"))] = None
+    """Work in tiles of this many input pixels a side; 0: no tiles; default: each model's choice."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """What networks of models compute in; auto: bf16 where the hardware is fast at it."""
+
+
+def entered(things: Sequence[str], way: "Protocol", methods: Methods) -> "list[Entrant]":
+    """In the order named, after the pictures themselves if the protocol wants them in the table."""
+    from ..evaluate.makers import Truth
+    from ..evaluate.running import Entrant
+
+    named = [entrant(thing, way, methods) for thing in things]
+    wanted = way.truth and not any(isinstance(each.maker, Truth) for each in named)
+    return [Entrant("truth", Truth()), *named] if wanted else named
+
+
+def entrant(thing: str, protocol: "Protocol", methods: Methods) -> "Entrant":
+    """NAME=THING, or THING, which then is called as its file or folder."""
+    from ..evaluate.running import Entrant
+
+    name, mark, rest = thing.partition("=")
+    if mark and not Path(thing).exists() and not set(name) & set("/\\"):
+        return Entrant(name, maker(rest, protocol, methods))
+    bare, steps = with_steps(thing)
+    path = Path(bare)
+    called = path.resolve().name if path.is_dir() else path.stem if path.suffix else path.name
+    return Entrant(called if steps is None else f"{called}@{steps}", maker(thing, protocol, methods))
+
+
+def with_steps(thing: str) -> tuple[str, int | None]:
+    """MODEL@STEPS in two, unless something is called so."""
+    bare, mark, steps = thing.rpartition("@")
+    if mark and steps.isdecimal() and not Path(thing).exists():
+        return bare, int(steps)
+    return thing, None
+
+
+def maker(thing: str, protocol: "Protocol", methods: Methods) -> "Maker":
+    from ..evaluate.detour import Detour
+    from ..evaluate.makers import Folder, Truth, folder_like, interpolations
+
+    plainly: dict[str, Maker] = {"truth": Truth(), **interpolations(protocol.kernel)}
+    if thing in plainly:
+        return plainly[thing]
+    if folder_like(thing):
+        return Folder.of(Path(thing), methods.samples)
+    network = network_of(thing, methods)
+    return network if methods.via is None else Detour(network, methods.via, protocol.kernel)
+
+
+def network_of(thing: str, methods: Methods) -> "Maker":
+    from ..chains import load_any
+    from ..devices import device_named
+    from ..evaluate.foreign import Foreign, foreign_like
+    from ..evaluate.makers import Restored
+    from ..restore import Options
+
+    if foreign_like(thing):
+        return Foreign.read(Path(thing), device_named(methods.device))
+    bare, own = with_steps(thing)
+    steps = methods.steps if own is None else own
+    options = Options(steps, 0, methods.tile, None, methods.device, methods.precision, methods.fidelity)
+    model = load_any(bare)
+    options.check(model)
+    return Restored(model, options)
+
+
+def scale_of(entrants: "Sequence[Entrant]", of_pictures: int | None) -> int:
+    """Where the protocol takes any: a model's, else that of the pictures."""
+    scales = [entrant.maker.scale for entrant in entrants if entrant.maker.scale is not None]
+    scale = scales[0] if scales else of_pictures
+    if scale is None:
+        raise ConfigError("--scale: neither the protocol, nor a model, nor --low tells the scale; give one")
+    return scale

@@ -1,0 +1,44 @@
+"""How much an error counts at each noise level: a factor on |F - wanted|**p; float64, of sigma's shape."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from refinesr.diffusion.precond import Coefficients
+from refinesr.errors import ConfigError
+from refinesr.shapes import Sigma
+
+
+@dataclass(frozen=True)
+class Own:
+    """One, in the network's own units: what each precond is published with."""
+
+    def weight(self, c: Coefficients, sigma: Sigma, p: int) -> Sigma:
+        return torch.ones_like(sigma)
+
+
+@dataclass(frozen=True)
+class TruncatedSNR:
+    """Squared errors of x0, whatever F is, count by the signal-to-noise ratio (data / sigma)², within bounds.
+
+    `data` is the standard deviation of x0.  least = 1 alone is the truncated SNR of Salimans and Ho 2022,
+    section 4; least = 0 with most = 5 is Min-SNR of Hang et al. 2023, eq. 8.  With p = 1 it is the root.
+    """
+
+    data: float = 0.5
+    least: float = 1.0
+    most: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not self.data > 0:
+            raise ConfigError(f"data: {self.data:g} is no standard deviation; more than 0")
+        if not 0 <= self.least <= self.most or self.most == 0:
+            raise ConfigError(f"least, most: {self.least:g}, {self.most:g} do not ascend from 0")
+
+    def weight(self, c: Coefficients, sigma: Sigma, p: int) -> Sigma:
+        ratio = ((self.data / sigma) ** 2).clamp(self.least, self.most)
+        return (ratio.sqrt() * c.out.abs()) ** p
+
+
+Weighting = Own | TruncatedSNR
