@@ -15,8 +15,12 @@ import subprocess
 import sys
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from refinesr import load
+from refinesr.checkpoint import save_stage
+from refinesr.images.resize import PillowBicubic
 
 UNET = (
     "method.network.width=16",
@@ -74,7 +78,8 @@ ROWS = (
     "bicubic",
     "regression={}/regression",
     "SR3={}/sr3@100",
-    *(f"ours@{n}={{}}/ours@{n}" for n in (1, 2, 4, 8)),
+    "SR3-projected={}/sr3-projected.safetensors@100",
+    *(f"ours@{calls}={{}}/ours@{calls}" for calls in (1, 2, 4, 8)),
 )
 
 
@@ -87,6 +92,7 @@ def main() -> None:
         refinesr(
             "train", training.recipe, "--data", *args.train, "-o", folder, *flags(settings), *again(folder)
         )
+    projected(args.output / "sr3", args.output / "sr3-projected.safetensors")
     features = args.output / "squeezenet-features.pt"
     script = Path(__file__).parent / "features.py"
     run(sys.executable, script, args.perceptual, "-o", features)
@@ -104,6 +110,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--share", type=float, default=1.0)
     return parser.parse_args()
+
+
+def projected(model: Path, path: Path) -> None:
+    """The same weights, sampled with every estimate projected, as ours are."""
+    stage = load(model)
+    sampling = replace(stage.method.sampling, consistent=PillowBicubic())
+    save_stage(replace(stage, method=replace(stage.method, sampling=sampling)), path, overwrite=True)
 
 
 def flags(settings: list[str]) -> Iterator[str]:

@@ -193,6 +193,8 @@ def recipe(args: Namespace) -> Run:
 
 def loaded(args: Namespace, device: torch.device, size: int) -> Photos:
     photos = Photos.load(args.data, device, smallest=size)
+    if not photos.resident:  # half of the free memory is theirs
+        raise ConfigError(f"--data: {args.data} does not fit in memory, and decoding is dear by the minute")
     say(f"{len(photos)} photos, {photos.left_out} left out, after {spent():.1f} s")
     return photos
 

@@ -15,11 +15,12 @@ from methods import FewPairs, awake, normal, packed, plain, plan, stage
 from torch import Tensor
 
 from refinesr.diffusion.denoisers import guided
-from refinesr.diffusion.levels import Few, OneLevel
+from refinesr.diffusion.levels import Few, Independent, OneLevel
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.precond import EDM, Blind, Eps, Velocity
 from refinesr.diffusion.samplers import DPM2M, Ancestral, Heun, Renoised, Sampler
 from refinesr.diffusion.schedule import Explicit, Karras, Leading
+from refinesr.diffusion.weighting import TruncatedSNR
 from refinesr.distill import Distilled, Lesson, few, student, taught
 from refinesr.errors import ConfigError
 from refinesr.images.projection import Projection
@@ -337,6 +338,7 @@ def test_levels_lie_in_the_teachers_grid(levels: tuple[float, ...], said: str) -
         (lambda: Lesson("a", "b", 8, Ancestral(0.5)), r"sampler: Ancestral\(eta=0.5\) draws noise"),
         (lambda: Lesson("a", "b", 8, Heun(1.0)), r"sampler: Heun\(churn=1.0\) draws noise"),
         (lambda: few(20.0, 0), "calls: 0 is not positive"),
+        (lambda: few(20.0, 600), "calls: 600 are more than levels that can be told apart"),
     ],
 )
 def test_lessons_without_a_meaning_are_refused(wrong: object, said: str) -> None:
@@ -377,6 +379,14 @@ def test_what_cannot_be_taught_is_said() -> None:
     for wrong, said in (
         (replace(right, levels=OneLevel(20.0)), "are not the Few that a student is asked at"),
         (replace(right, precond=Eps()), r"method\.precond: .* counts 20 times in the picture; use --set"),
+        (replace(right, target=Pixels()), r"method\.target: .* is not what the student is taught with"),
+        (replace(right, weighting=TruncatedSNR()), r"method\.weighting: "),
+        (replace(right, spread=Independent()), r"method\.spread: "),
+        (
+            replace(right, sampling=replace(right.sampling, grid=Leading((10.0,)))),
+            r"method\.sampling\.grid: ",
+        ),
+        (student(made.method, (0.5,)), r"levels: 0\.5, the first, is not the top of the teacher's grid, 20$"),
         (replace(right, network=replace(right.network, blocks=(1, 1, 2))), "is not as in the teacher"),  # type: ignore[call-arg]
     ):
         with pytest.raises(ConfigError, match=said):

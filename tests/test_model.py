@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from methods import awake, normal
 from torch import Tensor, nn
 
+from refinesr.config import from_data, to_data
 from refinesr.diffusion.labels import Label, LogSigma, SqrtGamma, Timestep
 from refinesr.diffusion.levels import Continuous, Discrete, Independent, LogNormal, OneLevel, Stratified
 from refinesr.diffusion.precond import EDM, Blind, Clean, Eps, Precond, Velocity
 from refinesr.diffusion.schedule import Cosine, Linear
-from refinesr.diffusion.weighting import TruncatedSNR
+from refinesr.diffusion.weighting import TruncatedSNR, Weighting
 from refinesr.errors import ConfigError
 from refinesr.images.resize import MatlabBicubic, resize
 from refinesr.model import Condition, Model, Objective, Pixels, Residual, Target
@@ -109,7 +110,7 @@ def test_with_velocity_it_is_the_loss_of_salimans_and_ho() -> None:
 @pytest.mark.parametrize("precond", [Eps(), Velocity(), Clean(), EDM(0.3)], ids=str)
 def test_truncated_snr_weighs_errors_of_x0_whatever_the_network_predicts(precond: Precond, p: int) -> None:
     """Salimans and Ho 2022, section 4: max(SNR, 1) |x - x0|², which is max(|x - x0|², |eps error|²)."""
-    objective = Objective(LogNormal(0.0, 1.0), Independent(), Pixels(), p, TruncatedSNR(data=1.0))
+    objective = Objective(LogNormal(0.0, 1.0), Independent(), Pixels(), p, TruncatedSNR())
     model, losses, sigma, eps = drawn(precond, LogSigma(), objective)
     x = HIGH + each(sigma) * eps
     with torch.no_grad():
@@ -126,6 +127,11 @@ def test_min_snr_of_eps_is_the_weight_of_its_paper() -> None:
     weight = TruncatedSNR(1.0, 0.0, 5.0).weight(Eps().coefficients(sigma), sigma, 2)
     snr = 1 / sigma**2
     torch.testing.assert_close(weight, snr.clamp(max=5) / snr)
+
+
+@pytest.mark.parametrize("weighting", [TruncatedSNR(), TruncatedSNR(0.5, 0.0, 5.0)])
+def test_weightings_can_be_written_and_read(weighting: TruncatedSNR) -> None:
+    assert from_data(Weighting, to_data(weighting, Weighting), "file") == weighting
 
 
 @pytest.mark.parametrize(("values", "field"), [((0.0,), "data"), ((1.0, 2.0, 1.0), "least, most")])

@@ -3,6 +3,7 @@
 Everything is saved about once a minute, so that a command that is killed has not worked for nothing.
 """
 
+import math
 import json
 import shutil
 from collections.abc import Callable
@@ -112,7 +113,7 @@ class Keeper:
             self.counted += len(stretch.reports)
             self.seconds += stretch.seconds
         self.tell(self.line(stretch))
-        if self.watch.spent - self.saved >= self.watch.every:
+        if math.isfinite(self.watch.every) and self.watch.spent - self.saved >= self.watch.every:
             self.keep(state)
 
     def keep(self, state: State) -> None:

@@ -25,7 +25,7 @@ from refinesr.images.resize import Kernel
 from refinesr.method import Method, Sampling
 from refinesr.model import Model
 from refinesr.shapes import GivenImages, Grid, Images, PerImage
-from refinesr.sources import Labelled
+from refinesr.sources import Encoded, Labelled
 from refinesr.stage import Stage
 
 ODE = Ancestral | Heun | DPM2M
@@ -36,6 +36,9 @@ DATA = 0.5
 
 NEAR = 1e-6
 """Of themselves, by which levels that are one may differ: a table's have many digits."""
+
+SHARED = ("scale", "channels", "target", "spread", "weighting")
+"""Fields of a method in which a student is what its teacher and its lesson make of it."""
 
 EXACT = 0.5 / 127.5
 """Half a level of 8 bits: what half of a low image's values differ by, at most, from the good one reduced.
@@ -193,7 +196,10 @@ def few(top: float, calls: int) -> tuple[float, ...]:
         raise ConfigError(f"calls: {calls} is not positive")
     whole = math.atan2(top, DATA)
     lower = (DATA * math.tan(whole * (1 - k / calls)) for k in range(1, calls))
-    return float(f"{top:.7g}"), *(float(f"{level:.3g}") for level in lower)
+    levels = float(f"{top:.7g}"), *(float(f"{level:.3g}") for level in lower)
+    if len(set(levels)) < calls:
+        raise ConfigError(f"calls: {calls} are more than levels that can be told apart")
+    return levels
 
 
 def student(teacher: Method, levels: tuple[float, ...]) -> Method:
@@ -220,10 +226,27 @@ def taught(lesson: Lesson, teacher: Stage, method: Method) -> Distilled:
         right = "use --set method.precond=Velocity; the network learns what its numbers mean anew"
         raise ConfigError(f"method.precond: {wrong}; {right}")
     objective = Distilled(teacher, method.levels.levels, lesson.steps, lesson.sampler, method.p)
+    first, top = objective.levels[0], float(objective.own[0])
+    if not math.isclose(first, top, rel_tol=NEAR):
+        raise ConfigError(f"levels: {first:g}, the first, is not the top of the teacher's grid, {top:g}")
     with torch.device("meta"):
         own = method.build().state_dict()
     given = teacher.model.state_dict()
     for name in (*own, *given):
         if name not in given or name not in own or own[name].shape != given[name].shape:
             raise ConfigError(f"method: {name} is not as in the teacher, whose copy the student begins as")
+    check_alike(method, student(teacher.method, objective.levels))
     return objective
+
+
+def check_alike(method: Method, wanted: Method) -> None:
+    """Raises ConfigError where a student would be taught in other units than it answers in."""
+    source = method.source
+    if isinstance(source, Encoded) and isinstance(wanted.source, Encoded):
+        source = replace(source, frozen=wanted.source.frozen)
+    pairs = {name: (getattr(method, name), getattr(wanted, name)) for name in SHARED}
+    pairs["source"] = source, wanted.source
+    pairs["sampling.grid"] = method.sampling.grid, wanted.sampling.grid
+    for name, (found, right) in pairs.items():
+        if found != right:
+            raise ConfigError(f"method.{name}: {found} is not what the student is taught with, {right}")

@@ -7,6 +7,7 @@ noise is left of what was given, with the last number before the grid's end near
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 
 import torch
@@ -44,7 +45,7 @@ def interpolated(
 
     Raises ConfigError for a model that sees no noise, ValueError for levels that the grid has not.
     """
-    sampling = sampling or stage.method.sampling
+    sampling = sampling or plainly(stage)
     grid = walkable(stage, sampling, skip, lag)
     sigma, later = float(grid[skip]), float(grid[skip + lag])
     with torch.no_grad():
@@ -73,7 +74,7 @@ def fused(
     what that marks with 1, every estimate being `high` where it is 0 and a blend between.  `noise` is asked
     for one draw, then as the sampler needs it.  The others, and what is raised, are as for `interpolated`.
     """
-    sampling = sampling or stage.method.sampling
+    sampling = sampling or plainly(stage)
     grid, target = walkable(stage, sampling, skip)[skip:], stage.method.target
     with torch.no_grad():
         base = stage.model.base(low)
@@ -83,6 +84,11 @@ def fused(
             denoise = kept(denoise, target.encode(high, base), mask)
     for done, x0 in enumerate(sampling.walk(denoise, x, grid, noise), start=1):
         yield Progress(done, len(grid) - 1, target.decode(x0, base))
+
+
+def plainly(stage: Stage) -> Sampling:
+    """The method's own sampling, but of a state on the way the first estimate is no mean of all answers."""
+    return replace(stage.method.sampling, fidelity=0.0)
 
 
 def walkable(stage: Stage, sampling: Sampling, skip: int, lag: int = 0) -> Grid:

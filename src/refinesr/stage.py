@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 import torch
@@ -100,7 +100,10 @@ class Stage:
         low pixels, 0 for none.  `autocast` is the dtype the network runs in.  `noise` is asked first for the
         start, unless one is given, then once for every fresh draw; a start that is given has no temperature.
         """
-        sampling = sampling or self.method.sampling
+        if sampling is None:
+            sampling = self.method.sampling
+            if start is not None:  # its first estimate would be no mean of all answers
+                sampling = replace(sampling, fidelity=0.0)
         grid = sampling.levels()
         for complaint in check(grid, self.method.levels.highest()) if start is None else ():
             warnings.warn(complaint, stacklevel=2)

@@ -98,6 +98,26 @@ def test_perfect_results_are_left_out_and_counted(compare: Command) -> None:
     assert "PSNR: 1 picture left out, for the difference there is infinite" in ran.out
 
 
+def test_a_metric_with_no_finite_difference_is_named(compare: Command) -> None:
+    ran = compare(report_of(Path("best"), TRUTHS, {"best": TRUTHS, "many": MANY}))
+    assert ran.code == 0
+    assert ran.out.splitlines()[-1] == "PSNR: all 8 pictures left out, for the difference there is infinite"
+    assert [line.split()[0] for line in ran.out.splitlines()[2:3]] == ["LPIPS"]
+    one = {"0": TRUTHS["0"]}
+    ran = compare(report_of(Path("one"), one, {"best": one, "many": {"0": MANY["0"]}}))
+    assert ran.out.splitlines()[-1] == "PSNR: 1 picture left out, for the difference there is infinite"
+
+
+def test_infinite_means_are_texts_in_json(compare: Command) -> None:
+    """Both methods are perfect on one picture."""
+    few, many = FEW | {"3": TRUTHS["3"]}, MANY | {"3": TRUTHS["3"]}
+    ran = compare(report_of(Path("mixed"), TRUTHS, {"few": few, "many": many}), "--json", "apart.json")
+    assert (ran.code, ran.err) == (0, "")
+    psnr = json.loads(Path("apart.json").read_text())["metrics"][0]
+    assert (psnr["a"], psnr["b"], psnr["count"], psnr["left_out"]) == ("inf", "inf", 8, 0)
+    assert psnr["interval"][0] < psnr["difference"] < psnr["interval"][1] <= 0
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -69,7 +69,7 @@ def test_a_student_of_two_calls_can_be_asked_for_one(distill: Command, refinesr:
 
 
 def test_it_is_told_how_the_student_was_made(distill: Command, refinesr: Command) -> None:
-    words = ("--levels", 15, 1, "--teacher-steps", 5, "--set", "lesson.sampler=DPM2M")
+    words = ("--levels", 20, 1, "--teacher-steps", 5, "--set", "lesson.sampler=DPM2M")
     distill("-o", "run", *words)
     data, checksum = run_of("run"), hashlib.sha256(Path("teacher.safetensors").read_bytes()).hexdigest()
     taught = {
@@ -79,7 +79,7 @@ def test_it_is_told_how_the_student_was_made(distill: Command, refinesr: Command
         "sampler": {"kind": "DPM2M"},
     }
     assert data["lesson"] == taught
-    assert data["method"]["levels"] == {"kind": "Few", "levels": [15.0, 1.0]}
+    assert data["method"]["levels"] == {"kind": "Few", "levels": [20.0, 1.0]}
     assert (data["name"], str(Path.cwd()) in json.dumps(data)) == ("teacher-in-2", False)
     card = load("run").card
     assert card.name == "teacher-in-2"
@@ -88,7 +88,7 @@ def test_it_is_told_how_the_student_was_made(distill: Command, refinesr: Command
         "teacher-in-2: 4 of 4 updates of 2 crops of 32 x 32 pixels",
     )
     told = refinesr("info", "run").out
-    assert "Renoised(), Leading(15, 1)" in told
+    assert "Renoised(), Leading(20, 1)" in told
     assert "none: a student is no denoiser" in told
 
 

@@ -96,6 +96,18 @@ def test_a_model_may_stand_in_several_rows_by_its_steps(evaluate: Command) -> No
     assert "alls against" in Path("out/page.html").read_text()
 
 
+def test_how_models_are_run_is_told(evaluate: Command) -> None:
+    told = "models are run with fidelity 1 (--fidelity)"
+    assert evaluate("photo-x4", "--fidelity", 1, "--limit", 1).code == 0
+    assert told in report()["protocol"]["conventions"]
+    assert f"- {told}\n" in Path("out/table.md").read_text()
+    assert told in Path("out/page.html").read_text()
+    evaluate("photo-x4", "--via", 12, "--limit", 1, "--steps", 1, "--overwrite")
+    shown, *rest = (text for text in report()["protocol"]["conventions"] if text.startswith("models are"))
+    assert "a shorter side of 12 pixels" in shown
+    assert rest == []
+
+
 def test_json_is_the_report(evaluate: Command) -> None:
     ran = evaluate("bicubic", "--scale", 4, "--json")
     assert json.loads(ran.out) == report()
@@ -243,6 +255,7 @@ def test_labels_that_cannot_be_used_are_told(evaluate: Command, text: str, line:
         (["high=bicubic"], "'high' cannot be a method's name, which is a folder's; give NAME=..."),
         (["bicubic", "--reference", "a.npz"], "--reference: a.npz has no use without --features"),
         (["bicubic", "--labels", "a.csv"], "--classifier and --labels: one needs the other"),
+        (["bicubic", "--via", 8], "--via: no model among the methods; it is for models"),
         (["empty"], "no pictures in empty"),
     ],
 )

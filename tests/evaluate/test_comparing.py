@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from refinesr.errors import InputError
 from refinesr.evaluate.aims import Aim, Higher, Lower, Near, Neither
 from refinesr.evaluate.comparing import (
     EXACT,
+    FIDELITY,
     Compared,
     compared,
     of_folders,
@@ -209,6 +211,26 @@ def test_reports_measured_in_other_ways_are_refused(tmp_path: Path) -> None:
             of_reports(one, other, "few", "few")
     with pytest.raises(InputError, match="has no method 'none', only few"):
         of_reports(one, one, "few", "none")
+
+
+def test_reports_of_models_run_with_other_fidelity_are_compared(tmp_path: Path) -> None:
+    """They are measured in one way; what the models do is what is compared."""
+    for name, told in (("a", []), ("b", [f"{FIDELITY} 1 (--fidelity)"])):
+        way = {"name": "classic-y", "conventions": ["scale 4", *told]}
+        report_of(tmp_path / name, TRUTHS, {"few": FEW}, protocol=way)
+    one, other = (read_report(tmp_path / name) for name in "ab")
+    assert [each.difference for each in of_reports(one, other, "few", "few").compared()] == [0.0, 0.0]
+
+
+def test_metrics_with_no_finite_difference_are_told(tmp_path: Path) -> None:
+    report = read_report(report_of(tmp_path, TRUTHS, {"best": TRUTHS, "many": MANY}))
+    match = of_reports(report, report, "best", "many")
+    assert match.infinite() == {"PSNR": 3}
+    assert [each.key for each in match.compared()] == ["lpips"]
+    assert of_reports(report, report, "best", "best").infinite() == {}
+    alone = replace(match, metrics={"psnr": match.metrics["psnr"]})
+    with pytest.raises(InputError, match="best and many: every difference is infinite, for one of them is"):
+        list(alone.compared())
 
 
 def test_a_metric_measured_otherwise_is_left_out_and_named(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ FIRST = "ILSVRC2012_val_00000001"
 
 
 def of(text: str) -> Labels:
-    Path("labels").write_text(text)
+    Path("labels").write_text(text, encoding="utf-8")
     return Labels.read(Path("labels"))
 
 
@@ -28,6 +28,11 @@ def of(text: str) -> Labels:
 )
 def test_lines_are_names_with_or_without_suffix_and_a_number(text: str) -> None:
     assert of(text).classes == {FIRST: 65, "b.c": 970}
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name() -> None:
+    """Spreadsheets write one."""
+    assert of("\ufeffa.png,1\nb.png,2\n").classes == {"a": 1, "b": 2}
 
 
 def test_names_may_have_blanks() -> None:

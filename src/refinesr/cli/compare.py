@@ -163,6 +163,9 @@ def lines(match: "Match", results: Sequence["Compared"]) -> Iterator[str]:
         [("metric", "A", "B", "B - A", "95 % interval", "p", ""), *(cells(x, a, b) for x in results)]
     )
     yield from footnotes(results)
+    for title, count in match.infinite().items():
+        number = counted(count, "picture")
+        yield left_out(title, number if count == 1 else f"all {number}")
 
 
 def cells(found: "Compared", a: str, b: str) -> tuple[str, ...]:
@@ -199,14 +202,19 @@ def footnotes(results: Sequence["Compared"]) -> Iterator[str]:
         yield f"{number} cannot give a p below {few.least:.2g}, nor a sure interval; take more"
     for found in results:
         if found.left_out:
-            number = counted(found.left_out, "picture")
-            yield f"{found.metric.title}: {number} left out, for the difference there is infinite"
+            yield left_out(found.metric.title, counted(found.left_out, "picture"))
+
+
+def left_out(title: str, number: str) -> str:
+    return f"{title}: {number} left out, for the difference there is infinite"
 
 
 # ------------------------------------------------------------------------------------------------- into files
 
 
 def write_json(match: "Match", results: Sequence["Compared"], path: Path, overwrite: bool) -> None:
+    from ..evaluate.report import finite
+
     facts = {
         "place": match.place,
         "a": match.a.name,
@@ -215,7 +223,7 @@ def write_json(match: "Match", results: Sequence["Compared"], path: Path, overwr
     }
     with replacing(path, overwrite=overwrite) as part:
         part.write_text(
-            json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+            json.dumps(finite(facts), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
         )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ..evaluate.protocols import Protocol
     from ..evaluate.report import Report
-    from ..evaluate.running import At, Evaluation, Measured
+    from ..evaluate.running import At, Entrant, Evaluation, Measured
     from ..evaluate.sets import Sets as Gathered
 
 EXAMPLES = """
@@ -124,6 +124,7 @@ def planned(
     plan = Plan(methods.seed, methods.samples, methods.batch)
     found = pairs(source.data, source.low, source.limit)
     entrants = entered(things, way, methods)
+    check_via(entrants, methods)
     scale = methods.scale or way.scale or scale_of(entrants, found[0].scale)
     way.check(scale)
     of_pictures = metrics.of_pictures(found, lambda: found[0].shown(way.crop, scale, way.kernel), device)
@@ -138,10 +139,25 @@ def planned(
 
 def told(way: "Protocol", methods: Methods) -> "Protocol":
     """The protocol with what else is done."""
-    if methods.via is None:
-        return way
-    done = f"models are shown the poor pictures with a shorter side of {methods.via} pixels by bicubic, and "
-    return replace(way, remarks=(*way.remarks, f"{done}their results are resized back (--via)"))
+    return replace(way, remarks=(*way.remarks, *remarks(methods)))
+
+
+def remarks(methods: Methods) -> Iterator[str]:
+    from ..evaluate.comparing import FIDELITY
+
+    if methods.via is not None:
+        shown = f"models are shown the poor pictures with a shorter side of {methods.via} pixels by bicubic"
+        yield f"{shown}, and their results are resized back (--via)"
+    if methods.fidelity is not None:
+        yield f"{FIDELITY} {methods.fidelity:g} (--fidelity)"
+
+
+def check_via(entrants: "Sequence[Entrant]", methods: Methods) -> None:
+    """Raises ConfigError if there is nothing that --via is for."""
+    from ..evaluate.detour import Detour
+
+    if methods.via is not None and not any(isinstance(each.maker, Detour) for each in entrants):
+        raise ConfigError("--via: no model among the methods; it is for models")
 
 
 def measured(asked: "Evaluation", source: Source, output: Path, overwrite: bool) -> "Report":

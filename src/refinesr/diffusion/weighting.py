@@ -22,19 +22,21 @@ class Own:
 class TruncatedSNR:
     """Squared errors of x0, whatever F is, count by the signal-to-noise ratio (data / sigma)², within bounds.
 
-    `data` is the standard deviation of x0.  least = 1 alone is the truncated SNR of Salimans and Ho 2022,
-    section 4; least = 0 with most = 5 is Min-SNR of Hang et al. 2023, eq. 8.  With p = 1 it is the root.
+    `data` is the standard deviation of x0; papers take 1.  With that, least = 1 alone is the truncated SNR of
+    Salimans and Ho 2022, section 4; least = 0 and most = 5 are Min-SNR of Hang et al. 2023, eq. 8.  `most`
+    None is no bound.  With p = 1 it is the root.
     """
 
-    data: float = 0.5
+    data: float = 1.0
     least: float = 1.0
-    most: float = math.inf
+    most: float | None = None
 
     def __post_init__(self) -> None:
         if not self.data > 0:
             raise ConfigError(f"data: {self.data:g} is no standard deviation; more than 0")
-        if not 0 <= self.least <= self.most or self.most == 0:
-            raise ConfigError(f"least, most: {self.least:g}, {self.most:g} do not ascend from 0")
+        most = math.inf if self.most is None else self.most
+        if not 0 <= self.least <= most or most == 0:
+            raise ConfigError(f"least, most: {self.least:g}, {most:g} do not ascend from 0")
 
     def weight(self, c: Coefficients, sigma: Sigma, p: int) -> Sigma:
         ratio = ((self.data / sigma) ** 2).clamp(self.least, self.most)

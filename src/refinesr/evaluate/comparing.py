@@ -31,6 +31,9 @@ CHANCE = 0.05
 ROUNDING = 1e-10
 """Sums that differ by less, relative to the sum of all sizes, are equal."""
 
+FIDELITY = "models are run with fidelity"
+"""How a report's remark on models begins.  It is of what made results, not of how they were measured."""
+
 
 def sign_flip(differences: Values, seed: int = 0) -> float:
     """The share of sign patterns whose mean is at least as far from 0: the two-sided p of Fisher (1935).
@@ -98,14 +101,13 @@ class Compared:
 
 
 def compared(key: str, metric: Metric, a: Mapping[str, float], b: Mapping[str, float]) -> Compared | None:
-    """Of scores by picture.  None if there is no picture both have a number of."""
-    names = [name for name in a if name in b and not math.isnan(a[name]) and not math.isnan(b[name])]
-    alike = [(0.0 if a[name] == b[name] else b[name] - a[name]) for name in names]  # inf - inf is no number
-    kept = [k for k, difference in enumerate(alike) if math.isfinite(difference)]
+    """Of scores by picture.  None if there is no picture whose difference is a finite number."""
+    every = by_picture(a, b)
+    kept = {name: difference for name, difference in every.items() if math.isfinite(difference)}
     if not kept:
         return None
-    differences = np.array([alike[k] for k in kept])
-    one, other = ({names[k]: scores[names[k]] for k in kept} for scores in (a, b))
+    differences = np.array(list(kept.values()))
+    one, other = ({name: scores[name] for name in kept} for scores in (a, b))
     estimate, p, aim = Estimate.of(list(differences)), sign_flip(differences), metric.better
     return Compared(
         key,
@@ -116,9 +118,15 @@ def compared(key: str, metric: Metric, a: Mapping[str, float], b: Mapping[str, f
         estimate.interval,
         p,
         len(kept),
-        len(names) - len(kept),
+        len(every) - len(kept),
         farther(aim.target, other, one).interval if isinstance(aim, Near) else None,
     )
+
+
+def by_picture(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:
+    """b - a of pictures that both have a number of; two infinite ones do not differ."""
+    names = [name for name in a if name in b and not math.isnan(a[name]) and not math.isnan(b[name])]
+    return {name: 0.0 if a[name] == b[name] else b[name] - a[name] for name in names}
 
 
 def mean(scores: Mapping[str, float]) -> float:
@@ -147,17 +155,34 @@ class Match:
     left_out: tuple[str, ...] = ()
 
     def compared(self) -> Iterator[Compared]:
-        """One for each metric of single pictures that both have.  Raises InputError if there is none."""
+        """One for each metric of single pictures that both have, less those of `infinite`.
+
+        Raises InputError if there is none.
+        """
         none = True
         for key, metric in self.metrics.items():
-            found = compared(key, metric, *(side.scores.get(key, {}) for side in (self.a, self.b)))
+            found = compared(key, metric, *self.scores(key))
             if found is not None:
                 none = False
                 yield found
         if none:
-            raise InputError(
-                f"{self.place}: {self.a.name} and {self.b.name} share no metric of single pictures"
-            )
+            both = f"{self.place}: {self.a.name} and {self.b.name}"
+            if self.infinite():
+                raise InputError(f"{both}: every difference is infinite, for one of them is perfect")
+            raise InputError(f"{both} share no metric of single pictures")
+
+    def infinite(self) -> dict[str, int]:
+        """Titles of metrics in which every difference is infinite, and of how many pictures."""
+        found = {metric.title: by_picture(*self.scores(key)) for key, metric in self.metrics.items()}
+        return {
+            title: len(every)
+            for title, every in found.items()
+            if every and not any(map(math.isfinite, every.values()))
+        }
+
+    def scores(self, key: str) -> tuple[Mapping[str, float], Mapping[str, float]]:
+        """Of A and of B, by picture."""
+        return self.a.scores.get(key, {}), self.b.scores.get(key, {})
 
 
 @dataclass(frozen=True)
@@ -199,7 +224,8 @@ def check_alike(one: Report, other: Report) -> None:
     folders = f"{one.folder} and {other.folder}"
     if one.protocol != other.protocol:
         raise InputError(f"{folders}: protocols {one.protocol} and {other.protocol}; both must be one")
-    if apart := sorted({*one.conventions} ^ {*other.conventions}):
+    differing = {*one.conventions} ^ {*other.conventions}
+    if apart := sorted(text for text in differing if not text.startswith(FIDELITY)):
         raise InputError(f"{folders}: only one says '{apart[0]}'; both must be measured in one way")
     sizes, others = ({image.name: (image.height, image.width) for image in r.images} for r in (one, other))
     for name in {**sizes, **others}:

@@ -52,7 +52,7 @@ class Labels:
 
 def of_lines(path: Path) -> Labels:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # spreadsheets put a byte-order mark first
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     return Labels(path, gathered(path, read_lines(path, text.splitlines())))
