@@ -3,8 +3,8 @@
 Everything is saved about once a minute, so that a command that is killed has not worked for nothing.
 """
 
-import math
 import json
+import math
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
