@@ -30,7 +30,6 @@ from types import FrameType
 import gpu
 import torch
 from gpu import carried, measuring, options, pieces, profiling, training
-from gpu.distilling import student_of
 from gpu.pace import Watch
 from gpu.smoke import Smoke
 from gpu.trial import Trying, variants
@@ -41,6 +40,7 @@ from refinesr.data import Photos
 from refinesr.devices import autocast_dtype, device_named, put_on
 from refinesr.errors import ConfigError, RefineSRError
 from refinesr.recipes import RECIPES, tiny
+from refinesr.recipes.distilled import student_of
 from refinesr.run import Folder, Run, begun, compiled, fresh, learnt
 from refinesr.stage import Stage
 from refinesr.train import State
@@ -110,7 +110,9 @@ def train(args: Namespace) -> None:
 
 
 def distil(args: Namespace) -> None:
-    fitted(args, *student_of(args.teacher, args.calls, args.teacher_steps, args.set, args.levels))
+    levels = tuple(args.levels) or None
+    run, teacher = student_of(args.teacher, None if levels else args.calls, levels, args.teacher_steps)
+    fitted(args, override(run, *args.set), teacher)
 
 
 def measure(args: Namespace) -> None:

@@ -15,7 +15,6 @@ import torch
 import refinesr
 from gpu.ahead import Ahead
 from gpu.carried import begin
-from gpu.distilling import student_of
 from gpu.measuring import Bench
 from gpu.pace import Watch
 from gpu.pieces import join
@@ -30,6 +29,7 @@ from refinesr.images.jpeg import compressed
 from refinesr.images.reduction import reduced
 from refinesr.images.resize import PillowBicubic
 from refinesr.recipes import RECIPES, tiny
+from refinesr.recipes.distilled import student_of
 from refinesr.run import Folder, Run, begun, compiled, fresh, learnt
 
 SECONDS = 5.0
@@ -126,7 +126,8 @@ class Smoke:
     def training(self, run: Run, name: str, *, resume: bool = False, teacher: str = "") -> str:
         model = None
         if teacher:
-            run, model = student_of(teacher, 1, 4, ["plan.batch=8", "plan.size=64"])
+            run, model = student_of(teacher, steps=4)
+            run = override(run, "plan.batch=8", "plan.size=64")
             put_on(model.model, self.device)
         pairs, place = pairs_of(run, self.photos), Folder(self.folder / name)
         objective = learnt(run, model)

@@ -213,8 +213,8 @@ def student(teacher: Method, levels: tuple[float, ...]) -> Method:
     source = teacher.source
     if isinstance(source, Labelled):
         source = replace(source, withheld=0.0)
-    made = {"levels": Few(levels), "spread": Stratified(), "weighting": Own()}
-    return replace(teacher, source=source, sampling=sampling, **made)  # type: ignore[arg-type]
+    alike = replace(teacher, source=source, spread=Stratified(), weighting=Own())
+    return replace(alike, sampling=sampling, levels=Few(levels))
 
 
 def taught(lesson: Lesson, teacher: Stage, method: Method) -> Distilled:
