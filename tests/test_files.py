@@ -1,14 +1,20 @@
-"""Results appear whole or not at all, and what stands in the way is one line."""
+"""Results appear whole or not at all, what stands in the way is one line, and a folder has one worker."""
 
+import errno
 import os
 import resource
+import stat
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import filelock
 import pytest
 
 from refinesr.errors import OutputError
-from refinesr.files import refuse_existing, replacing, writing
+from refinesr.files import LOCK, held, refuse_existing, refuse_held, replacing, writing
 
 
 def names(folder: Path) -> set[str]:
@@ -107,3 +113,125 @@ def test_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o644
+
+
+HOLDING = """
+import sys
+from pathlib import Path
+from refinesr.files import held
+with held(Path(sys.argv[1])):
+    print("held", flush=True)
+    input()
+print("free", flush=True)
+input()
+"""
+
+
+@contextmanager
+def holding(folder: Path, code: str = HOLDING) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds a folder until it is sent a line, and ends after a second one."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, "-c", code, str(folder)], **pipes)  # type: ignore[call-overload]
+    assert heard(process) == "held\n"
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def heard(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
+def go_on(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+
+
+def kept_out(folder: Path) -> str:
+    with pytest.raises(OutputError) as caught, held(folder):
+        pytest.fail("two at once")
+    return str(caught.value)
+
+
+def test_a_folder_is_held_by_one_process_at_a_time(tmp_path: Path) -> None:
+    wait = "wait until it is done, or choose another folder"
+    with holding(tmp_path) as process:
+        assert kept_out(tmp_path) == f"{tmp_path}: another process is at work in this folder; {wait}"
+        with pytest.raises(OutputError, match="another process is at work"):
+            refuse_held(tmp_path)
+        go_on(process)
+        assert heard(process) == "free\n"
+        with held(tmp_path):
+            pass
+
+
+def test_a_killed_process_is_in_nobodys_way(tmp_path: Path) -> None:
+    with holding(tmp_path) as process:
+        process.kill()
+        process.wait()
+        assert names(tmp_path) == {LOCK}
+        with held(tmp_path):
+            pass
+
+
+def test_children_that_were_forked_meanwhile_do_not_keep_it(tmp_path: Path) -> None:
+    """Those of a loader, say: they have the same open file, which is what is locked."""
+    child = "    import os\n    os.fork() or os._exit(len(sys.stdin.read()))\n"  # lives until stdin is closed
+    with holding(tmp_path, HOLDING.replace("    input()\n", child)) as process:
+        assert heard(process) == "free\n"
+        with held(tmp_path):
+            pass
+
+
+def test_one_process_does_not_hold_a_folder_twice_either(tmp_path: Path) -> None:
+    with held(tmp_path):
+        assert "another process is at work" in kept_out(tmp_path)
+    with held(tmp_path), held(tmp_path / "other"):
+        pass
+
+
+def test_an_error_frees_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), held(tmp_path):
+        raise KeyboardInterrupt
+    refuse_held(tmp_path)
+
+
+def test_holding_makes_the_folder_and_asking_makes_nothing(tmp_path: Path) -> None:
+    refuse_held(tmp_path / "a" / "b")
+    assert names(tmp_path) == set()
+    with held(tmp_path / "a" / "b"):
+        assert names(tmp_path / "a" / "b") == {LOCK}
+    assert (tmp_path / "a" / "b" / LOCK).read_bytes() == b""
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_told_of_and_worked_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Lustre without its option, NFS without its daemon, some others: as what they say is simulated here."""
+
+    def lacking(*_: object, **__: object) -> bool:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(filelock, "lock_descriptor", lacking)
+    monkeypatch.setattr(filelock, "unlock_descriptor", lacking)
+    said = f"the file system has no locks .{os.strerror(code)}.: nothing keeps a second process"
+    with pytest.warns(UserWarning, match=said), held(tmp_path):
+        (tmp_path / "result").write_text("")
+
+
+def test_folders_that_cannot_be_held_are_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert kept_out(tmp_path / "file") == f"{tmp_path}/file: cannot be written: File exists"
+    (tmp_path / "folder" / LOCK).mkdir(parents=True)
+    assert kept_out(tmp_path / "folder") == f"{tmp_path}/folder/.lock: cannot be written: Is a directory"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    assert kept_out(tmp_path) == f"{tmp_path}/.lock: cannot be written: Permission denied"

@@ -22,7 +22,7 @@ LAYERS = """
     chains
     shipped
     checkpoint
-    editing cascade album distill
+    editing cascade album distill log
     stage train data preview
     method
     sources

@@ -21,6 +21,7 @@ import refinesr.run
 from refinesr import load
 from refinesr.config import from_data, override
 from refinesr.errors import CheckpointError, ConfigError, OutputError
+from refinesr.files import refuse_held
 from refinesr.run import DivergedError, Folder, Run, check_folder, fresh, train
 from refinesr.stage import Card
 from refinesr.train import Report, State
@@ -28,7 +29,7 @@ from refinesr.train import Report, State
 CPU = torch.device("cpu")
 PLAN = plan(steps=6, save_every=2, preview_every=3)
 RUN = Run("face-x2", packed(2), PLAN)
-EVERYTHING = {"run.json", "model.safetensors", "state.pt", "log.jsonl", "previews"}
+EVERYTHING = {"run.json", "model.safetensors", "state.pt", "log.jsonl", "previews", ".lock"}
 
 
 def training(
@@ -183,7 +184,7 @@ def test_a_killed_run_goes_on_from_its_last_save_with_one_line_an_update(
 
 def test_a_run_killed_before_its_first_save_starts_again(moments: Path, tmp_path: Path) -> None:
     shutil.copytree(moments / "1", tmp_path, dirs_exist_ok=True)
-    assert {path.name for path in tmp_path.iterdir()} == {"run.json", "log.jsonl"}
+    assert {path.name for path in tmp_path.iterdir()} == {"run.json", "log.jsonl", ".lock"}
     with pytest.raises(OutputError, match="no run to resume here; start one without --resume"):
         whole(tmp_path, resume=True)
     whole(tmp_path)
@@ -208,6 +209,63 @@ def test_a_folder_with_a_run_is_refused_without_resume(tmp_path: Path) -> None:
     assert str(caught.value) == f"{tmp_path}: holds a run already; --resume continues it"
     assert {path: path.read_bytes() for path in before} == before
     check_folder(Folder(tmp_path), resume=True)
+
+
+def contents(folder: Path) -> dict[Path, tuple[bytes, int]]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+@pytest.mark.parametrize("updates", [1, 3])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_in_which_a_run_is_at_work_is_refused_and_stays_as_it_is(
+    tmp_path: Path, updates: int, resume: bool
+) -> None:
+    """Before its first save as after it."""
+    walk = training(tmp_path)
+    for _ in range(updates):
+        next(walk)
+    before = contents(tmp_path)
+    with pytest.raises(OutputError) as caught:
+        whole(tmp_path, resume=resume)
+    wait = "wait until it is done, or choose another folder"
+    assert str(caught.value) == f"{tmp_path}: another process is at work in this folder; {wait}"
+    assert contents(tmp_path) == before
+    walk.close()
+    assert [report["step"] for report in whole(tmp_path, resume=True)] == list(range(updates + 1, 7))
+
+
+def test_one_that_came_and_went_while_the_weights_were_made_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is looked at before weights are made and again when it is held."""
+    make = refinesr.run.beginning
+
+    def slow(*given: Any) -> Any:
+        monkeypatch.undo()
+        whole(tmp_path)
+        return make(*given)
+
+    monkeypatch.setattr(refinesr.run, "beginning", slow)
+    with pytest.raises(OutputError, match="holds a run already"):
+        whole(tmp_path)
+    assert len(log(tmp_path)) == 6
+
+
+def test_however_a_run_ends_the_folder_is_free(tmp_path: Path) -> None:
+    closed, thrown, dropped = (training(tmp_path / name) for name in ("closed", "thrown", "dropped"))
+    for walk in (closed, thrown, dropped):
+        next(walk)
+    closed.close()
+    with pytest.raises(KeyboardInterrupt):
+        thrown.throw(KeyboardInterrupt())
+    del walk, dropped
+    whole(tmp_path / "exhausted")
+    with pytest.raises(DivergedError):
+        list(training(tmp_path / "diverged", RUN, Poisoned(RUN.method)))
+    for name in ("closed", "thrown", "dropped", "exhausted", "diverged"):
+        refuse_held(tmp_path / name)
+        assert len(whole(tmp_path / name, resume=True)) <= 6
 
 
 def test_a_model_that_lies_there_alone_is_not_overwritten(tmp_path: Path) -> None:
@@ -303,7 +361,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path: Path)
     with pytest.raises(OutputError) as caught:
         whole(tmp_path)
     assert str(caught.value) == f"{tmp_path}/state.pt: cannot be written: File too large"
-    assert {path.name for path in tmp_path.iterdir()} == {"run.json", "log.jsonl"}
+    assert {path.name for path in tmp_path.iterdir()} == {"run.json", "log.jsonl", ".lock"}
     assert [entry["step"] for entry in log(tmp_path)] == [1, 2]
 
 

@@ -5,15 +5,13 @@
 - state.pt: what an exact continuation needs
 - log.jsonl: one line for every update: step, loss, gradient, rate
 - previews/STEP.png: rows of: low plainly enlarged, estimate, truth
+- .lock: empty; held by the process that trains here, as long as it lives
 """
 
 import json
-import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from importlib.util import find_spec
-from itertools import count
 from pathlib import Path
 
 import torch
@@ -24,8 +22,9 @@ from refinesr.config import from_data, parse, to_data
 from refinesr.devices import put_on
 from refinesr.diffusion.noise import NoiseField
 from refinesr.distill import Lesson, taught
-from refinesr.errors import ConfigError, OutputError, RefineSRError
-from refinesr.files import replacing, writing
+from refinesr.errors import ConfigError, OutputError
+from refinesr.files import held, refuse_held, replacing, writing
+from refinesr.log import DivergedError, Log
 from refinesr.method import Method
 from refinesr.model import Model
 from refinesr.pretrained import begin_with
@@ -50,10 +49,6 @@ class Run:
     card: Card = field(default_factory=Card)
     lesson: Lesson | None = None
     """Of a student (`refinesr.distill`); others learn their method's own objective."""
-
-
-class DivergedError(RefineSRError):
-    """The loss is no number any more."""
 
 
 @dataclass(frozen=True)
@@ -82,39 +77,6 @@ class Folder:
         return self.path / "previews" / f"{step:07d}.png"
 
 
-@dataclass(frozen=True)
-class Log:
-    """Lines of JSON in a file, and the reports that are not yet there."""
-
-    path: Path
-    waiting: list[Report] = field(default_factory=list)
-
-    def write(self) -> None:
-        """Raises DivergedError before anything is written, OutputError after which nothing is."""
-        text = "".join(line(report) + "\n" for report in self.waiting)
-        with writing(self.path):
-            size = self.path.stat().st_size
-            try:
-                with self.path.open("a") as file:
-                    file.write(text)
-            except OSError:
-                os.truncate(self.path, size)
-                raise
-        self.waiting.clear()
-
-    def shorten(self, steps: int) -> None:
-        """Keep one line for each of the first `steps` updates; drop what comes after, and half lines."""
-        lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() else []
-        wanted = count(1)
-        expected, kept = next(wanted), []
-        for text in lines:
-            if expected <= steps and step_of(text) == expected:
-                kept.append(text)
-                expected = next(wanted)
-        with replacing(self.path, overwrite=True) as part:
-            part.write_text("".join(kept))
-
-
 def train(
     run: Run,
     pairs: Pairs,
@@ -133,28 +95,32 @@ def train(
     goes on from its last save.  A resumed run takes its method and plan from `run`, as the first time.
     `encoder` is a trained model whose encoder this one begins with; a frozen encoder needs it.  `teacher` is
     the model, on the device, that the run's lesson is of: a student begins as a copy of it.
-    Raises OutputError if the folder holds a run and `resume` is not given, or the reverse, or cannot be
-    written; DivergedError if the loss is no number, the last save being from before.
+    The folder is held from the first `next` until the generator is closed or exhausted, or the process ends.
+    Raises OutputError if the folder is held already, holds a run and `resume` is not given, or the reverse,
+    or cannot be written; DivergedError if the loss is no number, the last save being from before.
     """
     place = Folder(folder)
     run.method.sampling.levels()  # previews need them: better found out now
     objective = learnt(run, teacher)
-    state = begun(run, place, device, seed, resume, teacher or encoder)
-    log = Log(place.log)
-    for model in (state.model, *([teacher.model] if teacher else [])):
-        compiled(model, device)
-    try:
-        for report in fit(state, pairs, objective, run.plan, seed=seed, autocast=autocast):
-            log.waiting.append(report)
-            look(run, place, state, log, pairs)
-            yield report
-    except DivergedError:
-        raise
-    except BaseException:
-        if state.step:  # else nothing has been learnt that would be in the way of another try
-            save(run, place, state, log)
-        raise
-    save(run, place, state, log)
+    check_folder(place, resume)
+    model = beginning(run.method, device, seed, resume, teacher or encoder)
+    with held(place.path):
+        state = entered(run, place, model, resume)
+        log = Log(place.log)
+        for each in (state.model, *([teacher.model] if teacher else [])):
+            compiled(each, device)
+        try:
+            for report in fit(state, pairs, objective, run.plan, seed=seed, autocast=autocast):
+                log.waiting.append(report)
+                look(run, place, state, log, pairs)
+                yield report
+        except DivergedError:
+            raise
+        except BaseException:
+            if state.step:  # else nothing has been learnt that would be in the way of another try
+                save(run, place, state, log)
+            raise
+        save(run, place, state, log)
 
 
 def learnt(run: Run, teacher: Stage | None) -> Learning:
@@ -179,6 +145,12 @@ def look(run: Run, place: Folder, state: State, log: Log, pairs: Pairs) -> None:
 
 def check_folder(place: Folder, resume: bool) -> None:
     """Raises OutputError; cheap, to be asked before photos are read."""
+    refuse_held(place.path)
+    check_files(place, resume)
+
+
+def check_files(place: Folder, resume: bool) -> None:
+    """Raises OutputError if what lies there does not go with `resume`."""
     if resume and not place.state.exists():
         raise OutputError(f"{place.path}: no run to resume here; start one without --resume")
     if not resume and place.state.exists():
@@ -190,11 +162,23 @@ def check_folder(place: Folder, resume: bool) -> None:
 def begun(
     run: Run, place: Folder, device: torch.device, seed: int, resume: bool, first: Path | Stage | None = None
 ) -> State:
-    """The state to start from: fresh weights by `seed`, those of `first`, or the folder's last save."""
-    check_folder(place, resume)
-    model = fresh(run.method, device, seed)
+    """The state to start from, for a loop other than `train`, which holds the folder itself or need not."""
+    return entered(run, place, beginning(run.method, device, seed, resume, first), resume)
+
+
+def beginning(
+    method: Method, device: torch.device, seed: int, resume: bool, first: Path | Stage | None
+) -> Model:
+    """Fresh weights by `seed`, or those of `first`; a resumed run will replace them.  Nothing is written."""
+    model = fresh(method, device, seed)
     if not resume:
-        begin_with(model, run.method, first)
+        begin_with(model, method, first)
+    return model
+
+
+def entered(run: Run, place: Folder, model: Model, resume: bool) -> State:
+    """The state to start from, of `model` or the folder's last save, in a folder that is made ready."""
+    check_files(place, resume)  # again: another run may have come and gone
     state = State(model, run.plan)
     if resume:
         same_method(run, place)
@@ -265,26 +249,6 @@ def card_of(run: Run, steps: int) -> Card:
         lines = *run.card.training, run.lesson.told(), told
         return replace(run.card, training=lines)
     return run.card if run.card.training else replace(run.card, training=(told,))
-
-
-def line(report: Report) -> str:
-    """Raises DivergedError for what JSON has no number for."""
-    numbers = {"loss": float(report.loss), "gradient": float(report.gradient)}
-    for name, value in numbers.items():
-        if not math.isfinite(value):
-            raise DivergedError(
-                f"the {name} is {value} at step {report.step}; try a smaller plan.rate or --precision fp32"
-            )
-    return json.dumps({"step": report.step, **numbers, "rate": report.rate})
-
-
-def step_of(text: str) -> int | None:
-    """The update that a line of the log is of, None for half a line."""
-    try:
-        step = json.loads(text)["step"]
-    except (ValueError, LookupError, TypeError):
-        return None
-    return step if isinstance(step, int) and text.endswith("\n") else None
 
 
 @torch.no_grad()

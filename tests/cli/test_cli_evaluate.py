@@ -13,8 +13,11 @@ from commands import Command, Ran, picture
 from PIL import Image
 
 import refinesr.cli.app
+import refinesr.cli.evaluate
 import refinesr.evaluate.makers
+from refinesr.errors import OutputError
 from refinesr.evaluate.running import Evaluation
+from refinesr.files import held, refuse_held
 
 FORMAT = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 """Of files of other people, deprecated for new ones."""
@@ -71,6 +74,7 @@ def test_several_methods_make_one_table(evaluate: Command, model: str) -> None:
     assert [line.split(" ")[1] for line in lines[4:8]] == ["bicubic", "nearest", "ours", "same"]
     assert lines[7].split(" | ")[1:3] == ["inf", "1.0000 ± 0.0000"]
     assert sorted(path.name for path in Path("out").iterdir()) == [
+        ".lock",
         "images.csv",
         "page.html",
         "pictures",
@@ -80,6 +84,32 @@ def test_several_methods_make_one_table(evaluate: Command, model: str) -> None:
     told = report()
     assert [row["calls"] for row in told["methods"]] == [0, 0, 3, None]
     assert Path("out/table.md").read_text().rstrip() == ran.out.rstrip()
+
+
+def test_the_report_is_held_until_its_page_is_written(
+    evaluate: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paged = refinesr.cli.evaluate.paged
+
+    def asking(output: Path) -> None:
+        with pytest.raises(OutputError, match="another process is at work in this folder"):
+            refuse_held(output)
+        paged(output)
+
+    monkeypatch.setattr(refinesr.cli.evaluate, "paged", asking)
+    assert evaluate("bicubic", "--scale", 4).code == 0
+    refuse_held(Path("out"))
+
+
+def test_a_report_that_is_held_is_refused_before_anything_is_read(
+    evaluate: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refinesr.cli.evaluate, "planned", None)
+    with held(Path("out")):
+        ran = evaluate("bicubic", "--scale", 4)
+    wait = "wait until it is done, or choose another folder"
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == f"out: another process is at work in this folder; {wait}\n"
 
 
 def test_a_model_may_stand_in_several_rows_by_its_steps(evaluate: Command) -> None:

@@ -138,3 +138,47 @@ def test_sigterm_saves_a_run(tmp_path: Path, photos: Path) -> None:
     steps = len((tmp_path / "run" / "log.jsonl").read_text().splitlines())
     assert err == f"terminated after update {steps} of 3000; the same command with --resume goes on\n"
     assert [path.name for path in (tmp_path / "run").iterdir() if path.suffix == ".part"] == []
+
+
+def contents(folder: Path) -> dict[Path, tuple[bytes, int]]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def refused(folder: Path) -> tuple[int, str, str]:
+    wait = "wait until it is done, or choose another folder"
+    return 2, "", f"{folder}: another process is at work in this folder; {wait}\n"
+
+
+def test_a_second_training_in_a_folder_is_refused_until_the_first_is_killed(
+    tmp_path: Path, photos: Path
+) -> None:
+    run = tmp_path / "run"
+    words = "train", "photo-x4", "--data", photos, *STEPS, "--set", "plan.steps=3000", "-o", run
+    first = started(*words)
+    wait_for(run / "state.pt", first)
+    first.send_signal(signal.SIGSTOP)  # so that what changes is the second's doing
+    before = contents(run)
+    assert finished(started(*words, "--resume")) == refused(run)
+    assert contents(run) == before
+    first.kill()
+    assert finished(first)[0] == -signal.SIGKILL
+    code, out, err = finished(started(*words, "--resume", "--set", "plan.steps=1"))
+    assert (code, out, err) == (0, f"{run}/model.safetensors  has made all its updates already\n", "")
+
+
+def test_a_second_evaluation_into_a_report_is_refused_until_the_first_is_killed(
+    tmp_path: Path, photos: Path, model: Path
+) -> None:
+    report = tmp_path / "report"
+    words = "evaluate", model, "--data", photos, "--protocol", "classic-y", "-o", report, "--device", "cpu"
+    slow = started(*words, "--steps", 100, "--samples", 100)
+    wait_for(report / "pictures" / "low" / "0.png", slow)
+    slow.send_signal(signal.SIGSTOP)
+    before = contents(report)
+    assert finished(started(*words, "--overwrite")) == refused(report)
+    assert contents(report) == before
+    slow.kill()
+    assert finished(slow)[0] == -signal.SIGKILL
+    code, _, err = finished(started(*words, "--overwrite"))
+    assert (code, err) == (0, "")

@@ -1,7 +1,7 @@
 """`refinesr evaluate`: methods measured as papers measure, in one table."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -84,17 +84,17 @@ def evaluate(
     """
     from ..devices import autocast_dtype, device_named
     from ..evaluate.protocols import PROTOCOLS
+    from ..files import refuse_held
 
     metrics.check()
     device = device_named(methods.device)
     autocast_dtype(methods.precision, device)
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit: {limit} is not positive")
+    refuse_held(output)
     source = Source(data, low, limit)
     asked = planned(things, source, PROTOCOLS[protocol], methods, metrics, device)
-    report = measured(asked, source, output, overwrite)
-    report.write(output)
-    paged(output)
+    report = reported(asked, source, output, overwrite)
     tell(report.json().rstrip() if json else report.markdown().rstrip())
     return 0
 
@@ -160,23 +160,25 @@ def check_via(entrants: "Sequence[Entrant]", methods: Methods) -> None:
         raise ConfigError("--via: no model among the methods; it is for models")
 
 
-def measured(asked: "Evaluation", source: Source, output: Path, overwrite: bool) -> "Report":
+def reported(asked: "Evaluation", source: Source, output: Path, overwrite: bool) -> "Report":
+    """What comes of it, which is written; the folder is held as soon as something is."""
     from ..evaluate.report import Report
     from ..evaluate.sets import Sets
+    from ..files import held
 
     names = [entrant.name for entrant in asked.entrants]
     sets = Sets.of(asked.set_metrics, names)
-    with of_evaluation() as show:
-        for at in asked.check():
-            show(at)
-        images = list(results(asked, output, sets, overwrite, show))
-    return Report(
-        asked,
-        source.data.resolve().name,
-        source.low is not None,
-        images,
-        {name: sets.scores(name) for name in names},
-    )
+    with ExitStack() as stack:
+        with of_evaluation() as show:
+            for at in asked.check():
+                show(at)
+            stack.enter_context(held(output))
+            images = list(results(asked, output, sets, overwrite, show))
+        scores = {name: sets.scores(name) for name in names}
+        report = Report(asked, source.data.resolve().name, source.low is not None, images, scores)
+        report.write(output)
+        paged(output)
+    return report
 
 
 def results(

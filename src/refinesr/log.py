@@ -1,0 +1,69 @@
+"""log.jsonl of a run: one line for every update."""
+
+import json
+import math
+import os
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from refinesr.errors import RefineSRError
+from refinesr.files import replacing, writing
+from refinesr.train import Report
+
+
+class DivergedError(RefineSRError):
+    """The loss is no number any more."""
+
+
+@dataclass(frozen=True)
+class Log:
+    """Lines of JSON in a file, and the reports that are not yet there."""
+
+    path: Path
+    waiting: list[Report] = field(default_factory=list)
+
+    def write(self) -> None:
+        """Raises DivergedError before anything is written, OutputError after which nothing is."""
+        text = "".join(line(report) + "\n" for report in self.waiting)
+        with writing(self.path):
+            size = self.path.stat().st_size
+            try:
+                with self.path.open("a") as file:
+                    file.write(text)
+            except OSError:
+                os.truncate(self.path, size)
+                raise
+        self.waiting.clear()
+
+    def shorten(self, steps: int) -> None:
+        """Keep one line for each of the first `steps` updates; drop what comes after, and half lines."""
+        lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() else []
+        wanted = count(1)
+        expected, kept = next(wanted), []
+        for text in lines:
+            if expected <= steps and step_of(text) == expected:
+                kept.append(text)
+                expected = next(wanted)
+        with replacing(self.path, overwrite=True) as part:
+            part.write_text("".join(kept))
+
+
+def line(report: Report) -> str:
+    """Raises DivergedError for what JSON has no number for."""
+    numbers = {"loss": float(report.loss), "gradient": float(report.gradient)}
+    for name, value in numbers.items():
+        if not math.isfinite(value):
+            raise DivergedError(
+                f"the {name} is {value} at step {report.step}; try a smaller plan.rate or --precision fp32"
+            )
+    return json.dumps({"step": report.step, **numbers, "rate": report.rate})
+
+
+def step_of(text: str) -> int | None:
+    """The update that a line of the log is of, None for half a line."""
+    try:
+        step = json.loads(text)["step"]
+    except (ValueError, LookupError, TypeError):
+        return None
+    return step if isinstance(step, int) and text.endswith("\n") else None
