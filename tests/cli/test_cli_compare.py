@@ -5,17 +5,35 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from commands import Command
 from PIL import Image
 from reports import Pixels, noisy, report_of, scene
 
 from refinesr.images.io import read
+from refinesr.metrics.sets import Statistics
 
 TRUTHS = {str(k): scene(seed=k) for k in range(8)}
 FEW = {name: noisy(truth, 4) for name, truth in TRUTHS.items()}
 MANY = {name: noisy(truth, 20) for name, truth in TRUTHS.items()}
+
+FORMAT = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+
+
+class Colours(torch.nn.Module):
+    """Mean and deviation of each channel."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        pixels = images.double().flatten(2)
+        return torch.cat([pixels.mean(2), pixels.std(2)], 1)
+
+
+def rows(pictures: Mapping[str, Pixels]) -> torch.Tensor:
+    stacks = (torch.tensor(pixels).permute(2, 0, 1)[None] for pixels in pictures.values())
+    return torch.cat([Colours()(stack) for stack in stacks])
 
 
 def save(folder: Path, pictures: Mapping[str, Pixels]) -> Path:
@@ -71,6 +89,32 @@ def test_the_picture_and_the_numbers_are_written(compare: Command, report: Path)
     assert compare(report, "-o", "apart.png", "--overwrite").code == 0
 
 
+@FORMAT
+def test_sets_are_compared_by_the_features_of_their_pictures(compare: Command, report: Path) -> None:
+    torch.jit.script(Colours()).save("colours.pt")
+    ran = compare(report, "--features", "colours.pt", "--json", "apart.json")
+    assert (ran.code, ran.err) == (0, "")
+    sets = json.loads(Path("apart.json").read_text())["sets"]
+    assert [(entry["key"], entry["count"]) for entry in sets] == [("fid", 8), ("kid", 8)]
+    truth = Statistics.of(rows(TRUTHS))
+    for side, pictures in (("a", FEW), ("b", MANY)):
+        assert sets[0][side] == pytest.approx(Statistics.of(rows(pictures)).frechet(truth), rel=1e-6)
+    assert "FID" in ran.out
+    assert "random exchanges" in ran.out.splitlines()[-1]
+
+
+@FORMAT
+def test_sets_need_all_pictures_and_a_network(compare: Command, report: Path) -> None:
+    ran = compare(report, "--features", "colours.pt")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("colours.pt: no such file; a TorchScript file that makes features is needed")
+    torch.jit.script(Colours()).save("colours.pt")
+    (report / "pictures" / "many" / "3.png").unlink()
+    ran = compare(report, "--features", "colours.pt")
+    message = "classic-y on drawn: the picture '3' of many is not kept; evaluate again\n"
+    assert (ran.code, ran.out, ran.err) == (2, "", message)
+
+
 def test_folders_are_compared_with_their_originals(compare: Command) -> None:
     for folder, pictures in (("originals", TRUTHS), ("few", FEW), ("many", MANY)):
         save(Path(folder), pictures)
@@ -116,6 +160,42 @@ def test_infinite_means_are_texts_in_json(compare: Command) -> None:
     psnr = json.loads(Path("apart.json").read_text())["metrics"][0]
     assert (psnr["a"], psnr["b"], psnr["count"], psnr["left_out"]) == ("inf", "inf", 8, 0)
     assert psnr["interval"][0] < psnr["difference"] < psnr["interval"][1] <= 0
+
+
+def test_a_metric_with_no_finite_difference_is_in_json_all_the_same(compare: Command) -> None:
+    """As report.json has it: what cannot be compared is there, with the means of both, and no p."""
+    report_of(Path("best"), TRUTHS, {"many": MANY, "best": TRUTHS})
+    assert compare("best", "--json", "apart.json").code == 0
+    psnr, lpips = json.loads(Path("apart.json").read_text())["metrics"]
+    assert psnr.keys() == lpips.keys()
+    (mean,) = {row["metrics"]["psnr"]["mean"] for row in methods(Path("best")) if row["name"] == "many"}
+    assert psnr == {
+        "key": "psnr",
+        "a": mean,
+        "b": "inf",
+        "difference": "inf",
+        "interval": None,
+        "p": None,
+        "count": 0,
+        "left_out": 8,
+        "distance": None,
+        "better": "higher",
+    }
+    assert (lpips["count"], lpips["left_out"]) == (8, 0)
+
+
+def methods(report: Path) -> list[Any]:
+    found: list[Any] = json.loads((report / "report.json").read_text())["methods"]
+    return found
+
+
+def test_a_difference_of_two_infinite_means_is_null(compare: Command) -> None:
+    """Each is perfect where the other is not."""
+    two = {name: TRUTHS[name] for name in "01"}
+    a, b = {"0": TRUTHS["0"], "1": FEW["1"]}, {"0": FEW["0"], "1": TRUTHS["1"]}
+    assert compare(report_of(Path("each"), two, {"a": a, "b": b}), "--json", "apart.json").code == 0
+    psnr = json.loads(Path("apart.json").read_text())["metrics"][0]
+    assert (psnr["a"], psnr["b"], psnr["difference"], psnr["left_out"]) == ("inf", "inf", None, 2)
 
 
 @pytest.mark.parametrize(

@@ -225,9 +225,11 @@ def test_reports_of_models_run_with_other_fidelity_are_compared(tmp_path: Path) 
 def test_metrics_with_no_finite_difference_are_told(tmp_path: Path) -> None:
     report = read_report(report_of(tmp_path, TRUTHS, {"best": TRUTHS, "many": MANY}))
     match = of_reports(report, report, "best", "many")
-    assert match.infinite() == {"PSNR": 3}
+    (psnr,) = match.infinite()
+    assert (psnr.key, psnr.left_out, psnr.a, psnr.difference) == ("psnr", 3, math.inf, -math.inf)
+    assert psnr.b == report.methods[1].metrics["psnr"].mean
     assert [each.key for each in match.compared()] == ["lpips"]
-    assert of_reports(report, report, "best", "best").infinite() == {}
+    assert list(of_reports(report, report, "best", "best").infinite()) == []
     alone = replace(match, metrics={"psnr": match.metrics["psnr"]})
     with pytest.raises(InputError, match="best and many: every difference is infinite, for one of them is"):
         list(alone.compared())

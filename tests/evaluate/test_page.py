@@ -16,9 +16,10 @@ from reports import METRICS, noisy, report_of, scene
 from refinesr.errors import ConfigError, InputError
 from refinesr.evaluate import gallery
 from refinesr.evaluate.aims import Higher, Lower, Near, Neither
+from refinesr.evaluate.axes import Axis, round_numbers, tick_text
 from refinesr.evaluate.crops import SIDE, Box, differences, largest, shelf, sized
 from refinesr.evaluate.page import page
-from refinesr.evaluate.plots import Axis, Point, Side, curves, round_numbers, scatter, tag, tick_text
+from refinesr.evaluate.plots import Point, Side, curves, scatter, tag
 from refinesr.evaluate.reading import Estimate, Metric, Row, read_report
 from refinesr.evaluate.sketches import families
 
@@ -168,6 +169,19 @@ def test_published_rows_are_marked_and_never_the_best(tmp_path: Path) -> None:
     assert there.said.index("Published, not measured here") < at
     assert there.said[at + 1 : at + 4] == ["published: somebody 2021", "99.5", "–"]
     assert there.said[at + 4] != " best"
+
+
+def test_published_rows_of_which_nothing_was_measured_are_left_out_and_counted(tmp_path: Path) -> None:
+    elsewhere = [{"name": name, "source": "<somebody>", "metrics": {"fid": 1.5, "is": 2}} for name in "pq"]
+    one = {"name": "theirs", "source": "somebody", "metrics": {"psnr": 99.5}}
+    said = read(made(tmp_path / "both", published=[*elsewhere, one])).said
+    told = "2 published rows are left out, of what was not measured here (fid, is): <somebody>."
+    assert told in said
+    assert "theirs" in said
+    assert not {"p", "q"} & {*said}
+    said = read(made(tmp_path / "none", published=elsewhere)).said
+    assert told in said
+    assert "Published, not measured here" not in said
 
 
 def test_paired_differences_say_who_is_better(tmp_path: Path) -> None:
@@ -364,7 +378,16 @@ def test_attributes_and_labels_are_escaped() -> None:
     assert tag("a", "", x='"><script>') == '<a x="&quot;&gt;&lt;script&gt;"></a>'
     drawing = scatter("t", Side("<x>", 1), Side("<y>", -1), points((EVIL, 1, 2), ("<i>", 2, 3)))
     there = Read(drawing)
-    assert {name for name, _ in there.elements} <= {"svg", "g", "line", "text", "path", "circle", "polygon"}
+    assert {name for name, _ in there.elements} <= {
+        "svg",
+        "g",
+        "title",
+        "line",
+        "text",
+        "path",
+        "circle",
+        "polygon",
+    }
     assert EVIL in there.said
 
 
@@ -405,18 +428,6 @@ def test_the_word_is_where_the_best_would_be(across: int, up: int, words: str | 
     if hint is not None:
         assert (float(hint["x"] or 0) < 240) == (across < 0)
         assert (float(hint["y"] or 0) < 175) == (up > 0)
-
-
-def test_labels_of_equal_points_do_not_cover_each_other() -> None:
-    there = Read(
-        scatter("t", Side("x", 1), Side("y", -1), points(*[(f"method {k}", 1, 1) for k in range(4)]))
-    )
-    labels = [found for found in there.all("text") if found.get("class") == "label"]
-    places = [(float(found["x"] or 0), float(found["y"] or 0)) for found in labels]
-    assert len(places) == 4
-    wide = 9 * 7
-    for k, (x, y) in enumerate(places):
-        assert all(abs(x - u) >= wide or abs(y - v) >= 15 for u, v in places[:k])
 
 
 def test_calls_are_drawn_from_few_to_many() -> None:

@@ -15,7 +15,14 @@ from photographs import saved
 from refinesr.evaluate.makers import interpolations
 from refinesr.evaluate.measuring import spread_of
 from refinesr.evaluate.pairs import pairs
-from refinesr.evaluate.protocols import CLASSIC_Y, SR3_FACES, SR3_NATURAL, SRDIFF_GENERAL, Protocol
+from refinesr.evaluate.protocols import (
+    CLASSIC_Y,
+    SR3_CLASSIFICATION,
+    SR3_FACES,
+    SR3_NATURAL,
+    SRDIFF_GENERAL,
+    Protocol,
+)
 from refinesr.evaluate.report import Estimate, Report, differences, farther, finite
 from refinesr.evaluate.running import Entrant, Evaluation, Measured
 from refinesr.evaluate.sets import Frechet
@@ -163,6 +170,15 @@ def test_infinite_numbers_are_texts_that_float_reads() -> None:
     assert finite([{"a": -math.inf}, (1.5, "x", None)]) == [{"a": "-inf"}, [1.5, "x", None]]
 
 
+def test_methods_that_are_perfect_on_different_pictures_have_no_mean_difference() -> None:
+    """inf - inf is no number, in JSON null."""
+    perfect = ONE | {"psnr": math.inf}
+    pairs = json.loads(report({"x": {"a": perfect, "b": ONE}, "y": {"a": ONE, "b": perfect}}).json())["pairs"]
+    found = {pair["metric"]: pair for pair in pairs}
+    assert found["psnr"]["difference"] is None
+    assert found["ssim"]["difference"] == 0
+
+
 def test_csv_has_a_line_for_each_picture_and_method() -> None:
     head, *rows = csv.reader(io.StringIO(TWO.csv()))
     assert head == ["image", "height", "width", "method", "psnr", "ssim", "consistency"]
@@ -192,20 +208,24 @@ def test_what_papers_report_besides_is_told() -> None:
         "- published besides, not measured here: SRDiff, ssim 0.79, lpips 0.136, lr_psnr 55.21, sigma 6.09"
         in lines
     )
-    lone = report({"x": {"a": {"ssim": 0.5}}}, SR3_NATURAL).rows()
-    assert [row[0] for row in lone] == [
-        "method",
-        "a",
-        "Reference (published)",
-        "Regression (published)",
-        "SR3 (published)",
-    ]
 
 
-def test_rows_of_which_nothing_was_measured_are_left_out() -> None:
+def test_rows_of_which_nothing_was_measured_are_left_out_and_counted() -> None:
+    """The report has an FID of its first method, the paper one of the pictures themselves."""
     asked = report({"x": {"a": {"ssim": 0.5}}}, SR3_NATURAL)
-    names = [row[0] for row in replace(asked, sets={}).rows()]
-    assert names == ["method", "a", "Regression (published)", "SR3 (published)"]
+    published = ["Reference (published)", "Regression (published)", "SR3 (published)"]
+    assert [row[0] for row in asked.rows()] == ["method", "a", *published]
+    without = replace(asked, sets={})
+    assert [row[0] for row in without.rows()] == ["method", "a", *published[1:]]
+    last = without.markdown().splitlines()[-4:]
+    assert last[0].startswith("- published besides, not measured here: Regression, fid 15.2")
+    assert last[2].startswith(
+        "- 1 published row is left out, of what was not measured here (fid, is): Saharia"
+    )
+    assert last[3].startswith("- published: Saharia")
+    errors = replace(report({"x": {"a": {"ssim": 0.5}}}, SR3_CLASSIFICATION), sets={}).markdown()
+    assert "- 8 published rows are left out, of what was not measured here (top1, top5): Saharia" in errors
+    assert errors.count("ResNet-50") == 1
 
 
 def test_files_are_written_and_replaced() -> None:

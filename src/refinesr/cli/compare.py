@@ -13,8 +13,10 @@ from .bars import of_things
 from .messages import counted, say, tell
 
 if TYPE_CHECKING:
-    from ..evaluate.comparing import Compared, Match
+    from ..evaluate.comparing import Compared, Infinite, Match
     from ..evaluate.reading import Report
+    from ..evaluate.swaps import SetCompared
+    from ..metrics.sets import Features
 
 T = TypeVar("T")
 
@@ -23,11 +25,13 @@ Examples:
 
     refinesr compare report/ --methods bicubic photo-x4
     refinesr compare report-a/ report-b/ -o differences.png
+    refinesr compare report/ --methods regression sr3 --features inception-2015-12-05.pt
     refinesr compare mine/ theirs/ --data originals/ -o differences.png
 
 A report is what `refinesr evaluate` writes.  For each metric of single pictures it tells the mean difference
 B - A with its 95 % interval (bootstrap over pictures), and p: how often a difference as large would come
-about if the two were alike and each picture's difference had its sign by chance.
+about if the two were alike and each picture's difference had its sign by chance.  --features adds FID and
+KID of the two sets of results; there p is of exchanging the two results of pictures by chance.
 """
 
 
@@ -38,6 +42,7 @@ def compare(
     *,
     methods: Annotated[tuple[str, str] | None, Parameter(negative="")] = None,
     data: Path | None = None,
+    features: Path | None = None,
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
     json: Path | None = None,
     overwrite: Annotated[bool, Parameter(negative="", show_default=False)] = False,
@@ -55,23 +60,28 @@ def compare(
         is no choice.
     data
         For folders of pictures: the originals.  They are compared by PSNR and SSIM of RGB in 8 bits.
+    features
+        FID and KID of the two, too: a TorchScript file that makes features of uint8 RGB pictures, such as
+        StyleGAN's inception-2015-12-05.pt.
     output
         Picture of the largest differences: crops of the original, A, B and their difference.
     json
-        All numbers, as JSON.
+        All numbers, as JSON; infinite ones are the texts "inf" and "-inf", and what cannot be told is null.
     overwrite
         Replace what exists.
     """
     check(output, json, overwrite)
+    network = opened(features)
     match = matched(a, b, methods, data)
     with of_things("comparing") as show:
         results = list(seen(match.compared(), len(match.metrics), show))
-    for line in lines(match, results):
+    sets = [] if network is None else as_sets(match, network)
+    for line in lines(match, results, sets):
         tell(line)
     if match.left_out:
         say(f"not compared, for the reports measured them in other ways: {', '.join(match.left_out)}")
     if json is not None:
-        write_json(match, results, json, overwrite)
+        write_json(match, results, sets, json, overwrite)
     if output is not None:
         write_picture(match, output)
     return 0
@@ -130,6 +140,24 @@ def measured(a: Path, b: Path, data: Path) -> "Match":
     return at.match
 
 
+def opened(features: Path | None) -> "Features | None":
+    """Raises CheckpointError."""
+    from ..metrics.sets import Features
+
+    return None if features is None else Features(features)
+
+
+def as_sets(match: "Match", network: "Features") -> "list[SetCompared]":
+    """Of pictures that are kept; else raises InputError."""
+    from ..evaluate import swaps
+
+    with of_things("looking at pictures") as show:
+        rows = swaps.Rows.of(list(seen(swaps.seen(match, network), len(match.names), show)))
+    with of_things("exchanging results") as show:
+        found = list(seen(rows.distances(), 1 + swaps.SWAPS, show))
+    return list(swaps.of_sets(found, len(match.names)))
+
+
 def seen(things: Iterable[T], total: int, show: Callable[[int, int], None]) -> Iterator[T]:
     """The same, and how many of them there have been."""
     show(0, total)
@@ -155,17 +183,20 @@ def only(report: "Report") -> str:
 # --------------------------------------------------------------------------------------------------- in words
 
 
-def lines(match: "Match", results: Sequence["Compared"]) -> Iterator[str]:
+def lines(match: "Match", results: Sequence["Compared"], sets: Sequence["SetCompared"]) -> Iterator[str]:
     """What is compared, a table, and how to read it."""
     a, b = match.a.name, match.b.name
     yield f"{match.place}: A is {a}, B is {b}, {counted(len(match.names), 'picture')}"
-    yield from aligned(
-        [("metric", "A", "B", "B - A", "95 % interval", "p", ""), *(cells(x, a, b) for x in results)]
-    )
+    head = ("metric", "A", "B", "B - A", "95 % interval", "p", "")
+    rows = [*(cells(x, a, b) for x in results), *(cells_of_sets(x, a, b) for x in sets)]
+    yield from aligned([head, *rows])
     yield from footnotes(results)
-    for title, count in match.infinite().items():
-        number = counted(count, "picture")
-        yield left_out(title, number if count == 1 else f"all {number}")
+    if sets:
+        titles = " and ".join(found.title for found in sets)
+        yield f"p of {titles}: share of random exchanges of the two results of pictures that part them as far"
+    for found in match.infinite():
+        number = counted(found.left_out, "picture")
+        yield left_out(found.metric.title, number if found.left_out == 1 else f"all {number}")
 
 
 def cells(found: "Compared", a: str, b: str) -> tuple[str, ...]:
@@ -180,6 +211,12 @@ def cells(found: "Compared", a: str, b: str) -> tuple[str, ...]:
         p_text(found),
         found.verdict(a, b),
     )
+
+
+def cells_of_sets(found: "SetCompared", a: str, b: str) -> tuple[str, ...]:
+    numbers = (f"{found.a:.4g}", f"{found.b:.4g}", f"{found.difference:+.4g}")
+    p = f"{found.p:.2g}" if found.p > found.least else f"<{2 * found.least:.2g}"
+    return (found.title, *numbers, "", p, found.verdict(a, b))
 
 
 def p_text(found: "Compared") -> str:
@@ -212,14 +249,23 @@ def left_out(title: str, number: str) -> str:
 # ------------------------------------------------------------------------------------------------- into files
 
 
-def write_json(match: "Match", results: Sequence["Compared"], path: Path, overwrite: bool) -> None:
+def write_json(
+    match: "Match",
+    results: Sequence["Compared"],
+    sets: Sequence["SetCompared"],
+    path: Path,
+    overwrite: bool,
+) -> None:
     from ..evaluate.report import finite
 
+    told = {found.key: entry(found) for found in results}
+    told |= {found.key: entry_of_infinite(found) for found in match.infinite()}
     facts = {
         "place": match.place,
         "a": match.a.name,
         "b": match.b.name,
-        "metrics": [entry(x) for x in results],
+        "metrics": [told[key] for key in match.metrics if key in told],
+        "sets": [entry_of_sets(found) for found in sets],
     }
     with replacing(path, overwrite=overwrite) as part:
         part.write_text(
@@ -230,6 +276,17 @@ def write_json(match: "Match", results: Sequence["Compared"], path: Path, overwr
 def entry(found: "Compared") -> dict[str, Any]:
     names = ("key", "a", "b", "difference", "interval", "p", "count", "left_out", "distance")
     return {name: getattr(found, name) for name in names} | {"better": found.metric.better.data}
+
+
+def entry_of_sets(found: "SetCompared") -> dict[str, Any]:
+    return {name: getattr(found, name) for name in ("key", "a", "b", "difference", "p", "count")}
+
+
+def entry_of_infinite(found: "Infinite") -> dict[str, Any]:
+    """The same fields, of no picture that could be compared."""
+    names = ("key", "a", "b", "difference", "left_out")
+    none = {"interval": None, "p": None, "count": 0, "distance": None}
+    return {name: getattr(found, name) for name in names} | none | {"better": found.metric.better.data}
 
 
 def write_picture(match: "Match", path: Path) -> None:

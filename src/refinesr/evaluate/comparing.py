@@ -100,6 +100,24 @@ class Compared:
         return self.metric.better.verdict(a, b, self.interval, self.distance)
 
 
+@dataclass(frozen=True)
+class Infinite:
+    """One metric in which the difference is infinite for every picture: means over all `left_out` of them.
+
+    difference  B - A: inf or -inf; NaN if each is perfect on some
+    """
+
+    key: str
+    metric: Metric
+    a: float
+    b: float
+    left_out: int
+
+    @property
+    def difference(self) -> float:
+        return self.b - self.a
+
+
 def compared(key: str, metric: Metric, a: Mapping[str, float], b: Mapping[str, float]) -> Compared | None:
     """Of scores by picture.  None if there is no picture whose difference is a finite number."""
     every = by_picture(a, b)
@@ -167,18 +185,18 @@ class Match:
                 yield found
         if none:
             both = f"{self.place}: {self.a.name} and {self.b.name}"
-            if self.infinite():
+            if any(self.infinite()):
                 raise InputError(f"{both}: every difference is infinite, for one of them is perfect")
             raise InputError(f"{both} share no metric of single pictures")
 
-    def infinite(self) -> dict[str, int]:
-        """Titles of metrics in which every difference is infinite, and of how many pictures."""
-        found = {metric.title: by_picture(*self.scores(key)) for key, metric in self.metrics.items()}
-        return {
-            title: len(every)
-            for title, every in found.items()
-            if every and not any(map(math.isfinite, every.values()))
-        }
+    def infinite(self) -> Iterator[Infinite]:
+        """One for each metric in which every difference is infinite."""
+        for key, metric in self.metrics.items():
+            one, other = self.scores(key)
+            every = by_picture(one, other)
+            if every and not any(map(math.isfinite, every.values())):
+                a, b = (mean({name: scores[name] for name in every}) for scores in (one, other))
+                yield Infinite(key, metric, a, b, len(every))
 
     def scores(self, key: str) -> tuple[Mapping[str, float], Mapping[str, float]]:
         """Of A and of B, by picture."""

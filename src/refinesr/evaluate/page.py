@@ -14,6 +14,8 @@ from refinesr.evaluate.aims import best, told_apart
 from refinesr.evaluate.crops import Shelf, shelf
 from refinesr.evaluate.gallery import gallery
 from refinesr.evaluate.plots import tag
+from refinesr.evaluate.protocols import Published
+from refinesr.evaluate.published import left_out, parted
 from refinesr.evaluate.reading import Estimate, Metric, Pair, Report, read_report
 from refinesr.evaluate.sketches import sketches
 from refinesr.files import replacing
@@ -91,10 +93,12 @@ def table(report: Report) -> str:
         )
     wide = len(head)
     body = tag("thead", tag("tr", "".join(head))) + tag("tbody", "".join(rows))
-    if report.published:
-        body += tag("tbody", "".join(published(report, columns, called, wide)), class_="published")
+    here, elsewhere = parted(report.published, report.metrics)
+    if here:
+        body += tag("tbody", "".join(published(here, columns, called, wide)), class_="published")
     scrolled = tag("div", tag("table", body), class_="wide", tabindex=0, role="region", aria_label="results")
-    return tag("section", tag("h2", "Results") + scrolled + notes(report), class_="results")
+    others = "".join(tag("p", escape(text) + ".") for text in left_out(elsewhere))
+    return tag("section", tag("h2", "Results") + scrolled + notes(report) + others, class_="results")
 
 
 class Column:
@@ -135,10 +139,10 @@ class Column:
         return tag("td", number, **look)
 
 
-def published(report: Report, columns: Sequence[Column], called: bool, wide: int) -> Iterator[str]:
+def published(rows: Sequence[Published], columns: Sequence[Column], called: bool, wide: int) -> Iterator[str]:
     title = "Published, not measured here"
     yield tag("tr", tag("th", title, colspan=wide, scope="rowgroup"))
-    for row in report.published:
+    for row in rows:
         source = tag("small", f"published: {escape(row.source)}")
         cells = [tag("th", escape(row.name) + source, scope="row"), *([tag("td", "")] if called else [])]
         values = (row.metrics.get(column.key, math.nan) for column in columns)

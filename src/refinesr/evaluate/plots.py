@@ -2,29 +2,39 @@
 
 import html
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from refinesr.evaluate.axes import Axis, axis, spread, tick_text
+from refinesr.evaluate.geometry import (
+    Number,
+    Place,
+    Rectangle,
+    Stroke,
+    around,
+    meet,
+    places_of,
+    rows_of,
+    within,
+)
+from refinesr.evaluate.placing import LINE, MARK, Label, Room, Spot, placed, shortened, width
 from refinesr.evaluate.reading import Estimate
 
 WIDTH, HEIGHT = 480, 350
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 46
 """The margins of the frame."""
 
-LETTER, LINE = 7.4, 17.0
-"""Width of a letter and height of a line, to place labels by."""
+FRAME = Rectangle(LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM)
 
-LONGEST = 30
-"""Letters of a label."""
+WIDEST = 240
+"""Of a label; longer names are cut."""
+
+NAMES = 24
+"""Points that are named, at most; more are numbered."""
 
 COLOURS = 8
 """Looks that the style sheet knows: classes s0 to s7."""
-
-Number = int | float
-
-Rectangle = tuple[Number, Number, Number, Number]
-"""Left, top, right, bottom."""
 
 
 def tag(name: str, content: str = "", **attributes: object) -> str:
@@ -40,50 +50,6 @@ def shortest(value: object) -> str:
 
 def words(text: str, x: Number, y: Number, **attributes: object) -> str:
     return tag("text", html.escape(text), x=x, y=y, **attributes)
-
-
-@dataclass(frozen=True)
-class Axis:
-    """Numbers from `low` to `high` on a line from `start` to `end`, by their logarithms if `log`."""
-
-    title: str
-    low: Number
-    high: Number
-    start: Number
-    end: Number
-    log: bool = False
-    at: tuple[Number, ...] = ()
-    """Where to put ticks; at round numbers if empty."""
-
-    def __call__(self, value: Number) -> Number:
-        low, high, value = (math.log(v) if self.log else v for v in (self.low, self.high, value))
-        return self.start + (value - low) / (high - low) * (self.end - self.start)
-
-    def ticks(self) -> tuple[Number, ...]:
-        return self.at or round_numbers(self.low, self.high)
-
-
-def round_numbers(low: Number, high: Number, most: int = 6) -> tuple[Number, ...]:
-    """Multiples of 1, 2 or 5 times a power of ten within [low, high], at most so many."""
-    power = 10.0 ** math.floor(math.log10((high - low) / most))
-    step = next(s * power for s in (1, 2, 5, 10, 20) if (high - low) / (s * power) <= most - 1)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return tuple(step * k for k in range(first, last + 1))
-
-
-def tick_text(value: Number, ticks: Sequence[Number]) -> str:
-    """With as many decimals as tell the ticks apart."""
-    step = min((b - a for a, b in pairwise(ticks)), default=1.0)
-    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-    return f"{value + 0.0:.{decimals}f}"
-
-
-def axis(title: str, values: Iterable[Estimate], start: Number, end: Number) -> Axis:
-    """One on which all means and intervals have room, with a tenth to spare."""
-    ends = [end for value in values for end in (value.mean, *(value.interval or ()))]
-    low, high = min(ends), max(ends)
-    spare = 0.1 * (high - low) or 0.05 * abs(high) or 1.0
-    return Axis(title, low - spare, high + spare, start, end)
 
 
 @dataclass(frozen=True)
@@ -110,32 +76,67 @@ class Side:
     """Where better numbers lie: 1 further along, -1 further back, 0 neither."""
 
 
+@dataclass(frozen=True)
+class Plot:
+    """All points, lines through some of them, and those that are to be named."""
+
+    title: str
+    x: Axis
+    y: Axis
+    across: Side
+    up: Side
+    points: Sequence[Point]
+    named: Sequence[Point]
+    lines: Sequence[Sequence[Point]] = ()
+
+    def place(self, point: Point) -> Place:
+        return self.x(point.x.mean), self.y(point.y.mean)
+
+    def strokes(self) -> Iterator[Stroke]:
+        """The bars of intervals, and the lines."""
+        for point in self.points:
+            yield from bars(point, self.x, self.y)
+        for line in self.lines:
+            yield from pairwise(map(self.place, line))
+
+    def room(self) -> Room:
+        return Room(FRAME, [*map(self.place, self.points)], lines=[*self.strokes()])
+
+    def drawn(self) -> str:
+        """The drawing and, where names have no room in it, a list of what the numbers there stand for."""
+        hint, kept = better(self.across, self.up, self.room())
+        found, key = labels(self.named, self.place, replace(self.room(), kept=kept))
+        texts, leaders = "", ""
+        for point, text, label in found:
+            texts += written(text, label)
+            leaders += leader(point.look, label) if label.led else ""
+        lines = "".join(line_of(line, self.x, self.y) for line in self.lines)
+        marks = "".join(mark(point, self.x, self.y) for point in self.points)
+        content = frame(self.x, self.y) + lines + leaders + marks + hint + texts
+        view = f"0 0 {WIDTH} {HEIGHT}"
+        return tag("svg", content, viewBox=view, role="img", aria_label=self.told()) + key
+
+    def told(self) -> str:
+        points = "; ".join(map(described, self.points))
+        return f"{self.title}; {self.x.title}, {self.y.title}. {points}"
+
+
 def scatter(title: str, across: Side, up: Side, points: Sequence[Point]) -> str:
     """One labelled point a method, with bars for the intervals of both numbers."""
     x = axis(across.title, (point.x for point in points), LEFT, WIDTH - RIGHT)
     y = axis(up.title, (point.y for point in points), HEIGHT - BOTTOM, TOP)
-    marks = [mark(point, x, y) for point in points]
-    return figure(title, x, y, [better(across, up), *marks, *labels(points, x, y, across, up)], points)
+    return Plot(title, x, y, across, up, points, points).drawn()
 
 
 def curves(title: str, up: Side, lines: Sequence[tuple[str, Sequence[Point]]]) -> str:
     """Quality against the number of calls, which doubles from tick to tick; one line a model."""
     points = [point for _, line in lines for point in line]
     calls = sorted({point.x.mean for point in points})
-    x = Axis("calls of the network", calls[0] / 1.3, calls[-1] * 1.3, LEFT, WIDTH - RIGHT, True, tuple(calls))
+    x = Axis("calls of the network", calls[0] / 1.3, calls[-1] * 1.3, LEFT, WIDTH - RIGHT, True)
+    x = replace(x, at=tuple(spread(calls, x)))
     y = axis(up.title, (point.y for point in points), HEIGHT - BOTTOM, TOP)
-    drawn = [line_of(line, x, y) for _, line in lines] + [mark(point, x, y) for point in points]
-    ends = [Point(name, line[-1].x, line[-1].y, line[-1].look) for name, line in lines]
-    side = Side("", 0)
-    covered = [box for _, line in lines for box in along(line, x, y)]
-    return figure(title, x, y, [better(side, up), *drawn, *labels(ends, x, y, side, up, covered)], points)
-
-
-def figure(title: str, x: Axis, y: Axis, drawn: Iterable[str], points: Sequence[Point]) -> str:
-    told = "; ".join(f"{p.name}: {p.x.mean:.4g}, {p.y.mean:.4g}" for p in points)
-    content, view = frame(x, y) + "".join(drawn), f"0 0 {WIDTH} {HEIGHT}"
-    label = f"{title}; {x.title}, {y.title}. {told}"
-    return tag("svg", content, viewBox=view, role="img", aria_label=label)
+    ends = [replace(line[-1], name=name) for name, line in lines]
+    return Plot(title, x, y, Side(x.title, 0), up, points, ends, [line for _, line in lines]).drawn()
 
 
 def frame(x: Axis, y: Axis) -> str:
@@ -163,32 +164,47 @@ ARROWS = {(1, 1): "↗", (1, -1): "↘", (-1, 1): "↖", (-1, -1): "↙"} | {
 """By the ways of both axes."""
 
 
-def better(across: Side, up: Side) -> str:
-    """The word in the corner, or at the side, where the best would be; nothing if that is nowhere."""
+def better(across: Side, up: Side, room: Room) -> tuple[str, list[Rectangle]]:
+    """The word in the corner, or at the side, where the best would be, and its place; nothing if nowhere.
+
+    It makes way for marks, along the edge.
+    """
     if (arrow := ARROWS.get((across.way, up.way))) is None:
-        return ""
-    left, _, right, bottom = corner(across, up)
-    at = {"x": left, "class_": "hint"} if across.way < 0 else {"x": right, "class_": "hint end"}
-    return tag("text", f"better {arrow}", y=bottom - 4, **at)
+        return "", []
+    boxes = [*corners(width(text := f"better {arrow}"), across, up)]
+    every = rows_of(boxes)[:, None]
+    marks = meet(every, around(places_of(room.points), MARK)).sum(1)
+    box = boxes[int((100 * marks + within(every, rows_of(room.lines)).sum(1)).argmin())]
+    at = {"x": box.left, "class_": "hint"} if across.way < 0 else {"x": box.right, "class_": "hint end"}
+    return tag("text", text, y=box.bottom - 4, **at), [box]
 
 
-def corner(across: Side, up: Side) -> Rectangle:
-    """Where that word is."""
-    width = 9 * LETTER
-    left = LEFT + 6 if across.way < 0 else WIDTH - RIGHT - 6 - width
+def corners(wide: float, across: Side, up: Side) -> Iterator[Rectangle]:
+    """Where that word may be, from the corner away."""
     top = TOP + 4 if up.way > 0 else HEIGHT - BOTTOM - 4 - LINE
-    return left, top, left + width, top + LINE
+    for moved in range(0, 210, 15):
+        left = LEFT + 6 + moved if across.way < 0 else WIDTH - RIGHT - 6 - wide - moved
+        yield Rectangle(left, top, left + wide, top + LINE)
 
 
 def mark(point: Point, x: Axis, y: Axis) -> str:
-    """Its shape, over the bars of its intervals."""
+    """Its shape, over the bars of its intervals; its name and numbers come up under the pointer."""
+    drawn = [tag("path", d=f"M{a:.1f} {b:.1f}L{c:.1f} {d:.1f}") for (a, b), (c, d) in bars(point, x, y)]
+    shape = SHAPES[point.look % len(SHAPES)](x(point.x.mean), y(point.y.mean))
+    title = tag("title", html.escape(described(point)))
+    return tag("g", title + "".join(drawn) + shape, class_=f"mark s{point.look % COLOURS}")
+
+
+def described(point: Point) -> str:
+    return f"{point.name}: {point.x.mean:.4g}, {point.y.mean:.4g}"
+
+
+def bars(point: Point, x: Axis, y: Axis) -> Iterator[Stroke]:
     h, v = x(point.x.mean), y(point.y.mean)
-    bars = ""
     if point.x.interval:
-        bars += tag("path", d=f"M{x(point.x.interval[0]):.1f} {v:.1f}H{x(point.x.interval[1]):.1f}")
+        yield (x(point.x.interval[0]), v), (x(point.x.interval[1]), v)
     if point.y.interval:
-        bars += tag("path", d=f"M{h:.1f} {y(point.y.interval[0]):.1f}V{y(point.y.interval[1]):.1f}")
-    return tag("g", bars + SHAPES[point.look % len(SHAPES)](h, v), class_=f"mark s{point.look % COLOURS}")
+        yield (h, y(point.y.interval[0])), (h, y(point.y.interval[1]))
 
 
 def polygon(*corners: tuple[Number, Number]) -> Callable[[Number, Number], str]:
@@ -213,52 +229,45 @@ def line_of(points: Sequence[Point], x: Axis, y: Axis) -> str:
     return tag("path", d="M" + path, class_=f"curve s{points[0].look % COLOURS}")
 
 
-def along(points: Sequence[Point], x: Axis, y: Axis, parts: int = 24) -> Iterator[Rectangle]:
-    """What a curve covers, piece by piece."""
-    places = [(x(point.x.mean), y(point.y.mean)) for point in points]
-    for (h, v), (right, below) in pairwise(places):
-        for share in range(parts + 1):
-            across, down = h + (right - h) * share / parts, v + (below - v) * share / parts
-            yield across - 3, down - 3, across + 3, down + 3
-
-
-def covering(point: Point, x: Axis, y: Axis) -> Iterator[Rectangle]:
-    """What a mark and its bars cover."""
-    h, v = x(point.x.mean), y(point.y.mean)
-    yield h - 7, v - 7, h + 7, v + 7
-    if point.x.interval:
-        yield x(point.x.interval[0]), v - 2, x(point.x.interval[1]), v + 2
-    if point.y.interval:
-        yield h - 2, y(point.y.interval[1]), h + 2, y(point.y.interval[0])
-
-
 def labels(
-    points: Sequence[Point], x: Axis, y: Axis, across: Side, up: Side, covered: Sequence[Rectangle] = ()
-) -> Iterator[str]:
-    """Names beside their points, where they cover no other name and no mark if there is such a place."""
-    taken = [corner(across, up), *covered, *(box for point in points for box in covering(point, x, y))]
-    for point in points:
-        name = point.name if len(point.name) <= LONGEST else point.name[: LONGEST - 1] + "…"
-        box = place(x(point.x.mean), y(point.y.mean), LETTER * len(name), taken)
-        taken.append(box)
-        yield words(name, box[0], box[3] - 4, class_="label")
+    points: Sequence[Point], place: Callable[[Point], Place], room: Room
+) -> tuple[list[tuple[Point, str, Label]], str]:
+    """What is written beside points, and where: their names or, if those have no room, numbers.
+
+    And the list of what the numbers stand for, if any.
+    """
+    names = [shortened(point.name, WIDEST) for point in points]
+    found = placed(spots(points, names, place), room) if len(points) <= NAMES else {}
+    if len(found) == len(points):
+        return [(points[k], names[k], label) for k, label in found.items()], ""
+    numbers = [str(k) for k in range(1, len(points) + 1)]
+    found = placed(spots(points, numbers, place), room)
+    return [(points[k], numbers[k], label) for k, label in found.items()], key(points, found)
 
 
-def place(x: Number, y: Number, width: Number, taken: Sequence[Rectangle]) -> Rectangle:
-    """The first of the places round a point that is free, or else the one that covers least."""
-    across = (x + 10, x - 10 - width, x - width / 2)
-    down = (y - LINE - 3, y + 3, y - LINE / 2, y - 2 * LINE, y + LINE)
-    boxes = [(left, top, left + width, top + LINE) for left in across for top in down]
-    return min(boxes, key=lambda box: sum(overlap(box, other) for other in taken) + 100 * outside(box))
+def spots(points: Sequence[Point], texts: Sequence[str], place: Callable[[Point], Place]) -> list[Spot]:
+    return [Spot(place(point), width(text)) for point, text in zip(points, texts, strict=True)]
 
 
-def overlap(one: Rectangle, other: Rectangle) -> Number:
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    return max(width, 0) * max(height, 0)
+def written(text: str, label: Label) -> str:
+    """Beside the point, for it may be narrower than its box."""
+    left, _, right, bottom = label.box
+    x = left if label.side > 0 else right if label.side < 0 else (left + right) / 2
+    anchor = "" if label.side > 0 else " end" if label.side < 0 else " mid"
+    return words(text, x, bottom - 4, class_=f"label{anchor}")
 
 
-def outside(box: Rectangle) -> Number:
-    """By how much it leaves the frame."""
-    beyond = (LEFT - box[0], box[2] - (WIDTH - RIGHT), TOP - box[1], box[3] - (HEIGHT - BOTTOM))
-    return sum(max(part, 0) for part in beyond)
+def leader(look: int, label: Label) -> str:
+    (x, y), (h, v) = label.leader
+    return tag("path", d=f"M{x:.1f} {y:.1f}L{h:.1f} {v:.1f}", class_=f"leader s{look % COLOURS}")
+
+
+def key(points: Sequence[Point], marked: Container[int]) -> str:
+    """Their names in the order of their numbers, with their marks."""
+    items = []
+    for k, point in enumerate(points):
+        drawn = tag("g", SHAPES[point.look % len(SHAPES)](8, 8), class_=f"mark s{point.look % COLOURS}")
+        look = tag("svg", drawn, viewBox="0 0 16 16", aria_hidden="true")
+        rest = "" if k in marked else tag("small", " (no room for its number)")
+        items.append(tag("li", look + html.escape(point.name) + rest))
+    return tag("ol", "".join(items), class_="key")

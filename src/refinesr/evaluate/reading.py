@@ -10,6 +10,7 @@ from typing import Any
 from refinesr.config import parse
 from refinesr.errors import ConfigError, InputError
 from refinesr.evaluate.aims import Aim, Higher, Near, Neither, aim_of
+from refinesr.evaluate.protocols import Published
 from refinesr.evaluate.report import FORMAT
 
 DISTORTION = ("psnr", "psnr_y", "psnr_rgb")
@@ -54,15 +55,6 @@ class Row:
     kind: str
     calls: int | None
     metrics: Mapping[str, Estimate]
-
-
-@dataclass(frozen=True)
-class Published:
-    """A row of somebody's paper."""
-
-    name: str
-    source: str
-    metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """What an evaluation comes to: means, intervals, differences; as JSON, CSV and Markdown.
 
 There are no infinite numbers in JSON: they are written as the texts "inf" and "-inf", which Python's `float`
-reads.  Equal pictures have a PSNR of inf.  A report holds no times, hosts or paths of folders, so that the
-same evaluation gives the same bytes.
+reads, and inf - inf, which is no number, as null.  Equal pictures have a PSNR of inf.  A report holds no
+times, hosts or paths of folders, so that the same evaluation gives the same bytes.
 """
 
 import csv
@@ -20,6 +20,8 @@ import numpy.typing as npt
 
 from refinesr.evaluate.aims import Interval, Near
 from refinesr.evaluate.measuring import Metric
+from refinesr.evaluate.protocols import Published
+from refinesr.evaluate.published import left_out, parted
 from refinesr.evaluate.running import Evaluation, Measured, Scores
 from refinesr.evaluate.sets import SetMetric
 from refinesr.files import replacing
@@ -51,7 +53,8 @@ class Estimate:
     def of(values: Sequence[float]) -> "Estimate":
         """By bootstrap over pictures (percentiles of `DRAWS` means), always from the same random numbers."""
         column = np.array(values)
-        return Estimate.around(float(column.mean()), means(column), len(values))
+        with np.errstate(invalid="ignore"):  # inf - inf, of methods that are perfect on different pictures
+            return Estimate.around(float(column.mean()), means(column), len(values))
 
     @staticmethod
     def around(mean: float, draws: Floats, count: int) -> "Estimate":
@@ -205,19 +208,24 @@ class Report:
         yield ["method", *map(headed, self.metrics)]
         for name in self.names:
             yield [name, *(told(self.estimate(name, metric.key)) for metric in self.metrics)]
-        for row in self.evaluation.protocol.published:
+        for row in self.shown():
             found = [row.metrics.get(metric.key) for metric in self.metrics]
-            if any(value is not None for value in found):
-                numbers = ("" if value is None else f"{value:g}" for value in found)
-                yield [f"{row.name} (published)", *numbers]
+            yield [f"{row.name} (published)", *("" if value is None else f"{value:g}" for value in found)]
+
+    def shown(self) -> list[Published]:
+        """The paper's rows of which anything was measured here."""
+        return parted(self.evaluation.protocol.published, self.keys())[0]
+
+    def keys(self) -> set[str]:
+        return {metric.key for metric in self.metrics}
 
     def besides(self) -> Iterator[str]:
         """What papers report and was not measured here."""
-        keys = {metric.key for metric in self.metrics}
-        for row in self.evaluation.protocol.published:
-            if rest := {key: value for key, value in row.metrics.items() if key not in keys}:
+        for row in self.shown():
+            if rest := {key: value for key, value in row.metrics.items() if key not in self.keys()}:
                 numbers = ", ".join(f"{key} {value:g}" for key, value in rest.items())
                 yield f"published besides, not measured here: {row.name}, {numbers}"
+        yield from left_out(parted(self.evaluation.protocol.published, self.keys())[1])
 
     def markdown(self) -> str:
         head, *body = self.rows()
@@ -229,7 +237,7 @@ class Report:
             for text in self.evaluation.protocol.conventions(self.evaluation.scale, self.low_given)
         ]
         lines += [f"- {text}" for text in self.besides()]
-        sources = dict.fromkeys(row.source for row in self.evaluation.protocol.published)
+        sources = dict.fromkeys(row.source for row in self.shown())
         lines += [f"- published: {source}; on its own pictures, not on these" for source in sources]
         return "\n".join(lines) + "\n"
 
@@ -266,9 +274,11 @@ def row_of(cells: Sequence[str]) -> str:
 
 
 def finite(data: Any) -> Any:
-    """The same with "inf" and "-inf" in place of such numbers."""
+    """The same with "inf" and "-inf" in place of such numbers, and None in place of NaN."""
     if isinstance(data, Mapping):
         return {key: finite(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
         return [finite(value) for value in data]
-    return str(data) if isinstance(data, float) and math.isinf(data) else data
+    if not isinstance(data, float) or math.isfinite(data):
+        return data
+    return None if math.isnan(data) else str(data)

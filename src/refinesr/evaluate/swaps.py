@@ -1,0 +1,145 @@
+"""Two methods as sets: whether one's results are nearer to the truth's distribution, and whether by chance."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from refinesr.errors import InputError
+from refinesr.evaluate.aims import Lower
+from refinesr.evaluate.comparing import CHANCE, ROUNDING, Match
+from refinesr.evaluate.sets import Network
+from refinesr.metrics.kid import mmd
+from refinesr.metrics.sets import Normal
+
+FeatureRows = Float[Tensor, "n D"]
+
+SWAPS = 199
+"""Random exchanges: the smallest p is 1 / (SWAPS + 1)."""
+
+
+@dataclass(frozen=True)
+class Frechet:
+    """Of results from the truth, `metrics.sets.Normal.distance`."""
+
+    truth: Normal
+
+    @staticmethod
+    def of(truth: FeatureRows) -> "Frechet":
+        return Frechet(Normal.fitted(truth))
+
+    def __call__(self, made: FeatureRows) -> float:
+        return Normal.fitted(made).distance(self.truth)
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """Of results from the truth, `metrics.kid.mmd` of all pictures, times 1000."""
+
+    truth: Tensor
+
+    @staticmethod
+    def of(truth: FeatureRows) -> "Kernel":
+        return Kernel(truth)
+
+    def __call__(self, made: FeatureRows) -> float:
+        return 1000 * float(mmd(self.truth, made))
+
+
+DISTANCES: Mapping[str, Callable[[Tensor], Callable[[Tensor], float]]] = {"FID": Frechet.of, "KID": Kernel.of}
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Features of the truth and of two methods' results, one row for each picture, in one order."""
+
+    truth: Tensor
+    a: Tensor
+    b: Tensor
+
+    @staticmethod
+    def of(pictures: Sequence[tuple[Tensor, Tensor, Tensor]]) -> "Rows":
+        """Of what `seen` yields.  Raises InputError for less than two pictures."""
+        if len(pictures) < 2:
+            raise InputError(f"{len(pictures)} picture is no set; distances of sets take at least 2")
+        return Rows(*(torch.cat(rows) for rows in zip(*pictures, strict=True)))
+
+    def exchanged(self, seed: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """A and B, then `SWAPS` times with each picture's two results exchanged or not, by chance."""
+        yield self.a, self.b
+        rng = np.random.default_rng(seed)
+        for _ in range(SWAPS):
+            swap = torch.from_numpy(rng.random((len(self.a), 1)) < 0.5)
+            yield torch.where(swap, self.b, self.a), torch.where(swap, self.a, self.b)
+
+    def distances(self) -> Iterator[tuple[tuple[float, float], ...]]:
+        """Of each exchange, beginning with none: each of `DISTANCES`, of A and of B from the truth."""
+        measures = [of(self.truth) for of in DISTANCES.values()]
+        for a, b in self.exchanged():
+            yield tuple((measure(a), measure(b)) for measure in measures)
+
+
+def seen(match: Match, network: Network) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """A row of features of each picture: of the truth, of A and of B.
+
+    Raises InputError for a picture that is not there any more.
+    """
+    shelves = {"the original": match.truth, match.a.name: match.a.picture, match.b.name: match.b.picture}
+    for name in match.names:
+        pictures = {of: shelf(name) for of, shelf in shelves.items()}
+        for of, pixels in pictures.items():
+            if pixels is None:
+                raise InputError(f"{match.place}: the picture '{name}' of {of} is not kept; evaluate again")
+        truth, a, b = (
+            network(torch.from_numpy(pixels).permute(2, 0, 1)[None])
+            for pixels in pictures.values()
+            if pixels is not None
+        )
+        yield truth, a, b
+
+
+@dataclass(frozen=True)
+class SetCompared:
+    """One distance of two sets of `count` results from the truth.
+
+    p is how often B - A is at least as far from 0 if each picture's two results may change sides: were the
+    methods alike, that would make no difference (a permutation test, as Fisher 1935).
+    """
+
+    title: str
+    a: float
+    b: float
+    p: float
+    count: int
+
+    @property
+    def key(self) -> str:
+        return self.title.lower()
+
+    @property
+    def difference(self) -> float:
+        return self.b - self.a
+
+    @property
+    def least(self) -> float:
+        """The smallest p."""
+        return 1 / (SWAPS + 1)
+
+    def verdict(self, a: str, b: str) -> str:
+        """In words."""
+        if self.p > CHANCE:
+            return "not told apart"
+        ends = self.difference, self.difference
+        return Lower().verdict(a, b, ends, None)
+
+
+def of_sets(found: Sequence[tuple[tuple[float, float], ...]], count: int) -> Iterator[SetCompared]:
+    """One for each of `DISTANCES`, of what `Rows.distances` yields."""
+    table = np.array(found)  # (1 + SWAPS, distances, A and B)
+    for title, pairs in zip(DISTANCES, table.transpose(1, 0, 2), strict=True):
+        apart = np.abs(pairs[:, 1] - pairs[:, 0])
+        reached = apart >= apart[0] - ROUNDING * np.abs(pairs[0]).sum()
+        yield SetCompared(title, *pairs[0].tolist(), float(reached.mean()), count)
