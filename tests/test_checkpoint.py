@@ -157,6 +157,15 @@ def test_a_pickle_is_not_opened_whatever_its_name_and_there_is_advice(
     assert message(path) == f"a pickled checkpoint, which is not opened; {advice}"
 
 
+def test_of_the_state_of_a_run_its_folder_is_what_to_give(tmp_path: Path) -> None:
+    path = tmp_path / "state.pt"
+    torch.save({"a": torch.zeros(1)}, path)
+    assert "refinesr convert" in message(path)
+    (tmp_path / "run.json").touch()
+    told = f"its model is in the run's folder, {tmp_path}; give that"
+    assert message(path) == f"is the state of a run, to train on from; {told}"
+
+
 def test_a_model_that_begins_as_pickles_do_is_opened(path: Path) -> None:
     """By the length of its header, which spaces make a number that ends in 80 hexadecimal."""
     data = path.read_bytes()

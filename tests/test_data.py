@@ -1,7 +1,7 @@
 import shutil
 import tarfile
 import warnings
-from itertools import islice
+from itertools import combinations, islice
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +67,7 @@ def seeded(seed=0):
 
 
 def crops(photos, count=64, size=16, seed=0):
-    return photos.crops(count, size, seeded(seed))
+    return photos.store.cut(photos.draw(count, size, seeded(seed)), size)
 
 
 def as_signal(pixels, peak=255):
@@ -202,7 +202,7 @@ def test_grey_is_repeated_alpha_dropped_and_colour_made_luma(tmp_path):
     np.testing.assert_array_equal(found["rgba"].pixels(3), colour)
     by_pillow = np.asarray(Image.fromarray(colour).convert("L")).astype(int)
     assert np.abs(found["rgba"].pixels(1)[:, :, 0] - by_pillow).max() <= 1
-    assert load(tmp_path, channels=1).crops(2, 8, seeded()).shape == (2, 1, 8, 8)
+    assert crops(load(tmp_path, channels=1), 2, 8).shape == (2, 1, 8, 8)
 
 
 def test_other_numbers_of_channels_train_alone_but_do_not_mix(tmp_path):
@@ -212,14 +212,17 @@ def test_other_numbers_of_channels_train_alone_but_do_not_mix(tmp_path):
         load(tmp_path)
 
 
-def test_floats_are_clipped_and_nan_is_refused(tmp_path):
-    pixels = drawn((32, 32), dtype=np.float32) * 2 - 0.5
+def test_floats_that_overshoot_are_clipped_and_others_refused(tmp_path):
+    pixels = drawn((32, 32), dtype=np.float32) * 1.2 - 0.1
     save(tmp_path / "bright.tif", pixels)
     images = crops(load(tmp_path), size=32)
     assert (images.min(), images.max()) == (-1, 1)
     pixels[3, 3] = np.nan
     save(tmp_path / "broken.tif", pixels)
     with pytest.raises(InputError, match=r"broken\.tif: holds NaN"):
+        load(tmp_path)
+    save(tmp_path / "broken.tif", drawn((32, 32), dtype=np.float32) * 60 + 255)
+    with pytest.raises(InputError, match=r"broken\.tif: float pixels lie in \[0, 1\]; these go from 255"):
         load(tmp_path)
 
 
@@ -335,6 +338,23 @@ def test_other_steps_and_other_seeds_give_other_batches(folder):
     batches = [Pairs(photos, Bicubic(4), 16, 2, seed).at(step)[0] for seed in (0, 1) for step in (-1, 0, 1)]
     for first in range(6):
         assert not any(torch.equal(batches[first], other) for other in batches[first + 1 :])
+
+
+def test_all_bits_of_a_seed_count(folder):
+    """torch's generator on a CPU takes the lower 32 alone."""
+    photos = load(folder)
+    seeds = (1, 1 + 2**32, 1 + 2**62, 2**63 - 1)
+    batches = [Pairs(photos, Bicubic(4), 16, 2, seed).at(7)[0] for seed in seeds]
+    assert not any(torch.equal(one, other) for one, other in combinations(batches, 2))
+
+
+@pytest.mark.parametrize(
+    ("seed", "step", "number"),
+    [(0, 0, 0), (0, 5, 3423425485), (7, 0, 1733237950), (2**32 - 1, 12, 760669876)],
+)
+def test_runs_that_were_begun_go_on_with_their_batches(folder, seed, step, number):
+    """Recorded: the finaliser of MurmurHash3, of the step and the seed's own."""
+    assert Pairs(load(folder), Bicubic(4), 16, 2, seed)._rng(step).initial_seed() == number
 
 
 def test_pairs_match(folder):

@@ -1,9 +1,12 @@
-"""Names of devices and precisions: what they mean here, and what is said of those that mean nothing."""
+"""Names of devices and precisions: what they mean, and what is said of those that mean nothing; seeds."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 import torch
 
-from refinesr.devices import DEVICES, PRECISIONS, autocast_dtype, device_named, put_on
+from refinesr.devices import DEVICES, PRECISIONS, autocast_dtype, device_named, folded, lent, put_on
 from refinesr.errors import ConfigError
 
 CPU = torch.device("cpu")
@@ -66,3 +69,80 @@ def test_fp16_is_not_offered() -> None:
     with pytest.raises(ConfigError) as caught:
         autocast_dtype("fp16", CPU)
     assert str(caught.value) == f"precision: 'fp16' is not one of {', '.join(PRECISIONS)}"
+
+
+class Generators:
+    """Stands in for `torch.cuda` or `torch.mps`: a number for each device."""
+
+    def __init__(self) -> None:
+        self.states = {0: 10, 1: 11}
+        self.current = 0
+
+    def get_rng_state(self, device: torch.device) -> int:
+        return self.states[device.index or 0]
+
+    def set_rng_state(self, state: int, device: torch.device) -> None:
+        self.states[device.index or 0] = state
+
+    def manual_seed(self, seed: int) -> None:
+        self.states[self.current] = seed
+
+    def manual_seed_all(self, seed: int) -> None:
+        self.states = dict.fromkeys(self.states, seed)
+
+    @contextmanager
+    def device(self, device: torch.device) -> Iterator[None]:
+        before, self.current = self.current, device.index or 0
+        yield
+        self.current = before
+
+
+@pytest.fixture
+def generators(monkeypatch: pytest.MonkeyPatch) -> dict[str, Generators]:
+    """Of devices that are not there."""
+    made = {"cuda": Generators(), "mps": Generators()}
+    for name, module in made.items():
+        for part in ("get_rng_state", "set_rng_state", "manual_seed", "device"):
+            monkeypatch.setattr(getattr(torch, name), part, getattr(module, part), raising=False)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", made["cuda"].manual_seed_all)
+    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: False)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("device", "cuda", "mps"),
+    [
+        ("cpu", {0: 10, 1: 11}, {0: 10, 1: 11}),
+        ("meta", {0: 10, 1: 11}, {0: 10, 1: 11}),
+        ("cuda", {0: 5, 1: 11}, {0: 10, 1: 11}),
+        ("cuda:1", {0: 10, 1: 5}, {0: 10, 1: 11}),
+        ("mps", {0: 10, 1: 11}, {0: 5, 1: 11}),
+    ],
+)
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt])
+def test_generators_are_lent_and_put_back_and_no_others_touched(
+    generators: dict[str, Generators],
+    device: str,
+    cuda: dict[int, int],
+    mps: dict[int, int],
+    error: type[BaseException] | None,
+) -> None:
+    torch.manual_seed(1)
+    for module in generators.values():
+        module.states = {0: 10, 1: 11}
+    mine = torch.get_rng_state()
+    with suppress(KeyboardInterrupt), lent(torch.device(device), 5):
+        drawn = torch.rand(3)
+        assert (generators["cuda"].states, generators["mps"].states) == (cuda, mps)
+        if error:
+            raise error
+    assert torch.equal(drawn, torch.rand(3, generator=torch.Generator().manual_seed(5)))
+    assert torch.equal(torch.get_rng_state(), mine)
+    assert all(module.states == {0: 10, 1: 11} for module in generators.values())
+
+
+def test_folded_seeds_have_32_bits_of_all_they_had() -> None:
+    assert [folded(seed) for seed in (0, 1, 2**32 - 1)] == [0, 1, 2**32 - 1]
+    long = [folded(place + 2**bit) for place in (0, 1, 5) for bit in range(32, 63)]
+    assert len(set(long)) == len(long)
+    assert all(0 <= seed < 2**32 for seed in long)

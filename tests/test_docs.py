@@ -112,6 +112,14 @@ def test_formulas_can_be_shown() -> None:
             tex2mathml(block or inline, as_block=bool(block))
 
 
+def test_the_tour_is_as_short_as_it_says() -> None:
+    page = NAMES["docs/guides/tour.md"]
+    code = [line for block in blocks(page) if block.language == "python" for line in block.text.splitlines()]
+    said = re.search(r"code on this page is (\d+)\s+lines", page.read_text(encoding="utf-8"))
+    assert said is not None
+    assert int(said[1]) == sum(bool(line.strip()) for line in code)
+
+
 def test_the_command_lines_page_is_what_it_says() -> None:
     command = [sys.executable, str(ROOT / "docs" / "generate_cli.py"), "--check"]
     ran = subprocess.run(command, check=False, capture_output=True, text=True)

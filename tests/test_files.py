@@ -1,5 +1,6 @@
 """Results appear whole or not at all, what stands in the way is one line, and a folder has one worker."""
 
+import ast
 import errno
 import os
 import resource
@@ -15,6 +16,8 @@ import pytest
 
 from refinesr.errors import OutputError
 from refinesr.files import LOCK, held, refuse_existing, refuse_held, replacing, writing
+
+SOURCE = Path(__file__).parents[1] / "src" / "refinesr"
 
 
 def names(folder: Path) -> set[str]:
@@ -235,3 +238,23 @@ def test_folders_that_cannot_be_held_are_named(tmp_path: Path) -> None:
 def test_a_folder_that_may_not_be_written_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
     assert kept_out(tmp_path) == f"{tmp_path}/.lock: cannot be written: Permission denied"
+
+
+def reads_or_writes_text(node: ast.AST) -> bool:
+    """A call of `read_text` or `write_text`, or of `open` in a text mode, whatever they are methods of."""
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+        return False
+    mode = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None
+    opens = node.func.attr == "open" and (not node.args or mode in ("r", "w", "a", "x", "r+", "w+"))
+    return opens or node.func.attr in ("read_text", "write_text")
+
+
+def test_text_is_of_one_encoding_wherever_it_is_read() -> None:
+    """Never of the system's default."""
+    lacking = [
+        f"{file.relative_to(SOURCE)}:{node.lineno}"
+        for file in SOURCE.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if reads_or_writes_text(node) and "encoding" not in {word.arg for word in node.keywords}
+    ]
+    assert lacking == []

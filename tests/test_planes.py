@@ -1,6 +1,7 @@
 """What low holds behind its image: masks of what is to be made up, levels of augmentation, classes."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 import refinesr
+from refinesr.cli.upscale import hidden
 from refinesr.diffusion.denoisers import unveiled
 from refinesr.diffusion.levels import LogNormal, Stratified
 from refinesr.diffusion.noise import NoiseField
@@ -117,12 +119,50 @@ def test_a_picture_is_made_up_where_its_mask_is_white() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (12, 10, 3), dtype=np.uint8)
     white = (MASK[0, 0].numpy() * 255).astype(np.uint8)
     made = refinesr.upscale(SAME_SIZE, picture, mask=white)
-    assert np.array_equal(made[white == 0], picture[white == 0])  # type: ignore[call-overload, index]
-    assert not np.array_equal(made[white > 0], picture[white > 0])  # type: ignore[call-overload, index]
+    assert np.array_equal(made[white == 0], picture[white == 0])
+    assert not np.array_equal(made[white > 0], picture[white > 0])
     for same in (Image.fromarray(white), white > 0, MASK[0, 0]):
-        assert np.array_equal(refinesr.upscale(SAME_SIZE, picture, mask=same), made)  # type: ignore[arg-type]
+        assert np.array_equal(refinesr.upscale(SAME_SIZE, picture, mask=same), made)
     *_, seen = refinesr.refine(SAME_SIZE, picture, mask=white)
-    assert np.array_equal(seen.image, made)  # type: ignore[arg-type]
+    assert np.array_equal(seen.image, made)
+
+
+@pytest.mark.parametrize("tile", [0, 16])
+def test_the_noise_in_a_hole_is_not_the_noise_it_begins_with(tile: int) -> None:
+    """As in training.  In the first call the network is shown the start's noise itself, scaled.
+
+    Of n independent pairs the correlation has a deviation of 1/sqrt(n).
+    """
+    made, shown = stage(replace(plain(1), precond=Eps())), []
+    made.model.network.register_forward_pre_hook(
+        lambda _, given, doors: shown.append((given[0], doors["image"])), with_kwargs=True
+    )
+    picture = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
+    hole = np.zeros((50, 60), bool)
+    hole[5:, 10:] = True
+    refinesr.upscale(made, picture, mask=hole, seed=3, tile=tile, precision="fp32")
+    x, image = shown[0]
+    rows, columns = x.shape[2:]
+    unknown = torch.from_numpy(hole[:rows, :columns]).expand_as(x)
+    expected = torch.from_numpy(picture[:rows, :columns]).permute(2, 0, 1)[None] / 127.5 - 1
+    torch.testing.assert_close(image[~unknown], expected[~unknown])
+    pairs = torch.stack((x[unknown], image[unknown]))
+    assert pairs[1].mean().abs() < 0.1
+    assert pairs[1].std() == pytest.approx(1, abs=0.1)
+    assert abs(float(torch.corrcoef(pairs)[0, 1])) < 5 / unknown.sum().sqrt()
+
+
+def test_holes_are_filled_alike_whatever_the_tile_and_by_the_seed() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
+    hole = np.zeros((50, 60), bool)
+    hole[5:, 10:] = True
+
+    def filled(**options: Any) -> Any:
+        return refinesr.upscale(SAME_SIZE, picture, mask=hole, precision="fp32", **options).astype(int)
+
+    assert np.abs(filled(tile=16) - filled(tile=0)).max() <= 1
+    assert np.array_equal(filled(seed=4), filled(seed=4))
+    assert not np.array_equal(filled(seed=4), filled(seed=5))
 
 
 def test_what_was_under_the_mask_does_not_matter() -> None:
@@ -162,6 +202,21 @@ def test_masks_of_any_tensor_and_of_deep_images() -> None:
     assert mask_of(Image.fromarray((np.array(values) * 65535).astype(np.uint16))).tolist() == expected
     with pytest.raises(InputError, match=r"type int64 is no mask; .* of bool, uint8"):
         mask_of(np.ones((2, 2), np.int64))
+
+
+@pytest.mark.parametrize("mode", ["I", "I;16", "I;16B"])
+def test_integers_of_pillow_are_of_16_bits_as_in_pictures(mode: str) -> None:
+    """A mask in a 16-bit PNG is of mode I for older Pillows, and for all once it has been computed with."""
+    values = np.array([[0, 300, 32767, 32768, 65535]], np.uint16)
+    kinds = {"I": np.dtype(np.int32), "I;16": np.dtype("<u2"), "I;16B": np.dtype(">u2")}
+    image = Image.frombytes(mode, (5, 1), values.astype(kinds[mode]).tobytes())
+    assert mask_of(image).tolist() == [[0, 0, 0, 1, 1]]
+
+
+@pytest.mark.parametrize("value", [-1, 65536])
+def test_integers_that_16_bits_do_not_hold_are_no_mask(value: int) -> None:
+    with pytest.raises(InputError, match="mask: integers beyond 0 to 65535"):
+        mask_of(Image.new("I", (3, 2), value))
 
 
 def test_a_mask_without_white_is_refused() -> None:
@@ -246,7 +301,7 @@ def test_a_photo_has_been_given_no_noise() -> None:
     expected = last(made, with_plane(low, torch.zeros(1)))
     result = refinesr.upscale(made, picture, precision="fp32", device="cpu")
     as_bytes = ((expected.clamp(-1, 1) + 1) * 127.5).round().byte()[0].permute(1, 2, 0)
-    assert np.array_equal(result, as_bytes.numpy())  # type: ignore[arg-type]
+    assert np.array_equal(result, as_bytes.numpy())
 
 
 # Classes
@@ -341,3 +396,22 @@ def test_who_is_told_a_level_is_trained_with_one() -> None:
         replace(method, degradation=plain(2).degradation)
     with pytest.raises(ConfigError, match="belong together"):
         replace(plain(2), degradation=method.degradation)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "RGBa"])
+def test_what_is_transparent_in_a_mask_is_not_white(mode: str, tmp_path: Path) -> None:
+    """A box on a layer of its own: programs leave any colour where nothing was painted, white among them."""
+    box = np.full((12, 10, 2), 255, np.uint8)
+    box[:, :5, 1], box[0, 5:, 1] = 0, 100  # not painted, and painted thinly
+    box[1, 5:, 0] = 0
+    expected = np.zeros((12, 10))
+    expected[2:, 5:] = 1
+    picture = Image.fromarray(box, "LA")
+    if mode == "PA":
+        picture = picture.convert("RGBA").convert("PA")
+    elif mode != "LA":
+        picture = picture.convert("RGBA").convert(mode)
+    assert np.array_equal(mask_of(picture), expected)
+    if mode != "RGBa":  # which no file holds
+        picture.convert("RGBA").save(tmp_path / "mask.png")
+        assert np.array_equal(hidden(tmp_path / "mask.png"), expected)

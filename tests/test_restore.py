@@ -1,8 +1,13 @@
 """Images in, images out: of the same kind, faithful to what was given, the same for the same seed."""
 
-from dataclasses import replace
+import re
+import typing
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import numpy as np
 import pytest
 import skimage.data
@@ -20,7 +25,7 @@ from refinesr.errors import CheckpointError, ConfigError, InputError
 from refinesr.images.picture import Picture
 from refinesr.images.projection import Projection
 from refinesr.images.resize import MatlabBicubic, PillowBicubic
-from refinesr.restore import Options, Progress, enlarged_alpha, refine, restored, upscale
+from refinesr.restore import Asked, Options, Progress, enlarged_alpha, refine, restored, upscale
 from refinesr.stage import Stage
 
 X4, X2, GREY = stage(packed(4)), stage(packed(2)), stage(packed(2, 1))
@@ -297,7 +302,12 @@ WRONG_IMAGES: list[tuple[Any, str]] = [
     (np.zeros((0, 4, 3), np.uint8), r"shape \(0, 4, 3\)"),
     (np.zeros((4, 4, 4), np.uint8), "has 4 channels; the model restores pictures of 1 or 3"),
     (np.full((4, 4, 3), np.nan, np.float32), "holds NaN or infinite values"),
-    (np.full((4, 4, 3), np.inf), r"float pixels lie in \[0, 1\]; these go from inf to inf"),
+    (np.full((4, 4, 3), np.inf, np.float32), "picture: holds NaN or infinite values"),
+    (
+        np.linspace(-0.35, 0.21, 48).reshape(4, 4, 3),
+        r"float pixels lie in \[0, 1\]; these go from -0.35 to 0.21",
+    ),
+    (Image.new("F", (4, 4), 280.0), "these go from 280 to 280; rescale all pictures alike"),
     (np.linspace(0, 255, 48).reshape(4, 4, 3), r"these go from 0 to 255"),
     (-np.ones((4, 4, 3)), r"these go from -1 to -1"),
     (torch.zeros(4, 4), r"a tensor of shape \(4, 4\) is no picture; \(C, H, W\) is"),
@@ -336,6 +346,58 @@ WRONG_OPTIONS: list[tuple[dict[str, Any], str]] = [
 def test_options_without_a_meaning_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         upscale(X2, CAT, **options)
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Types are not checked, as they are not for users."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+OTHER_TYPES: list[tuple[dict[str, Any], str]] = [
+    ({"steps": 2.0}, r"^steps: 2\.0 is no whole number$"),
+    ({"steps": "2"}, r"^steps: '2' is no whole number$"),
+    ({"samples": 2.0}, r"^samples: 2\.0 is no whole number$"),
+    ({"seed": 1.5}, r"^seed: 1\.5 is no whole number$"),
+    ({"seed": None}, "^seed: None is no whole number$"),
+    ({"tile": 8.5}, r"^tile: 8\.5 is no whole number$"),
+    ({"fidelity": "1"}, "^fidelity: '1' is no number$"),
+]
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(("options", "message"), OTHER_TYPES, ids=[message for _, message in OTHER_TYPES])
+def test_options_of_another_type_are_refused_by_name(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        upscale(X2, CAT, **options)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_whole_numbers_may_be_numpys() -> None:
+    seen = upscale(X2, CAT, steps=np.int64(2), seed=np.uint8(7), samples=np.int32(1), tile=np.int16(0))
+    assert torch.equal(seen, upscale(X2, CAT, steps=2, seed=7, tile=0))
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("wrong", ["photo.jpg", Path("photo.jpg"), [[0, 1], [1, 0]], None], ids=str)
+def test_what_is_no_image_at_all_is_told_what_is_taken(wrong: Any) -> None:
+    said = (
+        f"is a {type(wrong).__name__}; a PIL image (PIL.Image.open makes one of a file), an array or a tensor"
+    )
+    with pytest.raises(InputError, match=re.escape(said)):
+        upscale(X2, wrong)
+    with pytest.raises(InputError, match=re.escape(said)):
+        next(refine(X2, wrong))
+    if wrong is not None:  # which is no mask
+        with pytest.raises(InputError, match=re.escape(said)):
+            upscale(X2, CAT, mask=wrong)
+
+
+def test_options_by_name_are_the_fields_of_options() -> None:
+    """What the public functions take as `Unpack[Asked]` is what they make of it."""
+    assert typing.get_type_hints(Asked) == {field.name: field.type for field in fields(Options)}
 
 
 def test_nothing_can_be_kept_at_scale_1() -> None:
@@ -428,3 +490,24 @@ def test_a_stage_that_is_told_of_noise_in_its_input_is_given_it() -> None:
     assert not torch.equal(quiet["vector"], loud["vector"])
     # bicubic enlarging lets through two thirds of the deviation of white noise
     assert loud["image"].std() - quiet["image"].std() > 0.1
+
+
+def test_what_a_cascade_adds_noise_to_cannot_be_kept() -> None:
+    """By the options as little as in its file, and before anything is computed."""
+    whole, calls = Cascade((TWICE.links[0], Link(FORGIVING, tile=0, level=0.3))), []
+    hook = whole.links[0].stage.model.network.register_forward_hook(lambda *_: calls.append(1))
+    small = np.full((8, 8, 3), 128, np.uint8)
+    for ask in (
+        lambda: upscale(whole, small, consistent=True),
+        lambda: next(refine(whole, small, consistent=True)),
+        lambda: Options(consistent=True).check(whole),
+    ):
+        with pytest.raises(
+            ConfigError, match=r"^stages\.1\.level: 0\.3, but the stage keeps its input as it is"
+        ):
+            ask()
+    assert calls == []
+    upscale(whole, small, consistent=False)
+    upscale(Cascade((TWICE.links[0], Link(FORGIVING, tile=0))), small, consistent=True)
+    hook.remove()
+    assert len(calls) == 6

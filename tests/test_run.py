@@ -1,5 +1,7 @@
 """What a training leaves in its folder, whatever ends it."""
 
+import io
+import itertools
 import json
 import math
 import resource
@@ -18,13 +20,15 @@ from PIL import Image
 from torch import Tensor
 
 import refinesr.run
+import refinesr.train
 from refinesr import load
 from refinesr.config import from_data, override
 from refinesr.errors import CheckpointError, ConfigError, OutputError
 from refinesr.files import refuse_held
+from refinesr.log import Log
 from refinesr.run import DivergedError, Folder, Run, check_folder, fresh, train
 from refinesr.stage import Card
-from refinesr.train import Report, State
+from refinesr.train import Report, State, fit, follow
 
 CPU = torch.device("cpu")
 PLAN = plan(steps=6, save_every=2, preview_every=3)
@@ -106,6 +110,29 @@ def test_fresh_weights_are_the_seeds_and_torchs_generator_is_untouched() -> None
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
+def test_weights_of_a_short_seed_are_those_torch_draws(seed: int) -> None:
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        expected = RUN.method.build().state_dict()
+    found = fresh(RUN.method, CPU, seed).state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_all_bits_of_a_seed_count_for_the_weights() -> None:
+    """torch's generator on a CPU takes the lower 32 alone."""
+    seeds = (1, 1 + 2**32, 1 + 2**62)
+    drawn = [torch.cat([p.flatten() for p in fresh(RUN.method, CPU, seed).parameters()]) for seed in seeds]
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(drawn, 2))
+
+
+def test_weights_are_drawn_on_the_cpu_whatever_the_callers_default() -> None:
+    expected = fresh(RUN.method, CPU, 3).state_dict()
+    with torch.device("meta"):
+        found = fresh(RUN.method, CPU, 3).state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
 def test_a_preview_shows_low_estimate_and_truth(tmp_path: Path) -> None:
     """Four rows of three columns of 16 pixels, each with a gap of 4; the last column is the truth."""
     whole(tmp_path)
@@ -146,6 +173,80 @@ def test_an_exception_in_the_callers_loop_saves_as_well(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         walk.throw(KeyboardInterrupt())
     assert saved(tmp_path) == 3
+
+
+@pytest.mark.parametrize("place", ["before the average", "after it", "before anybody is told"])
+def test_half_an_update_is_never_saved_and_the_last_save_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Ctrl-C in Python, or memory that lacks for the optimiser, in the fifth update: the fourth is kept."""
+    reports, calls = whole(tmp_path / "through"), itertools.count(1)
+
+    def breaking(*given: Any) -> None:
+        fifth = next(calls) == 5
+        if not fifth or place == "after it":
+            follow(*given)
+        if fifth:
+            raise KeyboardInterrupt
+
+    def late(*given: Any, **named: Any) -> Iterator[Report]:
+        for report in fit(*given, **named):
+            if report.step == 5:
+                raise KeyboardInterrupt
+            yield report
+
+    with monkeypatch.context() as patch:
+        if place == "before anybody is told":
+            patch.setattr(refinesr.run, "fit", late)
+        else:
+            patch.setattr(refinesr.train, "follow", breaking)
+        with pytest.raises(KeyboardInterrupt):
+            whole(tmp_path / "broken")
+    assert saved(tmp_path / "broken") == 4
+    assert log(tmp_path / "broken") == reports[:4]
+    whole(tmp_path / "broken", resume=True)
+    assert log(tmp_path / "broken") == reports
+    models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("through", "broken")]
+    assert models[0] == models[1]
+
+
+def test_an_exception_between_updates_saves_all_that_were_made(tmp_path: Path) -> None:
+    """Before the weights of the sixth change, five are whole."""
+
+    class Ending(FewPairs):
+        def at(self, step: int) -> tuple[Tensor, Tensor]:
+            if step == 5:
+                raise MemoryError
+            return super().at(step)
+
+    with pytest.raises(MemoryError):
+        whole(tmp_path, pairs=Ending(RUN.method))
+    assert saved(tmp_path) == len(log(tmp_path)) == 5
+
+
+def test_a_log_that_is_broken_in_upon_has_no_half_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 1}\n')
+    report = Report(2, torch.zeros(()), torch.zeros(()), 0.1)
+    kept = Log(path, [report])
+
+    class Breaking(io.TextIOWrapper):
+        def write(self, text: str) -> int:
+            super().write(text[:5])
+            raise KeyboardInterrupt
+
+    def open_breaking(self: Path, mode: str, **named: Any) -> Breaking:
+        return Breaking(io.BufferedWriter(io.FileIO(self, mode)), **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", open_breaking)
+        with pytest.raises(KeyboardInterrupt):
+            kept.write()
+    assert path.read_text() == '{"step": 1}\n'
+    kept.write()
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2]
 
 
 @pytest.fixture(scope="module")

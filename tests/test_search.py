@@ -118,6 +118,23 @@ def test_scores_are_what_each_grid_must_come_to_and_the_best_grid_is_found() -> 
     assert len(whole) > 5
 
 
+def visited(sampling: Sampling) -> tuple[float, ...]:
+    """Levels, to what is told apart by more than rounding."""
+    return tuple(float(f"{level:.6g}") for level in sampling.levels().tolist())
+
+
+@pytest.mark.parametrize(("steps", "least"), [(1, 15), (2, 20)])
+def test_no_grid_of_few_steps_is_tried_twice_whatever_its_spacing_is_called(steps: int, least: int) -> None:
+    """A grid of one step is its high end, one of two steps its ends, for all spacings."""
+    held, judge = drawn(4, 16), Psnr()
+    found = trials(exact(replace(DDIM, steps=steps)), held, judge, Search(steps, candidates=48))
+    tried = {trial.sampling for trial in found}
+    assert len({visited(sampling) for sampling in tried}) == len(tried)
+    assert least <= len(tried) <= 49
+    best = max(expected_psnr(trial.sampling) for trial in found)
+    assert expected_psnr(ranked(found, judge)[0].sampling) > best - 0.05
+
+
 class Moments(nn.Module):
     """Mean and standard deviation of each picture's levels."""
 
@@ -162,6 +179,7 @@ def distance(sampling: Sampling) -> float:
     return (mean - MEAN) ** 2 + (std - STD) ** 2
 
 
+@pytest.mark.filterwarnings("ignore:the grid starts:UserWarning")
 def test_what_is_stored_gives_exactly_the_score_that_was_found(tmp_path: Path) -> None:
     """Through a file, `refinesr.load` and scikit-image's PSNR of 8-bit pictures."""
     made = stage(packed(4))
@@ -209,7 +227,7 @@ def test_a_grid_that_has_no_other_number_of_steps_keeps_its_own() -> None:
 
 
 def test_a_third_goes_on_to_twice_the_pictures_and_the_rest_is_judged_on_all() -> None:
-    plan = Search(2, candidates=36)
+    plan = Search(3, candidates=36)
     images = [state.trial.images for state in states(exact(DDIM), drawn(16, 8), plan) if state.trial]
     assert images[:41] == [16, *[4] * 27, *[8] * 9, *[16] * 4]
     assert set(images[41:]) == {16}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from methods import normal, packed, plain, stage
 from torch import Tensor
 
+from refinesr.diffusion.denoisers import tiled
 from refinesr.diffusion.levels import Continuous
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.samplers import DPM2M, Ancestral, Heun, Renoised, Sampler, SR3Ancestral
@@ -61,8 +62,8 @@ def test_tiled_equals_whole(size: tuple[int, int], core: int, made: Stage, kept:
     low = normal(1, 3, *size, seed=sum(size)).clamp(-1, 1)
     sampling = made.method.sampling if kept else replace(made.method.sampling, consistent=None)
     whole = last(made, low, sampling=sampling)
-    tiled = last(made, low, sampling=sampling, tile=core)
-    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-3 / 127.5)
+    by_tiles = last(made, low, sampling=sampling, tile=core)
+    torch.testing.assert_close(by_tiles, whole, rtol=0, atol=1e-3 / 127.5)
 
 
 def srdiff() -> Method:
@@ -84,12 +85,12 @@ def test_srdiff_is_encoded_once_and_its_tiles_need_a_halo_for_its_unet_alone() -
     ]
     low, halo = normal(1, 3, 40, 150).clamp(-1, 1), made.method.halo
     assert halo is not None
-    tiled = last(made, low, tile=24)
+    by_tiles = last(made, low, tile=24)
     for hook in hooks:
         hook.remove()
     assert len(encoded) < len(sizes)  # once for each of its tiles, and not for each step and tile
     assert max(sizes) <= 24 + 2 * (halo + 1) + made.method.stride < 24 + 2 * made.method.reach
-    torch.testing.assert_close(tiled, last(made, low), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(by_tiles, last(made, low), rtol=1e-4, atol=1e-4)
 
 
 def test_tiled_is_indeed_tiled() -> None:
@@ -100,6 +101,17 @@ def test_tiled_is_indeed_tiled() -> None:
     assert len(sizes) == 3 * len(made.tiles(low, 8))
     assert len(made.tiles(low, 8)) > 8
     assert max(height * width for height, width in sizes) < 16 * 90 * 100 / 2
+
+
+def test_windows_are_where_the_picture_is_before_the_first_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU would wait for each of them in every step."""
+    made, low, given = stage(packed(4)), normal(1, 3, 90, 100), []
+    monkeypatch.setattr("refinesr.stage.tiled", lambda parts: given.extend(parts) or tiled(parts))
+    monkeypatch.setattr(Stage, "encoded", lambda *_: {})
+    made.plain(low.double().to("meta"), 8, None)
+    assert len(given) > 2
+    windows = [window for _, window, _ in given]
+    assert {(window.down.device.type, window.across.dtype) for window in windows} == {("meta", torch.float64)}
 
 
 def test_a_pixel_next_to_a_seam_is_as_right_as_any_other() -> None:

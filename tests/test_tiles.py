@@ -30,7 +30,7 @@ def spans(tiles, first, size):
 def summed(tiles, height, width, scale):
     total = torch.zeros(height * scale, width * scale, dtype=torch.float64)
     for tile in tiles:
-        tile.box.scaled(scale).of(total).add_(tile.window)
+        tile.box.scaled(scale).of(total).add_(tile.window.whole())
     return total
 
 
@@ -74,7 +74,7 @@ def test_windows_count_every_pixel_and_none_within_reach_of_an_inner_edge(height
     tiles, scale = cover(height, width, **how), how["scale"]
     assert (summed(tiles, height, width, scale) > 0).all()
     for tile in tiles:
-        box, window, hidden = tile.box, tile.window, how["reach"] * scale
+        box, window, hidden = tile.box, tile.window.whole(), how["reach"] * scale
         assert window.dtype == torch.float32
         assert window.shape == (box.height * scale, box.width * scale)
         assert window.min() >= 0
@@ -112,7 +112,7 @@ def test_windows_sum_to_one_where_no_three_tiles_overlap(size, reach, blend, sca
 def test_windows_rise_no_steeper_than_a_half_wave_over_the_blend(size, reach, blend, scale):
     """sin² over 2 * blend * scale pixels or more has a slope of at most pi/2 over that."""
     for tile in cover(1, size, core=30, reach=reach, stride=1, scale=scale, blend=blend):
-        assert tile.window[0].diff().abs().max() <= math.pi / 2 / (2 * blend * scale) + 1e-6
+        assert tile.window.across.diff().abs().max() <= math.pi / 2 / (2 * blend * scale) + 1e-6
 
 
 @settings(deadline=None)
@@ -125,7 +125,7 @@ def test_without_a_core_or_with_one_that_holds_the_picture_one_tile_of_ones(
     for core in (0, max(height, width)):
         (tile,) = cover(height, width, core=core, reach=reach, stride=stride, scale=scale)
         assert tile.box == Box(0, 0, height, width)
-        assert torch.equal(tile.window, torch.ones(height * scale, width * scale))
+        assert torch.equal(tile.window.whole(), torch.ones(height * scale, width * scale))
 
 
 def test_a_picture_little_larger_than_a_tile_is_cut_into_tiles_little_larger_than_its_half():
@@ -143,6 +143,26 @@ def test_impossible_tilings_are_mistakes(wrong):
     right = {"height": 50, "width": 50, "core": 10, "reach": 1, "stride": 1}
     with pytest.raises(ValueError, match=r"cover\("):
         cover(**right | wrong)
+
+
+def test_tiles_of_a_large_picture_take_next_to_no_memory():
+    """Their windows are larger than the picture, some 100 MB for one of 2048 x 4096, and are never there at
+    once.
+    """
+    tiles = cover(512, 1024, core=96, reach=20, stride=4, scale=4)
+    held = {
+        factor.untyped_storage().data_ptr(): factor.untyped_storage().nbytes()
+        for tile in tiles
+        for factor in (tile.window.down, tile.window.across)
+    }
+    assert sum(held.values()) < 200_000
+
+
+def test_a_window_goes_where_it_is_needed():
+    (tile,) = cover(3, 5, core=0, reach=0, stride=1)
+    there = tile.window.to(torch.zeros(0, dtype=torch.float64, device="meta"))
+    assert {factor.device.type for factor in (there.down, there.across, there.whole())} == {"meta"}
+    assert (there.whole().shape, there.whole().dtype) == ((3, 5), torch.float64)
 
 
 def test_box_is_a_view_and_scales():

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from methods import FewPairs, normal, packed, plain, plan
 from torch import Tensor
 
+import refinesr.train
 from refinesr.diffusion.levels import OneLevel
 from refinesr.diffusion.precond import Blind
 from refinesr.errors import CheckpointError, ConfigError
@@ -232,6 +234,64 @@ def test_what_is_lent_to_dropout_depends_on_the_seeds_alone() -> None:
     assert drawn(1, 2) == drawn(1, 2)
     assert drawn(1, 2) != drawn(1, 3)
     assert drawn(2**63 - 1, 2) != drawn(2**62, 2)
+
+
+def break_off(*given: Any, **named: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("broken", ["optimizer.step", "optimizer.zero_grad", "follow", "after follow"])
+def test_a_state_knows_that_an_update_is_half_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """It is neither saved nor learnt on; what was saved before brings it back."""
+    few = plan(steps=3)
+    made = state(plan=few)
+    walk = run(made, few)
+    next(walk)
+    made.save(tmp_path / "state.pt")
+
+    def follow_and_break(*given: Any) -> None:
+        follow(*given)
+        raise KeyboardInterrupt
+
+    places: dict[str, tuple[Any, str, Any]] = {
+        "optimizer.step": (made.optimizer, "step", break_off),
+        "optimizer.zero_grad": (made.optimizer, "zero_grad", break_off),
+        "follow": (refinesr.train, "follow", break_off),
+        "after follow": (refinesr.train, "follow", follow_and_break),
+    }
+    with monkeypatch.context() as patch:
+        patch.setattr(*places[broken])
+        with pytest.raises(KeyboardInterrupt):
+            next(walk)
+    assert not made.stands_at(1)
+    assert not made.stands_at(2)
+    with pytest.raises(ValueError, match="update 2 is half made; there is nothing to be saved"):
+        made.save(tmp_path / "state.pt")
+    with pytest.raises(ValueError, match="update 2 is half made; restore the state"):
+        next(run(made, few))
+    made.restore(tmp_path / "state.pt", few)
+    assert made.stands_at(1)
+    assert [report.step for report in run(made, few)] == [2, 3]
+    through = state(plan=few)
+    list(run(through, few))
+    assert same(made.model, through.model)
+
+
+def test_gradients_that_an_interrupted_update_left_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the weights change a state is whole, and whoever goes on with it makes the same updates."""
+    few = plan(steps=2)
+    made, through = state(plan=few), state(plan=few)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.nn.utils, "clip_grad_norm_", break_off)
+        with pytest.raises(KeyboardInterrupt):
+            next(run(made, few))
+    assert any(p.grad is not None for p in made.model.parameters())
+    assert made.stands_at(0)
+    for each in (made, through):
+        list(run(each, few))
+    assert same(made.model, through.model)
 
 
 class OnePair:

@@ -1,5 +1,6 @@
 """Training by the minute: updates fitted to the time, files in pieces, what is carried, what is measured."""
 
+import itertools
 import json
 import math
 import sys
@@ -17,6 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import refinesr.run
+import refinesr.train
 from refinesr import load
 from refinesr.checkpoint import save_stage
 from refinesr.diffusion.noise import NoiseField
@@ -25,7 +27,7 @@ from refinesr.metrics.pixel import luma, psnr
 from refinesr.recipes import RECIPES, tiny
 from refinesr.run import DivergedError, Folder, Run, begun, compiled, fresh
 from refinesr.search import held_out
-from refinesr.train import Constant, CosineDecay, Plan, Report, State, fit
+from refinesr.train import Constant, CosineDecay, Plan, Report, State, fit, follow
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
@@ -314,9 +316,35 @@ def test_whatever_ends_a_training_leaves_what_it_learnt(tmp_path: Path, error: B
         train(tmp_path / "run", pairs=Failing(5, error), out=tmp_path / "out")
     kept = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
     assert kept["step"] == 5
+    assert logged(tmp_path / "run") == [1, 2, 3, 4, 5]
     pieces.join(tmp_path / "out", tmp_path / "joined")
     stored = weights(load(tmp_path / "joined").model)
     assert same(stored, [tensor.half().float() for tensor in kept["average"].values()])
+
+
+def test_what_ends_in_the_middle_of_a_stretch_and_goes_on_has_a_whole_log(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        train(tmp_path / "run", pairs=Failing(5, SystemExit(143)))
+    state = train(tmp_path / "run", resume=True)
+    assert logged(tmp_path / "run") == list(range(1, state.step + 1))
+
+
+def test_half_an_update_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal comes in the fifth update, when the weights have changed; the first two make a stretch."""
+    calls = itertools.count(1)
+
+    def breaking(*given: Any) -> None:
+        if next(calls) == 5:
+            raise SystemExit(143)
+        follow(*given)
+
+    monkeypatch.setattr(refinesr.train, "follow", breaking)
+    with pytest.raises(SystemExit):
+        train(tmp_path / "run")
+    assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] == 2
+    assert logged(tmp_path / "run") == [1, 2]
+    state = train(tmp_path / "run", resume=True)
+    assert logged(tmp_path / "run") == list(range(1, state.step + 1))
 
 
 class Diverging(Timed):

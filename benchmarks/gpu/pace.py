@@ -115,15 +115,20 @@ def stretches(
     seed: int,
     autocast: torch.dtype | None,
     from_first: bool = False,
+    hear: Callable[[Report], None] = lambda report: None,
 ) -> Iterator[Stretch]:
     """Update until the time is over.  The rate follows the plan as if it had known the number of updates.
 
+    `hear` is told of each update when it is made: whatever breaks in upon a stretch, it knows of the others.
     With `from_first` the watch starts anew after the first stretch: compiling is not counted.
     """
     pace = Pace()
     while updates := pace.updates(watch):
         begun, fitted = watch.now(), pace.fitted(plan, state.step, watch)
-        reports = list(islice(fit(state, pairs, objective, fitted, seed=seed, autocast=autocast), updates))
+        reports = []
+        for report in islice(fit(state, pairs, objective, fitted, seed=seed, autocast=autocast), updates):
+            hear(report)
+            reports.append(report)
         float(reports[-1].loss)  # waits for the device
         seconds = watch.now() - begun
         pace.add(len(reports), seconds)

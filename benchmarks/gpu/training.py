@@ -20,7 +20,7 @@ from gpu.pace import Stretch, Watch, stretches
 from gpu.pieces import cut
 from refinesr.files import replacing
 from refinesr.run import DivergedError, Folder, Log, Run, preview, save
-from refinesr.train import Learning, Pairs, State
+from refinesr.train import Learning, Pairs, Report, State
 
 FAR = 2**31 - 1
 """The batch that previews show: no run is so long."""
@@ -65,11 +65,12 @@ def trained(
 ) -> Summary:
     """Update until the watch says so, telling how it goes.
 
-    Whatever ends it, the last good state lies in the folder and, as pieces, in `out`.  Raises DivergedError
-    if the loss is no number, the last save being from before.
+    Whatever ends it, the last good state lies in the folder and, as pieces, in `out`; if an update was left
+    half made, that is the last save.  Raises DivergedError if the loss is no number, the last save being from
+    before.
     """
     keeper, material = Keeper(job, pairs, watch, tell), Ahead(pairs) if job.ahead else pairs
-    how = {"seed": job.seed, "autocast": job.autocast, "from_first": job.from_first}
+    how = {"seed": job.seed, "autocast": job.autocast, "from_first": job.from_first, "hear": keeper.hear}
     plan = as_spent(job.run, job.folder).plan
     try:
         for stretch in stretches(state, material, objective, plan, watch, **how):
@@ -77,7 +78,7 @@ def trained(
     except DivergedError:
         raise
     except BaseException:
-        if keeper.made:
+        if keeper.made and state.stands_at(keeper.told):
             with suppress(Exception):  # what went wrong first is what counts
                 keeper.keep(state)
         raise
@@ -102,11 +103,15 @@ class Keeper:
         self.flops = flops(job.run) if job.run.lesson is None else 0.0  # a teacher's are not counted
         self.last: Stretch | None = None
         self.made, self.counted, self.seconds, self.saved = 0, 0, 0.0, -watch.every
+        self.told = 0
+
+    def hear(self, report: Report) -> None:
+        self.log.waiting.append(report)
+        self.told = report.step
 
     def note(self, state: State, stretch: Stretch) -> None:
         first, self.last = self.last is None, stretch
         self.run = replace(self.job.run, plan=stretch.plan)
-        self.log.waiting.extend(stretch.reports)
         self.log.write()  # a loss that is no number ends the run before anything is saved
         self.made += len(stretch.reports)
         if not first:

@@ -72,7 +72,7 @@ class Album:
                 path.unlink()
             self.path.mkdir(parents=True, exist_ok=True)
         with replacing(self.settings, overwrite=True) as part:
-            part.write_text(json.dumps(settings, indent=2) + "\n")
+            part.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
     def check(self, settings: dict[str, Any]) -> None:
         """Raises OutputError for the first setting that is another one."""

@@ -52,7 +52,9 @@ class Link:
         if isinstance(method.degradation, CascadeAugmented) and self.level > method.degradation.noise:
             raise ConfigError(f"{noise} is above {method.degradation.noise:g}, the most it was trained with")
         if self.chosen.consistent is not None:
-            raise ConfigError(f"{noise}, but the stage keeps its input as it is, noise included; use 0")
+            raise ConfigError(
+                f"{noise}, but the stage keeps its input as it is, noise included; use 0, or no consistent"
+            )
 
     @property
     def chosen(self) -> Sampling:

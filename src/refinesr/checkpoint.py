@@ -32,7 +32,7 @@ def save_stage(
 ) -> None:
     """`dtype` is that of the stored weights, theirs if None.  Raises OutputError."""
     weights = {
-        name: tensor.detach().to("cpu", dtype if tensor.is_floating_point() else None).contiguous()
+        name: tensor.detach().cpu().to(dtype if dtype and tensor.is_floating_point() else tensor.dtype)
         for name, tensor in stage.model.state_dict().items()
     }
     metadata = {
@@ -40,7 +40,7 @@ def save_stage(
         "method": json.dumps(to_data(stage.method)),
         "card": json.dumps(to_data(stage.card)),
     }
-    header, body = parts(weights, metadata)
+    header, body = parts({name: tensor.contiguous() for name, tensor in weights.items()}, metadata)
     with replacing(path, overwrite=overwrite) as part, part.open("wb") as file:
         file.write(header)
         file.write(body)
@@ -98,6 +98,8 @@ def contents(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise CheckpointError(f"{path}: no such file")
     try:
         if pickled(path):
+            if in_run(path):
+                raise CheckpointError(f"{path}: {OF_RUN}, {path.parent}; give that")
             advice = f"refinesr convert {path} -o MODEL.safetensors"
             raise CheckpointError(f"{path}: a pickled checkpoint, which is not opened; try: {advice}")
         with safe_open(path, framework="pt") as file:
@@ -105,6 +107,14 @@ def contents(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: not a safetensors file ({error})") from error
+
+
+OF_RUN = "is the state of a run, to train on from; its model is in the run's folder"
+
+
+def in_run(path: Path) -> bool:
+    """Whether it lies where a run of ours keeps its state."""
+    return path.name == "state.pt" and path.with_name("run.json").is_file()
 
 
 def pickled(path: Path) -> bool:

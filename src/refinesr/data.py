@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from refinesr.devices import folded
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.decoder import Decoder, in_order, threads
 from refinesr.images.degrade import Degradation
@@ -71,7 +72,7 @@ class Photos:
         return isinstance(self.store, Stock)
 
     def draw(self, n: int, size: int, rng: torch.Generator, *, upright: bool = False) -> Draw:
-        """`n` crops of size x size pixels; `rng` is on the photos' device.
+        """`n` crops of size x size pixels, for `store.cut`; `rng` is on the photos' device.
 
         A picture is drawn as often as it has pixels, those beyond 64 * smallest**2 not counted; places are
         even, and so are the eight ways up, or, of `upright` crops, the two: as it is and mirrored.  Raises
@@ -89,10 +90,6 @@ class Photos:
         if upright:
             turned, upside = torch.zeros_like(turned), torch.zeros_like(upside)
         return Draw(picture, top, left, turned, upside, mirrored)
-
-    def crops(self, n: int, size: int, rng: torch.Generator) -> Images:
-        """Crops as `draw` draws them, (n, C, size, size) float32 in [-1, 1]."""
-        return self.store.cut(self.draw(n, size, rng), size)
 
     @cached_property
     def labels(self) -> Tensor:
@@ -223,7 +220,7 @@ def _store(intake: _Intake, channels: int, device: torch.device) -> Stock | Deco
 def _free(device: torch.device) -> int:
     """Bytes that can be had.  Pictures pass through the computer's memory even if they stay on a GPU."""
     try:
-        available = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+        available = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="utf-8"))
         pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         free = int(available[1]) * 1024 if available else pages
     except (OSError, ValueError, AttributeError):
@@ -288,7 +285,7 @@ class Pairs:
 
     def _rng(self, step: int) -> torch.Generator:
         # torch's CPU generator takes 32 bits of a seed; mixing is a bijection of them, so no two steps agree
-        return torch.Generator(self.photos.device).manual_seed(_mixed(step + _mixed(self.seed)))
+        return torch.Generator(self.photos.device).manual_seed(_mixed(step + _mixed(folded(self.seed))))
 
 
 def _mixed(number: int) -> int:

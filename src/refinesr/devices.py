@@ -1,5 +1,9 @@
 """Which device, and in what precision."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
 import torch
 from torch import nn
 
@@ -30,6 +34,31 @@ def unusable(name: str) -> str:
 def put_on(module: nn.Module, device: torch.device) -> None:
     """Move it, in place, with channels last in memory: what convolutions are fastest in."""
     module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+
+
+def folded(seed: int) -> int:
+    """A seed as the 32 bits of it that torch's generator on a CPU takes: it would forget all others.
+
+    Seeds below 2**32 are left as they are; of larger ones NumPy's SeedSequence mixes all bits.
+    """
+    return seed if seed < 2**32 else int(np.random.SeedSequence(seed).generate_state(1)[0])
+
+
+@contextmanager
+def lent(device: torch.device, seed: int) -> Iterator[None]:
+    """torch's own generators of the CPU and of the device, seeded for a while and put back as they were.
+
+    `torch.manual_seed` would seed those of all other devices too.
+    """
+    others = [device] if device.type in ("cuda", "mps") else []
+    with torch.random.fork_rng(others, device_type=device.type if others else "cpu"):
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        elif device.type == "mps":
+            torch.mps.manual_seed(seed)
+        yield
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:

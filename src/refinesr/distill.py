@@ -18,6 +18,7 @@ from refinesr.diffusion.levels import Few, Stratified
 from refinesr.diffusion.precond import Blind, Eps, over_pixels
 from refinesr.diffusion.samplers import DPM2M, Ancestral, Heun, Renoised
 from refinesr.diffusion.schedule import Karras, Leading
+from refinesr.diffusion.walking import last
 from refinesr.diffusion.weighting import Own
 from refinesr.errors import ConfigError
 from refinesr.images.projection import Projection
@@ -157,8 +158,7 @@ class Distilled:
         denoise = teacher.denoiser(low, base, replace(sampling, consistent=None), 0, autocast)
         if sampling.consistent is not None:
             denoise = consistent(denoise, self.kept(high, low, base, sampling.consistent))
-        *_, last = self.sampler(denoise, x, self.grid(level), torch.zeros_like)
-        return last
+        return last(self.sampler(denoise, x, self.grid(level), torch.zeros_like))
 
     def kept(
         self, high: Images, low: GivenImages, base: Images, kernel: Kernel

@@ -29,24 +29,24 @@ class Log:
         with writing(self.path):
             size = self.path.stat().st_size
             try:
-                with self.path.open("a") as file:
+                with self.path.open("a", encoding="utf-8") as file:
                     file.write(text)
-            except OSError:
+            except BaseException:  # half a line would swallow the next one
                 os.truncate(self.path, size)
                 raise
         self.waiting.clear()
 
     def shorten(self, steps: int) -> None:
         """Keep one line for each of the first `steps` updates; drop what comes after, and half lines."""
-        lines = self.path.read_text().splitlines(keepends=True) if self.path.exists() else []
+        text = self.path.read_text(encoding="utf-8", errors="replace") if self.path.exists() else ""
         wanted = count(1)
         expected, kept = next(wanted), []
-        for text in lines:
-            if expected <= steps and step_of(text) == expected:
-                kept.append(text)
+        for each in text.splitlines(keepends=True):
+            if expected <= steps and step_of(each) == expected:
+                kept.append(each)
                 expected = next(wanted)
         with replacing(self.path, overwrite=True) as part:
-            part.write_text("".join(kept))
+            part.write_text("".join(kept), encoding="utf-8")
 
 
 def line(report: Report) -> str:

@@ -39,6 +39,16 @@ def begin_with(model: Model, method: Method, trained: Path | Stage | None) -> No
     model.source.get_submodule("encoder").load_state_dict(module.state_dict())
 
 
+def check_start(method: Method, start: Stage, name: str) -> None:
+    """Raises ConfigError if the weights of `start` mean something else to `method`; levels, sampling and
+    degradation are free.
+    """
+    for field in ("scale", "channels", "network", "source", "precond", "label", "target"):
+        given, wanted = getattr(start.method, field), getattr(method, field)
+        if given != wanted:
+            raise ConfigError(f"--from: {name}: its method.{field} is {given}, this run's is {wanted}")
+
+
 def encoder_of(stage: Stage, name: Path) -> tuple[Encoder, nn.Module]:
     """That of a model which was trained for the encoder's sake, or which has one."""
     method = stage.method

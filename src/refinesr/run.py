@@ -19,8 +19,9 @@ from torch import Tensor
 
 from refinesr.checkpoint import save_stage
 from refinesr.config import from_data, parse, to_data
-from refinesr.devices import put_on
+from refinesr.devices import folded, lent, put_on
 from refinesr.diffusion.noise import NoiseField
+from refinesr.diffusion.walking import last
 from refinesr.distill import Lesson, taught
 from refinesr.errors import ConfigError, OutputError
 from refinesr.files import held, refuse_held, replacing, writing
@@ -49,6 +50,8 @@ class Run:
     card: Card = field(default_factory=Card)
     lesson: Lesson | None = None
     """Of a student (`refinesr.distill`); others learn their method's own objective."""
+    start: str = ""
+    """The model whose weights it begins with, as its card tells; empty for fresh ones."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +91,16 @@ def train(
     resume: bool = False,
     encoder: Path | None = None,
     teacher: Stage | None = None,
+    start: Stage | None = None,
 ) -> Iterator[Report]:
     """Train and yield a report after each update.
 
-    Close the generator, or let an exception go through it, and the state is saved all the same; a killed run
-    goes on from its last save.  A resumed run takes its method and plan from `run`, as the first time.
-    `encoder` is a trained model whose encoder this one begins with; a frozen encoder needs it.  `teacher` is
-    the model, on the device, that the run's lesson is of: a student begins as a copy of it.
+    Close the generator, or let an exception go through it, and the state is saved all the same.  If that left
+    an update half made, the last save stays, and the run goes on from there, as a killed one does.  A resumed
+    run takes its method and plan from `run`, as the first time.  `encoder` is a trained model whose encoder
+    this one begins with; a frozen encoder needs it.  `start` is one to begin with all weights of, its method
+    being alike (`pretrained.check_start`).  `teacher` is the model, on the device, that the run's lesson is
+    of: a student begins as a copy of it.
     The folder is held from the first `next` until the generator is closed or exhausted, or the process ends.
     Raises OutputError if the folder is held already, holds a run and `resume` is not given, or the reverse,
     or cannot be written; DivergedError if the loss is no number, the last save being from before.
@@ -103,21 +109,24 @@ def train(
     run.method.sampling.levels()  # previews need them: better found out now
     objective = learnt(run, teacher)
     check_folder(place, resume)
-    model = beginning(run.method, device, seed, resume, teacher or encoder)
+    model = beginning(run.method, device, seed, resume, teacher or start or encoder)
     with held(place.path):
         state = entered(run, place, model, resume)
         log = Log(place.log)
         for each in (state.model, *([teacher.model] if teacher else [])):
             compiled(each, device)
+        told = state.step
         try:
             for report in fit(state, pairs, objective, run.plan, seed=seed, autocast=autocast):
                 log.waiting.append(report)
+                told = report.step
                 look(run, place, state, log, pairs)
                 yield report
         except DivergedError:
             raise
         except BaseException:
-            if state.step:  # else nothing has been learnt that would be in the way of another try
+            # else nothing has been learnt that would be in the way of another try, or it is half an update
+            if told and state.stands_at(told):
                 save(run, place, state, log)
             raise
         save(run, place, state, log)
@@ -187,18 +196,25 @@ def entered(run: Run, place: Folder, model: Model, resume: bool) -> State:
     with writing(place.path):
         place.path.mkdir(parents=True, exist_ok=True)
     with replacing(place.run, overwrite=True) as part:
-        part.write_text(json.dumps(to_data(run), indent=2) + "\n")
+        part.write_text(json.dumps(to_data(run), indent=2) + "\n", encoding="utf-8")
     if not resume:
         with replacing(place.log, overwrite=True) as part:
-            part.write_text("")
+            part.write_text("", encoding="utf-8")
     return state
+
+
+def begun_as(place: Folder) -> Run | None:
+    """The folder's run as it last began or went on; None if that is not told.  Raises ConfigError."""
+    if not place.run.exists():
+        return None
+    return from_data(Run, parse(place.run.read_text(encoding="utf-8"), str(place.run)), str(place.run))
 
 
 def same_method(run: Run, place: Folder) -> None:
     """Raises ConfigError if the folder's run learns something else; its plan may change."""
-    if not place.run.exists():
+    stored = begun_as(place)
+    if stored is None:
         return  # weights of another shape are still found out
-    stored = from_data(Run, parse(place.run.read_text(), str(place.run)), str(place.run))
     if taught_by(stored) != taught_by(run):
         raise ConfigError(f"{place.path}: holds a run of another lesson; --resume may only change the plan")
     if stored.method != run.method:
@@ -216,8 +232,8 @@ def taught_by(run: Run) -> Lesson | None:
 
 def fresh(method: Method, device: torch.device, seed: int) -> Model:
     """The same weights for the same seed, on every device; the caller's random numbers are untouched."""
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
+    cpu = torch.device("cpu")  # whatever the caller's default is: every device draws other numbers
+    with lent(cpu, folded(seed)), cpu:
         model = method.build()
     put_on(model, device)
     return model
@@ -244,7 +260,8 @@ def card_of(run: Run, steps: int) -> Card:
     """The run's own card; a student's, or one that does not tell of training, is told what there has been."""
     plan = run.plan
     crops = f"{plan.batch} crops of {plan.size} x {plan.size} pixels"
-    told = f"{run.name}: {steps} of {plan.steps} updates of {crops}"
+    begun = f", begun with the weights of {run.start}" if run.start else ""
+    told = f"{run.name}: {steps} of {plan.steps} updates of {crops}{begun}"
     if run.lesson is not None:
         lines = *run.card.training, run.lesson.told(), told
         return replace(run.card, training=lines)
@@ -256,8 +273,8 @@ def preview(run: Run, place: Folder, state: State, pairs: Pairs) -> None:
     """A few crops of the batch after the last, which no update sees."""
     high, low = (images[:PREVIEWS] for images in pairs.at(run.plan.steps))
     stage = Stage(run.method, state.average)
-    *_, last = stage(low, NoiseField(tuple(range(len(low)))))
-    columns: list[Tensor] = [stage.model.base(low), last.image, high]
+    made = last(stage(low, NoiseField(tuple(range(len(low)))))).image
+    columns: list[Tensor] = [stage.model.base(low), made, high]
     with writing(place.path):
         place.preview(state.step).parent.mkdir(exist_ok=True)
     save_grid(columns, place.preview(state.step))

@@ -1,6 +1,7 @@
 """Finding a model: a shipped name, a file, a folder, or a repository of the Hugging Face Hub."""
 
 import difflib
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -13,7 +14,6 @@ from refinesr.checkpoint import PICKLES, load_stage
 from refinesr.errors import CheckpointError
 from refinesr.stage import Stage
 
-DEFAULT = "photo-x4"
 FILE = "model.safetensors"
 CASCADE = "cascade.json"
 
@@ -29,6 +29,15 @@ def load(source: str | Path) -> Stage:
     """
     with file_of(source) as path:
         return load_stage(path)
+
+
+def identified(source: str | Path) -> tuple[Stage, str, str]:
+    """What `load` loads, with a name to tell of it and the SHA-256 of its file."""
+    with file_of(source) as path:
+        stage = load_stage(path)
+        with path.open("rb") as data:
+            checksum = hashlib.file_digest(data, "sha256").hexdigest()
+    return stage, Path(source).resolve().name, checksum
 
 
 @contextmanager

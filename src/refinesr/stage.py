@@ -19,7 +19,7 @@ from refinesr.method import Method, Sampling
 from refinesr.model import Condition, Model
 from refinesr.shapes import Denoiser, GivenImages, Images, Noise, Sigma
 from refinesr.sources import Encoded
-from refinesr.tiles import Box, Tile, cover
+from refinesr.tiles import Box, Tile, Window, cover
 
 Image = TypeVar("Image")
 
@@ -141,7 +141,9 @@ class Stage:
     def plain(self, low: GivenImages, tile: int, autocast: torch.dtype | None) -> Denoiser:
         """The network's own denoiser, tile by tile, of a picture that is encoded once."""
         doors = self.encoded(low, tile, autocast)
-        return tiled([self.part(doors, piece, autocast) for piece in self.tiles(low, tile)])
+        parts = [self.part(doors, piece, autocast) for piece in self.tiles(low, tile)]
+        # a GPU would wait for each window in each step
+        return tiled([(box, window.to(low), denoise) for box, window, denoise in parts])
 
     def encoded(self, low: GivenImages, core: int, autocast: torch.dtype | None) -> dict[str, Tensor]:
         """What comes through the network's doors; an encoder, too, works tile by tile, and as exactly."""
@@ -163,7 +165,7 @@ class Stage:
 
     def part(
         self, doors: Mapping[str, Tensor], tile: Tile, autocast: torch.dtype | None
-    ) -> tuple[Box, Tensor, Denoiser]:
+    ) -> tuple[Box, Window, Denoiser]:
         large = tile.box.scaled(self.method.scale)
         within = {"image": large.of, "features": tile.box.of}  # a vector is the same everywhere
         plain = self.model.conditioned(
@@ -194,7 +196,7 @@ def blended(
     """The features of all of low, (B, channels, h, w), out of those of its parts."""
     total, weight = low.new_zeros(len(low), channels, *low.shape[-2:]), torch.zeros_like(low[:1, :1])
     for piece in pieces:
-        features, window = encode(piece.box.of(low)).features, piece.window.to(low)
+        features, window = encode(piece.box.of(low)).features, piece.window.to(low).whole()
         assert features is not None
         piece.box.of(total).add_(window * features)
         piece.box.of(weight).add_(window)

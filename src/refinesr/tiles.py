@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 
@@ -32,11 +33,30 @@ class Box:
 
 
 @dataclass(frozen=True, eq=False)
+class Window:
+    """How much each pixel of a tile counts, in [0, 1]: the product of what its row and its column say.
+
+    It is multiplied out when it is needed: those of all tiles together are larger than the picture.
+    """
+
+    down: Float[Tensor, " h"]
+    across: Float[Tensor, " w"]
+
+    def to(self, like: Tensor) -> "Window":
+        """On like's device and of its dtype."""
+        return Window(self.down.to(like), self.across.to(like))
+
+    def whole(self) -> Float[Tensor, "h w"]:
+        """For each pixel of the tile."""
+        return self.down[:, None] * self.across
+
+
+@dataclass(frozen=True, eq=False)
 class Tile:
-    """A box in low pixels and its blending window (scale * height, scale * width), float32, in [0, 1]."""
+    """A box in low pixels and its blending window (scale * height, scale * width), float32, on the CPU."""
 
     box: Box
-    window: Tensor
+    window: Window
 
 
 def cover(
@@ -57,7 +77,7 @@ def cover(
     share = 2 * (reach + blend)
     rows, columns = (_spans(size, core or size, share, stride) for size in (height, width))
     return [
-        Tile(Box(top, left, bottom - top, right - left), down[:, None] * across[None, :])
+        Tile(Box(top, left, bottom - top, right - left), Window(down, across))
         for (top, bottom), down in zip(rows, _windows(rows, reach, scale), strict=True)
         for (left, right), across in zip(columns, _windows(columns, reach, scale), strict=True)
     ]

@@ -4,7 +4,7 @@ import copy
 import math
 import pickle
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from refinesr.devices import lent
 from refinesr.errors import CheckpointError, ConfigError
 from refinesr.files import replacing
 from refinesr.model import Model
@@ -149,9 +150,17 @@ class State:
             trained, lr=plan.rate, betas=plan.betas, weight_decay=plan.weight_decay, fused=True
         )
         self.step = 0
+        self.whole = True
+        """False in the middle of an update, when some of its weights are new and some are not."""
+
+    def stands_at(self, step: int) -> bool:
+        """Whether it is what so many updates make: no more of them, and none by half."""
+        return self.whole and self.step == step
 
     def save(self, path: Path) -> None:
-        """Raises OutputError."""
+        """Raises OutputError, and ValueError in the middle of an update."""
+        if not self.whole:
+            raise ValueError(f"update {self.step + 1} is half made; there is nothing to be saved")
         parts = {name: getattr(self, name).state_dict() for name in ("model", "average", "optimizer")}
         # opened here, because torch has errors of its own for a full disk
         with replacing(path, overwrite=True) as part, part.open("wb") as file:
@@ -165,9 +174,11 @@ class State:
         device = next(self.model.parameters()).device
         try:
             stored = torch.load(path, map_location=device, weights_only=True)
+            self.whole = False
             for name in ("model", "average", "optimizer"):
                 getattr(self, name).load_state_dict(stored[name])
             self.step = stored["step"]
+            self.whole = True
         except UNREADABLE as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise CheckpointError(f"{path}: not the state of this run: {reason}") from error
@@ -180,9 +191,14 @@ def fit(
 ) -> Iterator[Report]:
     """Update `state` from its step to `plan.steps`; the same seed gives the same updates, resumed or not.
 
-    The seed is not negative.  Between two yields the caller's random numbers are untouched.
+    The seed is not negative.  Between two yields the caller's random numbers are untouched.  An exception
+    that breaks in upon an update leaves the state whole, as it was before, or not `whole` at all.
+    Raises ValueError for a state that is not.
     """
+    if not state.whole:
+        raise ValueError(f"update {state.step + 1} is half made; restore the state that was saved last")
     state.model.train()
+    state.optimizer.zero_grad()  # whoever broke in upon the last update may have left some
 
     def losses(high: Images, low: GivenImages, sigma: PerImage, eps: Images) -> PerImage:
         with torch.autocast(high.device.type, autocast, enabled=autocast is not None):
@@ -196,11 +212,13 @@ def fit(
         with seeded(high.device, seed, state.step):
             loss = backward(losses, (high, low, *objective.draw(high, seed, state.step)), plan.accumulate)
         gradient = torch.nn.utils.clip_grad_norm_(state.model.parameters(), plan.clip)
+        state.whole = False
         state.optimizer.step()
         state.optimizer.zero_grad()
         follow(state.average, state.model, min(float(plan.halflife), (state.step + 1) / 10))
         report = Report(state.step + 1, loss, gradient, rate)
-        state.step += 1  # last, so that whoever breaks in finds no update counted that nobody was told of
+        state.step += 1
+        state.whole = True
         yield report
 
 
@@ -218,13 +236,10 @@ def backward(losses: Callable[..., PerImage], batch: tuple[Tensor, ...], parts: 
     return total
 
 
-@contextmanager
-def seeded(device: torch.device, *seed: int) -> Iterator[None]:
-    """Dropout has no generator of its own: torch's is lent for a while, and put back as it was."""
+def seeded(device: torch.device, *seed: int) -> AbstractContextManager[None]:
+    """Dropout has no generator of its own: torch's are lent for a while, and put back as they were."""
     *_, own = np.random.SeedSequence(seed).generate_state(3).tolist()  # the first two are Objective.draw's
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(own)
-        yield
+    return lent(device, own)
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """`refinesr evaluate`: tables beside the papers', what goes on where it was stopped, and what is refused."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -232,16 +233,141 @@ def test_samples_tell_their_spread(evaluate: Command, model: str) -> None:
     assert (ours["samples"], plain["samples"]) == (3, 1)
 
 
-def test_files_that_lack_are_told_and_the_rest_is_measured(evaluate: Command) -> None:
-    ran = evaluate("bicubic", "-s", 4, "--perceptual", "lpips", "--niqe", "niqe.npz", "--features", "f.pt")
+NAMED = [
+    (["--perceptual", "none"], "none/squeezenet11.npz: no such file; the perceptual distance needs it"),
+    (["--lpips", "none.pth"], "none.pth: no such file; which network LPIPS is on is told by the file's name"),
+    (["--lpips", "alex.pth"], "alex.pth: no such file; it is the linear layers of LPIPS"),
+    (["--dists", "none.pt"], "none.pt: no such file; it is the weights of DISTS"),
+    (["--niqe", "none.npz"], "none.npz: no such file; it is the parameters of NIQE"),
+    (["--features", "none.pt"], "none.pt: no such file; a TorchScript file that makes features"),
+    (["--probabilities", "none.pt"], "none.pt: no such file; a TorchScript file that makes class"),
+    (["--classifier", "none.pt", "--labels", "data.csv"], "none.pt: no such file; a TorchScript file"),
+    (["--perceptual", "bad"], "bad/squeezenet11.npz: not an .npz of numbers"),
+    (["--lpips", "bad/vgg.pth"], "bad/vgg.pth: damaged, or no file of torch.save"),
+    (["--dists", "bad/weights.pt"], "bad/weights.pt: damaged, or no file of torch.save"),
+    (["--niqe", "bad/squeezenet11.npz"], "bad/squeezenet11.npz: not an .npz of numbers"),
+    (["--features", "bad/weights.pt"], "bad/weights.pt: not a TorchScript file"),
+    (["--lpips", "good/squeeze.pth", "--backbone", "none.pth"], "none.pth: no such file; it is the weights"),
+    (["--backbone", "none.pth"], "--backbone: none.pth has no use without --lpips or --dists"),
+]
+
+
+def files_of_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Damaged ones, and a good one of LPIPS' linear layers; torch's cache is empty."""
+    monkeypatch.setenv("TORCH_HOME", "cache")
+    for name in ("squeezenet11.npz", "lpips-v0.1-squeeze-linear.pth", "vgg.pth", "weights.pt"):
+        Path("bad").mkdir(exist_ok=True)
+        Path("bad", name).write_bytes(b"nothing of the kind")
+    widths = (64, 128, 256, 384, 384, 512, 512)
+    linear = {f"lin{k}.model.1.weight": torch.ones(1, width, 1, 1) for k, width in enumerate(widths)}
+    Path("good").mkdir()
+    torch.save(linear, "good/squeeze.pth")
+    Path("data.csv").write_text("0,2\n1,2\n2,5\n")
+
+
+@pytest.mark.parametrize(("words", "line"), NAMED, ids=[" ".join(words) for words, _ in NAMED])
+def test_a_file_that_is_named_and_cannot_be_used_is_an_error_before_any_work(
+    evaluate: Command, words: list[str], line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files_of_metrics(monkeypatch)
+    ran = evaluate("bicubic", "-s", 4, *words)
+    assert (ran.code, ran.out, len(ran.err.splitlines())) == (2, "", 1)
+    assert ran.err.startswith(line)
+    assert not Path("out").exists()
+
+
+def test_weights_that_torchs_cache_lacks_are_told_and_the_rest_is_measured(
+    evaluate: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files_of_metrics(monkeypatch)
+    ran = evaluate("bicubic", "-s", 4, "--lpips", "good/squeeze.pth")
     assert ran.code == 0
-    assert [line.split(": ")[0] for line in ran.err.splitlines()] == [
-        "lpips/squeezenet11.npz",
-        "niqe.npz",
-        "f.pt",
-    ]
-    assert all(line.endswith("; not measured") for line in ran.err.splitlines())
+    assert ran.err.startswith("cache/hub/checkpoints/squeezenet1_1-b8a52dc0.pth: no such file; it is the")
+    assert "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth" in ran.err
+    assert ran.err.endswith("; not measured\n")
     assert list(report()["metrics"]) == ["psnr_y", "ssim_y", "lr_psnr"]
+
+
+def more(folder: str = "more") -> Path:
+    """Other pictures of other names."""
+    for number, top in enumerate((60, 130)):
+        Path(folder).mkdir(exist_ok=True)
+        Image.fromarray(skimage.data.astronaut()[top : top + 64, 180:260]).save(f"{folder}/a{number}.png")
+    return Path(folder)
+
+
+def test_a_report_of_other_pictures_is_refused_until_overwritten(
+    evaluate: Command, refinesr: Command, model: str
+) -> None:
+    words = ("--data", more(), "--protocol", "classic-y", "-o", "out", "--device", "cpu")
+    assert evaluate("bicubic", "nearest", model).code == 0
+    first = Path("out/report.json").read_bytes()
+    ran = refinesr("evaluate", "bicubic", "-s", 4, *words)
+    assert (ran.code, ran.out) == (2, "")
+    advice = "choose another folder, or --overwrite begins anew"
+    assert ran.err == f"out: the report there is of '0', too; {advice}\n"
+    assert Path("out/report.json").read_bytes() == first
+    assert refinesr("evaluate", "bicubic", "-s", 4, *words, "--overwrite").code == 0
+    names = sorted(path.relative_to("out").as_posix() for path in Path("out/pictures").rglob("*.png"))
+    folders = ("bicubic", "high", "low")
+    assert names == [f"pictures/{folder}/a{k}.png" for folder in folders for k in (0, 1)]
+    assert [image["name"] for image in report()["images"]] == ["a0", "a1"]
+
+
+def test_a_report_is_refused_even_where_its_pictures_are_gone(evaluate: Command, refinesr: Command) -> None:
+    evaluate("bicubic", "-s", 4)
+    shutil.rmtree("out/pictures")
+    words = ("--data", more(), "--protocol", "classic-y", "-o", "out", "--device", "cpu")
+    ran = refinesr("evaluate", "bicubic", "-s", 4, *words)
+    assert (ran.code, report()["data"]) == (2, "data")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--protocol", "srdiff-general"], "is of classic-y, not of srdiff-general"),
+        (["--scale", 2], "says 'scale 4', which is not so now"),
+        (["--low", "low"], "says 'the poor pictures are made by MATLAB's bicubic"),
+    ],
+)
+def test_other_conventions_are_refused_until_overwritten(
+    evaluate: Command, words: list[object], line: str
+) -> None:
+    low()
+    assert evaluate("bicubic", "-s", 4).code == 0
+    ran = evaluate("bicubic", *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.splitlines()[-1].startswith(f"out: the report there {line}")
+    assert evaluate("bicubic", *words, "--overwrite").code == 0
+
+
+def test_stopped_while_it_begins_anew_no_older_report_is_left(
+    evaluate: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate("bicubic", "-s", 4)
+
+    def stopping(*given: Any, **named: Any) -> Iterator[Any]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Evaluation, "run", stopping)
+    assert evaluate("bicubic", "-s", 4, "--overwrite").code == 130
+    assert not {"report.json", "images.csv", "table.md", "page.html"} & {
+        p.name for p in Path("out").iterdir()
+    }
+
+
+def test_which_seeds_models_have_is_among_the_conventions(evaluate: Command, model: str) -> None:
+    """And a report of before that was said is gone on with."""
+    told = "models' noise: each sample of each picture has a seed of its own, which follows from the seed"
+    assert evaluate(model).code == 0
+    assert told in Path("out/table.md").read_text()
+    older = report()
+    older["protocol"]["conventions"] = [
+        line for line in older["protocol"]["conventions"] if not line.startswith(told)
+    ]
+    Path("out/report.json").write_text(json.dumps(older))
+    assert evaluate(model, "bicubic").code == 0
+    assert any(line.startswith(told) for line in report()["protocol"]["conventions"])
 
 
 @FORMAT

@@ -1,6 +1,5 @@
 """`refinesr fuse` in this process, with a model of random weights."""
 
-import inspect
 import os
 import re
 from pathlib import Path
@@ -10,9 +9,6 @@ import numpy as np
 import pytest
 from commands import Command, picture
 from PIL import Image
-
-from refinesr.cli.fuse import fuse as verb
-from refinesr.shipped import DEFAULT
 
 
 @pytest.fixture
@@ -129,7 +125,3 @@ def test_what_a_format_cannot_hold_is_said_before_the_work(
     monkeypatch.setattr("refinesr.mixing.fusion", None)
     ran = fuse(picture("clear.png", 41, 50, "RGBA"), other, "-o", "fused.jpg", "--from", "0,0,9,9")
     assert (ran.code, ran.err) == (2, "fused.jpg: JPEG cannot hold transparency; use PNG or WebP\n")
-
-
-def test_the_default_model_is_the_shipped_one() -> None:
-    assert inspect.signature(verb).parameters["model"].default == DEFAULT

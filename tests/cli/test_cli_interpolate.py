@@ -1,6 +1,5 @@
 """`refinesr interpolate` in this process, with a model of random weights."""
 
-import inspect
 import os
 import re
 from pathlib import Path
@@ -11,10 +10,9 @@ import pytest
 from commands import Command, picture
 from PIL import Image
 
-from refinesr.cli.interpolate import MIXING, interpolate
+from refinesr.cli.interpolate import MIXING
 from refinesr.cli.walking import WALKING
 from refinesr.mixing import interpolating, walk
-from refinesr.shipped import DEFAULT
 
 
 @pytest.fixture
@@ -125,7 +123,6 @@ def test_a_strip_too_long_for_its_file_is_refused_before_the_work(
 
 
 def test_the_defaults_are_those_of_the_library() -> None:
-    assert inspect.signature(interpolate).parameters["model"].default == DEFAULT
     assert MIXING.numbers() == (interpolating.SHARES, interpolating.SEEDS)
     assert WALKING.depth == walk.DEPTH
 

@@ -7,8 +7,9 @@ from commands import Command
 
 from refinesr import __version__
 from refinesr.cli import app, main
-from refinesr.cli.messages import is_out_of_memory, warnings_as_lines
+from refinesr.cli.messages import if_memory_lacks, is_out_of_memory, warnings_as_lines
 from refinesr.cli.recipes import near
+from refinesr.errors import RefineSRError
 from refinesr.recipes import RECIPES
 
 
@@ -91,6 +92,14 @@ def test_pytorch_says_out_of_memory_with_a_runtime_error() -> None:
     assert is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"))
     assert not is_out_of_memory(RuntimeError("expected 3 channels"))
     assert not is_out_of_memory(ValueError("out of memory"))
+
+
+def test_too_little_memory_is_told_with_advice_and_nothing_else_is() -> None:
+    with pytest.raises(RefineSRError, match="buy some") as told, if_memory_lacks("buy some"):
+        raise MemoryError
+    assert isinstance(told.value.__cause__, MemoryError)
+    with pytest.raises(RuntimeError, match="shapes"), if_memory_lacks("buy some"):
+        raise RuntimeError("shapes do not match")
 
 
 @pytest.mark.filterwarnings("default")

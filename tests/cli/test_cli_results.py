@@ -1,11 +1,13 @@
 """Where results go, and what is refused before any work."""
 
 import os
+from itertools import permutations
 from pathlib import Path
 
 import pytest
 from commands import picture
 
+from refinesr.cli.listing import LeftOut, listed
 from refinesr.cli.results import Job, Naming, jobs
 from refinesr.errors import ConfigError, InputError, OutputError, RefineSRError
 
@@ -18,9 +20,11 @@ def planned(
     samples: int = 1,
     scale: float = 4.0,
     overwrite: bool = False,
+    recursive: bool = False,
 ) -> dict[str, list[str]]:
     naming = Naming(None if o is None else Path(o), suffix, ext, samples)
-    made = jobs([Path(name) for name in inputs], naming, scale, overwrite)
+    listing = listed([Path(name) for name in inputs], suffix, naming.output, recursive)
+    made = jobs(listing, naming, scale, overwrite=overwrite)
     return {str(job.input): [str(path) for path in job.results] for job in made}
 
 
@@ -85,13 +89,106 @@ def test_a_folder_stands_for_its_pictures_in_natural_order_and_makes_out_a_folde
 
 
 def test_an_empty_folder_is_refused() -> None:
-    Path("in").mkdir()
-    assert refused(InputError, "in") == "in: no pictures in this folder"
+    Path("in/sub").mkdir(parents=True)
+    message = "in: no pictures in this folder; left out: 1 folder (--recursive takes it)"
+    assert refused(InputError, "in") == message
+    assert refused(InputError, "in/sub") == "in/sub: no pictures in this folder"
+
+
+def found(folder: str, **options: object) -> tuple[set[str], LeftOut]:
+    listing = listed([Path(folder)], **options)  # type: ignore[arg-type]
+    return {each.file.relative_to(folder).as_posix() for each in listing.found}, listing.left_out
+
+
+RESULTS = ("a-x4.png", "a-x2.5.png", "a-x4-2.png", "b.jpg-x4.png", "a-x4-x4.png")
+
+
+def test_results_of_others_in_a_folder_are_no_inputs() -> None:
+    """By their names; without the input they come from they are pictures as any other."""
+    for name in ("a.png", "b.jpg", *RESULTS, "c-x4.png", "a-xl.png", "x4.png", "sub/a-x4.png"):
+        picture(f"in/{name}")
+    assert found("in") == ({"a.png", "b.jpg", "c-x4.png", "a-xl.png", "x4.png"}, LeftOut(1, 0, len(RESULTS)))
+    assert [str(each.file) for each in listed([Path("in/a-x4.png")]).found] == ["in/a-x4.png"]
+
+
+def test_results_in_a_folder_are_known_by_the_suffix_that_is_asked_for() -> None:
+    for name in ("a.png", "a+big.png", "a+big-1.png", "abig.png", "a-x4.png", "a-1.png"):
+        picture(f"in/{name}")
+    assert found("in", suffix="+big") == ({"a.png", "abig.png", "a-x4.png", "a-1.png"}, LeftOut(results=2))
+    assert found("in", suffix="")[1] == LeftOut()
+
+
+def test_what_is_left_out_of_a_folder_is_counted_but_hidden_files() -> None:
+    for name in ("in/a.png", "in/sub/b.png", "in/other/deep/c.png", "in/.thumbs/d.png"):
+        picture(name)
+    for name in ("in/a.heic", "in/notes.txt", "in/sub/more.txt", "in/.DS_Store"):
+        Path(name).write_text("")
+    assert found("in") == ({"a.png"}, LeftOut(folders=2, others=2))
+    everything = {"a.png", "sub/b.png", "other/deep/c.png"}
+    assert found("in", recursive=True) == (everything, LeftOut(others=3))
+
+
+@pytest.mark.parametrize(
+    ("left_out", "recursive", "line"),
+    [
+        (LeftOut(), False, None),
+        (LeftOut(1), False, "left out: 1 folder (--recursive takes it)"),
+        (LeftOut(2, 2), False, "left out: 2 folders (--recursive takes them), 2 files of other kinds"),
+        (LeftOut(1, 0, 1), True, "left out: 1 folder, 1 result of earlier runs"),
+        (LeftOut(0, 1, 3), True, "left out: 1 file of another kind, 3 results of earlier runs"),
+    ],
+)
+def test_the_line_on_what_is_left_out(left_out: LeftOut, recursive: bool, line: str | None) -> None:
+    assert left_out.line(recursive) == line
+
+
+def test_results_keep_the_sub_folders() -> None:
+    for name in ("in/a.png", "in/x/a.png", "in/x/y/a.png"):
+        picture(name)
+    assert planned("in", o="out", recursive=True) == {
+        "in/a.png": ["out/a-x4.png"],
+        "in/x/a.png": ["out/x/a-x4.png"],
+        "in/x/y/a.png": ["out/x/y/a-x4.png"],
+    }
+    assert planned("in", recursive=True)["in/x/y/a.png"] == ["in/x/y/a-x4.png"]
+
+
+def test_the_folder_of_results_is_none_of_the_inputs() -> None:
+    """But what is below it can be."""
+    for name in ("in/a.png", "in/out/a-x4.png", "in/out/x/b.png"):
+        picture(name)
+    assert found("in", output=Path("in/out"), recursive=True) == ({"a.png"}, LeftOut())
+    assert found("in", output=Path("in/out")) == ({"a.png"}, LeftOut())
+    assert found("in/out/x", output=Path("in/out")) == ({"b.png"}, LeftOut())
+    assert found("in", output=Path("in")) == ({"a.png"}, LeftOut(folders=1))
+
+
+def test_links_to_folders_are_not_followed() -> None:
+    picture("in/a.png")
+    Path("in/circle").symlink_to(Path("in").absolute())
+    assert found("in", recursive=True) == ({"a.png"}, LeftOut(folders=1))
 
 
 def test_a_clash_of_names_is_refused() -> None:
-    message = "out/a-x4.png would be the result of both a.jpg and b/a.png; upscale them into two folders"
-    assert refused(OutputError, "a.jpg", "b/a.png", o="out") == message
+    message = "out/a.png-x4.png would be the result of both a.png and b/a.png; upscale them into two folders"
+    assert refused(OutputError, "a.png", "b/a.png", o="out") == message
+
+
+@pytest.mark.parametrize("inputs", list(permutations(["cat.jpg", "cat.png", "dog.png"])))
+def test_inputs_of_one_stem_keep_their_endings_in_whatever_order(inputs: tuple[str, ...]) -> None:
+    assert planned(*inputs, o="out", samples=2) == {
+        "cat.jpg": ["out/cat.jpg-x4-1.png", "out/cat.jpg-x4-2.png"],
+        "cat.png": ["out/cat.png-x4-1.png", "out/cat.png-x4-2.png"],
+        "dog.png": ["out/dog-x4-1.png", "out/dog-x4-2.png"],
+    }
+
+
+def test_a_name_that_is_made_longer_may_clash_in_turn() -> None:
+    assert planned("cat.jpg", "cat.png", "cat.jpg.bmp") == {
+        "cat.jpg": ["cat.jpg-x4.png"],
+        "cat.png": ["cat.png-x4.png"],
+        "cat.jpg.bmp": ["cat.jpg.bmp-x4.png"],
+    }
 
 
 def test_a_result_must_not_replace_its_input_even_with_overwrite() -> None:
@@ -106,9 +203,14 @@ def test_a_result_must_not_replace_another_input() -> None:
 
 def test_existing_results_are_refused_without_overwrite() -> None:
     picture("a-x4.png")
-    assert refused(OutputError, "a.jpg", "b.jpg") == "a-x4.png exists; --overwrite replaces it"
+    assert (
+        refused(OutputError, "a.jpg", "b.jpg")
+        == "a-x4.png exists; --overwrite replaces it, --skip-existing keeps it"
+    )
     picture("b-x4.png")
-    message = "a-x4.png exists, and 1 more of the results; --overwrite replaces them"
+    message = (
+        "a-x4.png exists, and 1 more of the results; --overwrite replaces them, --skip-existing keeps them"
+    )
     assert refused(OutputError, "a.jpg", "b.jpg", "c.jpg") == message
     assert planned("a.jpg", overwrite=True) == {"a.jpg": ["a-x4.png"]}
 
@@ -148,4 +250,10 @@ def test_a_folder_that_may_not_be_written_to_is_refused(monkeypatch: pytest.Monk
 def test_a_missing_input_is_found_out_when_it_is_read() -> None:
     """So the other files of a batch are done."""
     naming = Naming(None, None, None)
-    assert jobs([Path("no.jpg")], naming, 4.0, False) == [Job(Path("no.jpg"), (Path("no-x4.png"),))]
+    planned = jobs(listed([Path("no.jpg")]), naming, 4.0, overwrite=False)
+    assert planned == [Job(Path("no.jpg"), (Path("no-x4.png"),))]
+
+
+def test_a_file_that_is_named_twice_is_one_input() -> None:
+    picture("in/a.png")
+    assert planned("in", "in/a.png", "./in/a.png") == {"in/a.png": ["in/a-x4.png"]}

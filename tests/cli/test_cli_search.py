@@ -155,7 +155,7 @@ def test_what_cannot_be_is_one_line(seek: Command, words: list[str], message: st
 
 
 def test_each_spacing_needs_a_candidate(refinesr: Command, model: str, photos: Path) -> None:
-    ran = refinesr("search", model, "--data", photos, "--steps", 2, "--candidates", 2)
+    ran = refinesr("search", model, "--data", photos, "--steps", 3, "--candidates", 2)
     assert (ran.code, ran.err) == (2, "candidates: 2 is too few; there are 3 spacings to try\n")
 
 

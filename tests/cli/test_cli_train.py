@@ -204,3 +204,50 @@ def test_a_terminal_sees_the_loss_the_speed_and_the_time_left(
     ran = train("-o", "run")
     assert all(word in ran.err for word in ("photo-x4", "6/6", "loss ", "images/s", "0:00:00"))
     assert ran.out.startswith("run/model.safetensors  6 updates")
+
+
+def weights(folder: str) -> dict[str, torch.Tensor]:
+    return load_file(f"{folder}/model.safetensors")
+
+
+def apart(one: str, other: str) -> float:
+    """The largest difference between two models' weights."""
+    return max(float((value - weights(other)[name]).abs().max()) for name, value in weights(one).items())
+
+
+def test_a_run_can_begin_with_another_models_weights(train: Command) -> None:
+    still = ("--set", "plan.steps=1", "--set", "plan.rate=1e-30")
+    train("-o", "first")
+    assert train("--from", "first", "-o", "tuned", *still, "--seed", 5).code == 0
+    assert train("-o", "fresh", *still, "--seed", 5).code == 0
+    assert apart("tuned", "first") < 1e-6 < apart("fresh", "first")
+    told = refinesr.load("tuned").card.training[-1]
+    assert re.search(r"begun with the weights of first \(SHA-256 [0-9a-f]{64}\)$", told)
+
+
+def test_a_model_of_another_kind_is_nothing_to_begin_with(train: Command) -> None:
+    train("-o", "first", "--set", "method.precond=Velocity")
+    for words, message in (
+        (("--from", "first"), "--from: first: its method.precond is Velocity(), this run's is Clean()\n"),
+        (
+            ("--from", "first", "--encoder", "first"),
+            "--encoder: --from brings an encoder along; give one of them\n",
+        ),
+    ):
+        ran = train(*words, "-o", "run")
+        assert (ran.code, ran.out, ran.err) == (2, "", message)
+    assert not Path("run").exists()
+
+
+def test_a_resumed_run_is_as_it_was_started_but_for_what_is_set_now(
+    refinesr: Command, train: Command, photos: Path
+) -> None:
+    train("-o", "run", "--set", "plan.rate=2e-4", "--set", "plan.batch=2", "--set", "method.p=1")
+    again = ("train", "photo-x4", "--data", photos, "-o", "run", "--resume", "--precision", "fp32")
+    assert refinesr(*again, "--set", "plan.steps=8").code == 0
+    run = json.loads(Path("run/run.json").read_text())
+    plan = run["plan"]
+    assert (plan["rate"], plan["batch"], plan["steps"], run["method"]["p"]) == (2e-4, 2, 8, 1)
+    assert [line["step"] for line in log("run")] == list(range(1, 9))
+    other = refinesr("train", "photo-x4-small", *again[2:])
+    assert (other.code, other.err) == (2, "run: holds a run of photo-x4, not of photo-x4-small\n")

@@ -1,9 +1,9 @@
 """`refinesr upscale` in this process, with a model of random weights: faithful it is all the same."""
 
-import inspect
 import json
 import os
 import re
+import resource
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +15,8 @@ from commands import Command, picture
 from PIL import Image
 
 import refinesr.restore
-from refinesr.cli.upscale import upscale as verb
-from refinesr.shipped import DEFAULT
+from refinesr.cli.memory import memory_of
+from refinesr.images.io import Picture, write
 
 SIGNALS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 
@@ -32,10 +32,6 @@ def test_a_photo_alone_is_written_beside_itself(upscale: Command, photo: Path) -
     assert re.fullmatch(pattern, ran.out)
     assert pixels("photo-x4.png").shape == (48, 80, 3)
     assert sorted(os.listdir()) == ["photo-x4.png", "photo.png"]
-
-
-def test_the_default_model_is_the_shipped_one() -> None:
-    assert inspect.signature(verb).parameters["model"].default == DEFAULT
 
 
 def test_json_is_one_line_a_result_and_tells_all(upscale: Command, photo: Path) -> None:
@@ -174,15 +170,111 @@ def test_what_a_format_cannot_hold_is_said_before_the_work(
 def test_existing_results_stop_everything_before_any_work(upscale: Command, photo: Path) -> None:
     picture("photo-x4.png", 2, 2)
     ran = upscale(picture("first.png"), photo)
-    assert (ran.code, ran.out, ran.err) == (2, "", "photo-x4.png exists; --overwrite replaces it\n")
+    message = "photo-x4.png exists; --overwrite replaces it, --skip-existing keeps it\n"
+    assert (ran.code, ran.out, ran.err) == (2, "", message)
     assert not Path("first-x4.png").exists()
     assert upscale(photo, "--overwrite").code == 0
     assert pixels("photo-x4.png").shape == (48, 80, 3)
 
 
+def test_skip_existing_goes_on_where_a_folder_was_left(upscale: Command) -> None:
+    for name in ("in/a.png", "in/b.png"):
+        picture(name)
+    picture("out/a-x4.png", 2, 2)
+    ran = upscale("in", "-o", "out", "--skip-existing")
+    assert (ran.code, ran.err) == (0, "kept: 1 result of 2\n")
+    assert [line.split("  ")[0] for line in ran.out.splitlines()] == ["in/b.png -> out/b-x4.png"]
+    assert pixels("out/a-x4.png").shape == (2, 2, 3)
+    again = upscale("in", "-o", "out", "--skip-existing")
+    assert (again.code, again.out, again.err) == (0, "", "kept: 2 results of 2\n")
+
+
+def test_skip_existing_makes_the_missing_samples_with_their_own_seeds(upscale: Command, photo: Path) -> None:
+    upscale(photo, "--samples", 3, "--seed", 4)
+    made = pixels("photo-x4-2.png")
+    Path("photo-x4-2.png").unlink()
+    ran = upscale(photo, "--samples", 3, "--seed", 4, "--skip-existing", "--json")
+    assert [json.loads(line)["seed"] for line in ran.out.splitlines()] == [5]
+    assert (pixels("photo-x4-2.png") == made).all()
+
+
+def test_a_folder_can_be_taken_up_again_in_place(upscale: Command) -> None:
+    for name in ("in/a.png", "in/b.png"):
+        picture(name)
+    assert upscale("in").code == 0
+    picture("in/c.png")
+    ran = upscale("in", "--skip-existing")
+    message = "left out: 2 results of earlier runs\nkept: 2 results of 3\n"
+    assert (ran.code, ran.err) == (0, message)
+    names = ("a-x4.png", "a.png", "b-x4.png", "b.png", "c-x4.png", "c.png")
+    assert sorted(os.listdir("in")) == list(names)
+
+
+def test_sub_folders_are_left_out_aloud_or_taken(upscale: Command) -> None:
+    for name in ("in/a.png", "in/sub/b.png"):
+        picture(name)
+    Path("in/IMG_1.HEIC").write_text("")
+    message = "left out: 1 folder (--recursive takes it), 1 file of another kind\n"
+    assert upscale("in", "-o", "out").err == message
+    ran = upscale("in", "-o", "out", "--recursive", "--skip-existing")
+    assert (ran.code, ran.err) == (0, "left out: 1 file of another kind\nkept: 1 result of 2\n")
+    assert pixels("out/sub/b-x4.png").shape == (48, 80, 3)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ([], "samples of one step differ little; with --steps 4 --fidelity 0 they differ more\n"),
+        (
+            ["--steps", 2],
+            "samples differ little at the model's fidelity of 0.7; with --fidelity 0 they differ more\n",
+        ),
+        (["--steps", 2, "--fidelity", 0], ""),
+        (["--fidelity", 0.7], ""),
+    ],
+)
+def test_samples_that_differ_little_are_said_to_unless_it_was_asked_for(
+    refinesr: Command, photo: Path, options: list[object], message: str
+) -> None:
+    assert refinesr("upscale", photo, "--samples", 2, *options).err == message
+    assert refinesr("upscale", photo, *options).err == ""
+
+
+def variety(*names: str) -> float:
+    """The standard deviation over pictures, in levels."""
+    return float(np.stack([pixels(name).astype(float) for name in names]).std(0).mean())
+
+
+def test_samples_differ_more_as_the_hint_says(refinesr: Command, photo: Path) -> None:
+    words = "--samples", 3, "--overwrite"
+    spread = []
+    for options in ([], ["--steps", 4], ["--steps", 4, "--fidelity", 0]):
+        refinesr("upscale", photo, *words, *options)
+        spread.append(variety(*(f"photo-x4-{k}.png" for k in (1, 2, 3))))
+    assert spread[2] > 1.3 * max(spread[:2])
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_json_measures_deep_pictures_in_their_depth(upscale: Command, deep: bool) -> None:
+    values = np.random.default_rng(0).uniform(0.2, 0.8, (12, 20, 3))
+    kind = (
+        (values.astype(np.float32), "deep.tif", "tiff")
+        if deep
+        else ((values * 65535).astype(np.uint16), "deep.png", "png")
+    )
+    write(Picture(kind[0]), kind[1])
+    kept = json.loads(upscale(kind[1], "--json", "--ext", kind[2]).out)
+    assert kept["agreement"] == 1
+    assert kept["lr_psnr"] > 70
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--overwrite", "--skip-existing"],
+            "--skip-existing keeps what --overwrite replaces; give one of the two",
+        ),
         (["-s", "0"], "--scale: 0 is not a positive number"),
         (["-s", "nan"], "--scale: nan is not a positive number"),
         (["--samples", "0"], "--samples: 0 is not positive"),
@@ -231,6 +323,36 @@ def test_too_little_memory_is_one_line_with_a_smaller_tile(
     monkeypatch.setattr(refinesr.restore, "restored", fails_with(error))
     ran = upscale(picture("photo.png", 100, 130), *options)
     assert (ran.code, ran.err) == (2, f"photo.png: not enough memory for a 130 x 100 picture; {hint}\n")
+
+
+@pytest.mark.parametrize("name", ["allowed", "contained"])
+def test_no_tile_is_advised_where_the_result_alone_does_not_fit(
+    upscale: Command, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """110 bytes for each of 400 x 520 pixels are 21.8 MiB."""
+    monkeypatch.setattr(refinesr.restore, "restored", fails_with(MemoryError()))
+    said = "photo.png: not enough memory for a 130 x 100 picture; "
+    for mebibytes, hint in ((20, CUT), (24, "use --tile 32")):
+        monkeypatch.setattr(f"refinesr.cli.memory.{name}", lambda limit=mebibytes: limit * 2**20)
+        ran = upscale(picture("photo.png", 100, 130), "-t", 64)
+        assert (ran.code, ran.err) == (2, f"{said}{hint}\n")
+
+
+CUT = "its result needs about 0.0213 GiB for any tile, of 0.0195 GiB: cut it into parts"
+
+
+def test_what_there_is_of_memory_is_what_the_system_the_shell_and_the_container_leave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("refinesr.cli.memory.GROUPS", (str(tmp_path / "none"), str(tmp_path / "max")))
+    (tmp_path / "max").write_text("max\n")
+    whole = memory_of("cpu")
+    assert whole is not None
+    (tmp_path / "max").write_text("1234567\n")
+    assert memory_of("cpu") == 1234567 < whole
+    limits = {resource.RLIMIT_AS: 123456, resource.RLIMIT_DATA: resource.RLIM_INFINITY}
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (limits[kind], resource.RLIM_INFINITY))
+    assert memory_of("cpu") == 123456
 
 
 def test_other_runtime_errors_are_our_own_mistakes(

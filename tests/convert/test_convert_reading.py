@@ -203,6 +203,15 @@ def test_the_state_of_an_optimiser_is_called_so(tmp_path: Path, name: str, besid
     assert text == f"holds the state of an optimiser and no network; give the {beside} beside it"
 
 
+def test_the_state_of_a_run_of_ours_is_called_so_and_its_folder_is_what_to_give(tmp_path: Path) -> None:
+    """Even if its network is laid out as one that is known."""
+    path = saved(tmp_path / "state.pt", {"step": 1, "model": whole(), "average": {}, "optimizer": {}})
+    told = "is the state of a run, to train on from; its model is in the run's folder"
+    assert message(path) == f"{told}, as model.safetensors, and needs no conversion"
+    (tmp_path / "run.json").touch()
+    assert message(path) == f"{told}, {tmp_path}, and needs no conversion"
+
+
 # Which network
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from refinesr.diffusion.denoisers import DIHEDRAL, Dihedral, clipped, consistent, guided, mirrored, tiled
-from refinesr.tiles import Box, cover
+from refinesr.tiles import Box, Window, cover
 
 SIGMA = torch.tensor(0.7, dtype=torch.float64)
 RNG = torch.Generator().manual_seed(0)
@@ -108,9 +108,13 @@ def test_a_reach_or_a_stride_that_is_not_the_networks_leaves_seams(wrong):
 
 def test_tiled_blends_by_the_windows():
     """Two tiles that say 0 and 1 over a shared strip of windows 1/4 and 3/4."""
+
+    def window(*across):
+        return Window(torch.ones(1), torch.tensor(across))
+
     parts = [
-        (Box(0, 0, 1, 2), torch.tensor([[1.0, 0.25]]), lambda x, sigma: torch.zeros_like(x)),
-        (Box(0, 1, 1, 2), torch.tensor([[0.75, 1.0]]), lambda x, sigma: torch.ones_like(x)),
+        (Box(0, 0, 1, 2), window(1.0, 0.25), lambda x, sigma: torch.zeros_like(x)),
+        (Box(0, 1, 1, 2), window(0.75, 1.0), lambda x, sigma: torch.ones_like(x)),
     ]
     assert tiled(parts)(torch.zeros(1, 1, 1, 3), SIGMA).flatten().tolist() == [0, 0.75, 1]
 

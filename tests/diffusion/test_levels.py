@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from refinesr.diffusion.labels import SqrtGamma, Timestep
 from refinesr.diffusion.levels import (
     Continuous,
     Discrete,
@@ -170,15 +171,27 @@ def test_spread_is_a_function_of_the_generator(spread):
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "said"),
     [
-        lambda: LogUniform(1.0, 0.1),
-        lambda: LogUniform(0.0, 1.0),
-        lambda: OneLevel(0.0),
-        lambda: Few(()),
-        lambda: Few((1.0, 2.0)),
+        (lambda: LogUniform(1.0, 0.1), "low, high: 1, 0.1"),
+        (lambda: LogUniform(0.0, 1.0), "low, high: 0, 1"),
+        (lambda: LogUniform(1.0, math.inf), "low, high: 1, inf"),
+        (lambda: LogNormal(std=-1.0), "std: -1 is no standard deviation"),
+        (lambda: LogNormal(std=0.0), "std: 0"),
+        (lambda: LogNormal(std=math.nan), "std: nan"),
+        (lambda: LogNormal(mean=math.inf), "mean: inf is not finite"),
+        (lambda: OneLevel(0.0), "sigma: 0"),
+        (lambda: OneLevel(math.inf), "sigma: inf"),
+        (lambda: Few(()), "at least one"),
+        (lambda: Few((1.0, 2.0)), "descend"),
+        (lambda: Discrete(Linear(1e-4, 1.5, 10)), "betas"),
+        (lambda: Continuous(Linear(1e-4, 0.02, 0)), "rows: 0"),
+        (lambda: Timestep(Linear(-1e-4, 0.02, 10)), "betas"),
+        (lambda: SqrtGamma(0.0), "gain: 0"),
+        (lambda: SqrtGamma(math.inf), "gain: inf"),
     ],
 )
-def test_refuses_what_is_no_level(wrong):
-    with pytest.raises(ConfigError):
+def test_what_is_no_level_is_refused_when_it_is_written_down(wrong, said):
+    """Not when photos are read and a batch is drawn."""
+    with pytest.raises(ConfigError, match=said):
         wrong()

@@ -1,6 +1,7 @@
 """Noise is a function of seed, draw and place, and it is noise."""
 
 import itertools
+import threading
 import time
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from refinesr.diffusion import noise
 from refinesr.diffusion.noise import NoiseField
 from refinesr.tiles import Box
 
@@ -98,6 +100,37 @@ def test_seeds_draws_channels_cells_and_neighbours_are_independent():
 def test_seeds_beyond_32_bits_are_seeds():
     pictures = [draw((1, 1, 8, 8), seeds=(seed,)) for seed in (0, 1, 2**32, 2**32 + 1, 2**63)]
     assert all(not torch.equal(a, b) for a, b in itertools.combinations(pictures, 2))
+
+
+def test_large_draws_are_made_in_threads_and_are_the_same(monkeypatch):
+    """So that a GPU waits less; a small draw is not worth a thread."""
+    used = set()
+    real = np.random.default_rng
+
+    def noted(seed):
+        used.add(threading.get_ident())
+        return real(seed)
+
+    monkeypatch.setattr(np.random, "default_rng", noted)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    small = draw((2, 3, 500, 300))
+    assert used == {threading.get_ident()}
+    monkeypatch.setattr(noise, "SHARED", small.numel())
+    used.clear()
+    assert torch.equal(draw((2, 3, 500, 300)), small)
+    assert threading.get_ident() not in used
+    assert len(used) in (1, 2)  # one may have done all before the other began
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    used.clear()
+    assert torch.equal(draw((2, 3, 500, 300)), small)
+    assert used == {threading.get_ident()}
+
+
+def test_what_goes_wrong_in_a_thread_is_raised(monkeypatch):
+    monkeypatch.setattr(noise, "SHARED", 0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    with pytest.raises(ValueError, match="negative"):
+        draw((1, 1, 8, 8), seeds=(-1,))
 
 
 def test_a_large_picture_takes_milliseconds():

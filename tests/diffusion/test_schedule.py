@@ -172,7 +172,7 @@ def test_as_many_steps_as_rows_are_all_the_rows(table):
 
 
 @settings(deadline=None)
-@given(steps=st.integers(1, 200), low=st.floats(1e-4, 0.5), ratio=st.floats(2, 1e5), rho=st.floats(1, 10))
+@given(steps=st.integers(1, 200), low=st.floats(1e-4, 0.5), ratio=st.floats(2, 1e5), rho=st.floats(0.1, 100))
 def test_continuous_grids_descend_from_high_to_low_to_zero(steps, low, ratio, rho):
     high = low * ratio
     for choice in (Karras(low, high, rho), LogSNR(low, high)):
@@ -219,10 +219,18 @@ def test_leading_levels_are_the_first_of_those_written():
         (lambda: LogSNR(0.1, 10.0).grid(0), "steps: 0"),
         (lambda: Karras(10.0, 0.1), "low, high: 10, 0.1"),
         (lambda: LogSNR(0.0, 1.0), "low, high: 0, 1"),
+        (lambda: Karras(0.1, math.inf), "low, high: 0.1, inf"),
+        (lambda: Karras(0.1, 10.0, 0.0), "rho: 0 is not between 0.1 and 100"),
+        (lambda: Karras(0.1, 10.0, -1.0), "rho: -1"),
+        (lambda: Karras(0.1, 10.0, 1e-3), "rho: 0.001"),
+        (lambda: Karras(0.1, 10.0, math.nan), "rho: nan"),
+        (lambda: Even(Linear(1e-4, 1.5, 10)), "betas"),
+        (lambda: Even(Linear(1e-4, 0.02, 0)), "rows: 0"),
         (lambda: Explicit((3.0, 1.0)).grid(4), "lists 2 levels"),
-        (lambda: Explicit((1.0, 3.0)).grid(2), "descend"),
-        (lambda: Explicit((3.0, 0.0)).grid(2), "above 0"),
-        (lambda: Explicit(()).grid(0), "above 0"),
+        (lambda: Explicit((1.0, 3.0)), "descend"),
+        (lambda: Explicit((3.0, 0.0)), "above 0"),
+        (lambda: Explicit((math.inf, 1.0)), "descend"),
+        (lambda: Explicit(()), "above 0"),
         (lambda: WarmUp(1e-6, 1e-2, 10, 1.5), "fraction: 1.5"),
     ],
 )

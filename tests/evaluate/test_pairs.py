@@ -103,6 +103,17 @@ def test_two_pictures_of_one_name_are_refused() -> None:
         read("high")
 
 
+def test_two_files_of_one_picture_are_both_named_with_what_to_do() -> None:
+    for name in ("cat.jpg", "cat.png"):
+        save(f"high/{name}", cat("nose"))
+    with pytest.raises(InputError) as refused:
+        pairs(Path("high"))
+    told = "both are called 'cat', and pictures are told apart by their names without suffix"
+    assert str(refused.value) == (
+        f"high/cat.jpg and high/cat.png: {told}; rename one, or take it out of the folder"
+    )
+
+
 def test_a_poor_picture_of_another_size_is_refused_with_all_sizes() -> None:
     saved("high", "nose")
     save("low/nose.png", reduced(cat("nose"))[:, :-1])

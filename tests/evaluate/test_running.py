@@ -1,6 +1,9 @@
 """Evaluations that stop and go on, keep what was made, and hold little at a time."""
 
 import gc
+import os
+import subprocess
+import sys
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +19,7 @@ import refinesr.evaluate.pairs
 from refinesr.errors import ConfigError, InputError, OutputError
 from refinesr.evaluate.makers import Folder, Made, Restored, interpolations
 from refinesr.evaluate.pairs import Shown, pairs
-from refinesr.evaluate.protocols import CLASSIC_Y, SR3_FACES
+from refinesr.evaluate.protocols import CLASSIC_Y, SR3_FACES, SRDIFF_GENERAL
 from refinesr.evaluate.report import Report
 from refinesr.evaluate.running import At, Entrant, Evaluation, Plan
 from refinesr.evaluate.sets import Sets
@@ -130,6 +133,98 @@ def test_results_of_another_picture_of_that_name_are_refused() -> None:
         run(asked)
 
 
+def files(folder: str) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file())
+
+
+def other(count: int = 4, **changes: Any) -> Evaluation:
+    """Of other pictures, of other names, by bicubic alone."""
+    for name in ("a", "b", "c", "d")[:count]:
+        saved("given", "nose")
+        Path("more").mkdir(exist_ok=True)
+        Path("given/nose.png").rename(f"more/{name}.png")
+    changes = {"pairs": pairs(Path("more")), "entrants": [Entrant("bicubic", BICUBIC)], **changes}
+    return evaluation(**changes)
+
+
+def test_results_of_other_pictures_are_refused_and_nothing_is_changed() -> None:
+    run(evaluation())
+    before = files("out")
+    with pytest.raises(OutputError, match=r"bicubic/ear\.png: is none of the pictures .*; choose another"):
+        run(other())
+    with pytest.raises(OutputError, match=r"ear\.png: is none of the pictures that are evaluated now"):
+        list(other().check(OUT))
+    assert files("out") == before
+
+
+def test_begun_anew_on_other_pictures_only_their_results_are_there() -> None:
+    """Those of methods that are not asked for any more, and further samples, go too; what we have not made
+    stays."""
+    run(evaluation(plan=Plan(samples=2)))
+    saved("mine", "nose")
+    Path("mine/nose.png").rename("out/pictures/bicubic/whose.png")
+    Path("out/pictures/theirs").mkdir()
+    Path("out/pictures/theirs/evaluate.json").write_text("{}")
+    run(other(), overwrite=True)
+    folders = ("bicubic", "high", "low")
+    names = ("a.png", "b.png", "c.png", "d.png", "evaluate.json", "inputs.csv")
+    ours = [f"{folder}/{name}" for folder in folders for name in names]
+    assert files("out/pictures") == sorted([*ours, "bicubic/whose.png", "theirs/evaluate.json"])
+    assert not Path("out/pictures/noisy").exists()
+    assert run(other()) == run(other(), overwrite=True)
+
+
+def test_begun_anew_on_the_same_pictures_other_methods_keep_theirs() -> None:
+    run(evaluation())
+    run(evaluation(entrants=[Entrant("bicubic", BICUBIC)]), overwrite=True)
+    maker = Counting()
+    run(evaluation(maker))
+    assert maker.asked == []
+
+
+def test_begun_anew_on_changed_pictures_of_the_same_names_nothing_older_is_left() -> None:
+    run(evaluation())
+    asked = evaluation(entrants=[Entrant("bicubic", BICUBIC)])
+    Path("high/fur.png").write_bytes(Path("high/nose.png").read_bytes())
+    with pytest.raises(OutputError, match=r"high/fur\.png: was made of another picture of that name"):
+        list(asked.check(OUT))
+    run(asked, overwrite=True)
+    assert not Path("out/pictures/noisy").exists()
+
+
+def test_begun_anew_further_samples_of_other_settings_are_removed() -> None:
+    run(evaluation(plan=Plan(samples=2)))
+    run(evaluation(plan=Plan(seed=1)), overwrite=True)
+    assert not list(Path("out/pictures/noisy/samples").glob("*"))
+
+
+def test_more_pictures_go_on_from_what_is_there_and_fewer_are_refused() -> None:
+    few = evaluation()
+    few = replace(few, pairs=few.pairs[:2])
+    run(few)
+    maker = Counting()
+    run(evaluation(maker))
+    assert maker.asked == ["fur", "nose"]
+    with pytest.raises(OutputError, match=r"fur\.png: is none of the pictures"):
+        run(few)
+
+
+def test_another_protocol_is_refused_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    run(evaluation())
+    monkeypatch.setattr(refinesr.evaluate.pairs.Pair, "shown", None)
+    with pytest.raises(OutputError, match=r"was made with protocol classic-y, not srdiff-general"):
+        list(evaluation(protocol=SRDIFF_GENERAL).check(OUT))
+
+
+def test_a_list_of_pictures_that_leads_out_of_the_folder_removes_nothing() -> None:
+    run(evaluation())
+    saved("mine", "nose")
+    store = Store(Path("out/pictures/noisy"))
+    store.inputs.write_text(store.inputs.read_text() + '"../../../mine/nose.png",12ab\n')
+    run(evaluation(Counting(1)), overwrite=True)
+    assert Path("mine/nose.png").exists()
+
+
 def test_pictures_of_others_are_not_touched() -> None:
     saved("out/pictures/noisy", "nose")
     with pytest.raises(OutputError, match=r"^out/pictures/noisy/nose\.png exists, without evaluate\.json"):
@@ -154,6 +249,44 @@ def test_names_with_commas_and_quotes_are_kept() -> None:
     store.write(name, 0, torch.zeros(1, 3, 4, 4, dtype=torch.uint8), "12ab")
     again = Store(Path("odd"))
     assert again.holds(name, 0, "12ab")
+
+
+def test_names_of_all_letters_are_kept_whatever_the_default_encoding() -> None:
+    """A second `open` in a process whose default is ASCII: it neither fails nor forgets."""
+    name = "Straße 日本"
+    store = Store(Path("odd"))
+    store.open({})
+    store.write(name, 0, torch.zeros(1, 3, 4, 4, dtype=torch.uint8), "12ab")
+    code = "from pathlib import Path; from refinesr.evaluate.store import Store; Store(Path('odd')).open({})"
+    plain = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, "-c", code], env=plain, check=True)
+    assert Store(Path("odd")).holds(name, 0, "12ab")
+
+
+def test_a_store_that_is_whole_is_not_written_again_and_one_cut_off_whole_or_not_at_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = Store(Path("odd"))
+    store.open({})
+    for name in ("a", "é"):
+        store.write(name, 0, torch.zeros(1, 3, 4, 4, dtype=torch.uint8), "12ab")
+    whole = store.inputs.read_bytes()
+    node = store.inputs.stat().st_ino
+    Store(Path("odd")).open({})
+    assert store.inputs.stat().st_ino == node
+    cut = whole + '"ü'.encode()[:2]  # in the middle of a letter
+    store.inputs.write_bytes(cut)
+
+    def break_off(path: Path, data: bytes) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", break_off)
+        with pytest.raises(KeyboardInterrupt):
+            Store(Path("odd")).open({})
+    assert store.inputs.read_bytes() == cut
+    Store(Path("odd")).open({})
+    assert store.inputs.read_bytes() == whole
 
 
 def test_further_samples_do_not_change_the_first() -> None:

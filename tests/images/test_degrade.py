@@ -6,12 +6,17 @@ import skimage.data
 import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter1d
+from torch.overrides import TorchFunctionMode
 
 from refinesr.config import from_data, to_data
 from refinesr.errors import ConfigError
+from refinesr.images.augment import CascadeAugmented
 from refinesr.images.blur import gaussian
+from refinesr.images.chance import Dice
 from refinesr.images.degrade import Bicubic, Blur, Degradation, GaussianBlurred, Grain, Jpeg, Photo
+from refinesr.images.masks import Centre
 from refinesr.images.resize import MatlabBicubic, PillowBicubic, resize
+from refinesr.images.tasks import Grey, Inpainting, JpegRestoration, Uncropping
 
 NO_BLUR, NO_NOISE, NO_JPEG = Blur(share=0.0), Grain(share=0.0), Jpeg(share=0.0)
 ALL = [Bicubic(4), GaussianBlurred(4, most=1.0), Photo(4, clean=0.3)]
@@ -100,6 +105,34 @@ def test_the_generator_alone_decides(degrade):
 )
 def test_a_degradation_survives_the_configuration_file(degrade):
     assert from_data(Degradation, to_data(degrade, Degradation), "run.json") == degrade
+
+
+class Waits(TorchFunctionMode):
+    """Collects what would make the CPU wait for a GPU, or send it numbers."""
+
+    NAMES = frozenset({"tensor", "as_tensor", "new_tensor", "item", "tolist", "__bool__", "nonzero", "cpu"})
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function.__name__ in self.NAMES:
+            self.seen.append(function.__name__)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "degrade",
+    [*ALL, CascadeAugmented(4), Grey(), JpegRestoration(), Inpainting(), Inpainting(Centre()), Uncropping()],
+)
+def test_no_gpu_is_waited_for_but_at_the_first_time(degrade):
+    high = crops(4)
+    degrade(high, seeded(1))
+    rng = seeded(2)
+    with Waits() as waits:
+        degrade(high, rng)
+    assert waits.seen == []
 
 
 # Bicubic
@@ -216,6 +249,25 @@ def test_noise_is_independent_from_pixel_to_pixel_and_channel_to_channel():
         (noisy[1:], noisy[:-1]),
     ):
         assert abs((one * other).mean() / noisy.square().mean()) < 0.03
+
+
+def test_a_stretched_blur_is_wider_along_one_axis_by_up_to_the_ratio_named():
+    """Variances of the blur are seen in how points spread; the ratio of widths is even between 1/r and r in
+    logarithms, and their product that of an even blur.
+    """
+    count, sigma, ratio = 400, 2.0, 3.0
+    points = torch.zeros(count, 1, 41, 41, dtype=torch.float64)
+    points[:, :, 20, 20] = 1
+    blur = Blur(share=1.0, sigma=(sigma, sigma), stretch=ratio)
+    spread = blur(points, 1, torch.ones(count, dtype=torch.bool), Dice(seeded(), points))[:, 0]
+    away = (torch.arange(41, dtype=torch.float64) - 20) ** 2
+    down, across = (spread.sum(2) * away).sum(1).sqrt(), (spread.sum(1) * away).sum(1).sqrt()
+    # the tails beyond 3 of the widest sigma are cut off: less than 2 % of a width
+    torch.testing.assert_close((down * across).sqrt(), torch.full_like(down, sigma), rtol=0.02, atol=0)
+    lean = (down / across).log() / math.log(ratio)
+    assert lean.abs().max() < 1.01
+    assert abs(lean.mean()) < 4 * math.sqrt(1 / 3 / count)
+    assert lean.square().mean() == pytest.approx(1 / 3, abs=4 * math.sqrt(4 / 45 / count))
 
 
 def test_steps_not_taken_leave_the_others_as_they_are():

@@ -8,7 +8,9 @@ import tifffile
 from drawings import drawn, equal, fault, picture, pillow_bytes, same
 from PIL import Image
 
+from refinesr.images import vips
 from refinesr.images.io import Picture, encode, pictures_in, read, read_bytes, write
+from refinesr.images.picture import SLACK
 
 LOSSLESS = [
     *[(".png", bands, np.uint8, clear) for bands in (1, 3) for clear in (False, True)],
@@ -22,6 +24,7 @@ LOSSLESS = [
     (".tif", 7, np.float32, False),
     (".tif", 5, np.uint16, False),
     (".tif", 6, np.uint8, False),
+    *[(".tif", bands, np.uint16, clear) for bands in (2, 4, 5) for clear in (False, True)],
 ]
 
 
@@ -198,3 +201,88 @@ def test_pictures_in_a_folder_are_found_in_natural_order(tmp_path):
     ]
     assert fault(pictures_in, tmp_path / "none") == f"{tmp_path}/none: no such folder"
     assert fault(pictures_in, tmp_path / "b.jpeg") == f"{tmp_path}/b.jpeg: not a folder"
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize(
+    ("bands", "clear"), [(2, False), (2, True), (4, False), (4, True), (5, True), (3, True)]
+)
+def test_the_last_band_alone_is_called_transparency_and_only_if_it_is(monkeypatch, bands, clear, big):
+    """Read by tifffile.  libvips itself calls all but three (of one or two, all but one) transparency."""
+    monkeypatch.setattr(vips, "CLASSIC", 0 if big else vips.CLASSIC)
+    data = encode(picture(bands, np.uint16, clear), "TIFF")
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        assert file.is_bigtiff == big
+        called = [int(value) for value in file.pages[0].extrasamples]
+        assert equal(file.asarray(), picture(bands, np.uint16, clear).bands())
+    assert called == [0] * (len(called) - 1) + [2 if clear else 0]
+    assert same(read_bytes(data), picture(bands, np.uint16, clear))
+
+
+@pytest.mark.parametrize("bands", [2, 4, 5])
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_bands_of_no_said_meaning_are_no_transparency(bands, big, order):
+    """As satellites' pictures come: the near infrared of a fourth band is not how clear the others are."""
+    pages = drawn(9, 14, 2 * bands, kind=np.uint16)
+    data = io.BytesIO()
+    with tifffile.TiffWriter(data, bigtiff=big, byteorder=order) as file:
+        for page, last in ((pages[..., :bands], "unspecified"), (pages[..., bands:], "unassalpha")):
+            extra = ["unspecified"] * (bands - 2) + [last]
+            file.write(
+                page, photometric="minisblack", planarconfig="contig", extrasamples=extra, metadata=None
+            )
+    plain, clear = (read_bytes(data.getvalue(), frame=frame) for frame in (0, 1))
+    assert plain.alpha is None
+    assert equal(plain.pixels, pages[..., :bands])
+    assert equal(clear.pixels, pages[..., bands:-1])
+    assert equal(clear.alpha, pages[..., -1])
+
+
+NUMBERS = {
+    "int8": "signed 8-bit integers",
+    "int16": "signed 16-bit integers",
+    "uint32": "unsigned 32-bit integers",
+    "uint64": "unsigned 64-bit integers",
+    "float64": "64-bit floats",
+    "complex64": "64-bit complex numbers",
+}
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+@pytest.mark.parametrize("bands", [1, 3])
+def test_numbers_that_cannot_be_read_are_named_with_what_can(tmp_path, kind, bands):
+    look = "minisblack" if bands == 1 else "rgb"
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((9, 14, bands), kind).squeeze(), photometric=look)
+    right = "convert them to unsigned 8 or 16 bits, or to 32-bit floats from 0 to 1"
+    assert fault(read, tmp_path / "a.tif") == f"{tmp_path}/a.tif: {NUMBERS[kind]} cannot be read; {right}"
+
+
+def ranging(low, high, **facts):
+    return Picture(np.linspace(low, high, 126, dtype=np.float32).reshape(9, 14, 1), **facts)
+
+
+@pytest.mark.parametrize(("low", "high"), [(254, 316), (-0.35, 0.21), (0, 255), (-9999, 1), (0.2, 1.3)])
+def test_floats_of_another_range_are_refused_with_what_to_do(tmp_path, low, high):
+    write(ranging(low, high), tmp_path / "a.tif")
+    message = f"float pixels lie in [0, 1]; these go from {low:g} to {high:g}; rescale all pictures alike, "
+    assert fault(read, tmp_path / "a.tif") == f"{tmp_path}/a.tif: {message}(x - lowest) / (highest - lowest)"
+
+
+def test_values_that_nobody_sees_may_be_of_any_range():
+    before = picture(3, np.float32, True)
+    before.alpha[2:4] = 0
+    before.pixels[2:4] = -9999
+    assert same(read_bytes(encode(before, "TIFF")), before)
+
+
+@pytest.mark.parametrize("times", [2, 2.5, 3, 4, 8])
+def test_what_bicubic_makes_of_black_and_white_may_be_read_again(times):
+    """Pillow's, of a corner, where it overshoots along both axes; another tenth is not of its making."""
+    corner = np.zeros((24, 24), np.float32)
+    corner[12:, 12:] = 1
+    side = int(24 * times)
+    large = np.asarray(Image.fromarray(corner).resize((side, side), Image.Resampling.BICUBIC))
+    over = max(large.max() - 1, -large.min())
+    assert 0.1 < over < SLACK < over + 0.1
+    assert equal(read_bytes(encode(Picture(large[..., None]), "TIFF")).pixels[..., 0], large)

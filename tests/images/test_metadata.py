@@ -41,6 +41,18 @@ def test_deep_tiffs_are_turned_too(turn, kind):
     assert equal(found.reshape(-1, 3), np.stack([pixels[tuple(place)] for place in where]))
 
 
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF"])
+def test_a_picture_on_its_side_has_the_resolutions_of_its_axes_changed_about(form, turn):
+    """What was `across` in the file is `down` in the picture: 600 pixels an inch stay where they were."""
+    exif = Image.Exif()
+    exif[274] = turn
+    image = Image.fromarray(drawn(16, 24, 3))
+    found = read_bytes(pillow_bytes(image, form, exif=exif.tobytes(), dpi=(300, 600)))
+    assert found.size == ((16, 24) if turn < 5 else (24, 16))
+    assert found.dpi == pytest.approx((300, 600) if turn < 5 else (600, 300), abs=0.1)
+
+
 def read_turned(pixels, turn):
     exif = Image.Exif()
     exif[274] = turn

@@ -13,8 +13,8 @@ from refinesr.cli.fidelity import fidelity
 from refinesr.images.io import Picture, to_tensor
 from refinesr.images.projection import Projection
 from refinesr.images.resize import Kernel, MatlabBicubic, PillowBicubic, resize
-from refinesr.metrics.fidelity import consistency, lr_psnr, lr_psnr_eight_bits
-from refinesr.metrics.pixel import eight_bit
+from refinesr.metrics.fidelity import consistency, decibels, lr_psnr, lr_psnr_eight_bits
+from refinesr.metrics.pixel import levels
 
 KERNELS = [PillowBicubic(), MatlabBicubic()]
 
@@ -69,6 +69,14 @@ def test_equal_pictures_are_at_200_db_in_eight_bits() -> None:
     assert lr_psnr_eight_bits(flat[..., :2, :2], flat, PillowBicubic()).item() == 200
 
 
+def test_no_picture_with_a_difference_reaches_the_number_for_infinity() -> None:
+    """One level in one value of a picture of a million million."""
+    errors = torch.tensor([0.0, 1 / (3 * 2**40)], dtype=torch.float64)
+    none, least = decibels(errors).tolist()
+    assert none == 200
+    assert least < 200
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_one_level_everywhere_is_48_13_db(kernel: Kernel) -> None:
     low = torch.full((1, 3, 4, 4), 100 / 255)
@@ -81,8 +89,8 @@ def test_one_level_everywhere_is_48_13_db(kernel: Kernel) -> None:
 def test_consistency_is_lr_psnr_told_as_an_error(kernel: Kernel) -> None:
     """SR3's 2.68 is 45.7 dB."""
     low, result = pictures(3, 3, 4, 4), pictures(3, 3, 32, 32, seed=1)
-    decibels = -10 * (consistency(low, result, kernel) * 1e-5).log10()
-    torch.testing.assert_close(decibels, lr_psnr(low, result, kernel))
+    told = -10 * (consistency(low, result, kernel) * 1e-5).log10()
+    torch.testing.assert_close(told, lr_psnr(low, result, kernel))
     cast = torch.full((1, 3, 16, 16), 0.5 + math.sqrt(2.68e-5), dtype=torch.float64)
     low = torch.full((1, 3, 2, 2), 0.5, dtype=torch.float64)
     assert consistency(low, cast, kernel).item() == pytest.approx(2.68)
@@ -93,7 +101,7 @@ def test_an_input_rounded_to_eight_bits_costs_0_13() -> None:
     """A twelfth of a level squared, in [0, 1] and in units of 1e-5."""
     result = pictures(4, 3, 256, 256)
     low = resize(result, (64, 64), PillowBicubic())
-    costs = consistency(eight_bit(low), result, PillowBicubic()).mean().item()
+    costs = consistency(levels(low).float() / 255, result, PillowBicubic()).mean().item()
     assert costs == pytest.approx(1e5 / (12 * 255**2), rel=0.02)
 
 

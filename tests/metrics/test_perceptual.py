@@ -73,3 +73,21 @@ def test_the_distance_is_that_of_torchs_own_layers(net: nn.ModuleDict, tmp_path:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"squeezenet11\.npz: no such file"):
         Perceptual(tmp_path)
+
+
+def test_files_that_do_not_fit_are_refused_by_name(net: nn.ModuleDict, tmp_path: Path) -> None:
+    stored = {name: value.numpy() for name, value in net.state_dict().items()}
+    linear = torch.load(tmp_path / LINEAR)
+    torch.save({**linear, "lin3.model.1.weight": torch.ones(1, 5, 1, 1)}, tmp_path / LINEAR)
+    with pytest.raises(CheckpointError, match=r"linear\.pth: lin3\.model\.1\.weight is \(1, 5, 1, 1\), not"):
+        Perceptual(tmp_path)
+    (tmp_path / LINEAR).write_bytes(b"nothing of the kind")
+    with pytest.raises(CheckpointError, match=r"linear\.pth: damaged"):
+        Perceptual(tmp_path)
+    del stored["fire9.expand3x3.bias"]
+    np.savez(tmp_path / FEATURES, **stored)
+    with pytest.raises(CheckpointError, match=r"squeezenet11\.npz: holds no 'fire9\.expand3x3\.bias'"):
+        Perceptual(tmp_path)
+    (tmp_path / FEATURES).write_bytes(b"nothing of the kind")
+    with pytest.raises(CheckpointError, match=r"squeezenet11\.npz: not an \.npz of numbers"):
+        Perceptual(tmp_path)

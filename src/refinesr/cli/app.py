@@ -25,7 +25,7 @@ from .info import EXAMPLES as INFO_EXAMPLES
 from .info import info
 from .interpolate import EXAMPLES as INTERPOLATE_EXAMPLES
 from .interpolate import interpolate
-from .messages import is_out_of_memory, say, warnings_as_lines
+from .messages import if_memory_lacks, say, warnings_as_lines
 from .search import EXAMPLES as SEARCH_EXAMPLES
 from .search import search
 from .signals import Terminated, raising
@@ -76,7 +76,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     """
     with warnings_as_lines():
         try:
-            with raising():
+            with raising(), if_memory_lacks("not enough memory"):
                 code = perform(sys.argv[1:] if tokens is None else list(tokens))
                 sys.stdout.flush()
                 return code
@@ -92,10 +92,6 @@ def main(tokens: Sequence[str] | None = None) -> int:
             return 1
         except OSError as error:
             return failed(f"{error.filename or 'output'}: {error.strerror or error}")
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            return failed("not enough memory")
 
 
 def perform(tokens: list[str]) -> int:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from ..errors import ConfigError, RefineSRError
+from ..errors import ConfigError, OutputError
 from .bars import bars
 from .entering import Methods, entered, scale_of
-from .messages import is_out_of_memory, say, tell
+from .messages import if_memory_lacks, say, tell
 from .weighing import WANTED, Metrics
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ def evaluate(
     limit
         Take the first so many pictures only, by name, whatever folder they lie in.
     overwrite
-        Begin anew if REPORT holds results that were made with other settings.
+        Begin anew: what REPORT holds of these methods is made again, and if it is of other pictures or by
+        another protocol, all that was evaluated there is removed first.  Without it such a REPORT is refused.
     json
         Print the report as JSON instead of the table.
     """
@@ -94,6 +95,8 @@ def evaluate(
     refuse_held(output)
     source = Source(data, low, limit)
     asked = planned(things, source, PROTOCOLS[protocol], methods, metrics, device)
+    if not overwrite:
+        refuse_other(asked, source, output)
     report = reported(asked, source, output, overwrite)
     tell(report.json().rstrip() if json else report.markdown().rstrip())
     return 0
@@ -170,9 +173,11 @@ def reported(asked: "Evaluation", source: Source, output: Path, overwrite: bool)
     sets = Sets.of(asked.set_metrics, names)
     with ExitStack() as stack:
         with of_evaluation() as show:
-            for at in asked.check():
+            for at in asked.check(None if overwrite else output):
                 show(at)
             stack.enter_context(held(output))
+            if overwrite:
+                Report.remove(output)
             images = list(results(asked, output, sets, overwrite, show))
         scores = {name: sets.scores(name) for name in names}
         report = Report(asked, source.data.resolve().name, source.low is not None, images, scores)
@@ -181,20 +186,38 @@ def reported(asked: "Evaluation", source: Source, output: Path, overwrite: bool)
     return report
 
 
+def refuse_other(asked: "Evaluation", source: Source, output: Path) -> None:
+    """Raises OutputError if there is a report by other conventions, or of pictures that are not asked for."""
+    from ..evaluate.protocols import SEEDS
+    from ..evaluate.reading import read_report
+    from ..evaluate.running import ELSEWHERE
+
+    if not (output / "report.json").exists():
+        return
+    there, way = read_report(output), asked.protocol
+    told = way.conventions(asked.scale, source.low is not None)
+    names = {pair.name for pair in asked.pairs}
+    odd = [
+        *(f"is of {there.protocol}, not of {way.name}" for _ in range(there.protocol != way.name)),
+        *(f"is of '{image.name}', too" for image in there.images if image.name not in names),
+        *(f"says '{line}', which is not so now" for line in there.conventions if line not in told),
+        # which the first reports did not say
+        *(f"does not say '{line}'" for line in told if line not in {*there.conventions, SEEDS}),
+    ]
+    if odd:
+        raise OutputError(f"{output}: the report there {odd[0]}; {ELSEWHERE}")
+
+
 def results(
     asked: "Evaluation", output: Path, sets: "Gathered", overwrite: bool, show: "Callable[[At], None]"
 ) -> "Iterator[Measured]":
     """Says what to do when memory lacks."""
-    try:
+    hint = f"--batch {asked.plan.batch // 2}" if asked.plan.batch > 1 else "--tile 128"
+    with if_memory_lacks(f"not enough memory; use {hint}"):
         for at in asked.run(output, sets, overwrite=overwrite):
             show(at)
             if at.image is not None:
                 yield at.image
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        hint = f"--batch {asked.plan.batch // 2}" if asked.plan.batch > 1 else "--tile 128"
-        raise RefineSRError(f"not enough memory; use {hint}") from error
 
 
 def paged(output: Path) -> None:

@@ -1,22 +1,23 @@
 """How far a result, downsampled, is its input."""
 
-import math
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ..images.eight_bits import resize_eight_bits
 from ..images.io import Picture, from_tensor, to_tensor
 from ..images.resize import PillowBicubic, resize
-
-EQUAL = 200.0
-"""dB that stand for infinity, so that there always is a number; no picture with a difference gets there."""
+from ..metrics.fidelity import decibels, missed
+from ..metrics.pixel import levels, precise
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """lr_psnr in dB and the share of equal values, over the colours of pixels that can be seen, as 8 bits."""
+    """lr_psnr in dB and the share of equal values, over the colours of pixels that can be seen.
+
+    Both in levels of 8 bits, whatever the depth: what is off by half a level at most is equal.
+    """
 
     lr_psnr: float
     agreement: float
@@ -30,24 +31,27 @@ def fidelity(source: Picture, result: Picture) -> Fidelity | None:
     smaller = result.size[0] < source.size[0] or result.size[1] < source.size[1]
     if smaller or result.channels != source.channels:
         return None
-    low, again = eight_bits(source), resize_eight_bits(eight_bits(result), source.size, PillowBicubic())
-    difference = (again.double() - low.double())[..., visible(source)]
-    return Fidelity(decibels(float(difference.square().mean())), float((difference == 0).double().mean()))
+    off = levels_off(source, result)[..., visible(source)]
+    return Fidelity(float(decibels(off.square().mean())), float((off.abs() <= 0.5).double().mean()))
 
 
-def eight_bits(picture: Picture) -> Tensor:
-    """(1, C, H, W) uint8."""
-    return ((to_tensor(picture) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+def levels_off(source: Picture, result: Picture) -> Tensor:
+    """(1, C, h, w) float64: levels of 255 by which each value of `result`, made small, is above `source`'s.
+
+    Of 8 bits it is reduced as Pillow does it, to whole levels; of any more in float64.  Rounded to 8 bits
+    before that, as Pillow would need it, a deep picture would be off by those roundings alone.
+    """
+    low, high = ((to_tensor(picture) + 1) / 2 for picture in (source, result))
+    if source.pixels.dtype == result.pixels.dtype == np.uint8:
+        return missed(levels(low), levels(high), PillowBicubic())
+    small = resize(precise(high), source.size, PillowBicubic())
+    return 255 * (small.clamp(0, 1) - precise(low).clamp(0, 1))
 
 
 def visible(picture: Picture) -> Tensor:
     """(H, W) bool: what is wholly transparent does not count, unless nothing else is there."""
     seen = torch.ones(picture.size) if picture.alpha is None else torch.from_numpy(picture.alpha > 0)
     return seen.bool() if bool(seen.any()) else torch.ones(picture.size).bool()
-
-
-def decibels(error: float) -> float:
-    return EQUAL if error == 0 else 10 * math.log10(255**2 / error)
 
 
 def resampled(picture: Picture, size: tuple[int, int]) -> Picture:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from .upscale import shown
+from .models import DEFAULT, Model
 from .walking import WALKING, WRITING, Flag, Walking, Writing, check_result, followed, numbers, told
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def fuse(
     /,
     *,
     output: Annotated[Path, Parameter(name=("--output", "-o"))],
-    model: Annotated[str, Parameter(name=("--model", "-m"), group="Model")] = "photo-x4",
+    model: Model = DEFAULT,
     patching: Patching = PATCHING,
     walking: Walking = WALKING,
     writing: Writing = WRITING,
@@ -90,6 +90,7 @@ def fuse(
         Face Hub.
     """
     from ..images.io import read
+    from ..images.picture import extent
     from ..mixing import fusion
 
     started = perf_counter()
@@ -101,5 +102,5 @@ def fuse(
     with followed() as follow:
         made = follow(picture.name, fusion(walk, ground, part, patch, low, patching.whole))
     writing.write(made, output)
-    told(walk, f"{picture} -> {output}  {shown(made.size)}", started)
+    told(walk, f"{picture} -> {output}  {extent(made.size)}", started)
     return 0

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from ..errors import ConfigError, RefineSRError
+from ..errors import ConfigError
 from .bars import bars
-from .messages import counted, is_out_of_memory, tell
+from .messages import counted, if_memory_lacks, tell
 
 if TYPE_CHECKING:
     from ..album import Album
@@ -154,17 +154,11 @@ def batch(
     from ..generate import generated, pictures
 
     choices: dict[str, Any] = {"device": making.device, "precision": making.precision}
-    try:
+    half = len(indexes) // 2
+    hint = f"use --batch {half}" if half else "give its stages a smaller tile in cascade.json"
+    with if_memory_lacks(f"not enough memory for {counted(len(indexes), 'picture')} at once; {hint}"):
         for progress in generated(cascade, indexes, label=making.label, seed=making.seed, **choices):
             show(progress.done, progress.total)
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        half = len(indexes) // 2
-        hint = f"use --batch {half}" if half else "give its stages a smaller tile in cascade.json"
-        raise RefineSRError(
-            f"not enough memory for {counted(len(indexes), 'picture')} at once; {hint}"
-        ) from error
     return pictures(progress.image)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from ..errors import ConfigError
-from .upscale import shown
+from .models import DEFAULT, Model
 from .walking import WALKING, WRITING, Walking, Writing, check_result, followed, numbers, told
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def interpolate(
     /,
     *,
     output: Annotated[Path, Parameter(name=("--output", "-o"))],
-    model: Annotated[str, Parameter(name=("--model", "-m"), group="Model")] = "photo-x4",
+    model: Model = DEFAULT,
     mixing: Mixing = MIXING,
     walking: Walking = WALKING,
     writing: Writing = WRITING,
@@ -79,6 +79,7 @@ def interpolate(
         Face Hub.
     """
     from ..images.io import read
+    from ..images.picture import extent
     from ..mixing import interpolation, sampled, strip
 
     if first is not None and second is None:
@@ -94,7 +95,7 @@ def interpolate(
         made = [follow(name, steps) for name, steps in walks]
     writing.write(strip(made), output)
     several = f"{len(made)} pictures of " if len(made) > 1 else ""
-    told(walk, f"{photo} -> {output}  {several}{shown(made[0].size)}", started)
+    told(walk, f"{photo} -> {output}  {several}{extent(made[0].size)}", started)
     return 0
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from ..errors import RefineSRError
+
 
 def tell(text: str) -> None:
     """On stdout.  Names of files may be no text at all; their odd bytes are shown as escapes."""
@@ -49,6 +51,17 @@ def warnings_as_lines() -> Iterator[None]:
 
 
 _MEMORY = ("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory")
+
+
+@contextmanager
+def if_memory_lacks(advice: str) -> Iterator[None]:
+    """Says what to do then: a RefineSRError.  Other errors pass."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise RefineSRError(advice) from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -1,11 +1,12 @@
 """Where results go: worked out and checked before any work."""
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import ConfigError, InputError, OutputError
+from ..errors import ConfigError, OutputError
+from .listing import Found, Listing
 
 
 @dataclass(frozen=True)
@@ -24,56 +25,65 @@ class Naming:
 
 @dataclass(frozen=True)
 class Job:
-    """One input and its results, one for each sample."""
+    """One input and its results, one for each sample; those `kept` are there already, and stay."""
 
     input: Path
     results: tuple[Path, ...]
+    kept: frozenset[Path] = frozenset()
 
 
-def jobs(inputs: Sequence[Path], naming: Naming, scale: float, overwrite: bool) -> list[Job]:
-    """What is to be done for files and folders; `scale` is that of the results.
+def jobs(listing: Listing, naming: Naming, scale: float, *, overwrite: bool, skip: bool = False) -> list[Job]:
+    """What is to be done; `scale` is that of the results.  With `skip`, results that exist are kept.
 
-    Raises InputError for a folder without pictures, and OutputError for results that clash, exist already
-    without `overwrite`, or could not be written.
+    Raises OutputError for results that clash, exist already without `overwrite` or `skip`, or could not be
+    written.
     """
-    files, several = pictures(inputs)
-    planned = [Job(file, results(file, naming, scale, several)) for file in files]
+    planned = unshared(listing, naming, scale)
     refuse_clashes(planned)
     check_places(planned)
+    if skip:
+        return [replace(job, kept=frozenset(filter(Path.exists, job.results))) for job in planned]
     if not overwrite:
-        refuse_existing(planned)
+        refuse_existing(planned, "--skip-existing keeps {}")
     return planned
 
 
-def pictures(inputs: Sequence[Path]) -> tuple[list[Path], bool]:
-    """The files, those of folders in their natural order; and whether OUT has to be a folder.
-
-    A file that is missing is found out when it is read, so that the others are done.
-    """
-    from ..images.io import pictures_in
-
-    found: list[Path] = []
-    for path in inputs:
-        inside = pictures_in(path) if path.is_dir() else [path]
-        if not inside:
-            raise InputError(f"{path}: no pictures in this folder")
-        found += inside
-    return found, len(inputs) > 1 or any(path.is_dir() for path in inputs)
+def unshared(listing: Listing, naming: Naming, scale: float) -> list[Job]:
+    """Inputs that would share a result, as cat.jpg and cat.png, all keep their endings in its name."""
+    whole: frozenset[Path] = frozenset()
+    while True:
+        planned = [
+            Job(found.file, results(found, naming, scale, listing.several, found.file in whole))
+            for found in listing.found
+        ]
+        more = sharing(planned) - whole
+        if not more:
+            return planned
+        whole |= more
 
 
-def results(file: Path, naming: Naming, scale: float, several: bool) -> tuple[Path, ...]:
-    path = result(file, naming, scale, several)
+def sharing(planned: Iterable[Job]) -> frozenset[Path]:
+    owners: dict[str, set[Path]] = {}
+    for job in planned:
+        for path in job.results:
+            owners.setdefault(same(path), set()).add(job.input)
+    return frozenset(each for inputs in owners.values() if len(inputs) > 1 for each in inputs)
+
+
+def results(found: Found, naming: Naming, scale: float, several: bool, whole: bool) -> tuple[Path, ...]:
+    path = result(found, naming, scale, several, whole)
     if naming.samples == 1:
         return (path,)
     return tuple(path.with_name(f"{path.stem}-{k}{path.suffix}") for k in range(1, naming.samples + 1))
 
 
-def result(file: Path, naming: Naming, scale: float, several: bool) -> Path:
-    output = naming.output
+def result(found: Found, naming: Naming, scale: float, several: bool, whole: bool) -> Path:
+    output, file = naming.output, found.file
     if output is not None and not several and has_picture_suffix(output) and not output.is_dir():
         return given(output, naming)
     suffix = f"-x{scale:g}" if naming.suffix is None else naming.suffix
-    return (output or file.parent) / f"{file.stem}{suffix}.{naming.ext or 'png'}"
+    folder = file.parent if output is None else output / found.below
+    return folder / f"{file.name if whole else file.stem}{suffix}.{naming.ext or 'png'}"
 
 
 def given(output: Path, naming: Naming) -> Path:
@@ -126,8 +136,11 @@ def check_places(planned: Iterable[Job]) -> None:
             raise OutputError(f"{nearest}: no permission to write into this folder")
 
 
-def refuse_existing(planned: Iterable[Job]) -> None:
+def refuse_existing(planned: Iterable[Job], instead: str = "") -> None:
+    """`instead` is another way out, with {} for what exists."""
     there = [path for job in planned for path in job.results if path.exists()]
     if there:
         more = f", and {len(there) - 1} more of the results" if len(there) > 1 else ""
-        raise OutputError(f"{there[0]} exists{more}; --overwrite replaces " + ("them" if more else "it"))
+        them = "them" if more else "it"
+        ways = ", ".join(filter(None, (f"--overwrite replaces {them}", instead.format(them))))
+        raise OutputError(f"{there[0]} exists{more}; {ways}")

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from ..errors import OutputError, RefineSRError
+from ..errors import OutputError
 from ..files import refuse_existing, replacing
 from .bars import bars, of_photos
 from .grids import grid_name
 from .judging import JUDGES
-from .messages import counted, is_out_of_memory, say, tell
+from .messages import counted, if_memory_lacks, say, tell
 from .signals import Notice, noticed
 
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ class Trying:
     have, at most 256."""
 
     candidates: int = 48
-    """Grids to try besides the model's own.  Most are given up after a quarter of the pictures."""
+    """Grids to try besides the model's own, less where there are not so many, as of one step.  Most are given
+    up after a quarter of the pictures."""
 
     batch: int = 8
     """Pictures at a time."""
@@ -192,7 +193,7 @@ class Work:
         from .ranking import Ranking
 
         trials = []
-        with advice(self), of_trials(self.plan.steps) as show:
+        with if_memory_lacks(advice(self)), of_trials(self.plan.steps) as show:
             for state in searching(self.stage, self.held, self.judge, self.plan, autocast):
                 trials += [state.trial] if state.trial else []
                 show(state, len(trials))
@@ -225,7 +226,8 @@ def finished(work: Work, ranking: "Ranking", notice: Notice, outputs: Outputs) -
         return 128 + notice.signal
     if outputs.json is not None:
         with replacing(outputs.json, overwrite=outputs.overwrite) as part:
-            part.write_text(json.dumps(work.facts() | ranking.data(), indent=1, allow_nan=False) + "\n")
+            text = json.dumps(work.facts() | ranking.data(), indent=1, allow_nan=False)
+            part.write_text(text + "\n", encoding="utf-8")
     if outputs.plot is not None:
         with replacing(outputs.plot, overwrite=outputs.overwrite) as part:
             ranking.draw(part, outputs.plot.suffix[1:].lower())
@@ -270,14 +272,8 @@ def of_trials(steps: int) -> Iterator[Callable[["Searching", int], None]]:
         )
 
 
-@contextmanager
-def advice(work: Work) -> Iterator[None]:
-    """Says what to do when memory lacks."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        batch, side = work.plan.batch, work.held.high.shape[-1]
-        hint = f"--batch {batch // 2}" if batch > 1 else "a smaller --size"
-        raise RefineSRError(f"not enough memory for {batch} x {side} x {side} pixels; use {hint}") from error
+def advice(work: Work) -> str:
+    """What to do when memory lacks."""
+    batch, side = work.plan.batch, work.held.high.shape[-1]
+    hint = f"--batch {batch // 2}" if batch > 1 else "a smaller --size"
+    return f"not enough memory for {batch} x {side} x {side} pixels; use {hint}"

@@ -1,18 +1,18 @@
 """`refinesr train`: a recipe and photos in, a model out."""
 
 import math
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from cyclopts import Parameter
 
-from ..errors import ConfigError, RefineSRError
+from ..errors import ConfigError
 from .bars import OFTEN, of_photos, of_updates, on_terminal
-from .messages import counted, is_out_of_memory, say, tell
+from .messages import counted, if_memory_lacks, say, tell
 from .recipes import recipe_named
 from .signals import noticed
 
@@ -30,6 +30,7 @@ Examples:
     refinesr train photo-x4 --data photos/ more.tar -o runs/a
     refinesr train photo-x4-small --data photos/ -o runs/b --set plan.steps=1000
     refinesr train photo-x4 --data photos/ -o runs/try --tiny
+    refinesr train photo-x4-small --from photo-x4 --data photos/ -o runs/mine --set plan.rate=2e-4
 
 Recipes:
 
@@ -76,7 +77,7 @@ class Computing:
     """On what, and in what numbers."""
 
     resume: Flag = False
-    """Go on with the run in RUN; takes the arguments it was started with."""
+    """Go on with the run in RUN, which is as it was started but for what --set names now."""
 
     seed: int = 0
     """Of the weights, the crops and the noise."""
@@ -106,6 +107,7 @@ def train(
     *,
     data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")],
     output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    start: Annotated[str | None, Parameter(name="--from")] = None,
     encoder: Path | None = None,
     changes: Changes = CHANGES,
     computing: Computing = COMPUTING,
@@ -120,12 +122,52 @@ def train(
         Folders of photos, tar files of photos, photos.
     output
         Folder of the run; the model will be RUN/model.safetensors.
+    start
+        A trained model to begin with all weights of, instead of fresh ones: shipped, a file, a folder, or
+        OWNER/NAME on the Hugging Face Hub.  Its network must be the recipe's.
     encoder
         A trained model, file or folder, to begin with the encoder of; recipes with a frozen one need it.
     """
-    run = changes.of(recipe_named(recipe))
+    run = asked(recipe_named(recipe), changes, output, computing)
     device = placed(data, output, computing)
-    return trained(run, material(run, data, device, computing.seed), output, computing, encoder=encoder)
+    run, first = beginning(run, start, encoder, computing)
+    pairs = material(run, data, device, computing.seed)
+    return trained(run, pairs, output, computing, encoder=encoder, start=first)
+
+
+def asked(recipe: "Run", changes: Changes, output: Path, computing: Computing) -> "Run":
+    """The recipe with its changes; a resumed run is as it was started but for what is set now.
+
+    Raises ConfigError for a folder that holds a run of another recipe.
+    """
+    from ..config import override
+    from ..run import Folder, begun_as
+
+    before = begun_as(Folder(output)) if computing.resume else None
+    if before is None:
+        return changes.of(recipe)
+    if before.name != recipe.name:
+        raise ConfigError(f"{output}: holds a run of {before.name}, not of {recipe.name}")
+    return override(before, *changes.set)
+
+
+def beginning(
+    run: "Run", start: str | None, encoder: Path | None, computing: Computing
+) -> "tuple[Run, Stage | None]":
+    """The run, and the model that it begins with all weights of; a resumed one has begun.
+
+    Raises ConfigError for a model that is unlike.
+    """
+    from ..pretrained import check_start
+    from ..shipped import identified
+
+    if start is None or computing.resume:
+        return run, None
+    if encoder is not None:
+        raise ConfigError("--encoder: --from brings an encoder along; give one of them")
+    first, name, checksum = identified(start)
+    check_start(run.method, first, start)
+    return replace(run, start=f"{name} (SHA-256 {checksum})"), first
 
 
 def placed(data: tuple[Path, ...], output: Path, computing: Computing) -> "torch.device":
@@ -166,6 +208,7 @@ def trained(
     *,
     encoder: Path | None = None,
     teacher: "Stage | None" = None,
+    start: "Stage | None" = None,
 ) -> int:
     """Update until the plan or a signal ends it; the exit code."""
     from ..run import Folder
@@ -182,11 +225,12 @@ def trained(
         resume=computing.resume,
         encoder=encoder,
         teacher=teacher,
+        start=start,
     )
     meter = Meter(run.plan.batch)
     bar = of_updates(run.name, run.plan.steps, run.plan.batch)
     closed = closing(cast("Generator[Report]", steps))  # it saves when it is closed
-    with advice(run), noticed() as notice, bar as show, closed:
+    with if_memory_lacks(advice(run)), noticed() as notice, bar as show, closed:
         for report in steps:
             meter.read(report)
             if meter.is_time():
@@ -239,14 +283,8 @@ def left_out(pairs: "Pairs") -> str:
     return f"  ({photos.left_out} of {total} left out: a side below {photos.smallest} pixels)"
 
 
-@contextmanager
-def advice(run: "Run") -> Iterator[None]:
-    """Says what to do when memory lacks."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        batch, parts = run.plan.batch, 2 * run.plan.accumulate
-        hint = f"plan.accumulate={parts}" if batch % parts == 0 else f"plan.batch={max(1, batch // 2)}"
-        raise RefineSRError(f"not enough memory for a batch of {batch}; use --set {hint}") from error
+def advice(run: "Run") -> str:
+    """What to do when memory lacks."""
+    batch, parts = run.plan.batch, 2 * run.plan.accumulate
+    hint = f"plan.accumulate={parts}" if batch % parts == 0 else f"plan.batch={max(1, batch // 2)}"
+    return f"not enough memory for a batch of {batch}; use --set {hint}"

@@ -7,20 +7,22 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from ..errors import ConfigError, RefineSRError
+from ..errors import RefineSRError
 from .bars import of_files
-from .messages import counted, is_out_of_memory, say, tell
+from .listing import listed
+from .messages import counted, if_memory_lacks, say, tell
+from .models import DEFAULT, Model
+from .restoring import Restoring, Results
 from .results import Job, Naming, jobs
 
 if TYPE_CHECKING:
     from ..cascade import Cascade
     from ..images.io import Picture
     from ..images.masks import Hidden
-    from ..restore import Options
     from ..stage import Stage
 
 EXAMPLES = """
@@ -28,106 +30,16 @@ Examples:
 
     refinesr upscale photo.jpg                      writes photo-x4.png
     refinesr upscale photos/ more.png -o large/     a folder of results
+    refinesr upscale photos/ --skip-existing        those that have no result yet
     refinesr upscale scan.tif -s 2.5 -o scan.jpg    any scale and format
     refinesr upscale a.png --samples 3 --seed 7     a-x4-1.png to a-x4-3.png
 
 Exit code: 0 all done, 1 some files could not be, 2 none could; what can be done is done.
 """
 
-SMALLEST_TILE = 32
 LOSSLESS = (".png", ".tif", ".tiff")
 
-Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 Show = Callable[[Path, int, int], None]
-
-
-@Parameter(name="*", group="Results")
-@dataclass(frozen=True)
-class Results:
-    """Which results, and where."""
-
-    output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None
-    """File or folder for results: a folder if there are several inputs, an input is a folder, or it has no
-    picture suffix.  Default: beside each input."""
-
-    scale: Annotated[float | None, Parameter(name=("--scale", "-s"))] = None
-    """Size of the result as a multiple of the input's; default: the model's scale.  Any other is resampled
-    from that by bicubic, and is not promised to be the input when downsampled."""
-
-    samples: int = 1
-    """Results to draw for each input, with seeds SEED, SEED + 1, ...; named -1, -2, ..."""
-
-    suffix: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
-    """What is added to the names of inputs; default: -x4 for scale 4."""
-
-    ext: Literal["png", "jpg", "webp", "tiff"] | None = None
-    """Format of results where OUT does not tell; default: png."""
-
-    quality: int = 95
-    """1 to 100, of JPEG and WebP; a WebP of 100 is lossless."""
-
-    overwrite: Flag = False
-    """Replace results that exist."""
-
-    json: Flag = False
-    """Print one line of JSON for each result: input, output, input_size and output_size as [height, width],
-    seconds, steps, seed, fidelity (null if the stages of a cascade have their own), and for the result
-    downsampled by Pillow's bicubic against the input, as 8-bit values: lr_psnr (in dB; 200 if all are equal)
-    and agreement (the share of equal ones), both null if the result is smaller than the input or has other
-    channels, as colour made of grey has."""
-
-    def check(self) -> None:
-        """Raises ConfigError."""
-        if self.scale is not None and not 0 < self.scale < math.inf:
-            raise ConfigError(f"--scale: {self.scale:g} is not a positive number")
-        if self.samples < 1:
-            raise ConfigError(f"--samples: {self.samples} is not positive")
-        if not 1 <= self.quality <= 100:
-            raise ConfigError(f"--quality: {self.quality} is not between 1 and 100")
-
-
-@Parameter(name="*", group="Model")
-@dataclass(frozen=True)
-class Restoring:
-    """How the model is used."""
-
-    steps: int | None = None
-    """Sampling steps; default: the model's choice."""
-
-    seed: int = 0
-    """Of the noise.  The same seed gives the same picture, whatever the tile, the batch or the device."""
-
-    tile: Annotated[int | None, Parameter(name=("--tile", "-t"))] = None
-    """Work in tiles of this many input pixels a side, a halo not counted: less memory, the same picture.
-    0: no tiles; default: the model's choice."""
-
-    consistent: bool | None = None
-    """Make the result, downsampled, equal to the input, or not.  Switch it off for photos with visible JPEG
-    blocks or noise: being part of the input, they come back.  Default: the model's choice."""
-
-    fidelity: float | None = None
-    """0: the model's sample, 1: the mean of all answers: higher PSNR, smoother; between: that much of the
-    way.  Default: the model's choice."""
-
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute."""
-
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """What the network computes in; auto: bf16 where the hardware is fast at it."""
-
-    frame: int | None = None
-    """Which frame of an animation or page of a TIFF, from 0."""
-
-    mask: Path | None = None
-    """A picture of the inputs' size: what is white is made up anew, all else stays as it is.  For models that
-    keep the size (scale 1)."""
-
-    def options(self, seed: int) -> "Options":
-        from ..restore import Options
-
-        asked = self.steps, seed, self.tile, self.consistent, self.device, self.precision, self.fidelity
-        return Options(*asked)
-
 
 RESULTS, RESTORING = Results(), Restoring()
 
@@ -157,7 +69,7 @@ def upscale(
     inputs: Annotated[list[Path], Parameter(name="INPUT", negative="")],
     /,
     *,
-    model: Annotated[str, Parameter(name=("--model", "-m"), group="Model")] = "photo-x4",
+    model: Model = DEFAULT,
     results: Results = RESULTS,
     restoring: Restoring = RESTORING,
 ) -> int:
@@ -177,7 +89,13 @@ def upscale(
     results.check()
     naming = Naming(results.output, results.suffix, results.ext, results.samples)
     work = prepared(model, results, restoring)
-    return done(work, jobs(inputs, naming, work.scale, results.overwrite))
+    listing = listed(inputs, results.suffix, results.output, results.recursive)
+    skip = results.skip_existing
+    planned = jobs(listing, naming, work.scale, overwrite=results.overwrite, skip=skip)
+    for line in (listing.left_out.line(results.recursive), kept(planned), alike(work)):
+        if line is not None:
+            say(line)
+    return done(work, [job for job in planned if len(job.kept) < len(job.results)])
 
 
 def prepared(model: str, results: Results, restoring: Restoring) -> Work:
@@ -191,6 +109,27 @@ def prepared(model: str, results: Results, restoring: Restoring) -> Work:
     whole = load_any(model)
     options.check(whole)
     return Work(whole, results, restoring)
+
+
+def kept(planned: list[Job]) -> str | None:
+    """What is said of results that stay."""
+    there = sum(len(job.kept) for job in planned)
+    return (
+        f"kept: {counted(there, 'result')} of {sum(len(job.results) for job in planned)}" if there else None
+    )
+
+
+def alike(work: Work) -> str | None:
+    """What is said of samples that are mixed with the mean because nobody chose: how to make them differ.
+
+    Not done unasked: each sample is what its seed gives alone, to be had again by --seed.
+    """
+    if work.results.samples == 1 or work.restoring.fidelity is not None or not work.fidelity:
+        return None
+    if work.steps == 1:
+        return "samples of one step differ little; with --steps 4 --fidelity 0 they differ more"
+    own = f"the model's fidelity of {work.fidelity:g}"
+    return f"samples differ little at {own}; with --fidelity 0 they differ more"
 
 
 def done(work: Work, planned: list[Job]) -> int:
@@ -212,11 +151,14 @@ def done(work: Work, planned: list[Job]) -> int:
 def outcomes(work: Work, job: Job, show: Show) -> Iterator[str]:
     """Read, restore and write; yields what to print of each result."""
     from ..images.io import check_output, read, write
+    from ..images.picture import extent
 
     started = perf_counter()
     picture = read(job.input, work.restoring.frame)
     mask = None if work.restoring.mask is None else hidden(work.restoring.mask)
     for number, path in enumerate(job.results):
+        if path in job.kept:
+            continue
         path.parent.mkdir(parents=True, exist_ok=True)
         check_output(picture, path, math.ceil(work.scale))
         seed = work.restoring.seed + number
@@ -226,48 +168,36 @@ def outcomes(work: Work, job: Job, show: Show) -> Iterator[str]:
         if work.results.json:
             yield record(work, job.input, path, picture, large, seconds, seed)
         else:
-            sizes = f"{shown(picture.size)} -> {shown(large.size)}"
+            sizes = f"{extent(picture.size)} -> {extent(large.size)}"
             yield f"{job.input} -> {path}  {sizes}  {seconds:.1f} s"
 
 
 def hidden(path: Path) -> "Hidden":
     from ..images.io import read
-    from ..images.masks import mask_of
-    from ..images.picture import to_tensor
+    from ..images.masks import brightness, mask_of
 
-    return mask_of((to_tensor(read(path)).mean(1)[0] + 1) / 2)
+    return mask_of(brightness(read(path)))
 
 
 def enlarged(
     work: Work, picture: "Picture", seed: int, mask: "Hidden | None", show: Callable[[int, int], None]
 ) -> "Picture":
     from ..restore import restored
+    from .memory import memory_of, too_large
 
     show(0, work.steps)
-    large = picture
-    try:
+    large, memory = picture, memory_of(work.restoring.device)
+    advice = too_large(work.model, work.restoring.tile, picture, memory)
+    with if_memory_lacks(f"{picture.name}: {advice}"):
         for progress in restored(work.model, picture, work.restoring.options(seed), mask):
             show(progress.done, progress.total)
             large = progress.image
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise RefineSRError(f"{picture.name}: {too_large(work, picture)}") from error
     if work.scale == work.model.scale:
         return large
     from .fidelity import resampled
 
     height, width = picture.size
     return resampled(large, (max(1, round(work.scale * height)), max(1, round(work.scale * width))))
-
-
-def too_large(work: Work, picture: "Picture") -> str:
-    """What to do when memory lacks: half the tile, or half of what the picture needs at most."""
-    tile = work.model.tile if work.restoring.tile is None else work.restoring.tile
-    side = min(tile, max(picture.size)) if tile else max(picture.size)
-    smaller = side // 2 // SMALLEST_TILE * SMALLEST_TILE
-    hint = f"use --tile {smaller}" if smaller else "not even its result fits; cut it into parts"
-    return f"not enough memory for a {shown(picture.size)} picture; {hint}"
 
 
 def record(
@@ -277,7 +207,7 @@ def record(
     from ..images.io import read
     from .fidelity import fidelity
 
-    kept = fidelity(picture, large if path.suffix.lower() in LOSSLESS else read(path))
+    measured = fidelity(picture, large if path.suffix.lower() in LOSSLESS else read(path))
     facts: dict[str, Any] = {
         "input": str(source),
         "output": str(path),
@@ -287,11 +217,6 @@ def record(
         "steps": work.steps,
         "seed": seed,
         "fidelity": work.fidelity,
-        **(asdict(kept) if kept else {"lr_psnr": None, "agreement": None}),
+        **(asdict(measured) if measured else {"lr_psnr": None, "agreement": None}),
     }
     return json.dumps(facts)
-
-
-def shown(size: tuple[int, int]) -> str:
-    """As people say it: width first."""
-    return f"{size[1]} x {size[0]}"

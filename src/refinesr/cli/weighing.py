@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from cyclopts import Parameter
 
-from ..errors import CheckpointError, ConfigError
+from ..errors import ConfigError
 from .messages import say
 
 if TYPE_CHECKING:
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from ..evaluate.measuring import Metric
     from ..evaluate.pairs import Pair, Shown
     from ..evaluate.sets import SetMetric
-
-M = TypeVar("M")
-P = TypeVar("P", str, Path)
 
 INCEPTION = "takes StyleGAN's inception-2015-12-05.pt"
 
@@ -75,36 +72,49 @@ class Metrics:
             raise ConfigError("--classifier and --labels: one needs the other")
         if self.reference is not None and self.features is None:
             raise ConfigError(f"--reference: {self.reference} has no use without --features")
+        if self.backbone is not None and self.lpips is None and self.dists is None:
+            raise ConfigError(f"--backbone: {self.backbone} has no use without --lpips or --dists")
 
     def of_pictures(
         self, pairs: "Sequence[Pair]", first: "Callable[[], Shown]", device: "torch.device"
     ) -> "Iterator[tuple[Metric, ...]]":
-        """Those whose files are there; of the others it is said what lacks.
+        """Those asked for.  `first` reads the first of `pairs`.
 
-        `first` reads the first of `pairs`.
+        Raises CheckpointError for a file that was named and cannot be used; of weights that are only looked
+        for in torch's cache it is said what lacks.
         """
         from ..evaluate import weights as w
 
-        backbone = self.backbone
-        yield attempted(self.perceptual, lambda path: w.perceptual(path, device))
-        yield attempted(self.lpips, lambda path: w.lpips(path, backbone, device))
-        yield attempted(self.dists, lambda path: w.dists(path, backbone, device))
-        yield attempted(self.niqe, w.niqe)
-        labels = self.labels
-        if labels is not None:
-            yield attempted(self.classifier, lambda name: w.accuracy(name, labels, pairs, first(), device))
+        if self.perceptual is not None:
+            yield w.perceptual(self.perceptual, device)
+        for path, built in ((self.lpips, w.lpips), (self.dists, w.dists)):
+            if path is not None:
+                yield unless_uncached(built, path, self.backbone, device)
+        if self.niqe is not None:
+            yield w.niqe(self.niqe)
+        if self.classifier is not None and self.labels is not None:
+            yield w.accuracy(self.classifier, self.labels, pairs, first(), device)
 
     def of_sets(self, device: "torch.device") -> "Iterator[tuple[SetMetric, ...]]":
         from ..evaluate import weights as w
 
-        yield attempted(self.features, lambda path: w.distances(path, self.reference, device))
-        yield attempted(self.probabilities, lambda path: w.inception(path, device))
+        if self.features is not None:
+            yield w.distances(self.features, self.reference, device)
+        if self.probabilities is not None:
+            yield w.inception(self.probabilities, device)
 
 
-def attempted(path: P | None, built: Callable[[P], tuple[M, ...]]) -> tuple[M, ...]:
-    """What is built of a file.  If it lacks that is said, and all else goes on."""
+def unless_uncached(
+    built: "Callable[[Path, Path | None, torch.device], tuple[Metric, ...]]",
+    path: Path,
+    backbone: Path | None,
+    device: "torch.device",
+) -> "tuple[Metric, ...]":
+    """What is built of a file.  If torch's cache lacks the network that is said, and all else goes on."""
+    from ..metrics.backbones import CacheError
+
     try:
-        return () if path is None else built(path)
-    except CheckpointError as error:
+        return built(path, backbone, device)
+    except CacheError as error:
         say(f"{error}; not measured")
         return ()

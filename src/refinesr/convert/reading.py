@@ -22,8 +22,6 @@ from refinesr.errors import CheckpointError
 WRAPPERS = ("module", "_orig_mod")
 """What parallel and compiled modules put into the names of tensors."""
 
-SEGMENTS = re.compile(r"[^.]+")
-
 
 def plain(*_: object) -> dict[object, object]:
     """In place of a defaultdict, whose factory would be a call."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from refinesr.checkpoint import OF_RUN, in_run
 from refinesr.convert.reading import Contents, read
 from refinesr.convert.tables import BUFFERS
 from refinesr.errors import CheckpointError
@@ -16,6 +17,9 @@ AVERAGED = re.compile(r"(^|[._])(ema|average|averaged|shadow)([._]|$)", re.IGNOR
 
 SUFFIX = "_ema"
 """Palette's code saves its average beside EPOCH_Network.pth, as EPOCH_Network_ema.pth without noise table."""
+
+OURS = ("step", "model", "average", "optimizer")
+"""In the state of a run of ours."""
 
 OPTIMISERS = {"optimizer", "optimizers", "optimizer_states"}
 
@@ -80,6 +84,9 @@ def take(path: Path, marks: dict[str, str]) -> tuple[str, Found]:
     Raises CheckpointError if the file cannot be read or holds no such network, or several.
     """
     own = read(path)
+    if in_run(path) or set(OURS) <= set(own.keys):
+        folder = f", {path.parent}" if in_run(path) else ", as model.safetensors"
+        raise CheckpointError(f"{path}: {OF_RUN}{folder}, and needs no conversion")
     layout = next((layout for layout, mark in marks.items() if networks(own, mark)), None)
     if layout is None:
         raise CheckpointError(f"{path}: {unknown(own, marks)}")

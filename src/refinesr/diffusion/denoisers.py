@@ -8,7 +8,7 @@ from torch import Tensor
 
 from refinesr.diffusion.precond import over_pixels
 from refinesr.shapes import Denoiser, Images, Mask, Sigma
-from refinesr.tiles import Box
+from refinesr.tiles import Box, Window
 
 
 def clipped(denoise: Denoiser) -> Denoiser:
@@ -48,8 +48,11 @@ def guided(conditional: Denoiser, unconditional: Denoiser, weight: float) -> Den
     return denoise
 
 
-def tiled(parts: Sequence[tuple[Box, Tensor, Denoiser]]) -> Denoiser:
-    """One denoiser for a large canvas out of (box in x's pixels, window (h, w), denoiser) for each tile."""
+def tiled(parts: Sequence[tuple[Box, Window, Denoiser]]) -> Denoiser:
+    """One denoiser for a large canvas out of (box in x's pixels, its window, denoiser) for each tile.
+
+    Windows that are not on x's device are sent there in every step: put them there before.
+    """
     if len(parts) == 1:  # which is all of it: nothing to blend
         ((whole, _, only),) = parts
         return lambda x, sigma: only(whole.of(x), sigma)
@@ -57,9 +60,9 @@ def tiled(parts: Sequence[tuple[Box, Tensor, Denoiser]]) -> Denoiser:
     def denoise(x: Images, sigma: Sigma) -> Images:
         total, weight = torch.zeros_like(x), torch.zeros_like(x[:1, :1])
         for box, window, part in parts:
-            window = window.to(x)
-            box.of(total).add_(window * part(box.of(x), sigma))
-            box.of(weight).add_(window)
+            counted = window.to(x).whole()
+            box.of(total).add_(counted * part(box.of(x), sigma))
+            box.of(weight).add_(counted)
         return total / weight
 
     return denoise
@@ -73,6 +76,7 @@ class Dihedral:
     flip: bool
 
     def of(self, x: Tensor) -> Tensor:
+        """The picture laid so: its last two axes."""
         return torch.rot90(x.flip(-1) if self.flip else x, self.turns, (-2, -1))
 
     def back(self, x: Tensor) -> Tensor:

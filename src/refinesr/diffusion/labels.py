@@ -1,5 +1,6 @@
 """What a network is told of the noise level: one number, of sigma's shape, float64."""
 
+import math
 from dataclasses import dataclass
 
 from refinesr.diffusion.schedule import Schedule, gamma_of, sigmas
@@ -17,8 +18,8 @@ class SqrtGamma:
     gain: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.gain > 0:
-            raise ConfigError(f"gain: {self.gain:g} is not positive")
+        if not 0 < self.gain < math.inf:
+            raise ConfigError(f"gain: {self.gain:g} is not positive and finite")
 
     def label(self, sigma: Sigma) -> Sigma:
         return self.gain * gamma_of(sigma).sqrt()
@@ -45,6 +46,9 @@ class Timestep:
     """The row of the training table whose log(sigma) is nearest, from 0, a whole number (DDPM, SRDiff)."""
 
     table: Schedule
+
+    def __post_init__(self) -> None:
+        sigmas(self.table)  # refuses what is no table
 
     def label(self, sigma: Sigma) -> Sigma:
         distance = (sigma.log()[..., None] - sigmas(self.table).log()).abs()

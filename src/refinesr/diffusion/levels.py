@@ -21,6 +21,9 @@ class Discrete:
 
     table: Schedule
 
+    def __post_init__(self) -> None:
+        sigmas(self.table)  # refuses what is no table
+
     def at(self, u: PerImage) -> PerImage:
         return sigmas(self.table)[_rows_below(u, self.table.rows)]
 
@@ -36,6 +39,9 @@ class Continuous:
     """t ~ U{1..T}, then gamma ~ U(gamma_t, gamma_{t-1}), gamma_0 = 1 (Chen et al. 2021; SR3, section 2.4)."""
 
     table: Schedule
+
+    def __post_init__(self) -> None:
+        sigmas(self.table)  # refuses what is no table
 
     def at(self, u: PerImage) -> PerImage:
         row = _rows_below(u, self.table.rows)
@@ -58,6 +64,12 @@ class LogNormal:
 
     mean: float = -1.2
     std: float = 1.2
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.mean):
+            raise ConfigError(f"mean: {self.mean:g} is not finite")
+        if not 0 < self.std < math.inf:
+            raise ConfigError(f"std: {self.std:g} is no standard deviation; more than 0")
 
     def at(self, u: PerImage) -> PerImage:
         return torch.exp(self.mean + self.std * torch.special.ndtri(u))
@@ -98,7 +110,7 @@ class OneLevel:
     sigma: float
 
     def __post_init__(self) -> None:
-        if not self.sigma > 0:
+        if not 0 < self.sigma < math.inf:
             raise ConfigError(f"sigma: {self.sigma:g} is no noise level; more than 0")
 
     def at(self, u: PerImage) -> PerImage:

@@ -4,6 +4,7 @@ One loss trains them all: |F - wanted|**p with weight one.  In `Eps` that is L_s
 SR3 and SRDiff; in `EDM` it is the weighting of Karras et al. 2022.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -58,7 +59,7 @@ class EDM:
     sigma_data: float = 0.5
 
     def __post_init__(self) -> None:
-        if not self.sigma_data > 0:
+        if not 0 < self.sigma_data < math.inf:
             raise ConfigError(f"sigma_data: {self.sigma_data:g} is no standard deviation; more than 0")
 
     def coefficients(self, sigma: Sigma) -> Coefficients:

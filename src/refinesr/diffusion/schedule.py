@@ -138,6 +138,9 @@ class Even:
 
     table: Schedule
 
+    def __post_init__(self) -> None:
+        sigmas(self.table)  # refuses what is no table
+
     def grid(self, steps: int) -> Grid:
         """Raises ConfigError for more steps than rows."""
         rows = self.table.rows
@@ -156,6 +159,8 @@ class Karras:
 
     def __post_init__(self) -> None:
         check_range(self.low, self.high)
+        if not 0.1 <= self.rho <= 100:  # beyond, powers leave float64, or are told apart by their last digits
+            raise ConfigError(f"rho: {self.rho:g} is not between 0.1 and 100; 1 spaces levels evenly")
 
     def grid(self, steps: int) -> Grid:
         high, low = self.high ** (1 / self.rho), self.low ** (1 / self.rho)
@@ -182,14 +187,14 @@ class Explicit:
 
     levels: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        check_few(self.levels)
+
     def grid(self, steps: int) -> Grid:
-        """Raises ConfigError unless there are `steps` levels, descending and above 0."""
+        """Raises ConfigError unless there are `steps` levels."""
         if steps != len(self.levels):
             raise ConfigError(f"steps: {steps} is not possible; the grid lists {len(self.levels)} levels")
-        grid = _ending_in_zero(torch.tensor(self.levels, dtype=torch.float64))
-        if steps < 1 or not bool((grid.diff() < 0).all()):
-            raise ConfigError(f"levels: {self.levels} must descend and stay above 0")
-        return grid
+        return _ending_in_zero(torch.tensor(self.levels, dtype=torch.float64))
 
 
 @dataclass(frozen=True)
@@ -229,14 +234,14 @@ def check(grid: Grid, trained_highest: float) -> list[str]:
 
 
 def check_range(low: float, high: float) -> None:
-    """Raises ConfigError unless 0 < low < high."""
-    if not 0 < low < high:
+    """Raises ConfigError unless 0 < low < high, both finite."""
+    if not 0 < low < high < math.inf:
         raise ConfigError(f"low, high: {low:g}, {high:g} is not a range of noise levels; 0 < low < high")
 
 
 def check_few(levels: tuple[float, ...]) -> None:
-    """Raises ConfigError unless there are levels, descending and above 0."""
-    if not levels or not all(upper > lower for upper, lower in pairwise((*levels, 0.0))):
+    """Raises ConfigError unless there are levels, finite, descending and above 0."""
+    if not levels or not all(upper > lower for upper, lower in pairwise((math.inf, *levels, 0.0))):
         raise ConfigError(f"levels: {levels} must be at least one, descend and stay above 0")
 
 

@@ -1,8 +1,9 @@
 """What the loops of all samplers have in common."""
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch import Tensor
 from refinesr.shapes import Denoiser, Grid, Images, Noise, Sigma
 
 P = ParamSpec("P")
+Step = TypeVar("Step")
 
 Walk = Callable[[Denoiser, Tensor, Tensor, Noise], Iterator[Tensor]]
 """A sampler, of ours or not."""
@@ -53,6 +55,15 @@ def anchored(
 
     for x0 in walk(kept, x, grid, noise):
         yield torch.lerp(x0, first[0], share)
+
+
+def last(steps: Iterable[Step]) -> Step:
+    """What a walk ends with.  Raises ValueError if there is nothing.
+
+    `*_, end = steps` would hold all of them until then; here each goes when the next has come.
+    """
+    (end,) = deque(steps, maxlen=1)
+    return end
 
 
 def level(sigma: float) -> Tensor:

@@ -32,10 +32,10 @@ class TruncatedSNR:
     most: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.data > 0:
+        if not 0 < self.data < math.inf:
             raise ConfigError(f"data: {self.data:g} is no standard deviation; more than 0")
         most = math.inf if self.most is None else self.most
-        if not 0 <= self.least <= most or most == 0:
+        if not (0 <= self.least <= most and self.least < math.inf and most > 0):
             raise ConfigError(f"least, most: {self.least:g}, {most:g} do not ascend from 0")
 
     def weight(self, c: Coefficients, sigma: Sigma, p: int) -> Sigma:

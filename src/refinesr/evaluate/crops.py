@@ -13,6 +13,7 @@ from torch import Tensor
 
 from refinesr.errors import InputError
 from refinesr.images.io import Picture, pictures_in, read
+from refinesr.images.picture import extent
 
 Colours = UInt8[np.ndarray, "_ _ 3"]
 """A picture or a part of one: in one call there are many sizes."""
@@ -81,8 +82,8 @@ def sized(pixels: Colours | None, size: tuple[int, int], what: str) -> Colours |
         return None
     height, width = size
     if not (height <= pixels.shape[0] < height + SLACK and width <= pixels.shape[1] < width + SLACK):
-        actual, wanted = f"{pixels.shape[1]} x {pixels.shape[0]}", f"{width} x {height}"
-        raise InputError(f"{what}: is {actual}, and the report is of {wanted} pixels")
+        actual = extent(pixels.shape[:2])
+        raise InputError(f"{what}: is {actual}, and the report is of {extent(size)} pixels")
     return pixels[:height, :width]
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from refinesr.errors import InputError
 from refinesr.images.bands import Band, along_both, banded
 from refinesr.images.eight_bits import resize_eight_bits, rounded
+from refinesr.images.picture import extent
 from refinesr.images.resize import Kernel
 
 Levels = UInt8[Tensor, "1 C H W"]
@@ -27,8 +28,7 @@ class Multiple:
     def __call__(self, high: Levels, scale: int, name: str) -> Cut:
         height, width = (side // scale * scale for side in high.shape[-2:])
         if min(height, width) == 0:
-            found = f"{high.shape[-1]} x {high.shape[-2]}"
-            raise InputError(f"{name}: has {found} pixels, less than the scale, {scale}")
+            raise InputError(f"{name}: has {extent(high.shape[-2:])} pixels, less than the scale, {scale}")
         return high[..., :height, :width]
 
 

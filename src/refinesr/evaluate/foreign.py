@@ -16,6 +16,7 @@ from refinesr.checkpoint import FORMAT, PICKLES
 from refinesr.errors import CheckpointError, ConfigError, InputError
 from refinesr.evaluate.makers import Made
 from refinesr.evaluate.pairs import Shown
+from refinesr.images.picture import extent
 from refinesr.stage import Progress
 
 CONVERT = "files of SR3's, Palette's and SRDiff's codes are for `refinesr convert`"
@@ -79,7 +80,7 @@ class Foreign:
         try:
             made: Tensor = self.network((low.float() / 255).to(self.device)).float().cpu()
         except Exception as error:  # too little memory, or whatever a network does not bear
-            size = f"{low.shape[-1]} x {low.shape[-2]} pixels at once"
+            size = f"{extent(low.shape[-2:])} pixels at once"
             raise CheckpointError(f"{self.path}: fails on {shown.source}, {size}: {reason(error)}") from error
         if not bool(made.isfinite().all()):
             raise CheckpointError(f"{self.path}: makes NaN or infinity of {shown.source}")

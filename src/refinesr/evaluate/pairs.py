@@ -14,12 +14,11 @@ from refinesr.errors import InputError
 from refinesr.evaluate.cuts import Crop
 from refinesr.images.eight_bits import resize_eight_bits
 from refinesr.images.io import read, read_bytes
-from refinesr.images.picture import Picture, to_tensor
+from refinesr.images.picture import Picture, extent, to_tensor
 from refinesr.images.resize import Kernel
 from refinesr.images.shards import Entry, entries
 
 Levels = UInt8[Tensor, "1 C H W"]
-LowLevels = UInt8[Tensor, "1 C h w"]
 
 MARK = re.compile(r"(?<=.)[-_ .]?(x\d+|hr|lr|sr|lrbi|gt|srf[-_]\d+)$")
 """What sets of pictures hang on names of the good, the poor and the restored."""
@@ -63,9 +62,7 @@ class Pair:
             return Shown(self.name, high, resize_eight_bits(high, size, kernel), self.high.name)
         low = opened(self.low)
         if tuple(low.shape[-2:]) != size:
-            found = (
-                f"{sized(low)}; {self.high.name}, {sized(high)}, at scale {scale} has {size[1]} x {size[0]}"
-            )
+            found = f"{sized(low)}; {self.high.name}, {sized(high)}, at scale {scale} has {extent(size)}"
             raise InputError(f"{self.low.name}: {found}")
         check_modes(self.high.name, high, self.low.name, low)
         check_place(self.low.name, resize_eight_bits(high, size, kernel), low)
@@ -98,7 +95,8 @@ def named(source: Path) -> Mapping[str, Entry]:
         key = plain(stem(entry))
         if key in found:
             raise InputError(
-                f"{found[key].name} and {entry.name}: both are called '{key}'; names must differ"
+                f"{found[key].name} and {entry.name}: both are called '{key}', and pictures are told apart "
+                "by their names without suffix; rename one, or take it out of the folder"
             )
         found[key] = entry
     return found
@@ -149,8 +147,7 @@ def checksum(levels: Tensor) -> str:
 
 
 def sized(image: Tensor) -> str:
-    """As people say it: width first."""
-    return f"{image.shape[-1]} x {image.shape[-2]} pixels"
+    return f"{extent(image.shape[-2:])} pixels"
 
 
 def check_modes(name: str, image: Tensor, other: str, picture: Tensor) -> None:

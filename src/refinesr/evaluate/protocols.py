@@ -23,6 +23,12 @@ class Published:
     metrics: Mapping[str, float]
 
 
+SEEDS = (
+    "models' noise: each sample of each picture has a seed of its own, which follows from the seed asked for "
+    "(0 by default), the picture's name and the sample's number"
+)
+
+
 @dataclass(frozen=True)
 class Protocol:
     """How a paper measures.
@@ -65,6 +71,7 @@ class Protocol:
             made if low_given else reduced,
             "results are rounded to 8 bits before anything is measured",
             "intervals are of 95 %, by bootstrap over pictures",
+            SEEDS,
             *self.remarks,
         )
 

@@ -24,7 +24,7 @@ from refinesr.evaluate.protocols import Published
 from refinesr.evaluate.published import left_out, parted
 from refinesr.evaluate.running import Evaluation, Measured, Scores
 from refinesr.evaluate.sets import SetMetric
-from refinesr.files import replacing
+from refinesr.files import replacing, writing
 
 FORMAT = "refinesr-report-1"
 
@@ -247,6 +247,14 @@ class Report:
         for name, text in texts.items():
             with replacing(folder / name, overwrite=True) as part:
                 part.write_text(text, encoding="utf-8")
+
+    @staticmethod
+    def remove(folder: Path) -> None:
+        """A report that is there, with its page.  Raises OutputError."""
+        if (folder / "report.json").exists():
+            for name in ("report.json", "images.csv", "table.md", "page.html"):
+                with writing(folder / name):
+                    (folder / name).unlink(missing_ok=True)
 
 
 def unit(metric: Metric | SetMetric) -> str:

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from refinesr.errors import ConfigError, InputError
+from refinesr.errors import ConfigError, InputError, OutputError
 from refinesr.evaluate.makers import Maker
 from refinesr.evaluate.measuring import Case, Metric
 from refinesr.evaluate.pairs import Pair, Shown, checksum
@@ -19,6 +20,8 @@ FORMAT = "refinesr-evaluate-1"
 
 TAKEN = ("high", "low")
 """Folders for the pictures as they were measured, beside those of the methods."""
+
+ELSEWHERE = "choose another folder, or --overwrite begins anew"
 
 Scores = dict[str, float]
 
@@ -67,6 +70,75 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """The folder of an evaluation's pictures: as they were measured, for pages, and what methods made.
+
+    All of it belongs to the same pictures, by one protocol.
+    """
+
+    path: Path
+
+    def store(self, name: str) -> Store:
+        return Store(self.path / name)
+
+    @cached_property
+    def taken(self) -> dict[str, Store]:
+        return {name: self.store(name) for name in TAKEN}
+
+    def stores(self) -> list[Store]:
+        """Those that evaluations have made, of methods that are not asked for now, too."""
+        found = [Store(settings.parent) for settings in sorted(self.path.glob("*/evaluate.json"))]
+        return [store for store in found if store.format == FORMAT]
+
+    def check(self, asked: "Evaluation") -> None:
+        """Raises OutputError if it is of another protocol, or of pictures that are not asked for."""
+        for store in self.taken.values():
+            store.check(asked.kept)
+        names = {f"{pair.name}.png" for pair in asked.pairs}
+        for store in self.stores():
+            for name in store.made:
+                if "/" not in name and name not in names:
+                    found = f"{store.path / name}: is none of the pictures that are evaluated now"
+                    raise OutputError(f"{found}; {ELSEWHERE}")
+
+    def check_picture(self, shown: Shown) -> None:
+        """Raises OutputError if it is of another picture of that name."""
+        for store, image in self.images(shown):
+            store.holds(shown.name, 0, checksum(image))
+
+    def open(self, asked: "Evaluation", *, overwrite: bool) -> None:
+        if not overwrite:
+            self.check(asked)
+        elif not self.fits(asked):
+            self.remove()
+        for store in self.taken.values():
+            store.open(asked.kept, overwrite=overwrite)
+
+    def fits(self, asked: "Evaluation") -> bool:
+        try:
+            self.check(asked)
+            for pair in asked.pairs:
+                self.check_picture(asked.shown(pair))
+        except (ConfigError, OutputError):
+            return False
+        return True
+
+    def remove(self) -> None:
+        """What evaluations have made, and nothing else."""
+        for store in self.stores():
+            store.remove()
+        self.__dict__.pop("taken", None)  # it remembers what was there
+
+    def keep(self, shown: Shown) -> None:
+        for store, image in self.images(shown):
+            if not store.holds(shown.name, 0, found := checksum(image)):
+                store.write(shown.name, 0, image, found)
+
+    def images(self, shown: Shown) -> tuple[tuple[Store, Tensor], ...]:
+        return (self.taken["high"], shown.high), (self.taken["low"], shown.low)
+
+
+@dataclass(frozen=True)
 class At:
     """Where an evaluation is: so many pictures of all are `task`, and the method at work is at a step."""
 
@@ -106,15 +178,31 @@ class Evaluation:
     def samples(self, entrant: Entrant) -> int:
         return self.plan.samples if entrant.maker.random else 1
 
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What the pictures depend on, as they are measured."""
+        return {"format": FORMAT, "protocol": self.protocol.name, "scale": self.scale}
+
     def settings(self, entrant: Entrant) -> dict[str, Any]:
         """All that its results depend on besides the pictures."""
         drawn = {"seed": self.plan.seed, "batch": self.plan.batch} if entrant.maker.random else {}
         return {"format": FORMAT, "scale": self.scale, **drawn, **entrant.maker.facts()}
 
-    def check(self) -> Iterator[At]:
-        """Read everything there is, before hours of work.  Raises InputError naming the file."""
+    def check(self, report: Path | None = None) -> Iterator[At]:
+        """Read everything there is, before hours of work.  Raises InputError naming the file.
+
+        Raises OutputError if the folder `report` holds results of other pictures, by another protocol, or
+        that were made with other settings.
+        """
+        kept = Kept(report / "pictures") if report is not None else None
+        if kept is not None:
+            kept.check(self)
+            for entrant in self.entrants:
+                kept.store(entrant.name).check(self.settings(entrant))
         for done, pair in enumerate(self.pairs, start=1):
             shown = self.shown(pair)
+            if kept is not None:
+                kept.check_picture(shown)
             for entrant in self.entrants:
                 entrant.maker.check(shown, self.samples(entrant))
             yield At("read", done, len(self.pairs))
@@ -123,20 +211,18 @@ class Evaluation:
         """One `At` with an `image` for each picture, in order; the distances of sets are gathered in `sets`.
 
         What the report's folder holds already is not made again.  Raises OutputError if it was made with
-        other settings, unless `overwrite`.
+        other settings, of other pictures or by another protocol.  With `overwrite` what was made with other
+        settings is removed, and of other pictures or by another protocol all that evaluations have made.
         """
         stores = {entrant.name: Store(report / "pictures" / entrant.name) for entrant in self.entrants}
-        kept = {name: Store(report / "pictures" / name) for name in TAKEN}
+        kept = Kept(report / "pictures")
+        kept.open(self, overwrite=overwrite)
         for entrant in self.entrants:
             stores[entrant.name].open(self.settings(entrant), overwrite=overwrite)
-        for store in kept.values():
-            store.open(
-                {"format": FORMAT, "protocol": self.protocol.name, "scale": self.scale}, overwrite=overwrite
-            )
         for first in range(0, len(self.pairs), self.plan.batch):
             chunk = [self.shown(pair) for pair in self.pairs[first : first + self.plan.batch]]
             for shown in chunk:
-                keep(kept, shown)
+                kept.keep(shown)
             for entrant in self.entrants:
                 for at in self.made(entrant, stores[entrant.name], chunk):
                     yield At("evaluated", first, len(self.pairs), entrant.name, *at)
@@ -192,13 +278,6 @@ def check_result(name: str, shown: Shown, image: Tensor) -> None:
     if image.shape != shown.high.shape:
         sizes = " and ".join(f"{x.shape[-1]} x {x.shape[-2]} x {x.shape[1]}" for x in (image, shown.high))
         raise InputError(f"{name}: its result and {shown.source} differ: {sizes}")
-
-
-def keep(stores: dict[str, Store], shown: Shown) -> None:
-    """The pictures as they were measured, for pages."""
-    for name, image in (("high", shown.high), ("low", shown.low)):
-        if not stores[name].holds(shown.name, 0, found := checksum(image)):
-            stores[name].write(shown.name, 0, image, found)
 
 
 def colours(levels: Tensor) -> Tensor:

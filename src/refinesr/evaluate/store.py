@@ -3,6 +3,7 @@
 import csv
 import json
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -49,25 +50,66 @@ class Store:
         whole = text[: text.rfind("\n") + 1]
         return {line[0]: line[1] for line in csv.reader(whole.splitlines()) if len(line) == 2}
 
+    @property
+    def format(self) -> str | None:
+        """What the settings say; None of a file that says nothing."""
+        try:
+            told = json.loads(self.settings.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return None
+        return str(told.get("format")) if isinstance(told, dict) else None
+
     def open(self, settings: dict[str, Any], *, overwrite: bool = False) -> None:
         """Begin, or go on with what is there.
 
-        Raises OutputError if that was made with other settings, unless `overwrite`, and for pictures that
-        are not ours.
+        Raises OutputError if that was made with other settings, unless `overwrite`: then it is removed.
+        Pictures that are not ours are refused.
         """
         there = sorted(self.path.glob("*.png")) if self.path.is_dir() else []
         if there and not self.settings.exists():
             raise OutputError(f"{there[0]} exists, without {self.settings.name}; choose another folder")
-        if not overwrite and self.settings.exists():
-            check_settings(self.settings, settings)
+        if not overwrite:
+            self.check(settings)
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            if overwrite:
-                self.inputs.unlink(missing_ok=True)
-            else:  # a line that was cut off would swallow the next one
-                self.inputs.write_text("".join(f"{name}\n" for name in map(_line, self.made.items())))
+        if overwrite:
+            self.clear()
+        self._drop_half_a_line()
         with replacing(self.settings, overwrite=True) as part:
-            part.write_text(json.dumps(settings, indent=2) + "\n")
+            part.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+    def check(self, settings: dict[str, Any]) -> None:
+        """Raises OutputError if what is there was made with other settings.  Changes nothing."""
+        if self.settings.exists():
+            check_settings(self.settings, settings)
+
+    def clear(self) -> None:
+        """Remove the pictures that were written here, and no others."""
+        with writing(self.path):
+            for key in self.made:
+                path = self.path / key
+                if path.suffix == ".png" and path.parent in (self.path, self.path / "samples"):
+                    path.unlink(missing_ok=True)
+            self.made.clear()
+            self.inputs.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """The same, and the folder if nothing else is in it."""
+        self.clear()
+        if not any(self.path.glob("*.png")):
+            with writing(self.path):
+                self.settings.unlink(missing_ok=True)
+        for folder in (self.path / "samples", self.path):
+            with suppress(OSError):  # of somebody's files
+                folder.rmdir()
+
+    def _drop_half_a_line(self) -> None:
+        """One that was cut off would swallow the next."""
+        text = self.inputs.read_bytes() if self.inputs.exists() else b""
+        whole = text[: text.rfind(b"\n") + 1]
+        if whole != text:
+            with replacing(self.inputs, overwrite=True) as part:
+                part.write_bytes(whole)
 
     def holds(self, name: str, sample: int, checksum: str) -> bool:
         """Whether the picture is there.  Raises OutputError if it was made of another one."""

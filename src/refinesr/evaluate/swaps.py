@@ -1,4 +1,4 @@
-"""Two methods as sets: whether one's results are nearer to the truth's distribution, and whether by chance."""
+"""Two methods as sets: whether the results of one are nearer to the truth as a set, and whether by chance."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -142,4 +142,4 @@ def of_sets(found: Sequence[tuple[tuple[float, float], ...]], count: int) -> Ite
     for title, pairs in zip(DISTANCES, table.transpose(1, 0, 2), strict=True):
         apart = np.abs(pairs[:, 1] - pairs[:, 0])
         reached = apart >= apart[0] - ROUNDING * np.abs(pairs[0]).sum()
-        yield SetCompared(title, *pairs[0].tolist(), float(reached.mean()), count)
+        yield SetCompared(title, float(pairs[0, 0]), float(pairs[0, 1]), float(reached.mean()), count)

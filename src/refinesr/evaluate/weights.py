@@ -36,9 +36,8 @@ def lpips(linear: Path, features: Path | None, device: torch.device) -> tuple[Me
     variant = VARIANTS.get(linear.stem)
     if variant is None:
         names = ", ".join(f"{name}.pth" for name in VARIANTS)
-        raise CheckpointError(
-            f"{linear}: which network LPIPS is on is told by the file's name, one of {names}"
-        )
+        told = f"which network LPIPS is on is told by the file's name, one of {names}"
+        raise CheckpointError(f"{linear}: {told if linear.exists() else f'no such file; {told}'}")
     network = LPIPS(variant, linear, features, device)
     sure = "the published weights" if network.published else "weights that are not the published ones"
     convention = f"version 0.1, {variant.name}, of RGB, {sure}"

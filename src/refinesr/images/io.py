@@ -16,7 +16,7 @@ from refinesr.errors import InputError, OutputError
 from refinesr.files import replacing
 from refinesr.images import pillow, vips
 from refinesr.images.exif import ORIENTATION, turned
-from refinesr.images.picture import Picture, from_tensor, picked, to_tensor
+from refinesr.images.picture import Picture, from_tensor, in_range, picked, to_tensor
 from refinesr.images.pillow import from_pil, to_pil
 
 __all__ = [
@@ -48,7 +48,8 @@ MARKS = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"BM", b"GIF8")
 def read(path: str | os.PathLike[str], frame: int | None = None) -> Picture:
     """The picture in a file, upright; `frame`, from 0, chooses where there are several.
 
-    Raises InputError naming the file for whatever cannot be read whole.
+    Raises InputError naming the file for whatever cannot be read whole, and for floats of a range other than
+    [0, 1]; what overshoots that by no more than resampling does (`picture.SLACK`) is read as it is.
     """
     return read_bytes(_contents(Path(path)), os.fspath(path), frame)
 
@@ -60,7 +61,7 @@ def read_bytes(data: bytes, name: str = "picture", frame: int | None = None) -> 
     with pillow.quiet():
         image = _opened(data, name)
         if image is None or (image.format == "PNG" and data[24] > 8):  # its depth; Pillow would lose bits
-            return turned(*vips.decode(data, name, frame))
+            return in_range(turned(*vips.decode(data, name, frame)))
         try:
             picture = from_pil(_sought(image, frame, name), name)
         except InputError:

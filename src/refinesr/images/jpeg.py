@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool
 from torch import Tensor
 
+from refinesr.images.constants import BT601, kept
 from refinesr.shapes import Images, PerImage
 
 # T.81 tables K.1 and K.2, row by row
@@ -35,7 +36,7 @@ _CHROMA = (
 
 # JFIF 1.02: (Y, Cb - 128, Cr - 128) of (R, G, B), and back
 _TO_YCC = (
-    (0.299, 0.587, 0.114),
+    BT601,
     (-0.168735892, -0.331264108, 0.5),
     (0.5, -0.418687589, -0.081312411),
 )
@@ -52,21 +53,11 @@ def _transform(dtype: torch.dtype, device: torch.device) -> Tensor:
         return torch.kron(axis, axis).to(device, dtype)
 
 
-@lru_cache
-def _kept(
-    table: tuple[int, ...] | tuple[tuple[float, ...], ...], dtype: torch.dtype, device: torch.device
-) -> Tensor:
-    """A table as a tensor, sent to the device once: a GPU would be waited for each time."""
-    with torch.inference_mode(False):
-        return torch.tensor(table, dtype=dtype, device=device)
-
-
 def _scaled(table: tuple[int, ...], quality: Tensor) -> Tensor:
     """The quantisation table for each quality, (B, 64), as libjpeg's jpeg_set_quality makes it."""
     quality = quality.float().round().clamp(1, 100)[:, None]
     percent = torch.where(quality < 50, (5000 / quality).floor(), 200 - 2 * quality)
-    kept = _kept(table, quality.dtype, quality.device)
-    return ((kept * percent + 50) / 100).floor().clamp(1, 255)
+    return ((kept(table, quality) * percent + 50) / 100).floor().clamp(1, 255)
 
 
 def _coded(planes: Images, table: Tensor) -> Images:
@@ -78,8 +69,8 @@ def _coded(planes: Images, table: Tensor) -> Images:
     transform, step = _transform(planes.dtype, planes.device), table[:, None].to(planes)
     # libjpeg's DCT gives whole eighths, and quotients of one half, which are common, are rounded away from 0
     eighths = (blocks @ transform.mT * 8).round()
-    kept = eighths.sign() * ((eighths.abs() + 4 * step) / (8 * step)).floor() * step
-    blocks = (kept @ transform).view(b, c, rows, columns, 8, 8).transpose(3, 4)
+    stored = eighths.sign() * ((eighths.abs() + 4 * step) / (8 * step)).floor() * step
+    blocks = (stored @ transform).view(b, c, rows, columns, 8, 8).transpose(3, 4)
     return (blocks.reshape(padded.shape)[:, :, :height, :width] + 0.5).floor().clamp(-128, 127)
 
 
@@ -102,7 +93,7 @@ def _floored(planes: Images, even: float, odd: float) -> Images:
 
 def _mixed(matrix: tuple[tuple[float, ...], ...], x: Images) -> Images:
     """Colours of `x` times a 3 x 3 matrix."""
-    return torch.einsum("oc,bchw->bohw", _kept(matrix, x.dtype, x.device), x)
+    return torch.einsum("oc,bchw->bohw", kept(matrix, x), x)
 
 
 def compressed(x: Images, quality: PerImage, halved: Bool[Tensor, " B"]) -> Images:

@@ -7,6 +7,7 @@ area, so that they mean the same at every size; public code has them in pixels o
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,9 @@ from torch import Tensor
 
 from refinesr.errors import InputError
 from refinesr.images.chance import Dice, check_span, each
-from refinesr.images.picture import plain_array
+from refinesr.images.constants import kept
+from refinesr.images.picture import Picture, plain_array, to_tensor
+from refinesr.images.pillow import from_pil
 from refinesr.shapes import Mask, PerImage
 
 AnyMask = Image.Image | NDArray[np.generic] | Tensor
@@ -48,7 +51,7 @@ def placed(dice: Dice, side: Tensor, at: Tensor) -> Mask:
 
     `at` (B, 2) in [0, 1] says where between the two ends of each axis.
     """
-    whole = torch.tensor(_size(dice), device=side.device)
+    whole = kept(_size(dice), side)
     size = (side * whole).round().clamp(min=1)
     start = (at * (whole - size)).round()
     return rectangle(dice, *start.unbind(1), *(start + size).unbind(1))
@@ -127,7 +130,7 @@ class FreeForm:
         A radius below 0 is of a piece that is not drawn.
         """
         strokes, pieces = self.strokes[1], self.corners[1]
-        side, whole = math.sqrt(math.prod(_size(dice))), dice.like.new_tensor(_size(dice))
+        side, whole = math.sqrt(math.prod(_size(dice))), kept(_size(dice), dice.like)
         # from the middle of a pixel, so that no brush is too thin to mark one
         at = (dice.uniform((0.0, 1.0), strokes, 2) * whole).floor() + 0.5
         path = [torch.minimum(at, whole - 0.5)]
@@ -172,14 +175,27 @@ MaskChoice = FreeForm | Centre | Box
 
 
 def mask_of(mask: AnyMask) -> Hidden:
-    """(H, W), 1 where a pixel is more white than black or True.  Raises InputError for what is no mask."""
-    if isinstance(mask, Image.Image):
-        deep = mask.mode == "F" or mask.mode.startswith("I;16")  # which Pillow would clip to 8 bits
-        array = np.asarray(mask if deep else mask.convert("L"))
-    else:
-        array = plain_array(mask) if isinstance(mask, Tensor) else mask
+    """(H, W), 1 where a pixel is more white than black or True.  Raises InputError for what is no mask.
+
+    White is 1 in floats, 255 or 65535 in integers; Pillow's images of mode I are of 16 bits, as all pictures.
+    Of colours the mean counts, and what is transparent is black, whatever colour is hidden there.
+    """
+    array = _array(mask)
     if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "buf":
         right = "(H, W) of bool, uint8, uint16 or floats in [0, 1] is"
         raise InputError(f"an array of shape {array.shape} and type {array.dtype} is no mask; {right}")
     peak = np.iinfo(array.dtype).max if array.dtype.kind == "u" else 1
     return torch.from_numpy((array > peak / 2).astype(np.float32))
+
+
+def brightness(picture: Picture) -> NDArray[np.float32]:
+    """(H, W) from 0, black or transparent, to 1, white and opaque.  Raises InputError for NaN, infinity."""
+    mean = (to_tensor(picture)[0].mean(0).numpy() + 1) / 2
+    alpha = 1 if picture.alpha is None else picture.alpha / picture.peak
+    return np.asarray(mean * alpha, np.float32)
+
+
+def _array(mask: AnyMask) -> NDArray[Any]:
+    if isinstance(mask, Tensor):
+        return plain_array(mask)
+    return brightness(from_pil(mask, "mask")) if isinstance(mask, Image.Image) else mask

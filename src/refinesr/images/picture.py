@@ -17,6 +17,10 @@ Plane = UInt8[np.ndarray, "H W"] | UInt16[np.ndarray, "H W"] | Float32[np.ndarra
 
 PEAKS = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np.float32): 1.0}
 
+SLACK = 0.16
+"""How far float pixels may leave [0, 1]: bicubic resampling overshoots an edge by 7.5 %, and a corner, which
+is one along both axes, by 1.075**2 - 1 = 15.6 %.  What goes farther is of another range."""
+
 
 @dataclass(frozen=True, eq=False)
 class Picture:
@@ -71,11 +75,34 @@ class Picture:
         return self.pixels if self.alpha is None else np.dstack([self.pixels, self.alpha])
 
 
+def extent(size: tuple[int, ...]) -> str:
+    """(height, width) as people say it: width first."""
+    height, width = size
+    return f"{width} x {height}"
+
+
 def parted(bands: NDArray[Any], clear: bool) -> tuple[Pixels, Plane | None]:
     """Colours and, where the last band is that (`clear`), alpha: the inverse of `Picture.bands`."""
     if not clear:
         return bands, None
     return np.ascontiguousarray(bands[:, :, :-1]), np.ascontiguousarray(bands[:, :, -1])
+
+
+def in_range(picture: Picture) -> Picture:
+    """The picture itself.  Raises InputError if it has floats farther than `SLACK` outside [0, 1].
+
+    Colours under full transparency do not count, and NaN and infinity are left to `to_tensor`.
+    """
+    seen = picture.pixels if picture.alpha is None else picture.pixels[picture.alpha > 0]
+    if seen.dtype != np.float32 or not seen.size:
+        return picture
+    low, high = float(seen.min()), float(seen.max())
+    if not np.isfinite((low, high)).all() or (low >= -SLACK and high <= 1 + SLACK):
+        return picture
+    right = "rescale all pictures alike, (x - lowest) / (highest - lowest)"
+    raise InputError(
+        f"{picture.name}: float pixels lie in [0, 1]; these go from {low:g} to {high:g}; {right}"
+    )
 
 
 def picked(frame: int | None, count: int, name: str) -> int:

@@ -82,7 +82,7 @@ def _bands(image: Image.Image, name: str) -> NDArray[Any]:
     """Colours and alpha (H, W, 1 to 4)."""
     mode, clear = image.mode, image.has_transparency_data
     if mode.startswith("I"):
-        return _sixteen_bits(image, name)[:, :, None]
+        return sixteen_bits(image, name)[:, :, None]
     if mode == "F":
         return np.array(image, dtype=np.float32)[:, :, None]
     if mode in ("1", "L", "LA", "La"):
@@ -104,7 +104,8 @@ def _grey(image: Image.Image) -> bool:
     return bool((palette == palette[:, :1]).all())
 
 
-def _sixteen_bits(image: Image.Image, name: str) -> NDArray[Any]:
+def sixteen_bits(image: Image.Image, name: str) -> NDArray[np.uint16]:
+    """Integers of any of Pillow's modes I, which for it have 32 bits; (H, W).  InputError beyond 16."""
     values = np.array(image)
     if values.min() < 0 or values.max() > 65535:
         raise InputError(f"{name}: integers beyond 0 to 65535 cannot be read; convert it to 16 bit or float")

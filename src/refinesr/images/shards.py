@@ -8,10 +8,9 @@ from pathlib import Path, PurePath, PurePosixPath
 import numpy as np
 
 from refinesr.errors import ConfigError, InputError
+from refinesr.images.constants import BT601
 from refinesr.images.io import SUFFIXES, Picture, read, read_bytes
 from refinesr.images.stock import Raster
-
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as in Pillow's mode L
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,8 @@ class Entry:
         """Decoded, in the depth of the file, (H, W, channels).  May be called from several threads.
 
         Alpha is dropped, grey is repeated for three channels, and of colour BT.601 luma is kept for one.
-        Floats are clipped to [0, 1].  Raises InputError for what cannot be read, is not finite, or has a
-        number of channels that this does not mend.
+        Floats are clipped to [0, 1].  Raises InputError for what cannot be read, is not finite or far outside,
+        or has a number of channels that this does not mend.
         """
         pixels = _fitted(self._picture().pixels, channels, self.name)
         if pixels.dtype.kind != "f":
@@ -134,6 +133,6 @@ def _fitted(pixels: Raster, channels: int, name: str) -> Raster:
     if (have, channels) == (1, 3):
         return np.repeat(pixels, 3, axis=2)
     if (have, channels) == (3, 1):
-        luma = pixels.astype(np.float32) @ _LUMA
+        luma = pixels.astype(np.float32) @ np.array(BT601, np.float32)
         return (luma if pixels.dtype.kind == "f" else luma.round()).astype(pixels.dtype)[:, :, None]
     raise InputError(f"{name}: has {have} channels and cannot be made into {channels}")

@@ -12,19 +12,17 @@ from torch import Tensor
 
 from refinesr.errors import ConfigError
 from refinesr.images.chance import Dice, check_span, levels
+from refinesr.images.constants import grey
 from refinesr.images.jpeg import compressed
 from refinesr.images.masks import FreeForm, MaskChoice, rectangle
 from refinesr.shapes import GivenImages, Images, Mask
-
-LUMA = (0.299, 0.587, 0.114)
-"""ITU-R BT.601, as in JPEG and in Pillow's mode L; Palette does not say which it takes."""
 
 
 @dataclass(frozen=True)
 class Grey:
     """Colourisation: low is the luma, rounded to 8 bits as a grey file is, in each of its channels.
 
-    Draws no random numbers.
+    Luma is BT.601's; Palette does not say which it takes.  Draws no random numbers.
     """
 
     scale: ClassVar[int] = 1
@@ -38,8 +36,7 @@ class Grey:
     def __call__(self, high: Images, rng: torch.Generator) -> Images:
         """high (B, 3, H, W) -> low of the same shape.  Raises ConfigError for other numbers of channels."""
         self.check(high.shape[1])
-        luma = (high * high.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
-        return levels(luma).repeat(1, 3, 1, 1)
+        return levels(grey(high)).repeat(1, 3, 1, 1)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ pyvips is imported where it is needed.
 
 import struct
 import zlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,26 +18,35 @@ from refinesr.images.picture import Picture, parted, picked
 from refinesr.images.pillow import resolution
 
 LARGEST = 2**29  # pixels; a small file can claim any size, and this takes 6 GB as float colours
+CLASSIC = 2**32 - 2**24  # bytes of pixels; offsets of a TIFF that is no BigTIFF have 32 bits
 KINDS = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
 OTHER_SPACES = ("cmyk", "lab", "labs", "labq", "xyz")
 MILLIMETRES = 25.4  # in an inch; libvips counts pixels per millimetre, 1 where it knows nothing
 
+BITS, EXTRA, FORMAT = 258, 338, 339  # TIFF 6.0: BitsPerSample, ExtraSamples, SampleFormat
+ALPHA = ASSOCIATED, UNASSOCIATED = 1, 2  # in ExtraSamples: multiplied into the colours, or not; 0: no alpha
+SHORT = 3  # their type
+NUMBERS = {1: "unsigned {}-bit integers", 2: "signed {}-bit integers", 3: "{}-bit floats"}  # by SampleFormat
+RIGHT = "convert them to unsigned 8 or 16 bits, or to 32-bit floats from 0 to 1"
+
 
 def decode(data: bytes, name: str, frame: int | None) -> tuple[Picture, int]:
     """The picture as it is stored, and its EXIF orientation.  Raises InputError naming `name`."""
-    pyvips = _pyvips(name, InputError)
+    pyvips, tags = _pyvips(name, InputError), _tags(data, frame or 0)
     try:
         image = _opened(pyvips, data, name, frame)
         icc = _blob(image, "icc-profile-data")
         if image.interpretation in OTHER_SPACES and image.format in ("uchar", "ushort"):
             image, icc = _as_rgb(image, icc), None
         if image.format not in KINDS:
-            raise InputError(f"{name}: {image.format} pixels cannot be read; convert them to 16 bit or float")
+            raise InputError(f"{name}: {_numbers(tags) or image.format} cannot be read; {RIGHT}")
         bands = image.numpy().reshape(image.height, image.width, image.bands)
     except pyvips.Error as error:
+        if _too_wide(tags):  # of which libvips says "samples out of range"
+            raise InputError(f"{name}: {_numbers(tags)} cannot be read; {RIGHT}") from error
         raise InputError(f"{name}: cannot be read whole: {_reason(error)}") from error
-    pixels, alpha = parted(bands, image.bands in (2, 4) and bool(image.hasalpha()))
     form = str(image.get("vips-loader")).partition("load")[0].upper()
+    pixels, alpha = parted(bands, bool(image.hasalpha()) and (form != "TIFF" or _ends_in_alpha(tags)))
     exif = _tiff_exif(data) if form == "TIFF" else _blob(image, "exif-data")
     turn = image.get("orientation") if "orientation" in image.get_fields() else 1
     return Picture(pixels, alpha, icc, exif, _dpi(image), form, name), int(turn)
@@ -53,6 +63,59 @@ def _opened(pyvips: Any, data: bytes, name: str, frame: int | None) -> Any:
         most = f"at most {LARGEST // 10**6} million can be read"
         raise InputError(f"{name}: {size} pixels are too many; {most}")
     return image
+
+
+def _tags(data: bytes, page: int) -> Mapping[int, tuple[int, ...]]:
+    """The whole numbers of 16 bits in the directory of that page of a TIFF, by tag.
+
+    Nothing where it is damaged or is no TIFF.  Pillow knows no BigTIFF of big-endian numbers.
+    """
+    try:
+        shorts = [entry for entry in _entries(data, page) if entry[1] == SHORT and entry[2] < 2**16]
+        return {tag: struct.unpack_from(f"{_order(data)}{n}H", data, at) for tag, _, n, at in shorts}
+    except (struct.error, OverflowError):  # an offset beyond the end, or beyond all memory
+        return {}
+
+
+def _order(tiff: bytes) -> str:
+    return "<" if tiff[:2] == b"II" else ">"
+
+
+def _entries(tiff: bytes, page: int = 0) -> Iterator[tuple[int, int, int, int]]:
+    """(tag, type, number of values, place of the first if they are of 16 bits) of a directory.
+
+    TIFF 6.0, section 2; BigTIFF has offsets and numbers of 64 bits.
+    """
+    order, big = _order(tiff), 43 in tiff[2:4]
+    offset, count = (order + "Q", order + "Q") if big else (order + "I", order + "H")
+    size, header, place = struct.calcsize(offset), struct.calcsize(count), 8 if big else 4
+    for number in range(page + 1):
+        (start,) = struct.unpack_from(offset, tiff, place)
+        (entries,) = struct.unpack_from(count, tiff, start)
+        place = start + header + entries * (4 + 2 * size)
+        for entry in range(start + header, place, 4 + 2 * size) if number == page else ():
+            tag, kind = struct.unpack_from(order + "HH", tiff, entry)
+            values, elsewhere = struct.unpack_from(order + 2 * offset[-1], tiff, entry + 4)
+            yield tag, kind, values, entry + 4 + size if 2 * values <= size else elsewhere
+
+
+def _ends_in_alpha(tags: Mapping[int, tuple[int, ...]]) -> bool:
+    """Whether the last band, and no other, is transparency: libvips would call any second or fourth that.
+
+    Files with several, as libvips writes for five bands, do not mean it.
+    """
+    *others, last = tags.get(EXTRA) or (0,)
+    return last in ALPHA and not any(value in ALPHA for value in others)
+
+
+def _numbers(tags: Mapping[int, tuple[int, ...]]) -> str | None:
+    """What its pixels are, in words."""
+    bits, kind = tags.get(BITS), tags.get(FORMAT) or (1,)
+    return NUMBERS.get(kind[0], "{}-bit complex numbers").format(bits[0]) if bits else None
+
+
+def _too_wide(tags: Mapping[int, tuple[int, ...]]) -> bool:
+    return any(bits > 32 for bits in tags.get(BITS, ()))
 
 
 def _as_rgb(image: Any, icc: bytes | None) -> Any:
@@ -109,19 +172,30 @@ def encode_tiff(picture: Picture) -> bytes:
     """TIFF of any depth and number of bands, deflated; floats without a predictor, which few readers know."""
     pyvips = _pyvips(picture.name, OutputError)
     colours = {"uint8": "srgb", "uint16": "rgb16", "float32": "scrgb"}[picture.pixels.dtype.name]
-    image = _image(picture, {1: "b-w", 3: colours}.get(picture.channels, "multiband"))
+    image = _image(picture, {1: "b-w", 2: "b-w", 3: colours}.get(picture.channels, "multiband"))
     if picture.profile:
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", picture.profile)
     across, down = picture.dpi or (MILLIMETRES, MILLIMETRES)
     tiff: bytes = image.tiffsave_buffer(
         compression="deflate",
         predictor="none" if picture.pixels.dtype == np.float32 else "horizontal",
-        bigtiff=picture.bands().nbytes > 2**32 - 2**24,
+        bigtiff=picture.bands().nbytes > CLASSIC,
         xres=across / MILLIMETRES,
         yres=down / MILLIMETRES,
         resunit="inch",
     )
+    tiff = _with_extra_samples(tiff, picture.alpha is not None)
     return into_tiff(tiff, picture.exif) if picture.exif else tiff
+
+
+def _with_extra_samples(tiff: bytes, clear: bool) -> bytes:
+    """The same file, of whose further bands the last alone is transparency, if any: libvips calls all so."""
+    data = bytearray(tiff)
+    for tag, _, bands, place in _entries(tiff):
+        if tag == EXTRA:
+            last = UNASSOCIATED if clear else 0
+            struct.pack_into(f"{_order(tiff)}{bands}H", data, place, *[0] * (bands - 1), last)
+    return bytes(data)
 
 
 def _image(picture: Picture, space: str) -> Any:

@@ -27,6 +27,10 @@ PREFIX = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
 """The beginning of a file's SHA-256 in its name."""
 
 
+class CacheError(CheckpointError):
+    """Weights that nobody named, and that torch's cache does not have, or not whole."""
+
+
 @dataclass(frozen=True)
 class Backbone:
     """`features` of a classifier of torchvision's, and the maps taken of it.
@@ -51,9 +55,16 @@ class Backbone:
         """The network with the weights of `path`, by default those in torch's cache; no gradients.
 
         The file holds `features.0.weight` and so on; whatever else it holds is ignored.  Raises
-        CheckpointError if it is missing, damaged or of another network.
+        CheckpointError if it is missing, damaged or of another network: CacheError of that in the cache.
         """
-        path = path or self.cached()
+        if path is not None:
+            return self._read(path, device)
+        try:
+            return self._read(self.cached(), device)
+        except CheckpointError as error:
+            raise CacheError(str(error)) from error
+
+    def _read(self, path: Path, device: torch.device | None) -> nn.Sequential:
         held = tensors(path, f"the weights of {self.title}, https://download.pytorch.org/models/{self.file}")
         with torch.device("meta"):
             network = self.features()

@@ -38,7 +38,7 @@ class Guesses:
         """Of B probabilities of K classes, B at least 1; in each row they add up to 1."""
         if len(chances) < 1:
             raise ValueError("no probabilities, no score")
-        chances = chances.detach().to("cpu", torch.float64)
+        chances = chances.detach().cpu().double()
         return Guesses(len(chances), chances.sum(0), float(torch.special.entr(chances).sum()))
 
     def __add__(self, other: "Guesses") -> "Guesses":
@@ -150,7 +150,7 @@ class Classifier:
         shown = images.to(self.device, torch.float32)
         if self.size is not None:
             shown = covering(shown, self.size)
-        return self.network((shown - mean) / std).to("cpu", torch.float64)
+        return self.network((shown - mean) / std).cpu().double()
 
 
 def triple(values: Any) -> tuple[float, float, float]:
@@ -193,4 +193,4 @@ def error_rates(logits: Logits, labels: Labels, *, top: Sequence[int] = (1, 5)) 
     """
     if len(labels) < 1:
         raise ValueError("no images, no error rates")
-    return tuple(missed(logits, labels, top=top).double().mean(0).tolist())
+    return tuple(missed(logits, labels, top=top).cpu().double().mean(0).tolist())

@@ -41,8 +41,6 @@ class DISTS:
         backbone: Backbone = VGG16,
     ) -> None:
         self.device, self.backbone = device or torch.device("cpu"), backbone
-        network = backbone.read(features, self.device)
-        self.network = nn.Sequential(*(L2Pool() if isinstance(x, nn.MaxPool2d) else x for x in network))
         held = tensors(weights, f"the weights of DISTS, weights.pt of {HOME}")
         widths = (3, *backbone.widths)
         both = (shaped(weights, held, x, torch.empty(1, sum(widths), 1, 1)) for x in ("alpha", "beta"))
@@ -51,6 +49,8 @@ class DISTS:
         if not total > 0:
             raise CheckpointError(f"{weights}: alpha and beta add up to {total.item()}, not to more than 0")
         self.alpha, self.beta = (torch.split(values / total, list(widths)) for values in (alpha, beta))
+        network = backbone.read(features, self.device)
+        self.network = nn.Sequential(*(L2Pool() if isinstance(x, nn.MaxPool2d) else x for x in network))
 
     @torch.no_grad()
     def __call__(self, high: RGB, other: RGB) -> PerImage:

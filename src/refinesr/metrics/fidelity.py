@@ -4,9 +4,12 @@ No good picture is needed.  Which `kernel` reduces the result is part of the num
 the poor picture.  At another the best of results looks unfaithful.
 """
 
+from jaxtyping import Float64, UInt8
+from torch import Tensor
+
 from refinesr.images.eight_bits import resize_eight_bits
 from refinesr.images.resize import Kernel, resize
-from refinesr.metrics.pixel import levels, mse, precise, psnr
+from refinesr.metrics.pixel import able, levels, mse, precise, psnr
 from refinesr.shapes import Images, LowImages, PerImage
 
 EQUAL = 200.0
@@ -28,9 +31,20 @@ def lr_psnr_eight_bits(low: LowImages, result: Images, kernel: Kernel) -> PerIma
     is what `refinesr upscale` reports; SRDiff's LR-PSNR is taken with MATLAB's, as its public code does.
     Raises ValueError if the result is smaller than low, and for NaN, which 8 bits do not have.
     """
+    return decibels(missed(levels(low), levels(result), kernel).square().mean((1, 2, 3)))
+
+
+def missed(
+    low: UInt8[Tensor, "B C h w"], result: UInt8[Tensor, "B C H W"], kernel: Kernel
+) -> Float64[Tensor, "B C h w"]:
+    """How many levels each value of the result, reduced in 8 bits, is above that of low."""
     _check(low, result)
-    again = resize_eight_bits(levels(result), (low.shape[-2], low.shape[-1]), kernel)
-    return psnr(levels(low).double() / 255, again.double() / 255).clamp(max=EQUAL)
+    return precise(resize_eight_bits(able(result), (low.shape[-2], low.shape[-1]), kernel)) - precise(low)
+
+
+def decibels(error: Float64[Tensor, "..."]) -> Float64[Tensor, "..."]:
+    """PSNR of mean squared errors in levels of 255, squared; at most 200."""
+    return (-10 * (error / 255**2).log10()).clamp(max=EQUAL)
 
 
 def consistency(low: LowImages, result: Images, kernel: Kernel) -> PerImage:
@@ -52,7 +66,7 @@ def _reduced(low: LowImages, result: Images, kernel: Kernel) -> LowImages:
     return resize(precise(result), (low.shape[-2], low.shape[-1]), kernel)
 
 
-def _check(low: LowImages, result: Images) -> None:
+def _check(low: Tensor, result: Tensor) -> None:
     sizes = tuple(low.shape[-2:]), tuple(result.shape[-2:])
     if any(small > large for small, large in zip(*sizes, strict=True)):
         raise ValueError(f"a result of {sizes[1]} pixels is smaller than {sizes[0]}, what it was made from")

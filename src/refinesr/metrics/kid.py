@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from refinesr.devices import folded
+
 FeatureRows = Float[Tensor, "n D"]
 OtherRows = Float[Tensor, "m D"]
 
@@ -36,8 +38,8 @@ class KID:
 
     def __call__(self, real: FeatureRows, made: OtherRows) -> Spread:
         """Of features of real and of made images; about 0 for sets of one kind, and may be below."""
-        real, made = (rows.detach().to("cpu", torch.float64) for rows in (real, made))
-        size, rng = min(self.size, len(real), len(made)), torch.Generator().manual_seed(self.seed)
+        real, made = (rows.detach().cpu().double() for rows in (real, made))
+        size, rng = min(self.size, len(real), len(made)), torch.Generator().manual_seed(folded(self.seed))
         draws = (
             [rows[torch.randperm(len(rows), generator=rng)[:size]] for rows in (real, made)]
             for _ in range(self.subsets)
@@ -52,7 +54,7 @@ def mmd(real: FeatureRows, made: OtherRows) -> Float64[Tensor, ""]:
     """
     if min(len(real), len(made)) < 2:
         raise ValueError(f"{len(real)} and {len(made)} images; at least 2 of each are needed")
-    real, made = (rows.detach().to("cpu", torch.float64) for rows in (real, made))
+    real, made = (rows.detach().cpu().double() for rows in (real, made))
     return among(real) + among(made) - 2 * kernel(real, made).mean()
 
 

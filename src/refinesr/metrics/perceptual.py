@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import final
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from refinesr.errors import CheckpointError
+from refinesr.metrics.arrays import arrays
+from refinesr.metrics.backbones import shaped, tensors
 from refinesr.shapes import Features, PerImage
 
 FEATURES = "squeezenet11.npz"
@@ -24,7 +25,18 @@ LINEAR = "lpips-v0.1-squeeze-linear.pth"
 MEAN_BGR = (103.939, 116.779, 123.68)  # of ImageNet, in levels of 255
 STAGES = (("fire2", "fire3"), ("fire4", "fire5"))
 LAST = ("fire6", "fire7", "fire8", "fire9")
-MAPS = 7
+WIDTHS = (64, 128, 256, 384, 384, 512, 512)
+"""Channels of the maps."""
+
+LAYERS = (
+    "conv1",
+    *(
+        f"fire{number}.{layer}"
+        for number in range(2, 10)
+        for layer in ("squeeze1x1", "expand1x1", "expand3x3")
+    ),
+)
+NAMES = tuple(f"{layer}.{kind}" for layer in LAYERS for kind in ("weight", "bias"))
 
 RGB = Float[Tensor, "B 3 H W"]
 
@@ -34,7 +46,7 @@ class Perceptual:
     """The distance, ready to be asked.
 
     `folder` holds `squeezenet11.npz` and `lpips-v0.1-squeeze-linear.pth`.
-    Raises CheckpointError if one of them is missing.
+    Raises CheckpointError if one of them is missing, damaged or of another network.
     """
 
     def __init__(self, folder: Path, device: torch.device | None = None) -> None:
@@ -42,15 +54,23 @@ class Perceptual:
             if not (folder / name).is_file():
                 raise CheckpointError(f"{folder / name}: no such file; the perceptual distance needs it")
         self.device = device or torch.device("cpu")
-        with np.load(folder / FEATURES) as stored:
-            self.weights = {name: torch.from_numpy(stored[name]).to(self.device) for name in stored}
-        self.linear = torch.load(folder / LINEAR, map_location=self.device, weights_only=True)
+        stored = arrays(folder / FEATURES, NAMES, "the weights of SqueezeNet 1.1")
+        for name in NAMES:
+            if name not in stored:
+                raise CheckpointError(f"{folder / FEATURES}: holds no {name!r}; is it of another network?")
+        self.weights = {name: values.float().to(self.device) for name, values in stored.items()}
+        held = tensors(folder / LINEAR, "the linear layers of LPIPS")
+        self.linear = [
+            shaped(folder / LINEAR, held, f"lin{k}.model.1.weight", torch.empty(1, width, 1, 1)).to(
+                self.device
+            )
+            for k, width in enumerate(WIDTHS)
+        ]
 
     @torch.no_grad()
     def __call__(self, high: RGB, other: RGB) -> PerImage:
         """high, other: RGB in [0, 1], at least 32 pixels a side.  0 for equal images, more for others."""
-        linear = [self.linear[f"lin{number}.model.1.weight"] for number in range(MAPS)]
-        return apart(self.features(high), self.features(other), linear)
+        return apart(self.features(high), self.features(other), self.linear)
 
     def features(self, images: RGB) -> Iterator[Tensor]:
         """Seven maps, from the first convolution to the last fire module."""

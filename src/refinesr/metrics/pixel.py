@@ -31,16 +31,12 @@ def luma(images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 1 H W"]:
     return (images * weights[:, None, None]).sum(1, keepdim=True) + 16 / 255
 
 
-def eight_bit(images: Images) -> Images:
+def levels(images: Images) -> UInt8[Tensor, "B C H W"]:
     """What is left of images in a file of 8 bits: clipped to [0, 1], whole levels of 255; halves to even.
 
     Published numbers are of saved pictures.  Errors of rounding alone have an MSE of 1/12 level² (58.9 dB).
+    Raises ValueError for NaN, which 8 bits do not have.
     """
-    return (images.clamp(0, 1) * 255).round() / 255
-
-
-def levels(images: Images) -> UInt8[Tensor, "B C H W"]:
-    """The same as numbers in [0, 255]; NaN, which they do not have, is refused by ValueError."""
     if images.isnan().any():
         raise ValueError("NaN is no level of 8 bits")
     return (images.clamp(0, 1) * 255).round().byte()
@@ -54,6 +50,11 @@ def within(images: Images, border: int) -> Float[Tensor, "B C h w"]:
     return images[..., border : height - border, border : width - border]
 
 
-def precise(values: Float[Tensor, "..."]) -> Float64[Tensor, "..."]:
+def precise(values: Float[Tensor, "..."] | UInt8[Tensor, "..."]) -> Float64[Tensor, "..."]:
     """The same in float64, where they are; on the CPU if their device, as MPS, has none."""
-    return values.to("cpu" if values.device.type == "mps" else values.device, torch.float64)
+    return able(values).double()
+
+
+def able(values: Tensor) -> Tensor:
+    """The same on a device that has float64; MPS has none, and cannot make it on the way out either."""
+    return values.cpu() if values.device.type == "mps" else values

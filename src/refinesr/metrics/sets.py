@@ -39,7 +39,7 @@ class Normal:
         """To features (n, D), n at least 2; n - 1 divides, as in `numpy.cov` and the published FID."""
         if len(features) < 2:
             raise ValueError(f"{len(features)} image has no covariance; at least 2 are needed")
-        features = features.detach().to("cpu", torch.float64)
+        features = features.detach().cpu().double()
         mean = features.mean(0)
         _, root = torch.linalg.qr((features - mean) / math.sqrt(len(features) - 1), mode="r")
         return Normal(mean, root)
@@ -47,7 +47,7 @@ class Normal:
     @staticmethod
     def of(mean: Mean, covariance: Covariance) -> "Normal":
         """The covariance is symmetric; what of it is below rounding counts as 0."""
-        mean, covariance = (given.detach().to("cpu", torch.float64) for given in (mean, covariance))
+        mean, covariance = (given.detach().cpu().double() for given in (mean, covariance))
         values, vectors = torch.linalg.eigh((covariance + covariance.mT) / 2)
         # else the root of a rounding error of 1e-16 is 1e-8, once for each dimension that is not spanned
         rounding = len(values) * torch.finfo(values.dtype).eps * values.abs().max()
@@ -95,7 +95,7 @@ class Statistics:
         """Of n features, n at least 1."""
         if len(features) < 1:
             raise ValueError("no features, no statistics")
-        features = features.detach().to("cpu", torch.float64)
+        features = features.detach().cpu().double()
         mean = features.mean(0)
         apart = features - mean
         return Statistics(len(features), mean, apart.mT @ apart)

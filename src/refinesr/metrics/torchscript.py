@@ -53,7 +53,7 @@ class Script:
         if len(shape) < 2 or shape[0] != len(images) or any(side != 1 for side in shape[2:]):
             found, wanted = shape or type(made).__name__, f"{self.makes} are (B, D)"
             raise CheckpointError(f"{self.path}: makes {found} of {len(images)} images; {wanted}")
-        rows: Tensor = made.flatten(1).to("cpu", torch.float64)
+        rows: Tensor = made.flatten(1).cpu().double()
         return rows
 
 

@@ -1,7 +1,7 @@
 """Two pictures into one: what `refinesr interpolate` and `refinesr fuse` do, for images of any kind.
 
 `interpolate` and `fuse` take and return PIL images, arrays and tensors, as `upscale` does; `interpolation`
-and `fusion` are the same for `Picture`s, step by step.
+and `fusion` are the same for `Picture`s, step by step; only the last step's picture is made.
 """
 
 from refinesr.mixing.fusing import fuse, fusion

@@ -2,28 +2,29 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from refinesr.diffusion.walking import last
 from refinesr.editing import fused, pasted
 from refinesr.errors import InputError
-from refinesr.images.picture import Picture, to_tensor
+from refinesr.images.picture import Picture, extent, to_tensor
 from refinesr.images.resize import Kernel, PillowBicubic, low_size, resize
 from refinesr.mixing.patch import Patch
-from refinesr.mixing.walk import DEPTH, Walk, coloured, last, shown, walk_of
+from refinesr.mixing.walk import DEPTH, Walk, coloured, walk_of
 from refinesr.restore import (
     AnyImage,
+    Asked,
     Options,
     Source,
     alike,
     opaque,
     picture_of,
     pictured,
-    put_back,
     spread,
     stage_of,
 )
@@ -40,7 +41,7 @@ def fuse(
     low: AnyImage | None = None,
     whole: bool = False,
     depth: float = DEPTH,
-    **options: Any,
+    **options: Unpack[Asked],
 ) -> AnyImage:
     """The image with a part of the other in it; both are large ones, of any kind that `upscale` takes.
 
@@ -54,7 +55,8 @@ def fuse(
     """
     walk = walk_of(stage_of(model), Options(**options), depth)
     small = None if low is None else picture_of(low)
-    return alike(last(fusion(walk, picture_of(image), picture_of(other), patch, small, whole)), image)
+    made = last(fusion(walk, picture_of(image), picture_of(other), patch, small, whole))
+    return alike(made.image, image)
 
 
 def fusion(
@@ -81,8 +83,7 @@ def fusion(
     given = walk.given(small, picture.name, noise, hole)
     for progress in fused(walk.stage, given, high, noise, mask=redrawn, **walk.how()):
         image = replace(progress, image=progress.image[..., :height, :width])
-        made = pictured(image, small, None, picture, picture.alpha)
-        yield made if whole else replace(made, image=put_back(made.image, picture, mask))
+        yield pictured(image, small, None, picture, picture.alpha, mask=None if whole else mask)
 
 
 def composed(picture: Picture, other: Picture, patch: Patch) -> Images:
@@ -117,6 +118,6 @@ def small_of(walk: Walk, picture: Picture, low: Picture) -> LowImages:
     scale = walk.stage.method.scale
     size = low_size(picture.size, scale)
     if low.size != size:
-        wanted = f"{picture.name} made {scale} times smaller has {shown(size)}"
-        raise InputError(f"{low.name}: has {shown(low.size)} pixels, but {wanted}")
+        wanted = f"{picture.name} made {scale} times smaller has {extent(size)}"
+        raise InputError(f"{low.name}: has {extent(low.size)} pixels, but {wanted}")
     return coloured(low, picture.channels)

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 
+from refinesr.diffusion.walking import last
 from refinesr.editing import first_twice, interpolated
 from refinesr.errors import ConfigError, InputError
-from refinesr.images.picture import Picture, parted, to_tensor
-from refinesr.mixing.walk import DEPTH, Walk, last, shown, walk_of
+from refinesr.images.picture import Picture, extent, parted, to_tensor
+from refinesr.mixing.walk import DEPTH, Walk, walk_of
 from refinesr.restore import (
     AnyImage,
+    Asked,
     Options,
     Source,
     alike,
@@ -43,7 +45,7 @@ def interpolate(
     shares: Sequence[float] = SHARES,
     seeds: tuple[int, int] = SEEDS,
     depth: float = DEPTH,
-    **options: Any,
+    **options: Unpack[Asked],
 ) -> list[AnyImage]:
     """Pictures between two good ones of the same small image, one for each share of the second.
 
@@ -59,8 +61,8 @@ def interpolate(
         raise ConfigError("second: give two pictures to interpolate between, or none")
     check_shares(shares)
     walk, photo = walk_of(stage_of(model), Options(**options), depth), picture_of(image)
-    one, two = ends or [last(sampled(walk, photo, seed)) for seed in seeds]
-    return [alike(last(interpolation(walk, photo, (one, two), share)), image) for share in shares]
+    one, two = ends or [last(sampled(walk, photo, seed)).image for seed in seeds]
+    return [alike(last(interpolation(walk, photo, (one, two), share)).image, image) for share in shares]
 
 
 def check_shares(shares: Sequence[float]) -> None:
@@ -97,8 +99,8 @@ def check_size(walk: Walk, photo: Picture, large: Picture) -> None:
     scale = walk.stage.method.scale
     height, width = photo.size
     if large.size != (scale * height, scale * width):
-        wanted = f"{photo.name} enlarged {scale} times has {shown((scale * height, scale * width))}"
-        raise InputError(f"{large.name}: has {shown(large.size)} pixels, but {wanted}")
+        wanted = f"{photo.name} enlarged {scale} times has {extent((scale * height, scale * width))}"
+        raise InputError(f"{large.name}: has {extent(large.size)} pixels, but {wanted}")
 
 
 def strip(pictures: Sequence[Picture]) -> Picture:

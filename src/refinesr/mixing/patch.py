@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from refinesr.errors import ConfigError
-from refinesr.images.picture import Picture
-from refinesr.mixing.walk import shown
+from refinesr.images.picture import Picture, extent
 from refinesr.tiles import Box
 
 FEATHER = 8
@@ -31,7 +30,7 @@ class Patch:
 
     def __post_init__(self) -> None:
         if self.side < 1:
-            raise ConfigError(f"from: {shown(self.size)} pixels are no region")
+            raise ConfigError(f"from: {extent(self.size)} pixels are no region")
         if self.feather is not None and not 0 <= self.feather <= self.side // 2:
             most = f"{self.side // 2}, half of the region's shorter side"
             raise ConfigError(f"feather: {self.feather} is not between 0 and {most}")
@@ -74,8 +73,8 @@ class Patch:
         for field, box, of in (("from", self.region, other), ("to", self.place, picture)):
             height, width = of.size
             if min(box.top, box.left) < 0 or box.top + box.height > height or box.left + box.width > width:
-                region = f"{shown(self.size)} pixels from row {box.top}, column {box.left}"
-                raise ConfigError(f"{field}: {region} are not all in {of.name}, which has {shown(of.size)}")
+                region = f"{extent(self.size)} pixels from row {box.top}, column {box.left}"
+                raise ConfigError(f"{field}: {region} are not all in {of.name}, which has {extent(of.size)}")
 
 
 def distance(start: int, length: int, size: int) -> Tensor:

@@ -1,6 +1,5 @@
 """Part of the way to noise and from there back: what both ways of mixing share."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +11,7 @@ from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.schedule import Explicit, Leading
 from refinesr.editing import walkable
 from refinesr.errors import ConfigError, InputError
+from refinesr.images.constants import grey
 from refinesr.images.masks import Hidden
 from refinesr.images.picture import Picture, to_tensor
 from refinesr.method import Sampling
@@ -19,15 +19,13 @@ from refinesr.model import with_plane
 from refinesr.restore import Options, completed, fills, opaque, spread
 from refinesr.shapes import Images, LowImages, Noise
 from refinesr.sources import NO_CLASS, Blank, Labelled
-from refinesr.stage import Progress, Stage
+from refinesr.stage import Stage
 
 DEPTH = 0.25
 """By eye, with photo-x4: at 0.5 detail is the model's own, at 0.125 next to nothing is redrawn."""
 
 STEPS = 8
 """Of models that are content with fewer: there must be something between picture and noise."""
-
-LUMA = (0.299, 0.587, 0.114)  # Rec. 601, by which Pillow too makes grey of colours
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,17 +108,7 @@ def coloured(picture: Picture, channels: int) -> Images:
         case 1, _:
             return image.expand(-1, channels, -1, -1)
         case 3, 1:
-            return (image * image.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+            return grey(image)
         case given, _ if given != channels:
             raise InputError(f"{picture.name}: has {given} channels, where there should be {channels}")
     return image
-
-
-def last(walked: Iterator[Progress[Picture]]) -> Picture:
-    *_, progress = walked
-    return progress.image
-
-
-def shown(size: tuple[int, int]) -> str:
-    """As people say it: width first."""
-    return f"{size[1]} x {size[0]}"

@@ -1,15 +1,13 @@
 """A student of a trained model: its own copy, taught to answer in a few calls."""
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from refinesr.checkpoint import load_stage
 from refinesr.distill import Lesson, few, path, student
 from refinesr.errors import ConfigError
 from refinesr.method import Method
 from refinesr.run import Run
-from refinesr.shipped import file_of
+from refinesr.shipped import identified
 from refinesr.stage import Stage
 from refinesr.train import Plan
 
@@ -28,11 +26,8 @@ def student_of(
 
     Raises ConfigError, and CheckpointError as `load` does.
     """
-    with file_of(source) as file:
-        teacher = load_stage(file)
-        with file.open("rb") as data:
-            checksum = hashlib.file_digest(data, "sha256").hexdigest()
-    lesson = Lesson(Path(source).resolve().name, checksum, steps)
+    teacher, name, checksum = identified(source)
+    lesson = Lesson(name, checksum, steps)
     if levels is None:
         levels = few(float(path(teacher.method, steps)[0]), 1 if calls is None else calls)
     if calls not in (None, len(levels)):

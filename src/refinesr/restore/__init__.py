@@ -7,8 +7,8 @@ restoring   by a stage, or by a cascade
 upscaling   the public functions
 """
 
-from refinesr.restore.kinds import AnyImage, alike, array_of, picture_of
-from refinesr.restore.options import Options, kept_kernel
+from refinesr.restore.kinds import AnyImage, alike, array_of, hidden_of, picture_of
+from refinesr.restore.options import Asked, Options, kept_kernel
 from refinesr.restore.pictures import (
     colourable,
     completed,
@@ -25,6 +25,7 @@ from refinesr.stage import Progress
 
 __all__ = [
     "AnyImage",
+    "Asked",
     "Options",
     "Progress",
     "Source",
@@ -34,6 +35,7 @@ __all__ = [
     "completed",
     "enlarged_alpha",
     "fills",
+    "hidden_of",
     "kept_kernel",
     "model_of",
     "opaque",

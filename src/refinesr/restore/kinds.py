@@ -9,29 +9,41 @@ from PIL import Image
 from torch import Tensor
 
 from refinesr.errors import InputError
-from refinesr.images.picture import PEAKS, Picture, plain_array
+from refinesr.images.masks import AnyMask, Hidden, mask_of
+from refinesr.images.picture import PEAKS, Picture, in_range, plain_array
 from refinesr.images.pillow import from_pil, to_pil
 
 Array = npt.NDArray[np.generic]
 AnyImage = TypeVar("AnyImage", Image.Image, Array, Tensor)
 
-SLACK = 0.5
-"""How far float pixels may leave [0, 1]: resampling overshoots, but other ranges are a mistake."""
-
 
 def picture_of(image: Image.Image | Array | Tensor) -> Picture:
     """Raises InputError for what is no picture."""
+    check_kind(image)
     if isinstance(image, Image.Image):
-        return from_pil(image)
+        return in_range(from_pil(image))
     array = array_of(image) if isinstance(image, Tensor) else image
     array = array.astype(np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("="), copy=False)
     array = array[..., None] if array.ndim == 2 else array
     if array.ndim != 3 or 0 in array.shape or array.dtype not in PEAKS:
         right = "(H, W) or (H, W, C) of uint8, uint16 or floats in [0, 1] is"
         raise InputError(f"an array of shape {array.shape} and type {array.dtype} is no picture; {right}")
-    if array.dtype == np.float32 and (array.min() < -SLACK or array.max() > 1 + SLACK):
-        raise InputError(f"float pixels lie in [0, 1]; these go from {array.min():g} to {array.max():g}")
-    return Picture(np.ascontiguousarray(array))
+    return in_range(Picture(np.ascontiguousarray(array)))
+
+
+def hidden_of(mask: AnyMask | None) -> Hidden | None:
+    """`mask_of`, if there is one."""
+    if mask is None:
+        return None
+    check_kind(mask)
+    return mask_of(mask)
+
+
+def check_kind(image: object) -> None:
+    """Raises InputError for what callers without a checker of types may give: a path, a list of rows."""
+    if not isinstance(image, Image.Image | np.ndarray | Tensor):
+        right = "a PIL image (PIL.Image.open makes one of a file), an array or a tensor is taken"
+        raise InputError(f"{image!r:.40} is a {type(image).__name__}; {right}")
 
 
 def array_of(image: Tensor) -> Array:

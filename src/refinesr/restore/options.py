@@ -1,12 +1,26 @@
 """What may be asked for when a picture is restored."""
 
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
+from typing import TypedDict
 
-from refinesr.cascade import Cascade
+from refinesr.cascade import Cascade, Link
 from refinesr.errors import ConfigError
 from refinesr.images.resize import Kernel, PillowBicubic
 from refinesr.method import Sampling
 from refinesr.stage import Stage
+
+
+class Asked(TypedDict, total=False):
+    """The fields of `Options` by name, for functions that take them so."""
+
+    steps: int | None
+    seed: int
+    tile: int | None
+    consistent: bool | None
+    device: str
+    precision: str
+    fidelity: float | None
 
 
 @dataclass(frozen=True)
@@ -14,7 +28,8 @@ class Options:
     """How to restore; None leaves a choice to the model.
 
     steps       sampling steps
-    seed        of the noise: the same seed gives the same picture whatever the tile, batch or device
+    seed        of the noise, which depends on nothing else: in fp32 the same seed gives the same picture, to
+                1 of 255, whatever the batch or device, and whatever the tile if the network has a `reach`
     tile        core of a tile in input pixels, 0 for none
     consistent  keep the result, downsampled, equal to the input
     device      'auto', 'cpu', 'cuda', 'mps': where to compute; the model is moved there and stays
@@ -32,6 +47,11 @@ class Options:
     fidelity: float | None = None
 
     def __post_init__(self) -> None:
+        for name, value in (("steps", self.steps), ("seed", self.seed), ("tile", self.tile)):
+            if value is not None or name == "seed":
+                check_whole(name, value)
+        if not isinstance(self.fidelity, Real | None):
+            raise ConfigError(f"fidelity: {self.fidelity!r} is no number")
         if self.tile is not None and self.tile < 0:
             raise ConfigError(f"tile: {self.tile} is negative; 0 means no tiles")
         if not 0 <= self.seed < 2**63:
@@ -45,13 +65,23 @@ class Options:
         """Steps to the result, of all stages."""
         if isinstance(model, Stage):
             return len(self.sampling(model).levels()) - 1
-        if self.steps is not None:
-            raise ConfigError("steps: each stage of a cascade has its own; its JSON file says them")
-        return sum(self.total(link.placed) for link in model.links)
+        return sum(link.steps for link in self.links(model))
 
     def mixed(self, model: Stage | Cascade) -> float | None:
         """The fidelity; None where each stage of a cascade has its own."""
         return self.sampling(model).fidelity if isinstance(model, Stage) else self.fidelity
+
+    def links(self, cascade: Cascade) -> tuple[Link, ...]:
+        """The cascade's, with what is asked for here.  Raises ConfigError for what one of them refuses."""
+        if self.steps is not None:
+            raise ConfigError("steps: each stage of a cascade has its own; its JSON file says them")
+        return tuple(self._link(link, f"stages.{number}") for number, link in enumerate(cascade.links))
+
+    def _link(self, link: Link, where: str) -> Link:
+        try:
+            return replace(link, sampling=self.sampling(link.placed))
+        except ConfigError as error:
+            raise ConfigError(f"{where}.{error}") from error
 
     def sampling(self, stage: Stage) -> Sampling:
         """The stage's own, with what is asked for here.  Raises ConfigError if there is no such thing."""
@@ -63,6 +93,12 @@ class Options:
         if self.fidelity is not None:
             chosen = replace(chosen, fidelity=self.fidelity)
         return replace(stage.method, sampling=chosen).sampling  # a method refuses what does not fit it
+
+
+def check_whole(name: str, value: object) -> None:
+    """Raises ConfigError."""
+    if not isinstance(value, Integral):
+        raise ConfigError(f"{name}: {value!r} is no whole number")
 
 
 def kept_kernel(stage: Stage) -> Kernel:

@@ -51,14 +51,27 @@ def opaque(picture: Picture) -> Picture:
 
 
 def pictured(
-    progress: Progress[Tensor], low: LowImages, kernel: Kernel | None, like: Picture, alpha: Plane | None
+    progress: Progress[Tensor],
+    low: LowImages,
+    kernel: Kernel | None,
+    like: Picture,
+    alpha: Plane | None,
+    *,
+    mask: Hidden | None = None,
+    watched: bool = False,
 ) -> Progress[Picture]:
-    """What a stage says, as a picture `like` another; the last one is made to keep the kernel's promise."""
-    image = gathered(progress.image, like.channels)
-    if not bool(image.isfinite().all()):
+    """What a stage says, as a picture `like` another; the last one is made to keep the kernel's promise.
+
+    Where a mask is 0, it is `like`'s.  Where nobody watches, it is `like` itself until the last.
+    """
+    ended = progress.done == progress.total
+    if not bool(progress.image.isfinite().all()):
         raise CheckpointError(f"{like.name}: the model makes NaN or infinity of it; try --precision fp32")
-    promised = kernel if progress.done == progress.total else None
-    made = from_tensor(finished(image, low, promised, like).cpu(), like=like, alpha=alpha)
+    if not (watched or ended):
+        return Progress(progress.done, progress.total, like)
+    image = gathered(progress.image, like.channels)
+    made = from_tensor(finished(image, low, kernel if ended else None, like).cpu(), like=like, alpha=alpha)
+    made = made if mask is None else put_back(made, like, mask)
     return Progress(progress.done, progress.total, made)
 
 

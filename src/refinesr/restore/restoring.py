@@ -19,26 +19,37 @@ from refinesr.restore.pictures import (
     fills,
     opaque,
     pictured,
-    put_back,
     spread,
 )
 from refinesr.stage import Progress, Stage
 
 
 def restored(
-    model: Stage | Cascade, picture: Picture, options: Options, mask: Hidden | None = None
+    model: Stage | Cascade,
+    picture: Picture,
+    options: Options,
+    mask: Hidden | None = None,
+    *,
+    watched: bool = False,
 ) -> Iterator[Progress[Picture]]:
-    """`refine` for `Picture`s: a `Progress` after each step, of all stages if there are several.
+    """`upscale` for `Picture`s: a `Progress` after each step, of all stages if there are several.
 
-    Estimates are simply rounded; the last one of a stage is made to keep its promises.
+    Where they are `watched`, estimates are simply rounded; else a stage shows what it was given until its
+    last step.  The picture of that is made to keep its promises.
     """
     if isinstance(model, Cascade):
-        return one_after_the_other(model, picture, options, mask)
-    return by_stage(model, picture, options, mask)
+        return one_after_the_other(model, picture, options, mask, watched)
+    return by_stage(model, picture, options, mask, watched=watched)
 
 
 def by_stage(
-    stage: Stage, picture: Picture, options: Options, mask: Hidden | None = None, level: float = 0.0
+    stage: Stage,
+    picture: Picture,
+    options: Options,
+    mask: Hidden | None = None,
+    level: float = 0.0,
+    *,
+    watched: bool = False,
 ) -> Iterator[Progress[Picture]]:
     """`level` is the standard deviation of the noise that the stage's input is given."""
     device = device_named(options.device)
@@ -53,24 +64,26 @@ def by_stage(
     tile = stage.method.tile if options.tile is None else options.tile
     noise = NoiseField((options.seed,) * len(images))
     stirred = images + level * noise(images) if level > 0 else images
-    given = completed(stage, stirred, replace(noise), mask, picture.name, level)
+    # a hole, too, is filled with a draw of its own: what the start is made of would be seen twice
+    given = completed(stage, stirred, noise, mask, picture.name, level)
     for progress in stage(given, noise, sampling=sampling, tile=tile, autocast=autocast):
-        made = pictured(progress, low, sampling.consistent, picture, alpha)
-        yield made if mask is None else replace(made, image=put_back(made.image, picture, mask))
+        yield pictured(progress, low, sampling.consistent, picture, alpha, mask=mask, watched=watched)
 
 
 def one_after_the_other(
-    cascade: Cascade, picture: Picture, options: Options, mask: Hidden | None
+    cascade: Cascade, picture: Picture, options: Options, mask: Hidden | None, watched: bool
 ) -> Iterator[Progress[Picture]]:
     """Each stage is given what the one before has made, as a picture of the depth of the first.
 
     So what each of them promises of its input, the last one's result keeps of the first one's.
     """
-    total, before = options.total(cascade), 0
-    for number, link in enumerate(cascade.links):
+    links, before = options.links(cascade), 0
+    total = sum(link.steps for link in links)
+    for number, link in enumerate(links):
         tile = link.tile if options.tile is None else options.tile
         own = replace(options, seed=seed_of(options.seed, number), tile=tile)
-        for progress in by_stage(link.placed, picture, own, None if number else mask, link.level):
+        hidden = None if number else mask
+        for progress in by_stage(link.placed, picture, own, hidden, link.level, watched=watched):
             yield Progress(before + progress.done, total, progress.image)
         picture, before = progress.image, before + progress.total
 

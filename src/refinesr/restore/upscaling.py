@@ -3,67 +3,97 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Literal, Unpack, overload
 
 from refinesr.cascade import Cascade
 from refinesr.chains import load_any
+from refinesr.diffusion.walking import last
 from refinesr.errors import ConfigError
-from refinesr.images.masks import AnyMask, mask_of
-from refinesr.restore.kinds import AnyImage, alike, picture_of
-from refinesr.restore.options import Options
+from refinesr.images.masks import AnyMask
+from refinesr.restore.kinds import AnyImage, alike, hidden_of, picture_of
+from refinesr.restore.options import Asked, Options, check_whole
 from refinesr.restore.restoring import restored
 from refinesr.shipped import load
 from refinesr.stage import Progress, Stage
 
 Source = Stage | str | Path
 
+Several = Literal[2, 3, 4, 5, 6, 7, 8]
+"""Numbers of samples that checkers of types know to be more than one."""
+
+
+@overload
+def upscale(
+    model: Source | Cascade,
+    image: AnyImage,
+    *,
+    samples: Literal[1] = 1,
+    mask: AnyMask | None = None,
+    **options: Unpack[Asked],
+) -> AnyImage: ...
+
+
+@overload
+def upscale(
+    model: Source | Cascade,
+    image: AnyImage,
+    *,
+    samples: Several,
+    mask: AnyMask | None = None,
+    **options: Unpack[Asked],
+) -> list[AnyImage]: ...
+
+
+@overload
+def upscale(
+    model: Source | Cascade,
+    image: AnyImage,
+    *,
+    samples: int,
+    mask: AnyMask | None = None,
+    **options: Unpack[Asked],
+) -> AnyImage | list[AnyImage]: ...
+
 
 def upscale(
     model: Source | Cascade,
     image: AnyImage,
     *,
-    steps: int | None = None,
-    seed: int = 0,
     samples: int = 1,
-    tile: int | None = None,
-    consistent: bool | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    fidelity: float | None = None,
     mask: AnyMask | None = None,
+    **options: Unpack[Asked],
 ) -> AnyImage | list[AnyImage]:
     """The image `model.scale` times larger, of the kind that was given.
 
-    model   what `load` or `load_cascade` returned, or what they would be given
-    image   a PIL image (grey, RGB, with or without alpha, 8 bit or grey of 16; profile and EXIF are kept), an
-            array (H, W) or (H, W, C) of uint8, uint16 or floats in [0, 1], or a tensor (C, H, W) of the same
-    samples images to draw, with seeds seed, seed + 1, ...; a list of them if more than 1
-    mask    of the image's size, of any kind: what is white or True is made up, the rest stays as it is; for
-            models of scale 1
+    model    what `load` or `load_cascade` returned, or what they would be given
+    image    a PIL image (grey, RGB, with or without alpha, 8 bit or grey of 16; profile and EXIF are kept),
+             an array (H, W) or (H, W, C) of uint8, uint16 or floats in [0, 1], or a tensor (C, H, W) of them
+    samples  images to draw, with seeds seed, seed + 1, ...; a list of them if more than 1
+    mask     of the image's size, of any kind: what is white or True is made up, the rest stays as it is; for
+             models of scale 1
+    options  fields of `refinesr.restore.Options`: steps, seed, tile, consistent, device, precision, fidelity
 
-    The others are fields of `Options`.  Raises InputError, ConfigError or CheckpointError.
+    Raises InputError, ConfigError or CheckpointError.
     """
+    check_whole("samples", samples)
     if samples < 1:
         raise ConfigError(f"samples: {samples} is not positive")
-    first = Options(steps, seed, tile, consistent, device, precision, fidelity)
-    choices = [replace(first, seed=seed + k) for k in range(samples)]
-    whole, picture, made = model_of(model), picture_of(image), []
-    hidden = None if mask is None else mask_of(mask)
-    for options in choices:
-        *_, last = restored(whole, picture, options, hidden)
-        made.append(alike(last.image, image))
+    first = Options(**options)
+    choices = [replace(first, seed=first.seed + k) for k in range(samples)]
+    whole, picture, hidden = model_of(model), picture_of(image), hidden_of(mask)
+    made = [alike(last(restored(whole, picture, chosen, hidden)).image, image) for chosen in choices]
     return made if samples > 1 else made[0]
 
 
 def refine(
-    model: Source | Cascade, image: AnyImage, *, mask: AnyMask | None = None, **options: Any
+    model: Source | Cascade, image: AnyImage, *, mask: AnyMask | None = None, **options: Unpack[Asked]
 ) -> Iterator[Progress[AnyImage]]:
     """Watch the refinement: a `Progress` after each step, whose image is of the kind that was given.
 
-    Takes the fields of `Options` by name.  The last image is what `upscale` returns.
+    Takes what `upscale` takes, without `samples`.  The last image is what that returns.
     """
-    hidden = None if mask is None else mask_of(mask)
-    for progress in restored(model_of(model), picture_of(image), Options(**options), hidden):
+    asked, whole, picture = Options(**options), model_of(model), picture_of(image)
+    for progress in restored(whole, picture, asked, hidden_of(mask), watched=True):
         yield Progress(progress.done, progress.total, alike(progress.image, image))
 
 

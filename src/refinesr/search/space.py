@@ -117,8 +117,16 @@ def trained(method: Method) -> Range:
     return Range(lowest, middle, highest)
 
 
-def spacings(method: Method) -> tuple[Spacing, ...]:
-    """Those to try; new tables where the model was trained with one, for that is how its paper does it."""
+def spacings(method: Method, steps: int) -> tuple[Spacing, ...]:
+    """Those to try; new tables where the model was trained with one, for that is how its paper does it.
+
+    One or two levels are the ends, whatever the spacing: a single one is tried, and none where a single
+    level is visited.
+    """
+    if steps == 1 or method.sampling.fidelity == 1:
+        return ()
+    if steps == 2:
+        return (Power(),)
     common = (Power(7.0), Power(2.5), LogEven())
     return (*common, NewTable()) if isinstance(method.levels, Discrete | Continuous) else common
 

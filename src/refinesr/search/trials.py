@@ -15,7 +15,7 @@ from refinesr.errors import CheckpointError, ConfigError
 from refinesr.method import Method, Sampling
 from refinesr.search.held_out import HeldOut
 from refinesr.search.judges import Judge, check
-from refinesr.search.space import Place, lattice, spacings, trained
+from refinesr.search.space import Place, Power, Spacing, lattice, spacings, trained
 from refinesr.stage import Progress, Stage
 
 KEPT = 3
@@ -117,13 +117,13 @@ def search(
     Computes where the model is.  Raises ConfigError, before the first step, if there is nothing to search or
     the judge does not fit the model, and CheckpointError if the model makes no numbers of any image.
     """
-    kinds = spacings(stage.method)
+    kinds = spacings(stage.method, plan.steps)
     check(judge, stage.method, held)
     if plan.candidates < len(kinds):
         raise ConfigError(f"candidates: {plan.candidates} is too few; there are {len(kinds)} spacings to try")
-    side = max(1, math.isqrt(plan.candidates * 3 // 4 // len(kinds)))
-    bench, places = Bench(stage, held, judge, plan, autocast), lattice(kinds, side)
-    own = established(stage.method, plan.steps)
+    bench, places = Bench(stage, held, judge, plan, autocast), spread(kinds, plan.candidates * 3 // 4)
+    side = len({place.high for place in places})
+    own = list(dict.fromkeys(map(bench.known, established(stage.method, plan.steps))))
     bench.total = cost(plan, [sampling.steps for sampling in own], len(places), bench.rungs)
     for sampling in own:
         trial = yield from bench.tried(sampling, len(held))
@@ -131,6 +131,17 @@ def search(
             raise CheckpointError("the model makes NaN or infinity of pictures; try --precision fp32")
     best = yield from coarse(bench, places)
     yield from fine(bench, best, 1 / (2 * side), plan.candidates - len(places))
+
+
+def spread(kinds: Sequence[Spacing], candidates: int) -> list[Place]:
+    """So many places at most, but at least one for each spacing.
+
+    Without spacings there is one level: a line of places, as close as the search goes without steps between.
+    """
+    if not kinds:
+        many = max(1, min(candidates, round(1 / (2 * FINEST))))
+        return [Place(Power(), 0.0, 1 - k / many) for k in range(many)]
+    return lattice(kinds, max(1, math.isqrt(candidates // len(kinds))))
 
 
 def adopted(stage: Stage, trial: Trial) -> Stage:
@@ -165,6 +176,7 @@ class Bench:
         self.autocast, self.span = autocast, trained(stage.method)
         self.rows: dict[Sampling, list[Tensor]] = {}
         self.last: dict[Sampling, Trial] = {}
+        self.grids: dict[tuple[str, ...], Sampling] = {}
         self.done = self.total = 0
 
     @property
@@ -175,11 +187,21 @@ class Bench:
 
     def sampling(self, place: Place) -> Sampling | None:
         grid = place.grid(self.span, self.plan.steps)
-        return None if grid is None else replace(self.stage.method.sampling, grid=grid, steps=self.plan.steps)
+        if grid is None:
+            return None
+        return self.known(replace(self.stage.method.sampling, grid=grid, steps=self.plan.steps))
+
+    def known(self, sampling: Sampling) -> Sampling:
+        """The first that was asked for with its levels: of one or two steps, all spacings have the same."""
+        return self.grids.setdefault(tuple(f"{level:.10g}" for level in sampling.levels().tolist()), sampling)
 
     def found(self, places: Iterable[Place]) -> dict[Sampling, Place]:
-        """Each way of sampling once."""
-        return {sampling: place for place in places if (sampling := self.sampling(place))}
+        """Each way of sampling once, at the first of its places."""
+        found: dict[Sampling, Place] = {}
+        for place in places:
+            if sampling := self.sampling(place):
+                found.setdefault(sampling, place)
+        return found
 
     def tried(self, sampling: Sampling, images: int) -> Generator[Searching, None, Trial]:
         """Judged on the first `images`, of which only those not seen yet are restored."""

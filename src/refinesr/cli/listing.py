@@ -1,0 +1,118 @@
+"""Which pictures a command is to work on: the files it names, and those in the folders it names."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InputError
+from .messages import counted
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file, and the sub-folder it was found in below the folder that the user named."""
+
+    file: Path
+    below: Path = Path()
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What folders hold besides, hidden files not counted."""
+
+    folders: int = 0
+    others: int = 0
+    results: int = 0
+
+    def __add__(self, more: "LeftOut") -> "LeftOut":
+        sums = self.folders + more.folders, self.others + more.others, self.results + more.results
+        return LeftOut(*sums)
+
+    def line(self, recursive: bool) -> str | None:
+        """For the user; None if there is nothing to say."""
+        hint = "" if recursive else f" (--recursive takes {'it' if self.folders == 1 else 'them'})"
+        kinds = counted(self.others, "file") + (" of another kind" if self.others == 1 else " of other kinds")
+        told = [
+            f"{counted(self.folders, 'folder')}{hint}" if self.folders else "",
+            kinds if self.others else "",
+            f"{counted(self.results, 'result')} of earlier runs" if self.results else "",
+        ]
+        return f"left out: {', '.join(filter(None, told))}" if any(told) else None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files, each once; whether OUT has to be a folder; and what is not among them."""
+
+    found: tuple[Found, ...]
+    several: bool
+    left_out: LeftOut = LeftOut()
+
+
+def listed(
+    inputs: Sequence[Path], suffix: str | None = None, output: Path | None = None, recursive: bool = False
+) -> Listing:
+    """Files as they are named, and the pictures of folders in their natural order.
+
+    `suffix` is what results are named by, None for -x and a number; of a folder's files, those named like the
+    result of another are left out, and so is the folder `output` inside it.  A file that is missing is found
+    out when it is read, so that the others are done.  Raises InputError for a folder without pictures.
+    """
+    found: dict[str, Found] = {}
+    left_out = LeftOut()
+    for path in inputs:
+        inside, more = [Found(path)], LeftOut()
+        if path.is_dir():
+            inside, more = in_folder(path, suffix, output, recursive)
+        if not inside:
+            there = more.line(recursive)
+            raise InputError(f"{path}: no pictures in this folder" + (f"; {there}" if there else ""))
+        left_out += more
+        for each in inside:
+            found.setdefault(os.path.abspath(each.file), each)
+    return Listing(tuple(found.values()), len(inputs) > 1 or any(map(Path.is_dir, inputs)), left_out)
+
+
+def in_folder(
+    folder: Path, suffix: str | None, output: Path | None, recursive: bool
+) -> tuple[list[Found], LeftOut]:
+    from ..images.io import pictures_in
+
+    inside = within(output, folder) and not within(folder, output) if output is not None else False
+    apart = output if inside else None
+    pictures = [path for path in pictures_in(folder, recursive=recursive) if not within(path, apart)]
+    results = set(results_among(pictures, suffix))
+    folders, files = besides(folder, apart, recursive)
+    kept = [Found(path, path.parent.relative_to(folder)) for path in pictures if path not in results]
+    return kept, LeftOut(folders, files - len(pictures), len(results))
+
+
+def within(path: Path, folder: Path | None) -> bool:
+    return folder is not None and Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
+
+
+def besides(folder: Path, apart: Path | None, recursive: bool) -> tuple[int, int]:
+    """How many folders are not entered, and how many files those have that are; none that is hidden."""
+    skipped = files = 0
+    for parent, folders, names in os.walk(folder):
+        shown = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in shown if not within(Path(parent, name), apart)]
+        files += sum(not name.startswith(".") for name in names)
+        if not recursive:
+            return len(folders), files
+        skipped += sum(Path(parent, name).is_symlink() for name in folders)  # may lead in a circle
+    return skipped, files
+
+
+def results_among(pictures: Sequence[Path], suffix: str | None) -> Iterator[Path]:
+    """Those called NAME, suffix and perhaps the number of a sample, where NAME is there too."""
+    if suffix == "":
+        return  # then nothing tells results from inputs
+    ending = re.compile(rf"(.+){r'-x[0-9.]+' if suffix is None else re.escape(suffix)}(-[0-9]+)?", re.DOTALL)
+    names = {path.parent / name for path in pictures for name in (path.stem, path.name)}
+    for path in pictures:
+        made = ending.fullmatch(path.stem)
+        if made is not None and path.parent / made[1] in names:
+            yield path

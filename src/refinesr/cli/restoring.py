@@ -1,0 +1,115 @@
+"""What can be asked of `refinesr upscale`: which results, and how the model is used."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from ..restore import Options
+
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+
+
+@Parameter(name="*", group="Results")
+@dataclass(frozen=True)
+class Results:
+    """Which results, and where."""
+
+    output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None
+    """File or folder for results: a folder if there are several inputs, an input is a folder, or it has no
+    picture suffix.  Default: beside each input."""
+
+    scale: Annotated[float | None, Parameter(name=("--scale", "-s"))] = None
+    """Size of the result as a multiple of the input's; default: the model's scale.  Any other is resampled
+    from that by bicubic, and is not promised to be the input when downsampled."""
+
+    samples: int = 1
+    """Results to draw for each input, with seeds SEED, SEED + 1, ...; named -1, -2, ...  To make them differ
+    more, let the model take more steps, and none of the mean: --steps 4 --fidelity 0."""
+
+    suffix: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
+    """What is added to the names of inputs; default: -x4 for scale 4.  Inputs that would have one result, as
+    cat.jpg and cat.png, keep their own endings: cat.jpg-x4.png."""
+
+    ext: Literal["png", "jpg", "webp", "tiff"] | None = None
+    """Format of results where OUT does not tell; default: png."""
+
+    quality: int = 95
+    """1 to 100, of JPEG and WebP; a WebP of 100 is lossless."""
+
+    overwrite: Flag = False
+    """Replace results that exist."""
+
+    skip_existing: Flag = False
+    """Keep results that exist, however they were made, and make the others."""
+
+    recursive: Flag = False
+    """Take the pictures of sub-folders too; below OUT results are in sub-folders of the same names."""
+
+    json: Flag = False
+    """Print one line of JSON for each result: input, output, input_size and output_size as [height, width],
+    seconds, steps, seed, fidelity (null if the stages of a cascade have their own), and for the result
+    downsampled by Pillow's bicubic against the input: lr_psnr (in dB; 200 if all are equal) and agreement
+    (the share of values off by at most half a level of 255; of 8 bits, of equal ones), both null if the
+    result is smaller than the input or has other channels, as colour made of grey has."""
+
+    def check(self) -> None:
+        """Raises ConfigError."""
+        if self.scale is not None and not 0 < self.scale < math.inf:
+            raise ConfigError(f"--scale: {self.scale:g} is not a positive number")
+        if self.samples < 1:
+            raise ConfigError(f"--samples: {self.samples} is not positive")
+        if not 1 <= self.quality <= 100:
+            raise ConfigError(f"--quality: {self.quality} is not between 1 and 100")
+        if self.overwrite and self.skip_existing:
+            raise ConfigError("--skip-existing keeps what --overwrite replaces; give one of the two")
+
+
+@Parameter(name="*", group="Model")
+@dataclass(frozen=True)
+class Restoring:
+    """How the model is used."""
+
+    steps: int | None = None
+    """Sampling steps; default: the model's choice."""
+
+    seed: int = 0
+    """Of the noise, which depends on nothing else.  In fp32 the same seed gives the same picture, to 1 of
+    255, on any device; in bf16 it differs by a little more."""
+
+    tile: Annotated[int | None, Parameter(name=("--tile", "-t"))] = None
+    """Work in tiles of this many input pixels a side, a halo not counted: less memory.  The picture stays
+    the same if the model sees only so far, as photo-x4 does; with one that sees all of it, such as SR3, it
+    depends on the tile.  0: no tiles; default: the model's choice."""
+
+    consistent: bool | None = None
+    """Make the result, downsampled, equal to the input, or not.  Switch it off for photos with visible JPEG
+    blocks or noise: being part of the input, they come back.  Default: the model's choice."""
+
+    fidelity: float | None = None
+    """0: the model's sample, 1: an estimate of the mean of all answers: higher PSNR, smoother; between: that
+    much of the way.  Default: the model's choice."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """What the network computes in; auto: bf16 where the hardware is fast at it."""
+
+    frame: int | None = None
+    """Which frame of an animation or page of a TIFF, from 0."""
+
+    mask: Path | None = None
+    """A picture of the inputs' size: what is white is made up anew, all else stays as it is.  For models that
+    keep the size (scale 1)."""
+
+    def options(self, seed: int) -> "Options":
+        from ..restore import Options
+
+        asked = self.steps, seed, self.tile, self.consistent, self.device, self.precision, self.fidelity
+        return Options(*asked)
