@@ -202,8 +202,7 @@ def understand(page: Path) -> None:
 
     def perhaps_changed(tokens: list[str]) -> None:
         run = recipe_named(tokens[1] if tokens[0] == "train" else "photo-x4-small")
-        for assignment in (after for before, after in pairwise(tokens) if before == "--set"):
-            run = override(run, assignment)
+        override(run, *(after for before, after in pairwise(tokens) if before == "--set"))
 
     for tokens in commands(page):
         application().parse_args(tokens, print_error=False, exit_on_error=False)
