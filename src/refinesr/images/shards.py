@@ -31,8 +31,8 @@ class Entry:
         """Decoded, in the depth of the file, (H, W, channels).  May be called from several threads.
 
         Alpha is dropped, grey is repeated for three channels, and of colour BT.601 luma is kept for one.
-        Floats are clipped to [0, 1].  Raises InputError for what cannot be read, is not finite, far outside or
-        has a number of channels that this does not mend.
+        Floats are clipped to [0, 1].  Raises InputError for what cannot be read, is not finite, far outside
+        or has a number of channels that this does not mend.
         """
         pixels = _fitted(self._picture().pixels, channels, self.name)
         if pixels.dtype.kind != "f":
