@@ -37,7 +37,7 @@ class Sampling:
     consistent  every estimate is projected so that, downsampled with this kernel, it is the low image
     guidance    how much more than an estimate without the class the one with it counts; 1 is as it is
     temperature what all noise of sampling, the start and every fresh draw, is multiplied by; 1 is as trained
-    fidelity    share of the first estimate, the mean of all answers, in the result; 0 is the sample itself
+    fidelity    share of the first estimate, which is of the mean of all answers, in the result; 0: the sample
     """
 
     sampler: Sampler

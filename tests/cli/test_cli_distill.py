@@ -143,6 +143,27 @@ def test_a_resumed_run_is_the_run_that_was_not_stopped(
     assert Path("run/model.safetensors").read_bytes() == Path("whole/model.safetensors").read_bytes()
 
 
+def test_a_resumed_run_keeps_its_plan_but_for_what_is_set_now(
+    distill: Command, refinesr: Command, photos: Path
+) -> None:
+    distill("-o", "run", "--set", "plan.rate=2e-4")
+    again = (
+        "distill",
+        "teacher.safetensors",
+        "--data",
+        photos,
+        "-o",
+        "run",
+        "--resume",
+        "--precision",
+        "fp32",
+    )
+    assert refinesr(*again, "--set", "plan.steps=5").code == 0
+    plan = run_of("run")["plan"]
+    assert (plan["steps"], plan["rate"], plan["batch"], plan["size"]) == (5, 2e-4, 2, 32)
+    assert [line["step"] for line in log("run")] == [1, 2, 3, 4, 5]
+
+
 def test_another_teacher_is_not_resumed(distill: Command) -> None:
     distill("-o", "run", "--set", "plan.steps=2")
     save_stage(stage(packed(scale=4), seed=9), Path("teacher.safetensors"), overwrite=True)

@@ -1,6 +1,6 @@
 """`refinesr distill`: a trained model and photos in, a model out that takes one or two calls."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,7 +82,17 @@ def distill(
 
     device = placed(data, output, computing)
     run, teacher = teaching.of(model)
+    run = planned(run, teaching, output, computing)
     learnt(run, teacher)  # what is wrong with it is said before any photo is decoded
     pairs = material(run, data, device, computing.seed)
     put_on(teacher.model, device)
     return trained(run, pairs, output, computing, teacher=teacher)
+
+
+def planned(run: "Run", teaching: Teaching, output: Path, computing: Computing) -> "Run":
+    """A resumed run has the plan it was started with but for what is set now."""
+    from ..config import override
+    from ..run import Folder, begun_as
+
+    before = begun_as(Folder(output)) if computing.resume else None
+    return run if before is None else replace(run, plan=override(before, *teaching.set).plan)

@@ -34,7 +34,7 @@ class Methods:
     measured; all else is measured on the first."""
 
     fidelity: float | None = None
-    """0: each model's sample, 1: its mean of all answers; default: each model's choice."""
+    """0: each model's sample, 1: its estimate of their mean; default: each model's choice."""
 
     batch: int = 1
     """Pictures that a model restores at once, where they are of one size."""

@@ -37,7 +37,7 @@ class Walking:
     """Steps from noise to picture, of which DEPTH are walked; default: the model's choice, at least 8."""
 
     seed: int = 0
-    """Of the noise.  The same seed gives the same picture, whatever the tile or the device."""
+    """Of the noise.  The same seed gives the same noise, whatever the tile or the device."""
 
     tile: Annotated[int | None, Parameter(name=("--tile", "-t"))] = None
     """Work in tiles of this many pixels of the small picture a side; 0: no tiles; default: the model's

@@ -34,7 +34,7 @@ class Options:
     consistent  keep the result, downsampled, equal to the input
     device      'auto', 'cpu', 'cuda', 'mps': where to compute; the model is moved there and stays
     precision   'auto', 'fp32', 'bf16': what the network runs in
-    fidelity    0 to 1: from the model's sample to the mean of all answers, which is smoother and, in mean
+    fidelity    0 to 1: from the model's sample to its estimate of their mean, which is smoother and, in mean
                 squared error, nearer to the original; by a cascade, of every stage
     """
 
