@@ -79,7 +79,7 @@ ROWS = (
     "regression={}/regression",
     "SR3={}/sr3@100",
     "SR3-projected={}/sr3-projected.safetensors@100",
-    *(f"ours@{calls}={{}}/ours@{calls}" for calls in (1, 2, 4, 8)),
+    *(f"ours@{calls}={{}}/ours@{calls}" for calls in (1, 2, 3, 4, 8)),
 )
 
 
