@@ -229,16 +229,25 @@ def test_floats_that_overshoot_are_clipped_and_others_refused(tmp_path):
 # What is wrong with them
 
 
-def test_the_first_bad_picture_is_named_and_the_others_counted(folder, tmp_path):
+@pytest.mark.parametrize(
+    ("names", "others"),
+    [
+        (["m"], ""),
+        (["m", "n"], r"; nor can [^,]*n\.png be used"),
+        (list("mnopqrst"), r"; nor can ([^,]*[n-r]\.png(, )?){5} and 2 more be used"),
+    ],
+)
+def test_bad_pictures_are_named_and_the_first_explained(
+    folder: Path, tmp_path: Path, names: list[str], others: str
+) -> None:
     whole = (folder / "a cat.png").read_bytes()
-    for name in ("m cut.png", "n cut.png"):
-        (folder / name).write_bytes(whole[: len(whole) // 2])
+    for name in names:
+        (folder / f"{name}.png").write_bytes(whole[: len(whole) // 2])
     for source in (folder, in_tar(folder, tmp_path / "shard.tar")):
-        with pytest.raises(
-            InputError, match=r"m cut\.png: .* \(the first of 2 that cannot be used\)"
-        ) as caught:
+        with pytest.raises(InputError, match=rf"m\.png: .*{others}$") as caught:
             load(source)
         assert str(source) in str(caught.value)
+        assert ("nor can" in str(caught.value)) == bool(others)
 
 
 def test_small_pictures_are_left_out_and_counted(folder):

@@ -27,6 +27,9 @@ from refinesr.shapes import GivenImages, Images
 _CAP = 64
 """A picture counts by its pixels, but never for more than this many crops: no panorama drowns the rest."""
 
+NAMED = 5
+"""Of the pictures that cannot be used, besides the first."""
+
 
 @dataclass(frozen=True, eq=False)
 class Photos:
@@ -136,7 +139,7 @@ def loading(
     they are decoded for each batch, and a warning says so.
 
     Raises InputError for pictures that cannot be read or have another number of channels, when all have been
-    tried, naming the first; and if none is large enough.
+    tried, naming them and what is wrong with the first; and if none is large enough.
     """
     if budget_bytes is None:
         budget_bytes = _free(device) // 2
@@ -172,11 +175,11 @@ class _Intake:
         self.sizes: list[tuple[int, int]] = []
         self.pixels: list[Raster] = []
         self.small: list[str] = []
-        self.bad: list[InputError] = []
+        self.bad: list[tuple[str, InputError]] = []
 
     def add(self, entry: Entry, outcome: Raster | InputError) -> None:
         if isinstance(outcome, InputError):
-            self.bad.append(outcome)
+            self.bad.append((entry.name, outcome))
             return
         height, width = outcome.shape[:2]
         if min(height, width) < self.smallest:
@@ -196,13 +199,19 @@ class _Intake:
     def check(self) -> None:
         """Raises InputError for what has been read."""
         if self.bad:
-            others = f" (the first of {len(self.bad)} that cannot be used)" if len(self.bad) > 1 else ""
-            raise InputError(f"{self.bad[0]}{others}") from self.bad[0]
+            (_, first), *others = self.bad
+            raise InputError(f"{first}{nor([name for name, _ in others])}") from first
         if not self.kept:
             raise InputError(
                 f"no picture has {self.smallest} pixels a side, the size of a crop; "
                 f"the first of {len(self.small)} is {self.small[0]}"
             )
+
+
+def nor(names: list[str]) -> str:
+    """What else cannot be used: the first of many."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"; nor can {', '.join(names[:NAMED])}{more} be used" if names else ""
 
 
 def _store(intake: _Intake, channels: int, device: torch.device) -> Stock | Decoder:

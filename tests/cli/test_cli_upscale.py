@@ -121,7 +121,7 @@ def test_alpha_is_resampled_with_the_colours(upscale: Command) -> None:
 def test_frame_picks_one_of_several(upscale: Command) -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     frames[0].save("cat.gif", save_all=True, append_images=frames[1:])
-    assert upscale("cat.gif").err == "cat.gif has 2 frames; pick one with --frame\n"
+    assert upscale("cat.gif").err == "cat.gif has 2 frames, not one; upscale picks one with --frame\n"
     assert upscale("cat.gif", "--frame", 1).code == 0
     assert pixels("cat-x4.png")[16, 16].tolist() == [0, 0, 255]
 

@@ -164,7 +164,7 @@ def test_frames_are_picked_and_never_guessed(tmp_path):
     for name, form in (("cat.gif", "GIF"), ("cat.png", "PNG"), ("cat.webp", "WEBP"), ("cat.tif", "TIFF")):
         path = tmp_path / name
         frames[0].save(path, form, save_all=True, append_images=frames[1:], lossless=True)
-        assert fault(read, path) == f"{path} has 5 frames; pick one with --frame"
+        assert fault(read, path) == f"{path} has 5 frames, not one; upscale picks one with --frame"
         assert fault(read, path, frame=5) == f"{path} has no frame 5, only 5, numbered from 0"
         assert fault(read, path, frame=-1) == f"{path} has no frame -1, only 5, numbered from 0"
         for k in range(5):
@@ -176,7 +176,10 @@ def test_frames_are_picked_and_never_guessed(tmp_path):
     pages = np.stack([drawn(6, 8, 3, kind=np.float32, seed=k) for k in range(3)])
     tifffile.imwrite(file, pages, photometric="rgb")
     assert equal(read_bytes(file.getvalue(), frame=2).pixels, pages[2])
-    assert fault(read_bytes, file.getvalue(), "a.tif") == "a.tif has 3 frames; pick one with --frame"
+    assert (
+        fault(read_bytes, file.getvalue(), "a.tif")
+        == "a.tif has 3 frames, not one; upscale picks one with --frame"
+    )
 
 
 def test_the_previews_in_a_camera_s_jpeg_are_no_frames(tmp_path):

@@ -108,7 +108,7 @@ def in_range(picture: Picture) -> Picture:
 def picked(frame: int | None, count: int, name: str) -> int:
     """The number of the frame to read, from 0.  Raises InputError if there is a choice and none was made."""
     if frame is None and count > 1:
-        raise InputError(f"{name} has {count} frames; pick one with --frame")
+        raise InputError(f"{name} has {count} frames, not one; upscale picks one with --frame")
     if frame is not None and not 0 <= frame < count:
         raise InputError(f"{name} has no frame {frame}, only {count}, numbered from 0")
     return frame or 0
