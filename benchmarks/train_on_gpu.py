@@ -132,7 +132,7 @@ def cut(args: Namespace) -> None:
     run = from_data(Run, parse(place.run.read_text(), str(place.run)), str(place.run))
     run = training.as_spent(run, args.run)
     state = State(fresh(run.method, torch.device("cpu"), 0), run.plan)
-    state.restore(place.state, run.plan)
+    state.restore(place.state)
     training.export(run, state, args.run, args.output, args.room * 2**20, moments=args.moments)
     say(f"{args.output}: {', '.join(sorted(file.name for file in args.output.iterdir()))}")
 

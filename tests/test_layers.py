@@ -29,6 +29,7 @@ LAYERS = """
     model
     diffusion nets metrics
     images
+    optimizers
     shapes tiles config files devices
     errors
     weights

@@ -486,6 +486,16 @@ def test_a_state_is_ready_for_what_the_plan_says() -> None:
     assert (group["betas"], group["lr"]) == (PLAN.betas, PLAN.rate)
 
 
+def test_another_optimizer_is_not_resumed(tmp_path: Path) -> None:
+    """It could not go on with the other's moments."""
+    muon = override(RUN, "plan.steps=2", "plan.optimizer=Muon")
+    whole(tmp_path, muon)
+    with pytest.raises(ConfigError, match=r"with plan\.optimizer=Muon; --resume may not change it"):
+        whole(tmp_path, override(RUN, "plan.steps=4"), resume=True)
+    rest = override(muon, "plan.steps=4", "plan.optimizer.momentum=0.9")
+    assert [report["step"] for report in whole(tmp_path, rest, resume=True)] == [3, 4]
+
+
 def test_another_method_is_not_resumed(tmp_path: Path) -> None:
     """Weights of equal shape would load, and two methods be mixed."""
     whole(tmp_path, override(RUN, "plan.steps=2"))

@@ -20,7 +20,8 @@ from refinesr.stage import Stage
 from refinesr.train import State
 
 MODEL, WEIGHTS = "model.safetensors", "weights.safetensors"
-MOMENTS = ("exp_avg", "exp_avg_sq")
+MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer")
+"""AdamW's two, Muon's one."""
 
 
 def carry(run: Run, state: State, folder: Path, *, moments: bool = False) -> list[Path]:
@@ -64,10 +65,14 @@ def begin(state: State, source: Path) -> None:
 def remember(state: State, stored: dict[str, Tensor]) -> None:
     """The optimiser's moments, as of many updates: their bias has long been corrected."""
     for name, parameter in state.model.named_parameters():
-        found = {moment: stored.get(f"{moment}.{name}") for moment in MOMENTS}
-        if any(value is None for value in found.values()):
+        names = {moment: f"{moment}.{name}" for moment in MOMENTS}
+        made = {
+            moment: torch.empty_like(parameter).copy_(stored[key])
+            for moment, key in names.items()
+            if key in stored
+        }
+        if not made:
             continue  # what is frozen has none
-        made = {key: torch.empty_like(parameter).copy_(value) for key, value in found.items()}
         step = torch.tensor(float(stored["step"]), device=parameter.device)
         state.optimizer.state[parameter] = {"step": step, **made}
 

@@ -191,7 +191,7 @@ def entered(run: Run, place: Folder, model: Model, resume: bool) -> State:
     state = State(model, run.plan)
     if resume:
         same_method(run, place)
-        state.restore(place.state, run.plan)
+        state.restore(place.state)
         Log(place.log).shorten(state.step)
     with writing(place.path):
         place.path.mkdir(parents=True, exist_ok=True)
@@ -211,12 +211,15 @@ def begun_as(place: Folder) -> Run | None:
 
 
 def same_method(run: Run, place: Folder) -> None:
-    """Raises ConfigError if the folder's run learns something else; its plan may change."""
+    """Raises ConfigError if the folder's run learns something else, or otherwise; its plan may change."""
     stored = begun_as(place)
     if stored is None:
         return  # weights of another shape are still found out
     if taught_by(stored) != taught_by(run):
         raise ConfigError(f"{place.path}: holds a run of another lesson; --resume may only change the plan")
+    if type(stored.plan.optimizer) is not type(run.plan.optimizer):
+        name = type(stored.plan.optimizer).__name__
+        raise ConfigError(f"{place.path}: holds a run with plan.optimizer={name}; --resume may not change it")
     if stored.method != run.method:
         names = (field.name for field in fields(Method))
         other = next(name for name in names if getattr(stored.method, name) != getattr(run.method, name))

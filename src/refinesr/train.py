@@ -5,7 +5,7 @@ import math
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -17,6 +17,7 @@ from refinesr.devices import lent
 from refinesr.errors import CheckpointError, ConfigError
 from refinesr.files import replacing
 from refinesr.model import Model
+from refinesr.optimizers import Adam, Muon
 from refinesr.shapes import GivenImages, Images, PerImage
 
 UNREADABLE = (OSError, EOFError, LookupError, TypeError, ValueError, RuntimeError, pickle.PickleError)
@@ -71,6 +72,7 @@ class Plan:
     of the good image in pixels; `clip` bounds the norm of the gradient.  `halflife` is that of the average of
     the weights, shortened at the beginning to a tenth of the updates made.  `upright` crops are mirrored at
     most, others also turned and put upside down: photos have a way up, faces above all, satellites' have not.
+    `betas` and `weight_decay` are AdamW's, and of the part that `optimizer` leaves to it.
     """
 
     steps: int
@@ -81,6 +83,7 @@ class Plan:
     decay: Constant | CosineDecay | Halving = CosineDecay()
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.99)
+    optimizer: Adam | Muon = field(default_factory=Adam)
     clip: float = 1.0
     accumulate: int = 1
     halflife: int = 2000
@@ -146,9 +149,7 @@ class State:
         self.model = model
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         trained = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(
-            trained, lr=plan.rate, betas=plan.betas, weight_decay=plan.weight_decay, fused=True
-        )
+        self.optimizer = plan.optimizer.build(trained, plan.rate, plan.betas, plan.weight_decay)
         self.step = 0
         self.whole = True
         """False in the middle of an update, when some of its weights are new and some are not."""
@@ -169,9 +170,16 @@ class State:
             except RuntimeError as error:  # torch stumbles over the end of a file that could not be written
                 raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
-    def restore(self, path: Path, plan: Plan) -> None:
-        """Raises CheckpointError unless the file holds the state of such a model."""
+    def restore(self, path: Path) -> None:
+        """What was saved, but for what the plan says of the optimiser: it may have changed.
+
+        Raises CheckpointError unless the file holds the state of such a model and such an optimiser.
+        """
         device = next(self.model.parameters()).device
+        asked = [
+            {name: value for name, value in group.items() if name != "params"}
+            for group in self.optimizer.param_groups
+        ]
         try:
             stored = torch.load(path, map_location=device, weights_only=True)
             self.whole = False
@@ -182,8 +190,8 @@ class State:
         except UNREADABLE as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise CheckpointError(f"{path}: not the state of this run: {reason}") from error
-        for group in self.optimizer.param_groups:  # the plan may have changed
-            group.update(betas=plan.betas, weight_decay=plan.weight_decay)
+        for group, options in zip(self.optimizer.param_groups, asked, strict=True):
+            group.update(options)
 
 
 def fit(
@@ -208,7 +216,7 @@ def fit(
         high, low = pairs.at(state.step)
         rate = plan.rate_at(state.step)
         for group in state.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         with seeded(high.device, seed, state.step):
             loss = backward(losses, (high, low, *objective.draw(high, seed, state.step)), plan.accumulate)
         gradient = torch.nn.utils.clip_grad_norm_(state.model.parameters(), plan.clip)
