@@ -27,9 +27,6 @@ from refinesr.shapes import GivenImages, Images
 _CAP = 64
 """A picture counts by its pixels, but never for more than this many crops: no panorama drowns the rest."""
 
-NAMED = 5
-"""Of the pictures that cannot be used, besides the first."""
-
 
 @dataclass(frozen=True, eq=False)
 class Photos:
@@ -200,18 +197,15 @@ class _Intake:
         """Raises InputError for what has been read."""
         if self.bad:
             (_, first), *others = self.bad
-            raise InputError(f"{first}{nor([name for name, _ in others])}") from first
+            names = ", ".join(name for name, _ in others[:5]) + f" and {len(others) - 5} more" * (
+                len(others) > 5
+            )
+            raise InputError(f"{first}; nor can {names} be used" if others else str(first)) from first
         if not self.kept:
             raise InputError(
                 f"no picture has {self.smallest} pixels a side, the size of a crop; "
                 f"the first of {len(self.small)} is {self.small[0]}"
             )
-
-
-def nor(names: list[str]) -> str:
-    """What else cannot be used: the first of many."""
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"; nor can {', '.join(names[:NAMED])}{more} be used" if names else ""
 
 
 def _store(intake: _Intake, channels: int, device: torch.device) -> Stock | Decoder:

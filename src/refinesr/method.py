@@ -38,6 +38,8 @@ class Sampling:
     guidance    how much more than an estimate without the class the one with it counts; 1 is as it is
     temperature what all noise of sampling, the start and every fresh draw, is multiplied by; 1 is as trained
     fidelity    share of the first estimate, which is of the mean of all answers, in the result; 0: the sample
+    orientations  every estimate is the mean of the network's for 1, 2 (mirrored), 4 (upside down) or 8
+                (turned) ways to lay the picture: self-ensemble (Timofte et al. 2016, arXiv 1511.02228)
     """
 
     sampler: Sampler
@@ -48,6 +50,7 @@ class Sampling:
     guidance: float = 1.0
     temperature: float = 1.0
     fidelity: float = 0.0
+    orientations: int = 1
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -58,6 +61,8 @@ class Sampling:
             raise ConfigError(f"temperature: {self.temperature:g} is not between 0 (no noise) and 1 (all)")
         if not 0 <= self.fidelity <= 1:
             raise ConfigError(f"fidelity: {self.fidelity:g} is not between 0 (the sample) and 1 (the mean)")
+        if self.orientations not in (1, 2, 4, 8):
+            raise ConfigError(f"orientations: {self.orientations} is not 1, 2, 4 or 8")
 
     def levels(self) -> Grid:
         """Those visited; where the first estimate is the result, no more than the first."""
@@ -68,7 +73,12 @@ class Sampling:
     def calls(self) -> int:
         """Network calls an image costs."""
         steps = 1 if self.fidelity == 1 else self.steps
-        return self.sampler.calls(steps) * (1 if self.guidance in (0, 1) else 2)
+        return self.sampler.calls(steps) * (1 if self.guidance in (0, 1) else 2) * self.orientations
+
+    @property
+    def encodings(self) -> int:
+        """How often an image is encoded: once, or for every call if it is laid several ways."""
+        return 1 if self.orientations == 1 else self.calls
 
     def walk(self, denoise: Denoiser, x: Images, grid: Grid, noise: Noise) -> Iterator[Images]:
         """The sampler's estimates from x on, one after each step: with the temperature of fresh draws, and of

@@ -10,7 +10,16 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from refinesr.diffusion.denoisers import clipped, consistent, guided, inpainted, tiled
+from refinesr.diffusion.denoisers import (
+    DIHEDRAL,
+    Dihedral,
+    clipped,
+    consistent,
+    guided,
+    inpainted,
+    mirrored,
+    tiled,
+)
 from refinesr.diffusion.noise import scaled
 from refinesr.diffusion.schedule import check
 from refinesr.images.projection import Projection
@@ -121,13 +130,27 @@ class Stage:
         self, low: GivenImages, base: Images, sampling: Sampling, tile: int, autocast: torch.dtype | None
     ) -> Denoiser:
         """The network's own denoiser, with what `sampling`, `tile` and a mask put around it."""
-        denoise = self.informed(low, sampling.guidance, tile, autocast)
+        denoise = self.laid(low, sampling, tile, autocast)
         if sampling.clip:
             denoise = clipped(denoise)
         if sampling.consistent is not None:
             denoise = consistent(denoise, self.projected(low, base, sampling.consistent))
         mask = self.model.source.mask(low)
         return denoise if mask is None else inpainted(denoise, self.method.target.encode(base, base), mask)
+
+    def laid(self, low: GivenImages, sampling: Sampling, tile: int, autocast: torch.dtype | None) -> Denoiser:
+        """`informed`, or the mean of what it says of the picture laid several ways."""
+        if sampling.orientations == 1:
+            return self.informed(low, sampling.guidance, tile, autocast)
+
+        def lying(way: Dihedral) -> Denoiser:
+            def denoise(x: Images, sigma: Sigma) -> Images:
+                # encoded anew each time: features of eight pictures are too many to keep
+                return self.informed(way.of(low), sampling.guidance, tile, autocast)(x, sigma)
+
+            return denoise
+
+        return mirrored([(way, lying(way)) for way in DIHEDRAL[: sampling.orientations]])
 
     def informed(
         self, low: GivenImages, guidance: float, tile: int, autocast: torch.dtype | None

@@ -66,6 +66,18 @@ def test_fidelity_goes_from_the_sample_to_the_mean_which_takes_one_step(
     assert np.abs(made["0.5"] - (made["0"] + made["1"]) / 2)[inside].max() <= 1
 
 
+def test_orientations_are_as_in_python(upscale: Command, photo: Path, model: str) -> None:
+    small = Image.open(photo)
+    by_one, by_eight = (refinesr.upscale(model, small, orientations=ways) for ways in (1, 8))
+    assert upscale("photo.png", "--orientations", "8", "-o", "large.png").code == 0
+    assert np.array_equal(pixels("large.png"), np.asarray(by_eight))
+    assert np.any(np.asarray(by_one) != np.asarray(by_eight))
+    refused = upscale("photo.png", "--orientations", "3", "-o", "other.png")
+    assert refused.code == 2
+    assert "orientations" in refused.err.lower()
+    assert not Path("other.png").exists()
+
+
 def test_json_measures_what_the_file_holds(upscale: Command, photo: Path) -> None:
     """A JPEG of low quality is not what was written into it."""
     kept = json.loads(upscale(photo, "--json", "--ext", "jpg", "--quality", 30).out)

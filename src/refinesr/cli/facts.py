@@ -101,6 +101,11 @@ class Facts:
         """The sampling, from a start that is standard noise."""
         return self.sampling.walk(denoise, self.sampling.temperature * x, grid, noise)
 
+    @property
+    def gflop(self) -> float:
+        """Of one picture, without what tiles do twice."""
+        return self.sampling.calls * self.costs.call + self.sampling.encodings * self.costs.encoder
+
     def data(self) -> dict[str, Any]:
         """For JSON.  `grid` is sigma, down to 0; `reach` and `stride` are in low pixels, null is all.
 
@@ -163,14 +168,16 @@ class Facts:
         done = "clipped" if sampling.clip else ""
         cool = f"temperature {sampling.temperature:g}" if sampling.temperature != 1 else ""
         mixed = f"fidelity {sampling.fidelity:g}" if sampling.fidelity else ""
-        around = "; ".join(word for word in (led, done, kept, cool, mixed) if word) or "as they are"
+        turned = f"mean of {sampling.orientations} orientations" if sampling.orientations > 1 else ""
+        around = "; ".join(word for word in (led, done, kept, cool, mixed, turned) if word) or "as they are"
         yield "sampling", [f"{sampling.sampler}, {grid_name(sampling.grid)}", f"estimates: {around}"]
         yield "steps", [f"{sampling.steps}: {counted(sampling.calls, 'call')} of the network"]
         yield "sigma", [levels(self.grid.tolist())]
         yield "gamma", [levels(gamma_of(self.grid).tolist())]
         yield "check", self.complaints or ["nothing odd"]
         yield "bias", self.predicted()
-        cost = f"{self.costs.call:.1f} GFLOP a call and {self.costs.encoder:.1f} once"
+        often = "once" if self.sampling.encodings == 1 else "each time to encode"
+        cost = f"{self.costs.call:.1f} GFLOP a call and {self.costs.encoder:.1f} {often}"
         yield "cost", [f"{cost}, for {enlarging(self.size, self.subject.method.scale)}"]
 
     def predicted(self) -> list[str]:

@@ -95,6 +95,10 @@ class Restoring:
     """0: the model's sample, 1: an estimate of the mean of all answers: higher PSNR, smoother; between: that
     much of the way.  Default: the model's choice."""
 
+    orientations: Literal[1, 2, 4, 8] | None = None
+    """Make every estimate the mean over so many ways to lay the picture: mirrored, upside down, turned.  More
+    accurate and as many times slower.  Default: the model's choice, 1 as a rule."""
+
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
 
@@ -111,5 +115,5 @@ class Restoring:
     def options(self, seed: int) -> "Options":
         from ..restore import Options
 
-        asked = self.steps, seed, self.tile, self.consistent, self.device, self.precision, self.fidelity
-        return Options(*asked)
+        asked = self.steps, seed, self.tile, self.consistent, self.device, self.precision
+        return Options(*asked, self.fidelity, self.orientations)

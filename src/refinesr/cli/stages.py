@@ -32,7 +32,7 @@ class CascadeFacts:
     @property
     def gflop(self) -> float:
         """Of one picture, without what tiles do twice."""
-        return sum(stage.sampling.calls * stage.costs.call + stage.costs.encoder for stage in self.stages)
+        return sum(stage.gflop for stage in self.stages)
 
     @property
     def size(self) -> tuple[int, int]:

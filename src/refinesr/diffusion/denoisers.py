@@ -85,13 +85,17 @@ class Dihedral:
         return x.flip(-1) if self.flip else x
 
 
-DIHEDRAL = tuple(Dihedral(turns, flip) for flip in (False, True) for turns in range(4))
+DIHEDRAL = tuple(Dihedral(turns, flip) for turns in (0, 2, 1, 3) for flip in (False, True))
+"""The first two keep up and down, the first four what is across."""
 
 
 def mirrored(parts: Sequence[tuple[Dihedral, Denoiser]]) -> Denoiser:
     """The mean of what each denoiser says of the picture laid its way, laid back (Timofte et al. 2016)."""
 
     def denoise(x: Images, sigma: Sigma) -> Images:
-        return torch.stack([lay.back(part(lay.of(x), sigma)) for lay, part in parts]).mean(0)
+        total = torch.zeros_like(x)
+        for lay, part in parts:  # one after the other: of large pictures there is no room for eight
+            total += lay.back(part(lay.of(x), sigma))
+        return total / len(parts)
 
     return denoise

@@ -21,6 +21,7 @@ class Asked(TypedDict, total=False):
     device: str
     precision: str
     fidelity: float | None
+    orientations: int | None
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Options:
     precision   'auto', 'fp32', 'bf16': what the network runs in
     fidelity    0 to 1: from the model's sample to its estimate of their mean, which is smoother and, in mean
                 squared error, nearer to the original; by a cascade, of every stage
+    orientations  1, 2, 4, 8: every estimate is the mean over so many ways to lay the picture, each a call: as
+                it is, mirrored, upside down, turned; for models that have learnt from crops laid those ways
     """
 
     steps: int | None = None
@@ -45,6 +48,7 @@ class Options:
     device: str = "auto"
     precision: str = "auto"
     fidelity: float | None = None
+    orientations: int | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("steps", self.steps), ("seed", self.seed), ("tile", self.tile)):
@@ -92,6 +96,8 @@ class Options:
             chosen = replace(chosen, consistent=kept_kernel(stage) if self.consistent else None)
         if self.fidelity is not None:
             chosen = replace(chosen, fidelity=self.fidelity)
+        if self.orientations is not None:
+            chosen = replace(chosen, orientations=self.orientations)
         return replace(stage.method, sampling=chosen).sampling  # a method refuses what does not fit it
 
 

@@ -71,7 +71,8 @@ def upscale(
     samples  images to draw, with seeds seed, seed + 1, ...; a list of them if more than 1
     mask     of the image's size, of any kind: what is white or True is made up, the rest stays as it is; for
              models of scale 1
-    options  fields of `refinesr.restore.Options`: steps, seed, tile, consistent, device, precision, fidelity
+    options  fields of `refinesr.restore.Options`: steps, seed, tile, consistent, device, precision, fidelity,
+             orientations
 
     Raises InputError, ConfigError or CheckpointError.
     """
