@@ -20,9 +20,10 @@ from typing import Any
 
 import shared
 
+from refinesr.evaluate.depths import Levels
 from refinesr.evaluate.makers import Maker
 from refinesr.evaluate.measuring import Case, Metric, psnr_of, ssim_of, y
-from refinesr.evaluate.pairs import Levels, Shown
+from refinesr.evaluate.pairs import Shown
 from refinesr.evaluate.protocols import SR3_NATURAL, SRDIFF_GENERAL, Published
 from refinesr.images.eight_bits import resize_eight_bits
 from refinesr.images.resize import PillowBicubic

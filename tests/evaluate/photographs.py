@@ -7,7 +7,8 @@ import skimage.data
 from PIL import Image
 from torch import Tensor
 
-from refinesr.evaluate.pairs import Shown, levels_of
+from refinesr.evaluate.depths import levels_of
+from refinesr.evaluate.pairs import Shown
 from refinesr.images.eight_bits import resize_eight_bits
 from refinesr.images.picture import Picture
 from refinesr.images.resize import MatlabBicubic

@@ -8,7 +8,7 @@ from PIL import Image
 
 from refinesr.errors import InputError
 from refinesr.evaluate.cuts import Area, By, Centre, Multiple, Square
-from refinesr.evaluate.pairs import levels_of
+from refinesr.evaluate.depths import levels_of
 from refinesr.images.picture import Picture
 from refinesr.images.resize import PillowBicubic
 

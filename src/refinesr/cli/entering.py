@@ -92,7 +92,7 @@ def maker(thing: str, protocol: "Protocol", methods: Methods) -> "Maker":
     if thing in plainly:
         return plainly[thing]
     if folder_like(thing):
-        return Folder.of(Path(thing), methods.samples)
+        return Folder.of(Path(thing), methods.samples, protocol.depth)
     network = network_of(thing, methods)
     return network if methods.via is None else Detour(network, methods.via, protocol.kernel)
 

@@ -29,6 +29,7 @@ Examples:
     refinesr evaluate bicubic one=photo-x4 theirs=results/ --data photos/ --protocol srdiff-general -o report
     refinesr evaluate runs/a bicubic --data faces/ --protocol sr3-faces -o report --samples 4 --batch 16
     refinesr evaluate photo-x4 --data nature/ --protocol sr3-natural -o report --features inception.pt
+    refinesr evaluate bicubic runs/seven --data satellite/ --protocol bands --samples 20 -o report
     refinesr evaluate photo-x4 --data val/ --limit 1000 --protocol sr3-classification -o report
       --classifier timm:resnet50.a1_in1k --labels val/
 
@@ -46,7 +47,13 @@ def evaluate(
     *,
     data: Path,
     protocol: Literal[
-        "classic-y", "srdiff-general", "srdiff-faces", "sr3-faces", "sr3-natural", "sr3-classification"
+        "classic-y",
+        "srdiff-general",
+        "srdiff-faces",
+        "sr3-faces",
+        "sr3-natural",
+        "sr3-classification",
+        "bands",
     ],
     output: Annotated[Path, Parameter(name=("--output", "-o"))],
     low: Path | None = None,
@@ -70,7 +77,9 @@ def evaluate(
     data
         Folder (or tar file) of good pictures.
     protocol
-        How to measure: what part of a picture, which resizer, channels, rounding.
+        How to measure: what part of a picture, which resizer, channels, rounding.  bands: pictures of any
+        number of bands, of 8 or 16 bits or floats, as their files hold them; the others are of papers, in 8
+        bits.
     output
         Folder for report.json, images.csv, table.md, page.html and the results.
     low
@@ -120,24 +129,27 @@ def planned(
     device: "torch.device",
 ) -> "Evaluation":
     """What is asked for.  Raises what `Evaluation` does, and InputError for pictures that do not fit."""
+    from ..evaluate.bands import with_bands
     from ..evaluate.measuring import spread_of
     from ..evaluate.pairs import pairs
     from ..evaluate.running import Evaluation, Plan
 
     plan = Plan(methods.seed, methods.samples, methods.batch)
-    found = pairs(source.data, source.low, source.limit)
+    found = pairs(source.data, source.low, source.limit, way.depth)
     entrants = entered(things, way, methods)
     check_via(entrants, methods)
     scale = methods.scale or way.scale or scale_of(entrants, found[0].scale)
     way.check(scale)
+    bands = found[0].bands
+    metrics.check_bands(bands, way)
     of_pictures = metrics.of_pictures(found, lambda: found[0].shown(way.crop, scale, way.kernel), device)
     more = [metric for some in of_pictures for metric in some]
     sets = [metric for some in metrics.of_sets(device) for metric in some]
     for key in way.more:
         if key not in {metric.key for metric in more} | {metric.key for metric in sets}:
             say(WANTED[key])
-    every = (*way.measured(scale), *more, *spread_of(methods.samples))
-    return Evaluation(told(way, methods), scale, found, entrants, every, sets, plan)
+    every = (*way.measured(scale), *more, *spread_of(methods.samples, way.depth.units))
+    return Evaluation(told(way, methods), scale, found, entrants, with_bands(every, bands), sets, plan)
 
 
 def told(way: "Protocol", methods: Methods) -> "Protocol":

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ..evaluate.measuring import Metric
     from ..evaluate.pairs import Pair, Shown
+    from ..evaluate.protocols import Protocol
     from ..evaluate.sets import SetMetric
 
 INCEPTION = "takes StyleGAN's inception-2015-12-05.pt"
@@ -74,6 +75,15 @@ class Metrics:
             raise ConfigError(f"--reference: {self.reference} has no use without --features")
         if self.backbone is not None and self.lpips is None and self.dists is None:
             raise ConfigError(f"--backbone: {self.backbone} has no use without --lpips or --dists")
+
+    def check_bands(self, bands: int, way: "Protocol") -> None:
+        """Raises ConfigError for a judge of three bands where pictures of others are compared as they are."""
+        if bands in way.depth.shows(3):
+            return
+        for name in ("perceptual", "lpips", "dists", "niqe", "features", "probabilities", "classifier"):
+            if getattr(self, name) is not None:
+                seen = f"judges pictures of 3 bands, and protocol {way.name} has {bands} of them here"
+                raise ConfigError(f"--{name}: {seen}; leave it out")
 
     def of_pictures(
         self, pairs: "Sequence[Pair]", first: "Callable[[], Shown]", device: "torch.device"

@@ -162,7 +162,8 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """Two methods on the same pictures; `place` says where, `left_out` which metrics cannot be compared."""
+    """Two methods on the same pictures; `place` says where, `left_out` which metrics cannot be compared,
+    `bands` how many pictures have if they are neither grey nor RGB."""
 
     a: Side
     b: Side
@@ -171,6 +172,7 @@ class Match:
     truth: Callable[[str], Colours | None]
     place: str
     left_out: tuple[str, ...] = ()
+    bands: int = 0
 
     def compared(self) -> Iterator[Compared]:
         """One for each metric of single pictures that both have, less those of `infinite`.
@@ -227,7 +229,8 @@ def of_reports(one: Report, other: Report, a: str, b: str) -> Match:
     pictures = tuple(image.name for image in one.images)
     place = f"{one.protocol} on {one.data}"
     truth = of_folder(one.folder / "pictures" / "high")
-    return Match(side(one, a, same), side(other, b, same), same, pictures, truth, place, tuple(apart))
+    sides = side(one, a, same), side(other, b, same)
+    return Match(*sides, same, pictures, truth, place, tuple(apart), one.bands)
 
 
 def side(report: Report, method: str, keys: Iterable[str]) -> Side:

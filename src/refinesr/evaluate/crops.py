@@ -12,6 +12,7 @@ from PIL import Image as Pillow
 from torch import Tensor
 
 from refinesr.errors import InputError
+from refinesr.evaluate.depths import SUFFIXES
 from refinesr.images.io import Picture, pictures_in, read
 from refinesr.images.picture import extent
 
@@ -53,7 +54,7 @@ def shelf(report: Path, high: Path | None = None, low: Path | None = None) -> Sh
 
 
 def of_folder(kept: Path, other: Path | None = None) -> Callable[[str], Colours | None]:
-    """Pictures NAME.png of `kept`; without that folder those of `other`, whatever their suffix."""
+    """Pictures NAME.png or NAME.tiff of `kept`; without that folder those of `other`, of any suffix."""
     if kept.is_dir() or other is None:
         return lambda name: found(kept, name)
     files: dict[str, Path] = {}
@@ -63,12 +64,12 @@ def of_folder(kept: Path, other: Path | None = None) -> Callable[[str], Colours 
 
 
 def found(folder: Path, name: str) -> Colours | None:
-    path = folder / f"{name}.png"
-    return colours(read(path)) if path.is_file() else None
+    paths = [path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").is_file()]
+    return colours(read(paths[0])) if paths else None
 
 
 def colours(picture: Picture) -> Colours:
-    """RGB in 8 bits, as shown: grey three times, without transparency."""
+    """RGB in 8 bits, as shown: the first three bands, of fewer the first three times, no transparency."""
     pixels = picture.pixels if picture.channels >= 3 else picture.pixels[:, :, :1].repeat(3, axis=2)
     if pixels.dtype == np.uint8:
         return np.ascontiguousarray(pixels[:, :, :3])

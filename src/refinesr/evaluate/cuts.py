@@ -1,4 +1,4 @@
-"""What part of a picture a protocol takes, and at what size.  Whole levels of 255 in and out."""
+"""What part of a picture a protocol takes, and at what size.  Of a picture's own type in and out."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,6 +8,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from refinesr.errors import InputError
+from refinesr.evaluate.depths import Stored
 from refinesr.images.bands import Band, along_both, banded
 from refinesr.images.eight_bits import resize_eight_bits, rounded
 from refinesr.images.picture import extent
@@ -25,7 +26,7 @@ class Multiple:
     def convention(self) -> str:
         return "pictures cut on the right and below to a multiple of the scale"
 
-    def __call__(self, high: Levels, scale: int, name: str) -> Cut:
+    def __call__(self, high: Stored, scale: int, name: str) -> Tensor:
         height, width = (side // scale * scale for side in high.shape[-2:])
         if min(height, width) == 0:
             raise InputError(f"{name}: has {extent(high.shape[-2:])} pixels, less than the scale, {scale}")

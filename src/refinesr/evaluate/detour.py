@@ -7,9 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from refinesr.errors import ConfigError
+from refinesr.evaluate.depths import resized
 from refinesr.evaluate.makers import Made, Maker
 from refinesr.evaluate.pairs import Shown
-from refinesr.images.eight_bits import resize_eight_bits
 from refinesr.images.resize import Kernel
 from refinesr.stage import Progress
 
@@ -60,10 +60,10 @@ class Detour:
             yield Progress(at.done, at.total, tuple(self.back(image, each.high) for image, each in made))
 
     def back(self, image: Tensor, like: Tensor) -> Tensor:
-        return resize_eight_bits(image, (like.shape[-2], like.shape[-1]), self.kernel)
+        return resized(image, (like.shape[-2], like.shape[-1]), self.kernel)
 
     def resized(self, shown: Shown) -> Shown:
         height, width = shown.low.shape[-2:]
         ratio = self.side / min(height, width)
         size = max(1, round(height * ratio)), max(1, round(width * ratio))
-        return replace(shown, low=resize_eight_bits(shown.low, size, self.kernel))
+        return replace(shown, low=resized(shown.low, size, self.kernel))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from refinesr.checkpoint import FORMAT, PICKLES
 from refinesr.errors import CheckpointError, ConfigError, InputError
+from refinesr.evaluate.depths import PEAKS, fitted
 from refinesr.evaluate.makers import Made
 from refinesr.evaluate.pairs import Shown
 from refinesr.images.picture import extent
@@ -62,8 +63,12 @@ class Foreign:
         return {"network": self.path.name, "weights": f"{zlib.crc32(self.path.read_bytes()):08x}"}
 
     def check(self, shown: Shown, samples: int) -> None:
-        """Grey pictures are shown as colours; colours are never made grey."""
-        if shown.high.shape[1] > self.network.input_channels:
+        """Grey pictures are shown as colours; colours are never made grey, other bands never either."""
+        bands, channels = shown.high.shape[1], self.network.input_channels
+        if bands not in shown.depth.shows(channels):
+            if (bands, channels) != (3, 1):
+                found = f"{shown.source}: has {bands} bands"
+                raise InputError(f"{found}, and {self.path} takes {channels}; they must be as many")
             advice = "make the pictures grey, or give a folder of results"
             raise InputError(f"{shown.source}: has colours, and {self.path} takes grey pictures; {advice}")
 
@@ -76,16 +81,16 @@ class Foreign:
     @torch.no_grad()
     def enlarged(self, shown: Shown) -> Tensor:
         """Of three channels that are made of grey the mean is taken."""
-        low = shown.low.expand(-1, self.network.input_channels, -1, -1)
+        low, peak = shown.low.expand(-1, self.network.input_channels, -1, -1), PEAKS[shown.low.dtype]
         try:
-            made: Tensor = self.network((low.float() / 255).to(self.device)).float().cpu()
+            made: Tensor = self.network((low.float() / peak).to(self.device)).float().cpu()
         except Exception as error:  # too little memory, or whatever a network does not bear
             size = f"{extent(low.shape[-2:])} pixels at once"
             raise CheckpointError(f"{self.path}: fails on {shown.source}, {size}: {reason(error)}") from error
         if not bool(made.isfinite().all()):
             raise CheckpointError(f"{self.path}: makes NaN or infinity of {shown.source}")
         same = made if made.shape[1] == shown.low.shape[1] else made.mean(1, keepdim=True)
-        return (same.clamp(0, 1) * 255).round().byte()
+        return fitted(same.clamp(0, 1) * peak, shown.low.dtype)
 
 
 def described(path: Path, device: torch.device) -> Any:

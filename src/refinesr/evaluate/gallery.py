@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
+from refinesr.evaluate.bands import SHOWN
 from refinesr.evaluate.crops import (
     SIDE,
     Box,
@@ -56,9 +57,10 @@ def told(report: Report, shown: int) -> str:
         chosen += f", those {'between whose methods' if several else 'in which'} {title} "
         chosen += "differs most first" if several else "is worst first"
     part = "the methods differ most" if several else "the method is furthest from the truth"
+    seen = f" For the eye, {SHOWN}." if SHOWN in report.conventions else ""
     return (
         f"{chosen}. Each crop is the square of at most {SIDE} px in which {part}. "
-        "Choose one to enlarge it and to compare it with another by a slider."
+        f"Choose one to enlarge it and to compare it with another by a slider.{seen}"
     )
 
 

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -16,9 +15,9 @@ from refinesr.cascade import Cascade, Link
 from refinesr.devices import autocast_dtype, device_named, put_on
 from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import ConfigError, InputError
+from refinesr.evaluate.depths import EIGHT_BITS, Depth, Stored, check_modes, fitted, mode, resized
 from refinesr.evaluate.pairs import (
     Shown,
-    check_modes,
     check_place,
     checksum,
     named,
@@ -28,17 +27,14 @@ from refinesr.evaluate.pairs import (
     stem,
 )
 from refinesr.generate import facts
-from refinesr.images.eight_bits import resize_eight_bits
 from refinesr.images.picture import Picture, to_tensor
 from refinesr.images.resize import Kernel
 from refinesr.images.shards import Entry, entries
 from refinesr.restore import Options, completed, pictured, restored
 from refinesr.stage import Progress, Stage
 
-Levels = UInt8[Tensor, "1 C H W"]
-
 Made = Progress[tuple[Tensor, ...]]
-"""Images as uint8 (1, C, H, W), one for each picture that was shown; only those of the last one count."""
+"""Images (1, C, H, W) of the pictures' type, one for each that was shown; only those of the last count."""
 
 
 @runtime_checkable
@@ -100,13 +96,20 @@ class Interpolation:
     def make(self, shown: Sequence[Shown], scale: int, seeds: Sequence[int], sample: int) -> Iterator[Made]:
         yield Progress(1, 1, tuple(self.enlarged(each.low, scale) for each in shown))
 
-    def enlarged(self, low: Levels, scale: int) -> Tensor:
+    def enlarged(self, low: Stored, scale: int) -> Tensor:
         size = low.shape[-2] * scale, low.shape[-1] * scale
         if self.kernel is not None:
-            return resize_eight_bits(low, size, self.kernel)
+            return resized(low, size, self.kernel)
         way = {"lanczos": Image.Resampling.LANCZOS, "nearest": Image.Resampling.NEAREST}[self.name]
-        planes = [Image.fromarray(plane.numpy()).resize(size[::-1], way) for plane in low[0]]
-        return torch.from_numpy(np.stack([np.asarray(plane) for plane in planes]))[None]
+        if low.dtype != torch.uint8:  # Pillow resizes floats as they are; of 16 bits they hold every value
+            return fitted(in_planes(low.float(), size, way), low.dtype)
+        return in_planes(low, size, way)
+
+
+def in_planes(image: Stored, size: tuple[int, int], way: Image.Resampling) -> Tensor:
+    """Each band by Pillow."""
+    planes = [Image.fromarray(plane.numpy()).resize(size[::-1], way) for plane in image[0]]
+    return torch.from_numpy(np.stack([np.asarray(plane) for plane in planes]))[None]
 
 
 def interpolations(kernel: Kernel) -> Mapping[str, Interpolation]:
@@ -176,9 +179,9 @@ class Restored:
 
     def check(self, shown: Shown, samples: int) -> None:
         channels = self.links[0].stage.method.channels
-        if shown.high.shape[1] not in (1, channels):
+        if shown.high.shape[1] not in (takes := shown.depth.shows(channels)):
             found = f"{shown.source}: has {shown.high.shape[1]} channels"
-            raise InputError(f"{found}; the model restores pictures of 1 or {channels}")
+            raise InputError(f"{found}; the model restores pictures of {' or '.join(map(str, takes))}")
 
     def checksum(self, shown: Shown, sample: int) -> str:
         return shown.checksum
@@ -229,6 +232,7 @@ class Folder:
 
     path: Path
     found: Mapping[tuple[str, int], Entry]
+    depth: Depth = EIGHT_BITS
 
     kind: ClassVar[str] = "pictures"
     scale: ClassVar[int | None] = None
@@ -236,14 +240,14 @@ class Folder:
     random: ClassVar[bool] = True
 
     @staticmethod
-    def of(path: Path, samples: int) -> "Folder":
+    def of(path: Path, samples: int, depth: Depth = EIGHT_BITS) -> "Folder":
         if samples == 1:
-            return Folder(path, {(key, 0): entry for key, entry in named(path).items()})
+            return Folder(path, {(key, 0): entry for key, entry in named(path).items()}, depth)
         found = {}
         for entry in entries(path):
             if parts := re.fullmatch(r"(.+)-(\d+)", stem(entry)):
                 found[plain(parts[1]), int(parts[2]) - 1] = entry
-        return Folder(path, found)
+        return Folder(path, found, depth)
 
     def facts(self) -> dict[str, Any]:
         return {"pictures": self.path.name}
@@ -273,10 +277,10 @@ class Folder:
     def result(self, shown: Shown, sample: int) -> Tensor:
         """Raises InputError, naming both files, for what is no result for that picture."""
         entry = self.entry(shown, sample)
-        made = opened(entry)
+        made = opened(entry, self.depth)
         if made.shape[-2:] != shown.high.shape[-2:]:
             raise InputError(f"{entry.name}: {sized(made)}; {shown.source} has {sized(shown.high)}")
-        check_modes(entry.name, made, shown.source, shown.high)
+        check_modes(entry.name, made, shown.source, mode(shown.high))
         check_place(entry.name, shown.high, made)
         return made
 

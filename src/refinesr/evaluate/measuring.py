@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from refinesr.evaluate.aims import Aim, Higher, Lower, Near, Neither
+from refinesr.evaluate.depths import EIGHT_BITS, PEAKS, unit
 from refinesr.evaluate.pairs import Shown
 from refinesr.images.resize import Kernel, MatlabBicubic, PillowBicubic
 from refinesr.metrics.diversity import pixel_deviation
@@ -22,21 +23,34 @@ KERNELS = {MatlabBicubic: "MATLAB's bicubic", PillowBicubic: "Pillow's bicubic"}
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A picture and what a method has made of its poor one; all are whole levels of 8 bits, in [0, 1].
+    """A picture and what a method has made of its poor one; all in [0, 1] and float64.
 
-    `results` (S, C, H, W) are samples; what is not about all of them is measured on the first.
+    `results` (S, C, H, W) are samples; what is not about all of them is measured on the first.  `peak` is
+    what 1 was in the files: 255 of 8 bits, 65535 of 16 bits, 1 of floats.
     """
 
     name: str
     high: Tensor
     low: Tensor
     results: Tensor
+    peak: float = 255.0
 
     @staticmethod
     def of(shown: Shown, results: Sequence[Tensor]) -> "Case":
-        """Of uint8 images."""
-        whole = shown.high, shown.low, torch.cat(list(results))
-        return Case(shown.name, *(levels.double() / 255 for levels in whole))
+        """Of images in their files' type."""
+        high, low, samples = map(unit, (shown.high, shown.low, torch.cat(list(results))))
+        return Case(shown.name, high, low, samples, PEAKS[shown.high.dtype])
+
+    def band(self, number: int) -> "Case":
+        """The same of one band alone, counted from 0."""
+        high, low, results = (x[:, number : number + 1] for x in (self.high, self.low, self.results))
+        return Case(self.name, high, low, results, self.peak)
+
+    @property
+    def error(self) -> Tensor:
+        """Result - original in the files' units: whole numbers exactly, (1, C, H, W)."""
+        values = self.peak * (self.result - self.high)
+        return values if self.peak == 1 else values.round()
 
     @property
     def result(self) -> Tensor:
@@ -59,6 +73,8 @@ class Metric:
     convention: str
     unit: str
     measure: Callable[[Case], float | None]
+    band: int | None = None
+    """Which it is of, from 1; None: of all."""
 
 
 Channels = Callable[[Tensor], Tensor]
@@ -146,7 +162,7 @@ class Alone:
 @dataclass(frozen=True)
 class Deviation:
     def __call__(self, case: Case) -> float | None:
-        return pixel_deviation(case.results) if len(case.results) > 1 else None
+        return case.peak / 255 * pixel_deviation(case.results) if len(case.results) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -154,7 +170,7 @@ class Crps:
     def __call__(self, case: Case) -> float | None:
         if len(case.results) < 2:
             return None
-        return 255 * crps(case.results[:, None], case.high).item()
+        return case.peak * crps(case.results[:, None], case.high).item()
 
 
 @dataclass(frozen=True)
@@ -194,15 +210,13 @@ def consistency_of(kernel: Kernel) -> Metric:
     return Metric("consistency", "Consistency", Lower(), convention, "1e-5", Consistency(kernel))
 
 
-def spread_of(samples: int) -> tuple[Metric, ...]:
-    """What several samples of a picture tell; intervals that so many of them reach."""
+def spread_of(samples: int, units: str = EIGHT_BITS.units) -> tuple[Metric, ...]:
+    """What several samples of a picture tell; intervals that so many of them reach.  `units`: of values."""
     if samples < 2:
         return ()
     over = f"over {samples} samples"
-    deviation = Metric(
-        "sigma", "σ", Neither(), f"standard deviation {over}, in levels of 255", "", Deviation()
-    )
-    score = Metric("crps", "CRPS", Lower(), f"fair, {over}, in levels of 255", "", Crps())
+    deviation = Metric("sigma", "σ", Neither(), f"standard deviation {over}, in {units}", "", Deviation())
+    score = Metric("crps", "CRPS", Lower(), f"fair, {over}, in {units}", "", Crps())
     levels = [level for level in (0.5, 0.9) if samples >= (1 + level) / (1 - level) - 1e-9]
     convention = "share of values within the central interval of {level:.0%} " + over + "; ideal is {level:g}"
     shares = [

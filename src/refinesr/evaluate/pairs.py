@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import torch
-from jaxtyping import UInt8
 from torch import Tensor
 
 from refinesr.errors import InputError
 from refinesr.evaluate.cuts import Crop
-from refinesr.images.eight_bits import resize_eight_bits
+from refinesr.evaluate.depths import EIGHT_BITS, Depth, Stored, check_modes, mode, resized, unit
 from refinesr.images.io import read, read_bytes
-from refinesr.images.picture import Picture, extent, to_tensor
+from refinesr.images.picture import extent
 from refinesr.images.resize import Kernel
 from refinesr.images.shards import Entry, entries
-
-Levels = UInt8[Tensor, "1 C H W"]
 
 MARK = re.compile(r"(?<=.)[-_ .]?(x\d+|hr|lr|sr|lrbi|gt|srf[-_]\d+)$")
 """What sets of pictures hang on names of the good, the poor and the restored."""
@@ -26,13 +23,14 @@ MARK = re.compile(r"(?<=.)[-_ .]?(x\d+|hr|lr|sr|lrbi|gt|srf[-_]\d+)$")
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A picture and the poor one that methods are shown: whole levels of 255, grey or RGB."""
+    """A picture and the poor one that methods are shown, both of one type, at the depth they are compared."""
 
     name: str
     high: Tensor
     low: Tensor
     source: str = ""
     """The file, for messages."""
+    depth: Depth = EIGHT_BITS
 
     @property
     def checksum(self) -> str:
@@ -46,30 +44,38 @@ class Pair:
     name: str
     high: Entry
     low: Entry | None = None
+    depth: Depth = EIGHT_BITS
+
+    @property
+    def bands(self) -> int:
+        """How many the picture has.  Reads it."""
+        return opened(self.high, self.depth).shape[1]
 
     @property
     def scale(self) -> int | None:
         """What the sizes of both tell; None without a poor one.  Reads them."""
         if self.low is None:
             return None
-        return round(opened(self.high).shape[-1] / opened(self.low).shape[-1])
+        return round(opened(self.high, self.depth).shape[-1] / opened(self.low, self.depth).shape[-1])
 
     def shown(self, crop: Crop, scale: int, kernel: Kernel) -> Shown:
         """Read, cut, and reduced unless its poor one is given.  Raises InputError naming the files."""
-        high = crop(opened(self.high), scale, self.high.name)
+        high = crop(opened(self.high, self.depth), scale, self.high.name)
         size = high.shape[-2] // scale, high.shape[-1] // scale
         if self.low is None:
-            return Shown(self.name, high, resize_eight_bits(high, size, kernel), self.high.name)
-        low = opened(self.low)
+            return Shown(self.name, high, resized(high, size, kernel), self.high.name, self.depth)
+        low = opened(self.low, self.depth)
         if tuple(low.shape[-2:]) != size:
             found = f"{sized(low)}; {self.high.name}, {sized(high)}, at scale {scale} has {extent(size)}"
             raise InputError(f"{self.low.name}: {found}")
-        check_modes(self.high.name, high, self.low.name, low)
-        check_place(self.low.name, resize_eight_bits(high, size, kernel), low)
-        return Shown(self.name, high, low, self.high.name)
+        check_modes(self.high.name, high, self.low.name, mode(low))
+        check_place(self.low.name, resized(high, size, kernel), low)
+        return Shown(self.name, high, low, self.high.name, self.depth)
 
 
-def pairs(data: Path, low: Path | None = None, limit: int | None = None) -> list[Pair]:
+def pairs(
+    data: Path, low: Path | None = None, limit: int | None = None, depth: Depth = EIGHT_BITS
+) -> list[Pair]:
     """The pictures of a folder or tar file by name, the first `limit` of them, and those that belong to them.
 
     By their own name, whatever folder they lie in: ImageNet's first pictures are of many classes.
@@ -85,7 +91,7 @@ def pairs(data: Path, low: Path | None = None, limit: int | None = None) -> list
         if key not in poor:
             raise InputError(f"{entry.name}: no picture in {low} has this name")
     first = sorted(high, key=lambda key: called(high[key]).name)[:limit]
-    return [Pair(stem(high[key]), high[key], poor.get(key)) for key in first]
+    return [Pair(stem(high[key]), high[key], poor.get(key), depth) for key in first]
 
 
 def named(source: Path) -> Mapping[str, Entry]:
@@ -122,39 +128,23 @@ def plain(name: str) -> str:
     return short
 
 
-def opened(entry: Entry) -> Levels:
-    """Its colours as whole levels of 255.  Raises InputError for what is no opaque grey or RGB picture."""
+def opened(entry: Entry, depth: Depth = EIGHT_BITS) -> Stored:
+    """Its bands at that depth.  Raises InputError for what cannot be compared so."""
     if entry.length is None:
-        return levels_of(read(entry.path), entry.name)
+        return depth.taken(read(entry.path), entry.name)
     with entry.path.open("rb") as file:
         file.seek(entry.start)
-        return levels_of(read_bytes(file.read(entry.length), entry.name), entry.name)
+        return depth.taken(read_bytes(file.read(entry.length), entry.name), entry.name)
 
 
-def levels_of(picture: Picture, name: str) -> Levels:
-    """16 bits and floats are rounded.  NaN is refused, and transparency: what would be compared under it?"""
-    if picture.channels not in (1, 3):
-        raise InputError(f"{name}: has {picture.channels} channels; grey and RGB pictures are compared")
-    if picture.alpha is not None and bool((picture.alpha < picture.peak).any()):
-        raise InputError(f"{name}: is transparent in parts; opaque pictures are compared")
-    return ((to_tensor(picture) + 1) * 127.5).round().clamp(0, 255).byte()
-
-
-def checksum(levels: Tensor) -> str:
+def checksum(image: Tensor) -> str:
     """Of size and values."""
-    values = levels.contiguous().numpy().tobytes()
-    return f"{zlib.crc32(values, zlib.crc32(str(tuple(levels.shape)).encode())):08x}"
+    values = image.contiguous().numpy().tobytes()
+    return f"{zlib.crc32(values, zlib.crc32(str(tuple(image.shape)).encode())):08x}"
 
 
 def sized(image: Tensor) -> str:
     return f"{extent(image.shape[-2:])} pixels"
-
-
-def check_modes(name: str, image: Tensor, other: str, picture: Tensor) -> None:
-    words = {1: "grey", 3: "RGB"}
-    modes = words[image.shape[1]], words[picture.shape[1]]
-    if modes[0] != modes[1]:
-        raise InputError(f"{name} is {modes[0]} and {other} is {modes[1]}; both must be of one mode")
 
 
 REACH = 2
@@ -169,7 +159,7 @@ def check_place(name: str, one: Tensor, other: Tensor) -> None:
     height, width = one.shape[-2:]
     if min(height, width) < 8 * REACH:
         return
-    grey, moved = (x.double().mean(1)[0] for x in (one, other))
+    grey, moved = (in_levels(x).mean(1)[0] for x in (one, other))
     middle = grey[REACH:-REACH, REACH:-REACH]
     errors = torch.stack([
         (moved[y : y + height - 2 * REACH, x : x + width - 2 * REACH] - middle).square().mean()
@@ -183,3 +173,8 @@ def check_place(name: str, one: Tensor, other: Tensor) -> None:
         raise InputError(
             f"{name}: is shifted: of {sized(other)}, its content lies {place} of where it should be"
         )
+
+
+def in_levels(image: Tensor) -> Tensor:
+    """0 to 255, whatever the depth; not rounded."""
+    return image.double() if image.dtype == torch.uint8 else 255 * unit(image)

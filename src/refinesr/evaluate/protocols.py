@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from refinesr.errors import ConfigError
+from refinesr.evaluate.bands import SHOWN, of_bands
 from refinesr.evaluate.cuts import Area, By, Centre, Crop, Multiple, Square
+from refinesr.evaluate.depths import EIGHT_BITS, AsStored, Depth
 from refinesr.evaluate.measuring import KERNELS, Metric, consistency_of, lr_psnr_of, psnr_of, ssim_of, y
 from refinesr.images.resize import Kernel, MatlabBicubic, PillowBicubic
 from refinesr.metrics.structure import UniformWindow
@@ -41,6 +43,7 @@ class Protocol:
     published  the paper's rows
     remarks    what else is to be known of it
     truth      whether the pictures themselves are a row of the table
+    depth      at which pictures are read, kept and compared
     """
 
     name: str
@@ -52,6 +55,7 @@ class Protocol:
     published: tuple[Published, ...] = ()
     remarks: tuple[str, ...] = field(default=())
     truth: bool = False
+    depth: Depth = EIGHT_BITS
 
     def check(self, scale: int) -> None:
         """Raises ConfigError for a scale it is not of."""
@@ -64,12 +68,13 @@ class Protocol:
 
     def conventions(self, scale: int, low_given: bool) -> tuple[str, ...]:
         made = "the poor pictures are those given"
-        reduced = f"the poor pictures are made by {KERNELS[type(self.kernel)]}, antialiased, in 8 bits"
+        kernel = KERNELS[type(self.kernel)]
+        reduced = f"the poor pictures are made by {kernel}, antialiased, {self.depth.reduced}"
         return (
             f"scale {scale}",
             self.crop.convention,
             made if low_given else reduced,
-            "results are rounded to 8 bits before anything is measured",
+            self.depth.results,
             "intervals are of 95 %, by bootstrap over pictures",
             SEEDS,
             *self.remarks,
@@ -208,9 +213,30 @@ SR3_CLASSIFICATION = Protocol(
     truth=True,
 )
 
+BANDS = Protocol(
+    "bands",
+    None,
+    Multiple(),
+    PillowBicubic(),
+    of_bands,
+    remarks=(
+        SHOWN,
+        "networks that judge sets of pictures (FID, KID, Inception Score) see their three bands in 8 bits",
+    ),
+    depth=AsStored(),
+)
+
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
     {
         each.name: each
-        for each in (CLASSIC_Y, SRDIFF_GENERAL, SRDIFF_FACES, SR3_FACES, SR3_NATURAL, SR3_CLASSIFICATION)
+        for each in (
+            CLASSIC_Y,
+            SRDIFF_GENERAL,
+            SRDIFF_FACES,
+            SR3_FACES,
+            SR3_NATURAL,
+            SR3_CLASSIFICATION,
+            BANDS,
+        )
     }
 )

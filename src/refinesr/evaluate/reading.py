@@ -81,7 +81,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Report:
-    """What was measured on what."""
+    """What was measured on what; of metrics those of all bands, for others are for whoever reads the JSON."""
 
     folder: Path
     protocol: str
@@ -92,6 +92,8 @@ class Report:
     published: tuple[Published, ...] = ()
     pairs: tuple[Pair, ...] = ()
     images: tuple[Image, ...] = field(default=(), repr=False)
+    bands: int = 0
+    """How many have numbers of their own; 0 of grey and RGB."""
 
     def scores(self, method: str, metric: str) -> dict[str, float]:
         """By picture, where the metric is one of single pictures."""
@@ -129,10 +131,11 @@ def understood(folder: Path, data: Mapping[str, Any]) -> Report:
         tuple(map(str, data["protocol"]["conventions"])),
         str(data["data"]),
         tuple(map(row, data["methods"])),
-        {str(key): metric(str(key), entry) for key, entry in data["metrics"].items()},
+        {str(key): metric(str(key), entry) for key, entry in data["metrics"].items() if "band" not in entry},
         tuple(map(published, data.get("published", ()))),
         tuple(map(pair, data.get("pairs", ()))),
         tuple(map(image, data.get("images", ()))),
+        max((int(entry.get("band", 0)) for entry in data["metrics"].values()), default=0),
     )
     for name in (*(row.name for row in report.methods), *(image.name for image in report.images)):
         if ".." in Path(name).parts or Path(name).is_absolute():

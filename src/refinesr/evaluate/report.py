@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -109,11 +110,16 @@ class Report:
     def names(self) -> list[str]:
         return [entrant.name for entrant in self.evaluation.entrants]
 
-    @property
+    @cached_property
     def metrics(self) -> list[Metric | SetMetric]:
         """Those that anything was measured by."""
         every: list[Metric | SetMetric] = [*self.evaluation.metrics, *self.evaluation.set_metrics]
         return [metric for metric in every if any(self.estimate(name, metric.key) for name in self.names)]
+
+    @property
+    def overall(self) -> list[Metric | SetMetric]:
+        """What the table has; numbers of single bands would make it too wide to be read."""
+        return [metric for metric in self.metrics if band(metric) is None]
 
     def column(self, name: str, key: str) -> dict[str, float]:
         """A method's scores by picture."""
@@ -166,15 +172,7 @@ class Report:
             "protocol": {"name": protocol.name, "conventions": conventions},
             "data": self.data,
             "methods": list(self.methods()),
-            "metrics": {
-                metric.key: {
-                    "title": metric.title,
-                    "better": metric.better.data,
-                    "convention": metric.convention,
-                    "unit": unit(metric),
-                }
-                for metric in self.metrics
-            },
+            "metrics": {metric.key: described(metric) for metric in self.metrics},
             "published": [vars(row) for row in protocol.published],
             "pairs": list(self.pairs()),
             "images": [
@@ -205,11 +203,11 @@ class Report:
 
     def rows(self) -> Iterator[list[str]]:
         """Head, methods, and the paper's rows, which are marked."""
-        yield ["method", *map(headed, self.metrics)]
+        yield ["method", *map(headed, self.overall)]
         for name in self.names:
-            yield [name, *(told(self.estimate(name, metric.key)) for metric in self.metrics)]
+            yield [name, *(told(self.estimate(name, metric.key)) for metric in self.overall)]
         for row in self.shown():
-            found = [row.metrics.get(metric.key) for metric in self.metrics]
+            found = [row.metrics.get(metric.key) for metric in self.overall]
             yield [f"{row.name} (published)", *("" if value is None else f"{value:g}" for value in found)]
 
     def shown(self) -> list[Published]:
@@ -231,7 +229,7 @@ class Report:
         head, *body = self.rows()
         lines = [f"# {self.evaluation.protocol.name}: {self.data}, {len(self.images)} pictures", ""]
         lines += [row_of(head), row_of(["---", *["---:"] * (len(head) - 1)]), *map(row_of, body), ""]
-        lines += [f"- {metric.title}: {metric.convention}" for metric in self.metrics]
+        lines += [f"- {metric.title}: {metric.convention}" for metric in self.overall]
         lines += [
             f"- {text}"
             for text in self.evaluation.protocol.conventions(self.evaluation.scale, self.low_given)
@@ -259,6 +257,16 @@ class Report:
 
 def unit(metric: Metric | SetMetric) -> str:
     return metric.unit if isinstance(metric, Metric) else ""
+
+
+def band(metric: Metric | SetMetric) -> int | None:
+    return metric.band if isinstance(metric, Metric) else None
+
+
+def described(metric: Metric | SetMetric) -> dict[str, Any]:
+    """For JSON; `band` only where it is of one."""
+    facts = {"title": metric.title, "better": metric.better.data, "convention": metric.convention}
+    return {**facts, "unit": unit(metric)} | ({} if band(metric) is None else {"band": band(metric)})
 
 
 def headed(metric: Metric | SetMetric) -> str:

@@ -6,9 +6,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from refinesr.errors import ConfigError, InputError, OutputError
+from refinesr.evaluate.depths import EIGHT_BITS, Depth, check_modes, fitted, mode, unit
 from refinesr.evaluate.makers import Maker
 from refinesr.evaluate.measuring import Case, Metric
 from refinesr.evaluate.pairs import Pair, Shown, checksum
@@ -77,9 +79,10 @@ class Kept:
     """
 
     path: Path
+    depth: Depth = EIGHT_BITS
 
     def store(self, name: str) -> Store:
-        return Store(self.path / name)
+        return Store(self.path / name, self.depth)
 
     @cached_property
     def taken(self) -> dict[str, Store]:
@@ -94,10 +97,10 @@ class Kept:
         """Raises OutputError if it is of another protocol, or of pictures that are not asked for."""
         for store in self.taken.values():
             store.check(asked.kept)
-        names = {f"{pair.name}.png" for pair in asked.pairs}
+        names = {pair.name for pair in asked.pairs}
         for store in self.stores():
             for name in store.made:
-                if "/" not in name and name not in names:
+                if "/" not in name and Path(name).stem not in names:
                     found = f"{store.path / name}: is none of the pictures that are evaluated now"
                     raise OutputError(f"{found}; {ELSEWHERE}")
 
@@ -175,6 +178,9 @@ class Evaluation:
     def shown(self, pair: Pair) -> Shown:
         return pair.shown(self.protocol.crop, self.scale, self.protocol.kernel)
 
+    def kept_in(self, report: Path) -> Kept:
+        return Kept(report / "pictures", self.protocol.depth)
+
     def samples(self, entrant: Entrant) -> int:
         return self.plan.samples if entrant.maker.random else 1
 
@@ -194,13 +200,17 @@ class Evaluation:
         Raises OutputError if the folder `report` holds results of other pictures, by another protocol, or
         that were made with other settings.
         """
-        kept = Kept(report / "pictures") if report is not None else None
+        kept = self.kept_in(report) if report is not None else None
         if kept is not None:
             kept.check(self)
             for entrant in self.entrants:
                 kept.store(entrant.name).check(self.settings(entrant))
+        first: tuple[str, str] | None = None
         for done, pair in enumerate(self.pairs, start=1):
             shown = self.shown(pair)
+            first = first or (shown.source, mode(shown.high))
+            if not self.protocol.depth.mixed:
+                check_modes(shown.source, shown.high, *first)
             if kept is not None:
                 kept.check_picture(shown)
             for entrant in self.entrants:
@@ -214,8 +224,8 @@ class Evaluation:
         other settings, of other pictures or by another protocol.  With `overwrite` what was made with other
         settings is removed, and of other pictures or by another protocol all that evaluations have made.
         """
-        stores = {entrant.name: Store(report / "pictures" / entrant.name) for entrant in self.entrants}
-        kept = Kept(report / "pictures")
+        kept = self.kept_in(report)
+        stores = {entrant.name: kept.store(entrant.name) for entrant in self.entrants}
         kept.open(self, overwrite=overwrite)
         for entrant in self.entrants:
             stores[entrant.name].open(self.settings(entrant), overwrite=overwrite)
@@ -280,5 +290,7 @@ def check_result(name: str, shown: Shown, image: Tensor) -> None:
         raise InputError(f"{name}: its result and {shown.source} differ: {sizes}")
 
 
-def colours(levels: Tensor) -> Tensor:
+def colours(image: Tensor) -> Tensor:
+    """As networks of sets are shown it: RGB in 8 bits; what has other bands is shown to none."""
+    levels = image if image.dtype == torch.uint8 else fitted(255 * unit(image), torch.uint8)
     return levels.expand(-1, 3, -1, -1) if levels.shape[1] == 1 else levels

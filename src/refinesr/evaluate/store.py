@@ -14,7 +14,7 @@ from torch import Tensor
 
 from refinesr.album import check_settings
 from refinesr.errors import OutputError
-from refinesr.evaluate.pairs import levels_of
+from refinesr.evaluate.depths import EIGHT_BITS, SUFFIXES, Depth
 from refinesr.files import replacing, writing
 from refinesr.images.io import read, write
 from refinesr.images.picture import Picture
@@ -24,13 +24,14 @@ from refinesr.images.picture import Picture
 class Store:
     """The pictures of one method.
 
-    NAME.png             the result of each picture
+    NAME.png             the result of each picture; .tiff at the depth of its file
     samples/NAME-2.png   its further samples
     evaluate.json        the settings: equal ones make equal pictures
     inputs.csv           which are whole, and the checksum of what each was made of
     """
 
     path: Path
+    depth: Depth = EIGHT_BITS
 
     @property
     def settings(self) -> Path:
@@ -41,7 +42,12 @@ class Store:
         return self.path / "inputs.csv"
 
     def picture(self, name: str, sample: int) -> Path:
-        return self.path / "samples" / f"{name}-{sample + 1}.png" if sample else self.path / f"{name}.png"
+        end = self.depth.suffix
+        return self.path / "samples" / f"{name}-{sample + 1}{end}" if sample else self.path / f"{name}{end}"
+
+    def there(self) -> list[Path]:
+        """The pictures in the folder, whoever put them there and at whatever depth."""
+        return sorted(path for suffix in SUFFIXES for path in self.path.glob(f"*{suffix}"))
 
     @cached_property
     def made(self) -> dict[str, str]:
@@ -65,8 +71,7 @@ class Store:
         Raises OutputError if that was made with other settings, unless `overwrite`: then it is removed.
         Pictures that are not ours are refused.
         """
-        there = sorted(self.path.glob("*.png")) if self.path.is_dir() else []
-        if there and not self.settings.exists():
+        if (there := self.there()) and not self.settings.exists():
             raise OutputError(f"{there[0]} exists, without {self.settings.name}; choose another folder")
         if not overwrite:
             self.check(settings)
@@ -88,7 +93,7 @@ class Store:
         with writing(self.path):
             for key in self.made:
                 path = self.path / key
-                if path.suffix == ".png" and path.parent in (self.path, self.path / "samples"):
+                if path.suffix in SUFFIXES and path.parent in (self.path, self.path / "samples"):
                     path.unlink(missing_ok=True)
             self.made.clear()
             self.inputs.unlink(missing_ok=True)
@@ -96,7 +101,7 @@ class Store:
     def remove(self) -> None:
         """The same, and the folder if nothing else is in it."""
         self.clear()
-        if not any(self.path.glob("*.png")):
+        if not self.there():
             with writing(self.path):
                 self.settings.unlink(missing_ok=True)
         for folder in (self.path / "samples", self.path):
@@ -122,7 +127,7 @@ class Store:
         return True
 
     def write(self, name: str, sample: int, image: Tensor, checksum: str) -> None:
-        """uint8 (1, C, H, W); whole or not at all."""
+        """(1, C, H, W) of its type; whole or not at all."""
         path = self.picture(name, sample)
         pixels = np.ascontiguousarray(image[0].permute(1, 2, 0).numpy())
         with writing(path.parent):
@@ -133,9 +138,9 @@ class Store:
         self.made[self._key(path)] = checksum
 
     def read(self, name: str, sample: int) -> Tensor:
-        """uint8 (1, C, H, W)."""
+        """(1, C, H, W) of its type."""
         path = self.picture(name, sample)
-        return levels_of(replace(read(path), name=str(path)), str(path))
+        return self.depth.taken(replace(read(path), name=str(path)), str(path))
 
     def _key(self, path: Path) -> str:
         return path.relative_to(self.path).as_posix()

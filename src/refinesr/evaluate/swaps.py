@@ -85,8 +85,10 @@ class Rows:
 def seen(match: Match, network: Network) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """A row of features of each picture: of the truth, of A and of B.
 
-    Raises InputError for a picture that is not there any more.
+    Raises InputError for a picture that is not there any more, and for those that are neither grey nor RGB.
     """
+    if match.bands:
+        raise InputError(f"{match.place}: has pictures of {match.bands} bands, and --features judges RGB")
     shelves = {"the original": match.truth, match.a.name: match.a.picture, match.b.name: match.b.picture}
     for name in match.names:
         pictures = {of: shelf(name) for of, shelf in shelves.items()}

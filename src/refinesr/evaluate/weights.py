@@ -10,6 +10,7 @@ from torch import Tensor
 
 from refinesr.errors import CheckpointError
 from refinesr.evaluate.aims import Lower
+from refinesr.evaluate.depths import unit
 from refinesr.evaluate.labels import Labels
 from refinesr.evaluate.measuring import Alone, Case, Distance, Metric
 from refinesr.evaluate.pairs import Pair, Shown
@@ -80,7 +81,7 @@ def accuracy(
     known = Labels.read(labels)
     known.check(pairs)
     network = named(classifier, device)
-    count = network(first.high.float().expand(-1, 3, -1, -1) / 255).shape[1]
+    count = network(unit(first.high).float().expand(-1, 3, -1, -1)).shape[1]
     known.fit(count)
 
     @lru_cache(maxsize=1)  # top-1 and top-5 ask for the same

@@ -1,0 +1,130 @@
+"""At what depth pictures are compared: in whole levels of 8 bits, or as their files hold them.
+
+A picture in memory is a tensor (1, C, H, W) whose type is its depth: uint8, uint16, or float32 from 0 to 1.
+What is made of one has its type, so that only reading and writing depend on the protocol.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, UInt8, UInt16
+from torch import Tensor
+
+from refinesr.errors import InputError
+from refinesr.images.eight_bits import resize_eight_bits
+from refinesr.images.picture import Picture, to_tensor
+from refinesr.images.resize import Kernel, resize
+
+Levels = UInt8[Tensor, "1 C H W"]
+Stored = Levels | UInt16[Tensor, "1 C H W"] | Float32[Tensor, "1 C H W"]
+
+WORDS = {torch.uint8: "8 bits", torch.uint16: "16 bits", torch.float32: "floats"}
+PEAKS = {torch.uint8: 255.0, torch.uint16: 65535.0, torch.float32: 1.0}
+"""The value of white."""
+
+
+@dataclass(frozen=True)
+class EightBits:
+    """Grey or RGB in whole levels of 255: what published numbers are of.
+
+    suffix   of results in a report
+    units    of distances
+    mixed    whether pictures of one set may have several numbers of bands or types
+    reduced  how poor pictures are made
+    results  what is done to results
+    """
+
+    suffix: ClassVar[str] = ".png"
+    units: ClassVar[str] = "levels of 255"
+    mixed: ClassVar[bool] = True
+    reduced: ClassVar[str] = "in 8 bits"
+    results: ClassVar[str] = "results are rounded to 8 bits before anything is measured"
+
+    def taken(self, picture: Picture, name: str) -> Levels:
+        """Raises InputError for what is no opaque grey or RGB picture, and for NaN."""
+        return levels_of(picture, name)
+
+    def shows(self, channels: int) -> tuple[int, ...]:
+        """How many bands pictures may have that a network of `channels` is shown: grey is also a colour."""
+        return 1, channels
+
+
+@dataclass(frozen=True)
+class AsStored:
+    """Any number of bands of 8 bits, 16 bits or floats, as they are; fields as of `EightBits`."""
+
+    suffix: ClassVar[str] = ".tiff"
+    units: ClassVar[str] = "the files' own units"
+    mixed: ClassVar[bool] = False
+    reduced: ClassVar[str] = (
+        "in float64 and rounded once to their file's type (8-bit ones as Pillow itself makes them); floats "
+        "are not rounded, only clipped to 0 to 1"
+    )
+    results: ClassVar[str] = (
+        "all bands are compared as the files hold them, nothing is rounded to 8 bits; results of models and "
+        "interpolation are rounded to the original's own type if that is of 8 or 16 bits, floats stay floats"
+    )
+
+    def taken(self, picture: Picture, name: str) -> Stored:
+        """Raises InputError for transparency, and for NaN and infinity."""
+        check_opaque(picture, name)
+        if picture.pixels.dtype == np.float32:
+            to_tensor(picture)  # which refuses them
+        return torch.from_numpy(np.ascontiguousarray(picture.pixels.transpose(2, 0, 1)))[None]
+
+    def shows(self, channels: int) -> tuple[int, ...]:
+        return (channels,)
+
+
+Depth = EightBits | AsStored
+
+EIGHT_BITS = EightBits()
+
+SUFFIXES = (EightBits.suffix, AsStored.suffix)
+
+
+def levels_of(picture: Picture, name: str) -> Levels:
+    """16 bits and floats are rounded.  NaN is refused, and transparency: what would be compared under it?"""
+    if picture.channels not in (1, 3):
+        raise InputError(f"{name}: has {picture.channels} channels; grey and RGB pictures are compared")
+    check_opaque(picture, name)
+    return ((to_tensor(picture) + 1) * 127.5).round().clamp(0, 255).byte()
+
+
+def check_opaque(picture: Picture, name: str) -> None:
+    if picture.alpha is not None and bool((picture.alpha < picture.peak).any()):
+        raise InputError(f"{name}: is transparent in parts; opaque pictures are compared")
+
+
+def check_modes(name: str, image: Tensor, other: str, wanted: str) -> None:
+    """Raises InputError if `image` is not of the mode of `other`, which is `wanted`."""
+    if mode(image) != wanted:
+        raise InputError(f"{name} is {mode(image)} and {other} is {wanted}; both must be of one mode")
+
+
+def mode(image: Tensor) -> str:
+    """Its number of bands and type, in words."""
+    bands = image.shape[1]
+    if image.dtype == torch.uint8 and bands in (1, 3):
+        return {1: "grey", 3: "RGB"}[bands]
+    return f"of {bands} band{'s' * (bands != 1)} of {WORDS[image.dtype]}"
+
+
+def unit(image: Tensor) -> Tensor:
+    """(B, C, H, W) in [0, 1], float64."""
+    return image.double() / PEAKS[image.dtype]
+
+
+def fitted(values: Float[Tensor, "1 C H W"], like: torch.dtype) -> Stored:
+    """In the type `like`, whose units `values` are in: rounded if it is one of integers; clipped."""
+    whole = values if like.is_floating_point else values.round()
+    return whole.clamp(0, PEAKS[like]).to(like)
+
+
+def resized(image: Stored, size: tuple[int, int], kernel: Kernel) -> Tensor:
+    """Made `size` = (height, width): 8 bits exactly as Pillow or MATLAB do, what is deeper in float64."""
+    if image.dtype == torch.uint8:
+        return resize_eight_bits(image, size, kernel)
+    return fitted(resize(image.double(), size, kernel), image.dtype)
