@@ -133,6 +133,9 @@ def test_how_models_are_run_is_told(evaluate: Command) -> None:
     assert told in report()["protocol"]["conventions"]
     assert f"- {told}\n" in Path("out/table.md").read_text()
     assert told in Path("out/page.html").read_text()
+    ran = evaluate("photo-x4", "--orientations", 2, "--steps", 1, "--limit", 1, "--overwrite")
+    assert "models are run with orientations 2 (--orientations)" in ran.out
+    assert report()["methods"][0]["calls"] == 2
     evaluate("photo-x4", "--via", 12, "--limit", 1, "--steps", 1, "--overwrite")
     shown, *rest = (text for text in report()["protocol"]["conventions"] if text.startswith("models are"))
     assert "a shorter side of 12 pixels" in shown

@@ -15,7 +15,7 @@ from refinesr.errors import InputError
 from refinesr.evaluate.aims import Aim, Higher, Lower, Near, Neither
 from refinesr.evaluate.comparing import (
     EXACT,
-    FIDELITY,
+    RUN_WITH,
     Compared,
     compared,
     of_folders,
@@ -215,7 +215,7 @@ def test_reports_measured_in_other_ways_are_refused(tmp_path: Path) -> None:
 
 def test_reports_of_models_run_with_other_fidelity_are_compared(tmp_path: Path) -> None:
     """They are measured in one way; what the models do is what is compared."""
-    for name, told in (("a", []), ("b", [f"{FIDELITY} 1 (--fidelity)"])):
+    for name, told in (("a", []), ("b", [f"{RUN_WITH} fidelity 1 (--fidelity)"])):
         way = {"name": "classic-y", "conventions": ["scale 4", *told]}
         report_of(tmp_path / name, TRUTHS, {"few": FEW}, protocol=way)
     one, other = (read_report(tmp_path / name) for name in "ab")

@@ -164,3 +164,6 @@ def test_fidelity_is_one_of_the_facts_that_results_depend_on() -> None:
         facts = [maker.facts() for maker in makers]
         assert facts[0] == facts[1] != facts[2]
         assert makers[2].calls == len(makers[2].links)
+        turned = Restored(model, replace(OPTIONS, orientations=8))
+        assert turned.facts() != facts[0]
+        assert turned.calls == 8 * (makers[0].calls or 0)

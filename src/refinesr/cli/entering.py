@@ -36,6 +36,9 @@ class Methods:
     fidelity: float | None = None
     """0: each model's sample, 1: its estimate of their mean; default: each model's choice."""
 
+    orientations: Literal[1, 2, 4, 8] | None = None
+    """Ways to lay a picture that each estimate of models is the mean of; default: each model's choice."""
+
     batch: int = 1
     """Pictures that a model restores at once, where they are of one size."""
 
@@ -108,7 +111,14 @@ def network_of(thing: str, methods: Methods) -> "Maker":
         return Foreign.read(Path(thing), device_named(methods.device))
     bare, own = with_steps(thing)
     steps = methods.steps if own is None else own
-    options = Options(steps, 0, methods.tile, None, methods.device, methods.precision, methods.fidelity)
+    options = Options(
+        steps=steps,
+        tile=methods.tile,
+        device=methods.device,
+        precision=methods.precision,
+        fidelity=methods.fidelity,
+        orientations=methods.orientations,
+    )
     model = load_any(bare)
     options.check(model)
     return Restored(model, options)

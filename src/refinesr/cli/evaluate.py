@@ -158,13 +158,15 @@ def told(way: "Protocol", methods: Methods) -> "Protocol":
 
 
 def remarks(methods: Methods) -> Iterator[str]:
-    from ..evaluate.comparing import FIDELITY
+    from ..evaluate.comparing import RUN_WITH
 
     if methods.via is not None:
         shown = f"models are shown the poor pictures with a shorter side of {methods.via} pixels by bicubic"
         yield f"{shown}, and their results are resized back (--via)"
     if methods.fidelity is not None:
-        yield f"{FIDELITY} {methods.fidelity:g} (--fidelity)"
+        yield f"{RUN_WITH} fidelity {methods.fidelity:g} (--fidelity)"
+    if methods.orientations is not None:
+        yield f"{RUN_WITH} orientations {methods.orientations} (--orientations)"
 
 
 def check_via(entrants: "Sequence[Entrant]", methods: Methods) -> None:

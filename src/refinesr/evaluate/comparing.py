@@ -31,7 +31,7 @@ CHANCE = 0.05
 ROUNDING = 1e-10
 """Sums that differ by less, relative to the sum of all sizes, are equal."""
 
-FIDELITY = "models are run with fidelity"
+RUN_WITH = "models are run with"
 """How a report's remark on models begins.  It is of what made results, not of how they were measured."""
 
 
@@ -246,7 +246,7 @@ def check_alike(one: Report, other: Report) -> None:
     if one.protocol != other.protocol:
         raise InputError(f"{folders}: protocols {one.protocol} and {other.protocol}; both must be one")
     differing = {*one.conventions} ^ {*other.conventions}
-    if apart := sorted(text for text in differing if not text.startswith(FIDELITY)):
+    if apart := sorted(text for text in differing if not text.startswith(RUN_WITH)):
         raise InputError(f"{folders}: only one says '{apart[0]}'; both must be measured in one way")
     sizes, others = ({image.name: (image.height, image.width) for image in r.images} for r in (one, other))
     for name in {**sizes, **others}:
