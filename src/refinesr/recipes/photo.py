@@ -10,6 +10,7 @@ from refinesr.images.resize import PillowBicubic
 from refinesr.method import Method, Sampling
 from refinesr.model import Residual
 from refinesr.nets.packed_unet import PackedEncoder, PackedUNet
+from refinesr.optimizers import Muon
 from refinesr.run import Run
 from refinesr.sources import Encoded
 from refinesr.train import Plan
@@ -49,7 +50,8 @@ def photo_x4_small() -> Run:
         steps=8_000,
         batch=16,
         size=128,
-        rate=1e-3,
+        rate=6e-3,
+        optimizer=Muon(),
         warmup=300,
         halflife=500,
         save_every=500,
