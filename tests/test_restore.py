@@ -364,6 +364,8 @@ OTHER_TYPES: list[tuple[dict[str, Any], str]] = [
     ({"seed": None}, "^seed: None is no whole number$"),
     ({"tile": 8.5}, r"^tile: 8\.5 is no whole number$"),
     ({"fidelity": "1"}, "^fidelity: '1' is no number$"),
+    ({"orientations": "8"}, "^orientations: '8' is no whole number$"),
+    ({"orientations": 5}, "^orientations: 5 is not 1, 2, 4 or 8$"),
 ]
 
 

@@ -46,6 +46,7 @@ def test_json_is_one_line_a_result_and_tells_all(upscale: Command, photo: Path) 
         "steps": 2,
         "seed": 5,
         "fidelity": 0.0,
+        "orientations": 1,
         "lr_psnr": 200.0,
         "agreement": 1.0,
     }
@@ -69,7 +70,8 @@ def test_fidelity_goes_from_the_sample_to_the_mean_which_takes_one_step(
 def test_orientations_are_as_in_python(upscale: Command, photo: Path, model: str) -> None:
     small = Image.open(photo)
     by_one, by_eight = (refinesr.upscale(model, small, orientations=ways) for ways in (1, 8))
-    assert upscale("photo.png", "--orientations", "8", "-o", "large.png").code == 0
+    ran = upscale("photo.png", "--orientations", "8", "-o", "large.png", "--json")
+    assert (ran.code, json.loads(ran.out)["orientations"]) == (0, 8)
     assert np.array_equal(pixels("large.png"), np.asarray(by_eight))
     assert np.any(np.asarray(by_one) != np.asarray(by_eight))
     refused = upscale("photo.png", "--orientations", "3", "-o", "other.png")

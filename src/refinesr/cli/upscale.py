@@ -64,6 +64,10 @@ class Work:
     def fidelity(self) -> float | None:
         return self.restoring.options(self.restoring.seed).mixed(self.model)
 
+    @cached_property
+    def orientations(self) -> int | None:
+        return self.restoring.options(self.restoring.seed).laid(self.model)
+
 
 def upscale(
     inputs: Annotated[list[Path], Parameter(name="INPUT", negative="")],
@@ -217,6 +221,7 @@ def record(
         "steps": work.steps,
         "seed": seed,
         "fidelity": work.fidelity,
+        "orientations": work.orientations,
         **(asdict(measured) if measured else {"lr_psnr": None, "agreement": None}),
     }
     return json.dumps(facts)

@@ -51,7 +51,8 @@ class Options:
     orientations: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("steps", self.steps), ("seed", self.seed), ("tile", self.tile)):
+        for name in ("steps", "seed", "tile", "orientations"):
+            value = getattr(self, name)
             if value is not None or name == "seed":
                 check_whole(name, value)
         if not isinstance(self.fidelity, Real | None):
@@ -74,6 +75,10 @@ class Options:
     def mixed(self, model: Stage | Cascade) -> float | None:
         """The fidelity; None where each stage of a cascade has its own."""
         return self.sampling(model).fidelity if isinstance(model, Stage) else self.fidelity
+
+    def laid(self, model: Stage | Cascade) -> int | None:
+        """The orientations; None where each stage of a cascade has its own."""
+        return self.sampling(model).orientations if isinstance(model, Stage) else self.orientations
 
     def links(self, cascade: Cascade) -> tuple[Link, ...]:
         """The cascade's, with what is asked for here.  Raises ConfigError for what one of them refuses."""
