@@ -67,6 +67,7 @@ class MuonAdamW(AdamW):
     """AdamW, but for the weights of groups that have a "momentum"."""
 
     @torch.no_grad()
+    # torch's also returns what a closure computes; there is none here
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """One update.  The gradients of matrices are used up: they are None afterwards."""
         if closure is not None:
