@@ -92,7 +92,7 @@ class Choices:
             "sampler": list(SAMPLERS),
             "grid": list(self.grids(rule)),
             "temperature": list(TEMPERATURES),
-            "fidelity": list(FIDELITIES) if self.fits(replace(rule, fidelity=0.5)) else [],
+            "fidelity": list(FIDELITIES) if self.mixes(rule) else [],
             "consistent": [None, kept] if kept else [],
         }
 
@@ -106,6 +106,10 @@ class Choices:
                 yield Karras(low, high, own.rho)
         yield from (replace(own, rho=rho) for rho in RHOS)
 
+    def mixes(self, rule: Sampling) -> bool:
+        """Whether the mean of all answers is had without a call of its own."""
+        return rule.mean is None and self.fits(replace(rule, fidelity=0.5))
+
     def fits(self, rule: Sampling) -> bool:
         try:
             replace(self.method, sampling=rule)
@@ -116,7 +120,7 @@ class Choices:
 
 def in_calls(rule: Sampling, calls: int) -> Sampling:
     """With as many steps as these calls allow."""
-    steps = max((n for n in range(1, calls + 1) if rule.sampler.calls(n) <= calls), default=1)
+    steps = max((n for n in range(1, calls + 1) if rule.sampler.calls(n) + rule.asks <= calls), default=1)
     return replace(rule, steps=steps)
 
 

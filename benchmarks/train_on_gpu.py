@@ -161,10 +161,11 @@ COMMANDS = {
 def fitted(args: Namespace, run: Run, teacher: Stage | None) -> None:
     """A training of so many minutes, these counted from the start of the program."""
     device, autocast = computing(args, forgiving=True)
-    photos = loaded(args, device, run.plan.size)
+    run, distance = training.perceived(run, args.perceptual, device)
     if teacher is not None:
         put_on(teacher.model, device)
-    objective = learnt(run, teacher)
+    objective = learnt(run, teacher, distance)
+    photos = loaded(args, device, run.plan.size)
     state = begun(run, Folder(args.output), device, args.seed, args.resume, teacher)
     if args.begin and not args.resume:
         carried.begin(state, args.begin)

@@ -25,7 +25,7 @@ LAYERS = """
     editing cascade album distill log
     stage train data preview
     method
-    sources
+    sources objective
     model
     diffusion nets metrics
     images

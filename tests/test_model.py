@@ -16,9 +16,10 @@ from refinesr.diffusion.schedule import Cosine, Linear
 from refinesr.diffusion.weighting import TruncatedSNR, Weighting
 from refinesr.errors import ConfigError
 from refinesr.images.resize import MatlabBicubic, resize
-from refinesr.model import Condition, Model, Objective, Pixels, Residual, Target
+from refinesr.model import Condition, Model, Pixels, Residual, Target
 from refinesr.nets.packed_unet import PackedEncoder
 from refinesr.nets.tiny import Tiny
+from refinesr.objective import Objective
 from refinesr.sources import Blank, Encoded, Upsampled
 
 PRECONDS = [Eps(), Velocity(), Clean(), EDM(0.5), Blind()]

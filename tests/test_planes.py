@@ -23,7 +23,8 @@ from refinesr.images.masks import mask_of
 from refinesr.images.resize import MatlabBicubic, resize
 from refinesr.images.tasks import Grey, Inpainting, Uncropping
 from refinesr.method import Method
-from refinesr.model import Objective, Pixels, with_plane
+from refinesr.model import Pixels, with_plane
+from refinesr.objective import Objective
 from refinesr.sources import Augmented, Labelled, Upsampled
 from refinesr.stage import Stage
 

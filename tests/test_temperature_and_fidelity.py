@@ -19,7 +19,7 @@ from refinesr.cascade import Cascade, Link
 from refinesr.config import from_data, to_data
 from refinesr.diffusion.doctor import gaussian
 from refinesr.diffusion.labels import SqrtGamma
-from refinesr.diffusion.levels import Continuous, Few
+from refinesr.diffusion.levels import Continuous, Few, LogUniform
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.precond import Blind, Clean, Eps
 from refinesr.diffusion.samplers import DPM2M, Ancestral, Heun, Langevin, Sampler, SR3Ancestral
@@ -29,6 +29,7 @@ from refinesr.errors import ConfigError
 from refinesr.method import Sampling
 from refinesr.mixing.walk import walk_of
 from refinesr.model import Model
+from refinesr.objective import Perception
 from refinesr.restore import Options, restored
 from refinesr.restore.kinds import picture_of
 from refinesr.shapes import Noise
@@ -87,7 +88,7 @@ def test_without_them_all_is_as_it_was_to_the_last_bit(sampler: Sampler) -> None
 
 def test_files_from_before_sample_as_before() -> None:
     data = to_data(X2.method)
-    for name in ("temperature", "fidelity"):
+    for name in ("temperature", "fidelity", "mean"):
         del data["sampling"][name]
     assert from_data(type(X2.method), json.loads(json.dumps(data)), "a file") == X2.method
 
@@ -200,6 +201,86 @@ def test_the_mean_is_asked_for_once(sampler: Sampler) -> None:
     half = walked(made, LOW, sampling=replace(sampling, fidelity=0.5))[-1]
     whole = walked(made, LOW, sampling=sampling)[-1]
     torch.testing.assert_close(half, (whole + image) / 2, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("sampler", [Ancestral(), Heun(), DPM2M()], ids=str)
+def test_a_mean_with_a_level_of_its_own_is_asked_for_there(sampler: Sampler) -> None:
+    """Once, by a call that the walk knows nothing of; the rest is the straight line."""
+    made, asked = stage(packed(2)), []
+    made.model.network.register_forward_hook(lambda module, given, out: asked.append(float(given[1][0])))
+    sampling = cooler(made, sampler=sampler, steps=3, mean=40.0, consistent=None)
+    sample = walked(made, LOW, sampling=sampling)
+    assert sampling.calls == len(asked) == sampler.calls(3)
+    (mean,) = walked(made, LOW, sampling=replace(sampling, fidelity=1.0))
+    assert replace(sampling, fidelity=1.0).calls == len(asked) - sampler.calls(3) == 1
+    assert asked[-1] == pytest.approx(math.log(40.0) / 4)
+    asked.clear()
+    part = replace(sampling, fidelity=0.3)
+    mixed = walked(made, LOW, sampling=part)
+    assert part.calls == len(asked) == sampler.calls(3) + 1
+    assert asked.count(pytest.approx(math.log(40.0) / 4)) == 1
+    for ours, its in zip(mixed, sample, strict=True):
+        torch.testing.assert_close(ours, 0.7 * its + 0.3 * mean, rtol=0, atol=1e-5)
+
+
+def test_that_call_is_counted_in_every_orientation() -> None:
+    """And its picture is laid in all of them."""
+    made, asked = stage(packed(2)), []
+    made.model.network.register_forward_hook(lambda module, given, out: asked.append(float(given[1][0])))
+    sampling = cooler(made, steps=2, mean=40.0, fidelity=0.5, orientations=4)
+    walked(made, LOW, sampling=sampling)
+    assert len(asked) == sampling.calls == sampling.encodings == 12
+    assert asked.count(pytest.approx(math.log(40.0) / 4)) == 4
+
+
+def test_each_stage_of_a_cascade_has_its_own_level() -> None:
+    own = replace(X2, method=replace(X2.method, sampling=cooler(X2, mean=40.0)))
+    chain = Cascade((Link(own), Link(own)))
+    *_, last = restored(chain, picture_of(CAT.crop((0, 0, 12, 10))), Options(fidelity=0.5, steps=None))
+    assert last.image.size == (40, 48)
+
+
+def test_a_mean_with_a_level_of_its_own_is_the_same_for_all_seeds_and_states() -> None:
+    sampling = cooler(X2, mean=40.0, fidelity=1.0)
+    one, other = (walked(X2, LOW, NoiseField(seeds), sampling=sampling)[-1] for seeds in ((0, 1), (7, 8)))
+    assert torch.equal(one, other)
+    whole = walked(X2, LOW, sampling=sampling, tile=16)[-1]
+    torch.testing.assert_close(whole, one, rtol=0, atol=1e-5)
+    start = Start(normal(2, 3, 18, 14), 1)
+    half, sample = (
+        walked(X2, LOW, sampling=replace(sampling, fidelity=f, sampler=Ancestral(0.0)), start=start)[-1]
+        for f in (0.5, 0.0)
+    )
+    torch.testing.assert_close(half, (sample + one) / 2, rtol=0, atol=1e-5)
+
+
+def test_of_exact_data_that_mean_is_the_mean() -> None:
+    """Asked at sigma = 2000 of pixels N(MEAN, STD²): what is left of the noise is STD² / sigma."""
+    made = exact()
+    asked = cooler(made, mean=2000.0, fidelity=1.0)
+    made = replace(made, method=replace(made.method, levels=LogUniform(0.01, 5000.0), sampling=asked))
+    (image,) = walked(made, torch.zeros(1, 3, 8, 8))
+    torch.testing.assert_close(image, torch.full_like(image, MEAN), rtol=0, atol=5 * STD**2 / 2000)
+
+
+def test_where_pictures_are_learnt_by_their_looks_the_mean_is_asked_for_elsewhere() -> None:
+    seen = replace(packed(2), perception=Perception(1.0, below=30.0))
+    Options(fidelity=0.0).check(stage(seen))
+    for asked in (Options(fidelity=0.5), Options(fidelity=1.0)):
+        with pytest.raises(ConfigError, match=r"fidelity: .* at 20 this network has learnt sharper ones"):
+            asked.check(stage(seen))
+    with pytest.raises(ConfigError, match=r"fidelity: 1 needs a mean of all answers"):
+        replace(packed(2), perception=Perception(), sampling=replace(seen.sampling, fidelity=1.0, mean=40.0))
+    made = replace(seen, sampling=replace(seen.sampling, mean=40.0))
+    Options(fidelity=0.5).check(stage(made))
+    with pytest.raises(ConfigError, match=r"sampling\.mean: 500 is above the highest level learnt, 49\.4"):
+        replace(made, sampling=replace(made.sampling, mean=500.0))
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, math.inf])
+def test_the_level_of_a_mean_is_a_level(value: float) -> None:
+    with pytest.raises(ConfigError, match=r"mean: .* is no noise level"):
+        cooler(X2, mean=value)
 
 
 def test_a_grid_of_fixed_steps_has_its_mean_too() -> None:

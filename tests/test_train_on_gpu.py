@@ -15,6 +15,7 @@ import pytest
 import torch
 from methods import normal, packed, photo, plan, stage
 from PIL import Image
+from squeezenets import squeezenet
 from torch import Tensor, nn
 
 import refinesr.run
@@ -576,6 +577,20 @@ def test_the_commands_from_photos_to_a_table(
     told = capsys.readouterr().out
     assert "saved after update" in told
     assert load(tmp_path / "s").method.sampling.steps == 1
+
+
+def test_a_training_by_looks_takes_the_folder_that_judges(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: Path
+) -> None:
+    looks = ["--set", "method.perception=Perception", "--set", "method.rollout=Rollout"]
+    small = ["--data", pictures, "--device", "cpu", "--precision", "fp32", "--minutes", 0.1]
+    small += ["--set", "plan.batch=2", *looks, "--tiny"]
+    with pytest.raises(SystemExit, match="a distance to learn by; add --perceptual") as left:
+        ran(monkeypatch, "train", "photo-x4", *small, "-o", tmp_path / "run")
+    assert "\n" not in str(left.value)
+    squeezenet(tmp_path)
+    ran(monkeypatch, "train", "photo-x4", *small, "-o", tmp_path / "run", "--perceptual", tmp_path)
+    assert "by LPIPS 0.1's linear layers" in load(tmp_path / "run").card.training[-1]
 
 
 def test_mistakes_are_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ def of_training(verb: ArgumentParser) -> None:
     )
     verb.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
     verb.add_argument("--resume", action="store_true", help="go on with that folder's run")
+    of_judge(verb)
     verb.add_argument("--from", dest="begin", type=Path, help="a model, or what `join` made, to begin with")
     verb.add_argument("--out", type=Path, help="folder of what is to be carried back")
     verb.add_argument("--save-every", type=float, default=60.0, help="seconds (60)")
@@ -130,9 +131,13 @@ def of_photos(verb: ArgumentParser) -> None:
 
 def of_pictures(verb: ArgumentParser) -> None:
     verb.add_argument("--high", type=Path, required=True, help="pictures that are not trained on")
-    verb.add_argument("--perceptual", type=Path, help="folder with squeezenet11.npz and LPIPS' linear layers")
+    of_judge(verb)
     verb.add_argument("--limit", type=int, default=32, help="pictures (32)")
     verb.add_argument("--size", type=int, help="pixels a side of their middles that are used")
+
+
+def of_judge(verb: ArgumentParser) -> None:
+    verb.add_argument("--perceptual", type=Path, help="folder with squeezenet11.npz and LPIPS' linear layers")
 
 
 def of_room(verb: ArgumentParser) -> None:

@@ -19,7 +19,7 @@ from gpu.measuring import Bench
 from gpu.pace import Watch
 from gpu.pieces import join
 from gpu.profiling import ceilings, pairs_of
-from gpu.training import Job, Tell, trained
+from gpu.training import Job, Tell, perceived, trained
 from refinesr.config import override
 from refinesr.data import Photos
 from refinesr.devices import autocast_dtype, put_on
@@ -72,6 +72,8 @@ class Smoke:
         yield "a picture", self.picture
         yield "measuring", self.measured
         yield "a student", self.taught
+        if self.perceptual is not None:
+            yield "looks", self.looks
         if self.device.type == "cuda":
             yield "batches ahead", self.ahead
 
@@ -129,8 +131,9 @@ class Smoke:
             run, model = student_of(teacher, steps=4)
             run = override(run, "plan.batch=8", "plan.size=64")
             put_on(model.model, self.device)
+        run, distance = perceived(run, self.perceptual, self.device)
         pairs, place = pairs_of(run, self.photos), Folder(self.folder / name)
-        objective = learnt(run, model)
+        objective = learnt(run, model, distance)
         state = begun(run, place, self.device, 0, resume, model)
         for each in (state.model, *([model.model] if model else [])):
             compiled(each, self.device)
@@ -160,6 +163,11 @@ class Smoke:
 
     def taught(self) -> str:
         return self.training(self.run, "student", teacher=str(self.folder / "run"))
+
+    def looks(self) -> str:
+        """A training by a perceptual distance, of states of the network's own making."""
+        run = override(self.run, "method.perception=Perception", "method.rollout=Rollout")
+        return self.training(run, "looks")
 
     def ahead(self) -> str:
         pairs = pairs_of(self.run, self.photos)

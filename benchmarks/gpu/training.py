@@ -18,7 +18,10 @@ from gpu.ahead import Ahead
 from gpu.carried import MODEL, carry
 from gpu.pace import Stretch, Watch, stretches
 from gpu.pieces import cut
+from refinesr.errors import ConfigError
 from refinesr.files import replacing
+from refinesr.metrics.perceptual import Perceptual
+from refinesr.objective import Distance
 from refinesr.run import DivergedError, Folder, Log, Run, preview, save
 from refinesr.train import Learning, Pairs, Report, State
 
@@ -85,6 +88,15 @@ def trained(
     if keeper.made:
         keeper.keep(state)
     return keeper.summary(state)
+
+
+def perceived(run: Run, folder: Path | None, device: torch.device) -> tuple[Run, Distance | None]:
+    """The run and the distance that its perception, if it has one, learns by.  Raises ConfigError."""
+    if run.method.perception is None:
+        return run, None
+    if folder is None:
+        raise ConfigError("method.perception: needs a distance to learn by; add --perceptual")
+    return replace(run, distance=Perceptual.title), Perceptual(folder, device)
 
 
 def as_spent(run: Run, folder: Path) -> Run:

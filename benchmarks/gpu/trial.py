@@ -13,7 +13,7 @@ import torch
 from gpu.measuring import Bench, counted
 from gpu.pace import Watch
 from gpu.profiling import pairs_of
-from gpu.training import Job, Tell, trained
+from gpu.training import Job, Tell, perceived, trained
 from refinesr.config import override
 from refinesr.data import Photos
 from refinesr.errors import ConfigError, RefineSRError
@@ -77,14 +77,15 @@ class Trying:
             self.cleared()
 
     def row(self, each: Variant, tell: Tell) -> dict[str, float]:
-        run, folder = each.run, self.folder / each.name
+        run, distance = perceived(each.run, self.perceptual, self.device)
+        folder = self.folder / each.name
         shutil.rmtree(folder, ignore_errors=True)
         pairs = pairs_of(run, self.photos)
         state = begun(run, Folder(folder), self.device, seed=0, resume=False)
         compiled(state.model, self.device)
         watch = Watch(self.seconds, every=float("inf"))
         job = Job(run, folder, self.autocast, from_first=True)
-        done = trained(job, pairs, state, run.method.objective(), watch, tell)
+        done = trained(job, pairs, state, run.method.objective(distance), watch, tell)
         stage = Stage(run.method, state.average)
         numbers = {"updates": float(done.updates), "crops/s": done.crops, "loss": done.loss}
         return numbers | self.measured(stage, tell)

@@ -25,6 +25,7 @@ from refinesr.images.projection import Projection
 from refinesr.images.resize import Kernel
 from refinesr.method import Method, Sampling
 from refinesr.model import Model
+from refinesr.objective import Objective
 from refinesr.shapes import GivenImages, Grid, Images, PerImage
 from refinesr.sources import Encoded, Labelled
 from refinesr.stage import Stage
@@ -38,7 +39,7 @@ DATA = 0.5
 NEAR = 1e-6
 """Of themselves, by which levels that are one may differ: a table's have many digits."""
 
-SHARED = ("scale", "channels", "target", "spread", "weighting")
+SHARED = ("scale", "channels", "target", "spread", "weighting", "rollout", "perception")
 """Fields of a method in which a student is what its teacher and its lesson make of it."""
 
 EXACT = 0.5 / 127.5
@@ -116,10 +117,12 @@ class Distilled:
 
     def draw(self, like: Images, *seed: int) -> tuple[PerImage, Images]:
         """sigma (B,) and eps, as `Objective.draw` draws them."""
-        objective = replace(self.teacher.method.objective(), levels=Few(self.levels), spread=Stratified())
-        return objective.draw(like, *seed)
+        sigma, eps = Objective(Few(self.levels), Stratified(), self.teacher.method.target).draw(like, *seed)
+        return sigma, eps
 
-    def loss(self, model: Model, high: Images, low: GivenImages, sigma: PerImage, eps: Images) -> PerImage:
+    def loss(
+        self, model: Model, high: Images, low: GivenImages, sigma: PerImage, eps: Images, *more: Tensor
+    ) -> PerImage:
         """Mean over each image's values.  Networks run in what autocast is on, all else does not."""
         autocast, device = running(high.device), high.device.type
         with torch.autocast(device, enabled=False):
@@ -213,7 +216,9 @@ def student(teacher: Method, levels: tuple[float, ...]) -> Method:
     source = teacher.source
     if isinstance(source, Labelled):
         source = replace(source, withheld=0.0)
-    alike = replace(teacher, source=source, spread=Stratified(), weighting=Own())
+    alike = replace(
+        teacher, source=source, spread=Stratified(), weighting=Own(), rollout=None, perception=None
+    )
     return replace(alike, sampling=sampling, levels=Few(levels))
 
 

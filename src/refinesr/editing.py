@@ -87,7 +87,7 @@ def fused(
 
 
 def plainly(stage: Stage) -> Sampling:
-    """The method's own sampling, but of a state on the way the first estimate is no mean of all answers."""
+    """The method's own sampling, but what is redrawn is not drawn to the mean of all answers."""
     return replace(stage.method.sampling, fidelity=0.0)
 
 

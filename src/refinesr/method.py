@@ -4,25 +4,28 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import torch
+
 from refinesr.diffusion.labels import Label
 from refinesr.diffusion.levels import Few, Levels, Spread, Stratified
-from refinesr.diffusion.noise import scaled
-from refinesr.diffusion.precond import Eps, Precond
+from refinesr.diffusion.noise import NoiseField, scaled
+from refinesr.diffusion.precond import Clean, Eps, Precond
 from refinesr.diffusion.samplers import Sampler
 from refinesr.diffusion.schedule import GridChoice
-from refinesr.diffusion.walking import anchored
+from refinesr.diffusion.walking import anchored, level
 from refinesr.diffusion.weighting import Own, Weighting
 from refinesr.errors import ConfigError
 from refinesr.images.augment import CascadeAugmented
 from refinesr.images.degrade import Degradation
 from refinesr.images.resize import Kernel
-from refinesr.model import Model, Objective, Target
+from refinesr.model import Model, Target
 from refinesr.nets.adm_unet import ADMUNet
 from refinesr.nets.packed_unet import PackedUNet
 from refinesr.nets.rrdb import RRDB, RRDBNetwork
 from refinesr.nets.sr3_unet import SR3UNet
 from refinesr.nets.srdiff_unet import SRDiffUNet
 from refinesr.nets.tiny import Tiny
+from refinesr.objective import Distance, Objective, Perception, Rollout
 from refinesr.shapes import Denoiser, Grid, Images, Noise
 from refinesr.sources import Augmented, Encoded, Labelled, Source
 
@@ -37,7 +40,8 @@ class Sampling:
     consistent  every estimate is projected so that, downsampled with this kernel, it is the low image
     guidance    how much more than an estimate without the class the one with it counts; 1 is as it is
     temperature what all noise of sampling, the start and every fresh draw, is multiplied by; 1 is as trained
-    fidelity    share of the first estimate, which is of the mean of all answers, in the result; 0: the sample
+    fidelity    share of an estimate of the mean of all answers in the result; 0: the sample
+    mean        the level at which a call of its own asks for that estimate; null: it is the first one
     orientations  every estimate is the mean of the network's for 1, 2 (mirrored), 4 (upside down) or 8
                 (turned) ways to lay the picture: self-ensemble (Timofte et al. 2016, arXiv 1511.02228)
     """
@@ -51,6 +55,7 @@ class Sampling:
     temperature: float = 1.0
     fidelity: float = 0.0
     orientations: int = 1
+    mean: float | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -63,17 +68,26 @@ class Sampling:
             raise ConfigError(f"fidelity: {self.fidelity:g} is not between 0 (the sample) and 1 (the mean)")
         if self.orientations not in (1, 2, 4, 8):
             raise ConfigError(f"orientations: {self.orientations} is not 1, 2, 4 or 8")
+        if self.mean is not None and not 0 < self.mean < math.inf:
+            raise ConfigError(f"mean: {self.mean:g} is no noise level; more than 0, or null")
 
     def levels(self) -> Grid:
-        """Those visited; where the first estimate is the result, no more than the first."""
+        """Those visited; where the mean is the result, no more than the one that it is asked for at."""
         grid = self.grid.grid(self.steps)
-        return grid[[0, -1]] if self.fidelity == 1 else grid
+        if self.fidelity < 1:
+            return grid
+        return grid[[0, -1]] if self.mean is None else grid.new_tensor([self.mean, 0.0])
+
+    @property
+    def asks(self) -> bool:
+        """Whether the mean of all answers takes a call of its own."""
+        return self.mean is not None and 0 < self.fidelity < 1
 
     @property
     def calls(self) -> int:
         """Network calls an image costs."""
-        steps = 1 if self.fidelity == 1 else self.steps
-        return self.sampler.calls(steps) * (1 if self.guidance in (0, 1) else 2) * self.orientations
+        walked = self.sampler.calls(1 if self.fidelity == 1 else self.steps)
+        return (walked + self.asks) * (1 if self.guidance in (0, 1) else 2) * self.orientations
 
     @property
     def encodings(self) -> int:
@@ -82,12 +96,19 @@ class Sampling:
 
     def walk(self, denoise: Denoiser, x: Images, grid: Grid, noise: Noise) -> Iterator[Images]:
         """The sampler's estimates from x on, one after each step: with the temperature of fresh draws, and of
-        the first estimate the share that `fidelity` asks for.
+        the mean of all answers the share that `fidelity` asks for.
         """
         noise = scaled(noise, self.temperature)
         if self.fidelity == 0:
             return self.sampler(denoise, x, grid, noise)
-        return anchored(self.sampler, denoise, x, grid, noise, self.fidelity)
+        if self.mean is None:
+            return anchored(self.sampler, denoise, x, grid, noise, self.fidelity)
+        with torch.no_grad():  # the mean is that of all seeds, so its noise is of none of them
+            pure = NoiseField((0,) * len(x))(x)
+            mean = denoise(math.sqrt(1 + self.mean**2) * pure, level(self.mean))
+        if self.fidelity == 1:
+            return iter([mean])
+        return anchored(self.sampler, denoise, x, grid, noise, self.fidelity, mean)
 
 
 @dataclass(frozen=True)
@@ -112,6 +133,8 @@ class Method:
     p: int = 2
     tile: int = 384
     weighting: Weighting = field(default_factory=Own)
+    rollout: Rollout | None = None
+    perception: Perception | None = None
 
     def __post_init__(self) -> None:
         for name, value, other, wanted in self._fits():
@@ -127,13 +150,43 @@ class Method:
             raise ConfigError("sampling.consistent: nothing is lost at scale 1, so there is nothing to keep")
         if self.sampling.guidance != 1 and not isinstance(self.source, Labelled):
             raise ConfigError("sampling.guidance: the source has no class that could be withheld; use 1")
-        if self.sampling.fidelity > 0 and isinstance(self.precond, Eps):
-            why = "is for networks that predict the picture; of predicted noise the first estimate is no mean"
-            raise ConfigError(f"sampling.fidelity: {self.sampling.fidelity:g} {why}; use 0")
-        if self.sampling.fidelity > 0 and isinstance(self.levels, Few):
-            why = "takes the first estimate for the mean of all answers, and a student's is one of them"
-            raise ConfigError(f"sampling.fidelity: {self.sampling.fidelity:g} {why}; use 0")
+        if self.perception is not None and self.channels != 3:
+            raise ConfigError(f"perception: is for RGB; channels is {self.channels}")
+        if self.rollout is not None:
+            self._check_rollout(self.rollout)
+        mean, highest = self.sampling.mean, self.levels.highest()
+        if mean is not None and mean > highest:
+            raise ConfigError(f"sampling.mean: {mean:g} is above the highest level learnt, {highest:.4g}")
+        if self.sampling.fidelity > 0:
+            self._check_mean()
         self.objective()
+
+    def _check_rollout(self, rollout: Rollout) -> None:
+        """Raises ConfigError.  A mistake in x0 is 1 / sigma as large in noise, and so in what F is to say."""
+        if not isinstance(self.precond, Clean):
+            name = type(self.precond).__name__
+            raise ConfigError(f"rollout: is for networks that predict the picture, Clean; precond is {name}")
+        if rollout.top > self.levels.highest():
+            highest = f"the highest level learnt, {self.levels.highest():.4g}"
+            raise ConfigError(f"rollout.top: {rollout.top:g} is above {highest}")
+
+    def _check_mean(self) -> None:
+        """Raises ConfigError where no mean of all answers can be asked for."""
+        given, mean = f"sampling.fidelity: {self.sampling.fidelity:g}", self.sampling.mean
+        if isinstance(self.precond, Eps):
+            why = "is for networks that predict the picture; of predicted noise the first estimate is no mean"
+            raise ConfigError(f"{given} {why}; use 0")
+        if isinstance(self.levels, Few):
+            why = "takes the first estimate for the mean of all answers, and a student's is one of them"
+            raise ConfigError(f"{given} {why}; use 0")
+        if self.perception is None:
+            return
+        asked = float(self.sampling.levels()[0]) if mean is None else mean
+        if self.perception.at(torch.tensor(asked)) > 0:
+            why = f"needs a mean of all answers, and at {asked:g} this network has learnt sharper ones"
+            least = self.perception.below
+            right = "use 0" if least is None else f"use 0, or a sampling.mean of at least {least:g}"
+            raise ConfigError(f"{given} {why}; {right}")
 
     def _fits(self) -> Iterator[tuple[str, int, str, int]]:
         """What has to agree: a field, its value, the name of another, the other's value."""
@@ -157,8 +210,10 @@ class Method:
         source = self.source.build(self.scale, self.channels)
         return Model(self.network.build(), source, self.precond, self.label)
 
-    def objective(self) -> Objective:
-        return Objective(self.levels, self.spread, self.target, self.p, self.weighting)
+    def objective(self, distance: Distance | None = None) -> Objective:
+        """What is learnt; a `perception` is learnt by a distance."""
+        besides = self.rollout, self.perception, distance
+        return Objective(self.levels, self.spread, self.target, self.p, self.weighting, *besides)
 
     @property
     def reach(self) -> int | None:

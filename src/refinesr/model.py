@@ -1,4 +1,4 @@
-"""One model and one objective for all methods.
+"""One model for all methods.
 
 x0 = skip * x + out * F(into * x, label, condition)
 
@@ -12,17 +12,13 @@ need no second road: what its source takes (a class, a level), and at scale 1 a 
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from refinesr.diffusion.denoisers import unveiled
 from refinesr.diffusion.labels import Label
-from refinesr.diffusion.levels import Levels, Spread
-from refinesr.diffusion.precond import Precond, beside, over_pixels, wanted
-from refinesr.diffusion.weighting import Own, Weighting
+from refinesr.diffusion.precond import Precond, over_pixels
 from refinesr.errors import ConfigError
 from refinesr.shapes import Denoiser, GivenImages, Images, LowImages, Mask, PerImage, Sigma
 
@@ -168,52 +164,3 @@ class Model(nn.Module):
             return self.estimate(x, torch.as_tensor(sigma, dtype=torch.float64, device="cpu"), doors)
 
         return denoise
-
-
-@dataclass(frozen=True)
-class Objective:
-    """|F - wanted|**p in the network's own units, weight one unless something else is asked for.
-
-    With `Eps` this is L_simple of DDPM (p = 2) and the loss of SR3 and SRDiff (p = 1); with `EDM` it is the
-    weighting of Karras et al. 2022; with `Velocity` that of Salimans and Ho 2022.
-    """
-
-    levels: Levels
-    spread: Spread
-    target: Target
-    p: int = 2
-    weighting: Weighting = field(default_factory=Own)
-
-    def __post_init__(self) -> None:
-        if self.p not in (1, 2):
-            raise ConfigError(f"p: {self.p} is not 1 or 2")
-
-    def __call__(self, model: Model, high: Images, low: GivenImages, seed: int) -> PerImage:
-        """Mean over each image's values.  high and low in [-1, 1]; everything random comes from `seed`."""
-        return self.loss(model, high, low, *self.draw(high, seed))
-
-    def draw(self, like: Images, *seed: int) -> tuple[PerImage, Images]:
-        """sigma (B,) and eps, of the shape, dtype and device of `like`; the seeds are not negative."""
-        # two unrelated generators: from one, the first values of eps would follow from the levels
-        for_levels, for_noise = np.random.SeedSequence(seed).generate_state(2).tolist()
-        # levels are float64 on the CPU, and asking a GPU's generator for them would wait for it
-        sigma = self.levels.at(self.spread.spread(len(like), torch.Generator().manual_seed(for_levels)))
-        rng = torch.Generator(like.device).manual_seed(for_noise)
-        return sigma, torch.randn(like.shape, generator=rng, device=like.device, dtype=like.dtype)
-
-    def loss(self, model: Model, high: Images, low: GivenImages, sigma: PerImage, eps: Images) -> PerImage:
-        """Mean over each image's values, for the levels and the noise that are given.
-
-        With a mask the network sees known pixels without noise and only the others count, as in Palette's
-        code; the mean is still over all values.
-        """
-        condition, mask = model.condition(low), model.source.mask(low)
-        x0 = self.target.learnt(high, condition.base)
-        x = x0 + over_pixels(sigma, x0) * eps
-        if mask is not None:
-            x = unveiled(x, sigma, self.target.encode(condition.base, condition.base), mask)
-        c = model.precond.coefficients(sigma)
-        error = model.predict(x, sigma, condition.doors()) - wanted(c, x0, eps, sigma)
-        counted = error if mask is None else mask * error
-        losses = counted.abs().pow(self.p).mean((1, 2, 3))
-        return beside(self.weighting.weight(c, sigma, self.p), losses) * losses

@@ -28,6 +28,7 @@ from refinesr.files import held, refuse_held, replacing, writing
 from refinesr.log import DivergedError, Log
 from refinesr.method import Method
 from refinesr.model import Model
+from refinesr.objective import LEAST, Distance
 from refinesr.pretrained import begin_with
 from refinesr.preview import save_grid
 from refinesr.stage import Card, Stage
@@ -52,6 +53,8 @@ class Run:
     """Of a student (`refinesr.distill`); others learn their method's own objective."""
     start: str = ""
     """The model whose weights it begins with, as its card tells; empty for fresh ones."""
+    distance: str = ""
+    """What its method's perception is learnt by, as its card tells; empty if there is none."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ def train(
     encoder: Path | None = None,
     teacher: Stage | None = None,
     start: Stage | None = None,
+    distance: Distance | None = None,
 ) -> Iterator[Report]:
     """Train and yield a report after each update.
 
@@ -100,14 +104,14 @@ def train(
     run takes its method and plan from `run`, as the first time.  `encoder` is a trained model whose encoder
     this one begins with; a frozen encoder needs it.  `start` is one to begin with all weights of, its method
     being alike (`pretrained.check_start`).  `teacher` is the model, on the device, that the run's lesson is
-    of: a student begins as a copy of it.
+    of: a student begins as a copy of it.  `distance`, on the device, is what a perception is learnt by.
     The folder is held from the first `next` until the generator is closed or exhausted, or the process ends.
     Raises OutputError if the folder is held already, holds a run and `resume` is not given, or the reverse,
     or cannot be written; DivergedError if the loss is no number, the last save being from before.
     """
     place = Folder(folder)
     run.method.sampling.levels()  # previews need them: better found out now
-    objective = learnt(run, teacher)
+    objective = learnt(run, teacher, distance)
     check_folder(place, resume)
     model = beginning(run.method, device, seed, resume, teacher or start or encoder)
     with held(place.path):
@@ -132,13 +136,19 @@ def train(
         save(run, place, state, log)
 
 
-def learnt(run: Run, teacher: Stage | None) -> Learning:
+def learnt(run: Run, teacher: Stage | None, distance: Distance | None = None) -> Learning:
     """What the run's student is taught, or its method's own objective.  Raises ConfigError."""
     if (run.lesson is None) != (teacher is None):
         raise ConfigError("lesson: a student needs one, and no other run has a teacher")
-    if run.lesson is None or teacher is None:
-        return run.method.objective()
-    return taught(run.lesson, teacher, run.method)
+    if run.lesson is not None and teacher is not None:
+        return taught(run.lesson, teacher, run.method)
+    if (run.method.perception is None) != (distance is None):
+        raise ConfigError("method.perception: needs a distance to learn by, and nothing else takes one")
+    if distance is not None and run.plan.size < LEAST:
+        raise ConfigError(
+            f"plan.size: {run.plan.size} is too small for a perceptual distance; at least {LEAST}"
+        )
+    return run.method.objective(distance)
 
 
 def look(run: Run, place: Folder, state: State, log: Log, pairs: Pairs) -> None:
@@ -226,6 +236,8 @@ def same_method(run: Run, place: Folder) -> None:
         raise ConfigError(
             f"{place.path}: holds a run of another method.{other}; --resume may only change the plan"
         )
+    if stored.distance != run.distance:
+        raise ConfigError(f"{place.path}: holds a run that learns by {stored.distance}, not {run.distance}")
 
 
 def taught_by(run: Run) -> Lesson | None:
@@ -264,7 +276,8 @@ def card_of(run: Run, steps: int) -> Card:
     plan = run.plan
     crops = f"{plan.batch} crops of {plan.size} x {plan.size} pixels"
     begun = f", begun with the weights of {run.start}" if run.start else ""
-    told = f"{run.name}: {steps} of {plan.steps} updates of {crops}{begun}"
+    besides = f", besides its error by {run.distance}" if run.distance else ""
+    told = f"{run.name}: {steps} of {plan.steps} updates of {crops}{begun}{besides}"
     if run.lesson is not None:
         lines = *run.card.training, run.lesson.told(), told
         return replace(run.card, training=lines)

@@ -111,7 +111,7 @@ class Stage:
         """
         if sampling is None:
             sampling = self.method.sampling
-            if start is not None:  # its first estimate would be no mean of all answers
+            if start is not None:  # what is redrawn is not to be drawn to the mean
                 sampling = replace(sampling, fidelity=0.0)
         grid = sampling.levels()
         for complaint in check(grid, self.method.levels.highest()) if start is None else ():

@@ -133,12 +133,15 @@ class Pairs(Protocol):
 
 @runtime_checkable
 class Learning(Protocol):
-    """What is learnt: `model.Objective`, or anything else with a loss of the levels and noise it draws."""
+    """What is learnt: `Objective`, or anything else with a loss of what it draws.
 
-    def draw(self, like: Images, *seed: int) -> tuple[PerImage, Images]: ...
+    That is levels, noise and whatever else is random; the first dimension of each is the image.
+    """
+
+    def draw(self, like: Images, *seed: int) -> tuple[Tensor, ...]: ...
 
     def loss(
-        self, model: Model, high: Images, low: GivenImages, sigma: PerImage, eps: Images
+        self, model: Model, high: Images, low: GivenImages, sigma: PerImage, eps: Images, *more: Tensor
     ) -> PerImage: ...
 
 
@@ -208,9 +211,9 @@ def fit(
     state.model.train()
     state.optimizer.zero_grad()  # whoever broke in upon the last update may have left some
 
-    def losses(high: Images, low: GivenImages, sigma: PerImage, eps: Images) -> PerImage:
+    def losses(high: Images, low: GivenImages, *drawn: Tensor) -> PerImage:
         with torch.autocast(high.device.type, autocast, enabled=autocast is not None):
-            return objective.loss(state.model, high, low, sigma, eps)
+            return objective.loss(state.model, high, low, *drawn)
 
     while state.step < plan.steps:
         high, low = pairs.at(state.step)

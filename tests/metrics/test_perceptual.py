@@ -5,38 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from squeezenets import squeezenet
 from torch import Tensor, nn
 
 from refinesr.errors import CheckpointError
 from refinesr.metrics.perceptual import FEATURES, LINEAR, Perceptual
 
-FIRES = {"fire2": (64, 16, 64), "fire3": (128, 16, 64), "fire4": (128, 32, 128), "fire5": (256, 32, 128)}
-FIRES |= {"fire6": (256, 48, 192), "fire7": (384, 48, 192), "fire8": (384, 64, 256), "fire9": (512, 64, 256)}
-
-
-class Fire(nn.Module):
-    def __init__(self, width: int, few: int, wide: int) -> None:
-        super().__init__()
-        self.squeeze1x1 = nn.Conv2d(width, few, 1)
-        self.expand1x1 = nn.Conv2d(few, wide, 1)
-        self.expand3x3 = nn.Conv2d(few, wide, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.squeeze1x1(x).relu()
-        return torch.cat([self.expand1x1(x), self.expand3x3(x)], 1).relu()
-
 
 @pytest.fixture
 def net(tmp_path: Path) -> nn.ModuleDict:
-    torch.manual_seed(0)
-    net = nn.ModuleDict(
-        {"conv1": nn.Conv2d(3, 64, 3, 2), **{name: Fire(*sizes) for name, sizes in FIRES.items()}}
-    )
-    np.savez(tmp_path / FEATURES, **{name: value.numpy() for name, value in net.state_dict().items()})
-    widths = [64, *(2 * FIRES[name][2] for name in ("fire3", "fire5", "fire6", "fire7", "fire8", "fire9"))]
-    linear = {f"lin{k}.model.1.weight": torch.rand(1, width, 1, 1) for k, width in enumerate(widths)}
-    torch.save(linear, tmp_path / LINEAR)
-    return net
+    return squeezenet(tmp_path)
 
 
 def expected(net: nn.ModuleDict, linear: dict[str, Tensor], one: Tensor, other: Tensor) -> Tensor:
@@ -68,6 +46,30 @@ def test_the_distance_is_that_of_torchs_own_layers(net: nn.ModuleDict, tmp_path:
     torch.testing.assert_close(distance(one, other), expected(net, linear, one, other), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(distance(one, other), distance(other, one))
     assert distance(one, one).tolist() == [0, 0]
+
+
+def test_gradients_reach_the_picture_and_nothing_else(net: nn.ModuleDict, tmp_path: Path) -> None:
+    """As torch's own layers give them, to a thousandth of the largest."""
+    distance, linear = Perceptual(tmp_path), torch.load(tmp_path / LINEAR, weights_only=True)
+    one, other = torch.rand(2, 2, 3, 40, 48)
+    net.requires_grad_(False)
+    theirs, ours = (other.clone().requires_grad_(True) for _ in range(2))
+    expected(net, linear, one, theirs).sum().backward()
+    distance(one, ours).sum().backward()
+    assert ours.grad is not None
+    assert theirs.grad is not None
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=1e-3 * float(theirs.grad.abs().max()))
+    assert not any(weight.requires_grad for weight in (*distance.weights.values(), *distance.linear))
+
+
+def test_in_sixteen_bits_it_is_as_far(net: nn.ModuleDict, tmp_path: Path) -> None:
+    """Networks may run in bf16, of 8 binary digits; maps are compared in float32."""
+    distance = Perceptual(tmp_path)
+    one, other = torch.rand(2, 2, 3, 40, 48)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = distance(one, other)
+    assert rough.dtype == torch.float32
+    torch.testing.assert_close(rough, distance(one, other), rtol=0.05, atol=0)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

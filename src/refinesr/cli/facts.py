@@ -91,15 +91,20 @@ class Facts:
     def bias(self) -> doctor.Moments | None:
         """What the sampling makes of data of `doctor.MEAN` and `doctor.STD`.
 
-        None for a network that does not look at x, and for a student, which says where a walk ends.
+        None for a network that does not look at x, for a student, which says where a walk ends, and for one
+        that has learnt looks: its answers are no means.
         """
-        if isinstance(self.subject.method.precond, Blind) or isinstance(self.sampling.sampler, Renoised):
+        method = self.subject.method
+        if isinstance(method.precond, Blind) or isinstance(self.sampling.sampler, Renoised):
+            return None
+        if method.perception is not None:
             return None
         return doctor.bias(self.walk, self.grid)
 
     def walk(self, denoise: Denoiser, x: Images, grid: Grid, noise: Noise) -> Iterator[Images]:
         """The sampling, from a start that is standard noise."""
-        return self.sampling.walk(denoise, self.sampling.temperature * x, grid, noise)
+        # exact denoisers of other levels than the grid's are not asked for
+        return replace(self.sampling, mean=None).walk(denoise, self.sampling.temperature * x, grid, noise)
 
     @property
     def gflop(self) -> float:
@@ -109,7 +114,7 @@ class Facts:
     def data(self) -> dict[str, Any]:
         """For JSON.  `grid` is sigma, down to 0; `reach` and `stride` are in low pixels, null is all.
 
-        `bias` is for Gaussian data with their exact denoiser, in the units of x0; null for a regression.
+        `bias` is for Gaussian data with their exact denoiser, in the units of x0; null where it is unknown.
         """
         subject, method, bias = self.subject, self.subject.method, self.bias
         return {
@@ -157,7 +162,8 @@ class Facts:
         yield "condition", [str(method.source)]
         yield "predicts", [f"{method.precond} of {method.target}, |error|**{method.p}"]
         yield "label", [str(method.label)]
-        yield "trained at", [f"{method.levels}, {method.spread}"]
+        besides = [f"besides by {more}" for more in (method.rollout, method.perception) if more is not None]
+        yield "trained at", [f"{method.levels}, {method.spread}", *besides]
         reach = "everything in its tile" if method.reach is None else f"{method.reach} low pixels"
         yield "sees", [reach]
 
@@ -168,6 +174,8 @@ class Facts:
         done = "clipped" if sampling.clip else ""
         cool = f"temperature {sampling.temperature:g}" if sampling.temperature != 1 else ""
         mixed = f"fidelity {sampling.fidelity:g}" if sampling.fidelity else ""
+        if sampling.fidelity and sampling.mean is not None:
+            mixed += f" with the mean asked for at {sampling.mean:g}"
         turned = f"mean of {sampling.orientations} orientations" if sampling.orientations > 1 else ""
         around = "; ".join(word for word in (led, done, kept, cool, mixed, turned) if word) or "as they are"
         yield "sampling", [f"{sampling.sampler}, {grid_name(sampling.grid)}", f"estimates: {around}"]
@@ -182,14 +190,20 @@ class Facts:
 
     def predicted(self) -> list[str]:
         if (bias := self.bias) is None:
-            student = isinstance(self.sampling.sampler, Renoised)
-            why = "a student is no denoiser" if student else "a regression does not look at noise"
-            return [f"none: {why}"]
+            return [f"none: {self.unknown()}"]
         came = f"would come out as mean {bias.mean:.3f}, std {bias.std:.3f}"
         return [
             f"Gaussian data of mean {doctor.MEAN:.2f} and std {doctor.STD:.2f} {came}",
             "(of what is diffused, where images span -1 to 1; by a perfect network, nothing clipped)",
         ]
+
+    def unknown(self) -> str:
+        """Why no bias can be told."""
+        method = self.subject.method
+        if method.perception is not None:
+            return "what is learnt by its looks is no mean"
+        student = isinstance(self.sampling.sampler, Renoised)
+        return "a student is no denoiser" if student else "a regression does not look at noise"
 
     def training(self) -> Iterator[tuple[str, list[str]]]:
         card = self.subject.card

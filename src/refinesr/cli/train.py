@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from ..errors import ConfigError
 from .bars import OFTEN, of_photos, of_updates, on_terminal
 from .messages import counted, if_memory_lacks, say, tell
+from .perceiving import PERCEIVING, Perceiving
 from .recipes import recipe_named
 from .signals import noticed
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..data import Pairs
+    from ..objective import Distance
     from ..run import Run
     from ..stage import Stage
     from ..train import Report
@@ -111,6 +113,7 @@ def train(
     encoder: Path | None = None,
     changes: Changes = CHANGES,
     computing: Computing = COMPUTING,
+    perceiving: Perceiving = PERCEIVING,
 ) -> int:
     """Train a model by a recipe.
 
@@ -128,11 +131,15 @@ def train(
     encoder
         A trained model, file or folder, to begin with the encoder of; recipes with a frozen one need it.
     """
+    from ..run import learnt
+
     run = asked(recipe_named(recipe), changes, output, computing)
     device = placed(data, output, computing)
+    run, distance = perceiving.of(run, device)
+    learnt(run, None, distance)  # what is wrong with it is said before any photo is decoded
     run, first = beginning(run, start, encoder, computing)
     pairs = material(run, data, device, computing.seed)
-    return trained(run, pairs, output, computing, encoder=encoder, start=first)
+    return trained(run, pairs, output, computing, encoder=encoder, start=first, distance=distance)
 
 
 def asked(recipe: "Run", changes: Changes, output: Path, computing: Computing) -> "Run":
@@ -209,6 +216,7 @@ def trained(
     encoder: Path | None = None,
     teacher: "Stage | None" = None,
     start: "Stage | None" = None,
+    distance: "Distance | None" = None,
 ) -> int:
     """Update until the plan or a signal ends it; the exit code."""
     from ..run import Folder
@@ -226,6 +234,7 @@ def trained(
         encoder=encoder,
         teacher=teacher,
         start=start,
+        distance=distance,
     )
     meter = Meter(run.plan.batch)
     bar = of_updates(run.name, run.plan.steps, run.plan.batch)

@@ -37,16 +37,23 @@ def without_gradients(walk: Callable[P, Iterator[Tensor]]) -> Callable[P, Iterat
 
 
 def anchored(
-    walk: Walk, denoise: Denoiser, x: Images, grid: Grid, noise: Noise, share: float
+    walk: Walk,
+    denoise: Denoiser,
+    x: Images,
+    grid: Grid,
+    noise: Noise,
+    share: float,
+    mean: Images | None = None,
 ) -> Iterator[Images]:
-    """The walk's estimates, with so much of the first thing the denoiser said in each; the walk is the same.
+    """The walk's estimates, with so much of the mean of all answers in each; the walk is the same.
 
-    Asked at a level of pure noise, a denoiser says the mean of all answers.  Given the input, a sample is
+    If it is not given it is the first thing the denoiser says: asked at a level of pure noise, of data it has
+    learnt by squared errors, a denoiser says the mean of all answers.  Given the input, a sample is
     independent of the truth, so the squared error is D* + (1 - share)² (D - D*), where D* is the mean's and D
     the sample's.  Between the mean and that estimator of the right distribution whose error is least, nothing
     does better than this straight line (Freirich et al. 2021, arXiv 2107.02555).
     """
-    first: list[Images] = []
+    first = [] if mean is None else [mean]
 
     def kept(x: Images, sigma: Sigma) -> Images:
         x0 = denoise(x, sigma)

@@ -17,32 +17,25 @@ from refinesr.evaluate.pairs import Pair, Shown
 from refinesr.evaluate.sets import Frechet, Inception, Kernel, SetMetric
 from refinesr.metrics.classification import Classifier, Probabilities, missed
 from refinesr.metrics.dists import DISTS
-from refinesr.metrics.lpips import ALEX, LPIPS, SQUEEZE, VGG, Variant
+from refinesr.metrics.lpips import LPIPS, variant_of
 from refinesr.metrics.niqe import NIQE
 from refinesr.metrics.perceptual import Perceptual
 from refinesr.metrics.sets import Features, Normal
 
-VARIANTS: Mapping[str, Variant] = {variant.name: variant for variant in (ALEX, VGG, SQUEEZE)}
-
 
 def perceptual(folder: Path, device: torch.device) -> tuple[Metric, ...]:
     """LPIPS-like, on the features of SqueezeNet as Caffe had it."""
-    convention = "LPIPS 0.1's linear layers on Caffe's SqueezeNet 1.1: not the published LPIPS"
+    convention = f"{Perceptual.title}: not the published LPIPS"
     distance = Distance(Perceptual(folder, device), 32)
     return (Metric("perceptual", "LPIPS-like", Lower(), convention, "", distance),)
 
 
 def lpips(linear: Path, features: Path | None, device: torch.device) -> tuple[Metric, ...]:
     """`linear` is called alex.pth, vgg.pth or squeeze.pth."""
-    variant = VARIANTS.get(linear.stem)
-    if variant is None:
-        names = ", ".join(f"{name}.pth" for name in VARIANTS)
-        told = f"which network LPIPS is on is told by the file's name, one of {names}"
-        raise CheckpointError(f"{linear}: {told if linear.exists() else f'no such file; {told}'}")
-    network = LPIPS(variant, linear, features, device)
+    network = LPIPS(variant_of(linear), linear, features, device)
     sure = "the published weights" if network.published else "weights that are not the published ones"
-    convention = f"version 0.1, {variant.name}, of RGB, {sure}"
-    return (Metric("lpips", f"LPIPS ({variant.name})", Lower(), convention, "", Distance(network)),)
+    convention = f"version 0.1, {network.name}, of RGB, {sure}"
+    return (Metric("lpips", f"LPIPS ({network.name})", Lower(), convention, "", Distance(network)),)
 
 
 def dists(weights: Path, features: Path | None, device: torch.device) -> tuple[Metric, ...]:

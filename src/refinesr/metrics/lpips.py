@@ -1,5 +1,6 @@
 """LPIPS (Zhang et al. 2018, arXiv 1801.03924), version 0.1, with the published weights from files."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -8,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from refinesr.errors import CheckpointError
 from refinesr.metrics.backbones import ALEXNET, RGB, SQUEEZENET, VGG16, Backbone, checksum, shaped, tensors
 from refinesr.metrics.perceptual import apart
 from refinesr.shapes import PerImage
@@ -33,6 +35,19 @@ VGG = Variant("vgg", VGG16, "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1fe
 SQUEEZE = Variant("squeeze", SQUEEZENET, "4a5350f23600cb79923ce65bb07cbf57dca461329894153e05a1346bd531cf76")
 
 
+VARIANTS: Mapping[str, Variant] = {variant.name: variant for variant in (ALEX, VGG, SQUEEZE)}
+
+
+def variant_of(linear: Path) -> Variant:
+    """Which network LPIPS is on, told by the name of the file of linear layers.  Raises CheckpointError."""
+    variant = VARIANTS.get(linear.stem)
+    if variant is None:
+        names = ", ".join(f"{name}.pth" for name in VARIANTS)
+        told = f"which network LPIPS is on is told by the file's name, one of {names}"
+        raise CheckpointError(f"{linear}: {told if linear.exists() else f'no such file; {told}'}")
+    return variant
+
+
 @final
 class LPIPS:
     """The distance, ready to be asked.
@@ -52,7 +67,7 @@ class LPIPS:
         features: Path | None = None,
         device: torch.device | None = None,
     ) -> None:
-        self.device, self.backbone = device or torch.device("cpu"), variant.backbone
+        self.device, self.backbone, self.name = device or torch.device("cpu"), variant.backbone, variant.name
         held = tensors(linear, f"the linear layers of LPIPS, {variant.name}.pth of {HOME}")
         self.weights = [
             shaped(linear, held, f"lin{k}.model.1.weight", torch.empty(1, width, 1, 1)).to(self.device)
@@ -61,14 +76,18 @@ class LPIPS:
         self.network = self.backbone.read(features, self.device)
         self.published = self.backbone.published(features) and checksum(linear) == variant.linear
 
-    @torch.no_grad()
     def __call__(self, high: RGB, other: RGB) -> PerImage:
         """high, other: RGB in [0, 1] (the authors' `normalize=True`).  0 for equal images, more for others.
 
+        Gradients, where they are asked for, reach the images and never the weights.
         ValueError for less pixels than the network needs: AlexNet 31 a side, SqueezeNet 17, VGG16 16.
         """
         one, two = (self.backbone.maps(self.network, self.scaled(images)) for images in (high, other))
         return apart(one, two, self.weights)
+
+    @property
+    def title(self) -> str:
+        return f"LPIPS 0.1 on {self.name}{'' if self.published else ', not of the published weights'}"
 
     def scaled(self, images: RGB) -> RGB:
         shift, scale = (torch.tensor(values, device=self.device)[:, None, None] for values in (SHIFT, SCALE))

@@ -7,7 +7,7 @@ but are not the published LPIPS: call them "LPIPS-like (SqueezeNet)".
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import final
+from typing import ClassVar, final
 
 import torch
 import torch.nn.functional as F
@@ -49,6 +49,8 @@ class Perceptual:
     Raises CheckpointError if one of them is missing, damaged or of another network.
     """
 
+    title: ClassVar[str] = "LPIPS 0.1's linear layers on Caffe's SqueezeNet 1.1"
+
     def __init__(self, folder: Path, device: torch.device | None = None) -> None:
         for name in (FEATURES, LINEAR):
             if not (folder / name).is_file():
@@ -67,9 +69,11 @@ class Perceptual:
             for k, width in enumerate(WIDTHS)
         ]
 
-    @torch.no_grad()
     def __call__(self, high: RGB, other: RGB) -> PerImage:
-        """high, other: RGB in [0, 1], at least 32 pixels a side.  0 for equal images, more for others."""
+        """high, other: RGB in [0, 1], at least 32 pixels a side.  0 for equal images, more for others.
+
+        Gradients, where they are asked for, reach the images and never the weights.
+        """
         return apart(self.features(high), self.features(other), self.linear)
 
     def features(self, images: RGB) -> Iterator[Tensor]:
@@ -106,14 +110,12 @@ def apart(maps: Iterable[Features], others: Iterable[Features], weights: Iterabl
     """
     layers = zip(maps, others, weights, strict=True)
     return torch.stack(
-        [
-            F.conv2d((unit(one) - unit(other)).square(), weight).mean((1, 2, 3))
-            for one, other, weight in layers
-        ]
+        [(weight * (unit(one) - unit(other)).square()).sum(1).mean((1, 2)) for one, other, weight in layers]
     ).sum(0)
 
 
 def unit(x: Features) -> Features:
-    """Every pixel's channels scaled to length one."""
-    length: Tensor = x.norm(dim=1, keepdim=True)
+    """Every pixel's channels scaled to length one; of maps in 16 bits in 32."""
+    x = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+    length: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
     return x / (length + 1e-10)

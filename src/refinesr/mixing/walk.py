@@ -87,7 +87,7 @@ def walk_of(stage: Stage, options: Options, depth: float) -> Walk:
     autocast_dtype(options.precision, device)
     if options.fidelity == 1:
         raise ConfigError("fidelity: 1 is the mean of all pictures and redraws none; less than 1")
-    # a model's own is for walks from noise: of a state on the way the first estimate is no mean of all
+    # a model's own is for walks from noise: what is redrawn is not to be drawn to the mean unasked
     sampling = options.sampling(stage)
     sampling = replace(sampling, fidelity=options.fidelity or 0.0)
     listed = isinstance(sampling.grid, Explicit | Leading)

@@ -123,7 +123,10 @@ def spacings(method: Method, steps: int) -> tuple[Spacing, ...]:
     One or two levels are the ends, whatever the spacing: a single one is tried, and none where a single
     level is visited.
     """
-    if steps == 1 or method.sampling.fidelity == 1:
+    sampling = method.sampling
+    if sampling.fidelity == 1 and sampling.mean is not None:
+        raise ConfigError("sampling.fidelity: 1 is the mean, asked for at sampling.mean: nothing to search")
+    if steps == 1 or sampling.fidelity == 1:
         return ()
     if steps == 2:
         return (Power(),)

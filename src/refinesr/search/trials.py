@@ -189,7 +189,12 @@ class Bench:
         grid = place.grid(self.span, self.plan.steps)
         if grid is None:
             return None
-        return self.known(replace(self.stage.method.sampling, grid=grid, steps=self.plan.steps))
+        asked = replace(self.stage.method.sampling, grid=grid, steps=self.plan.steps)
+        try:
+            replace(self.stage.method, sampling=asked)
+        except ConfigError:  # from this level on there is no mean for its fidelity
+            return None
+        return self.known(asked)
 
     def known(self, sampling: Sampling) -> Sampling:
         """The first that was asked for with its levels: of one or two steps, all spacings have the same."""
