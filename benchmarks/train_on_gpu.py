@@ -35,13 +35,14 @@ from gpu.smoke import Smoke
 from gpu.trial import Trying, variants
 
 import refinesr
+from refinesr.compiling import compiled
 from refinesr.config import from_data, override, parse
 from refinesr.data import Photos
 from refinesr.devices import autocast_dtype, device_named, put_on
 from refinesr.errors import ConfigError, RefineSRError
 from refinesr.recipes import RECIPES, tiny
 from refinesr.recipes.distilled import student_of
-from refinesr.run import Folder, Run, begun, compiled, fresh, learnt
+from refinesr.run import Folder, Run, begun, fresh, learnt
 from refinesr.stage import Stage
 from refinesr.train import State
 

@@ -22,7 +22,7 @@ LAYERS = """
     chains
     shipped
     checkpoint
-    editing cascade album distill log
+    editing cascade album distill log compiling
     stage train data preview
     method
     sources objective
@@ -30,7 +30,7 @@ LAYERS = """
     diffusion nets metrics
     images
     optimizers
-    shapes tiles config files devices
+    shapes tiles config files devices team
     errors
     weights
 """

@@ -22,12 +22,13 @@ import refinesr.run
 import refinesr.train
 from refinesr import load
 from refinesr.checkpoint import save_stage
+from refinesr.compiling import compiled
 from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import CheckpointError, ConfigError, InputError
 from refinesr.metrics.pixel import luma, psnr
 from refinesr.optimizers import Adam, Muon
 from refinesr.recipes import RECIPES, tiny
-from refinesr.run import DivergedError, Folder, Run, begun, compiled, fresh
+from refinesr.run import DivergedError, Folder, Run, begun, fresh
 from refinesr.search import held_out
 from refinesr.train import Constant, CosineDecay, Plan, Report, State, fit, follow
 

@@ -10,8 +10,9 @@ from statistics import median
 import torch
 
 from gpu.training import Tell, flops, memory
+from refinesr.compiling import compiled
 from refinesr.data import Pairs, Photos
-from refinesr.run import Run, compiled, fresh
+from refinesr.run import Run, fresh
 from refinesr.train import Plan, State, follow
 
 PARTS = ("data", "forward", "backward", "optimiser", "average")

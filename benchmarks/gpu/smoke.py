@@ -20,6 +20,7 @@ from gpu.pace import Watch
 from gpu.pieces import join
 from gpu.profiling import ceilings, pairs_of
 from gpu.training import Job, Tell, perceived, trained
+from refinesr.compiling import compiled
 from refinesr.config import override
 from refinesr.data import Photos
 from refinesr.devices import autocast_dtype, put_on
@@ -30,7 +31,7 @@ from refinesr.images.reduction import reduced
 from refinesr.images.resize import PillowBicubic
 from refinesr.recipes import RECIPES, tiny
 from refinesr.recipes.distilled import student_of
-from refinesr.run import Folder, Run, begun, compiled, fresh, learnt
+from refinesr.run import Folder, Run, begun, fresh, learnt
 
 SECONDS = 5.0
 """Of each small training, when everything is compiled."""

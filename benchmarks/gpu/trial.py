@@ -14,11 +14,12 @@ from gpu.measuring import Bench, counted
 from gpu.pace import Watch
 from gpu.profiling import pairs_of
 from gpu.training import Job, Tell, perceived, trained
+from refinesr.compiling import compiled
 from refinesr.config import override
 from refinesr.data import Photos
 from refinesr.errors import ConfigError, RefineSRError
 from refinesr.recipes import RECIPES
-from refinesr.run import Folder, Run, begun, compiled
+from refinesr.run import Folder, Run, begun
 from refinesr.stage import Stage
 
 TITLES = {"psnr_y": "PSNR-Y", "perceptual": "LPIPS-like"}

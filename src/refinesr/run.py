@@ -10,14 +10,15 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, fields, replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from refinesr.checkpoint import save_stage
+from refinesr.compiling import compiled, seen_compiled
 from refinesr.config import from_data, parse, to_data
 from refinesr.devices import folded, lent, put_on
 from refinesr.diffusion.noise import NoiseField
@@ -32,7 +33,8 @@ from refinesr.objective import LEAST, Distance
 from refinesr.pretrained import begin_with
 from refinesr.preview import save_grid
 from refinesr.stage import Card, Stage
-from refinesr.train import Learning, Pairs, Plan, Report, State, fit
+from refinesr.team import ALONE, Team
+from refinesr.train import Learning, Pairs, Plan, Report, State, check_shares, fit
 
 PREVIEWS = 4
 """Rows of a preview."""
@@ -96,6 +98,8 @@ def train(
     teacher: Stage | None = None,
     start: Stage | None = None,
     distance: Distance | None = None,
+    compiling: bool | None = None,
+    team: Team = ALONE,
 ) -> Iterator[Report]:
     """Train and yield a report after each update.
 
@@ -105,35 +109,42 @@ def train(
     this one begins with; a frozen encoder needs it.  `start` is one to begin with all weights of, its method
     being alike (`pretrained.check_start`).  `teacher` is the model, on the device, that the run's lesson is
     of: a student begins as a copy of it.  `distance`, on the device, is what a perception is learnt by.
+    `compiling` is as in `compiled`.  All of a `team` call this alike; the one that leads holds the folder and
+    writes, the others but read a state to resume.
     The folder is held from the first `next` until the generator is closed or exhausted, or the process ends.
     Raises OutputError if the folder is held already, holds a run and `resume` is not given, or the reverse,
-    or cannot be written; DivergedError if the loss is no number, the last save being from before.
+    or cannot be written; ConfigError for what cannot be learnt or shared; DivergedError if the loss is no
+    number, the last save being from before.
     """
     place = Folder(folder)
     run.method.sampling.levels()  # previews need them: better found out now
-    objective = learnt(run, teacher, distance)
-    check_folder(place, resume)
+    objective = learnt(run, teacher, seen_compiled(distance, compiling))
+    check_shares(run.plan, team)
+    if team.leads:
+        check_folder(place, resume)
     model = beginning(run.method, device, seed, resume, teacher or start or encoder)
-    with held(place.path):
-        state = entered(run, place, model, resume)
+    with held(place.path) if team.leads else nullcontext():
+        state = entered(run, place, model, resume, team)
         log = Log(place.log)
         for each in (state.model, *([teacher.model] if teacher else [])):
-            compiled(each, device)
+            compiled(each, device, compiling)
         told = state.step
         try:
-            for report in fit(state, pairs, objective, run.plan, seed=seed, autocast=autocast):
-                log.waiting.append(report)
+            for report in fit(state, pairs, objective, run.plan, seed=seed, autocast=autocast, team=team):
                 told = report.step
-                look(run, place, state, log, pairs)
+                if team.leads:
+                    log.waiting.append(report)
+                    look(run, place, state, log, pairs)
                 yield report
         except DivergedError:
             raise
         except BaseException:
             # else nothing has been learnt that would be in the way of another try, or it is half an update
-            if told and state.stands_at(told):
+            if team.leads and told and state.stands_at(told):
                 save(run, place, state, log)
             raise
-        save(run, place, state, log)
+        if team.leads:
+            save(run, place, state, log)
 
 
 def learnt(run: Run, teacher: Stage | None, distance: Distance | None = None) -> Learning:
@@ -195,13 +206,16 @@ def beginning(
     return model
 
 
-def entered(run: Run, place: Folder, model: Model, resume: bool) -> State:
-    """The state to start from, of `model` or the folder's last save, in a folder that is made ready."""
+def entered(run: Run, place: Folder, model: Model, resume: bool, team: Team = ALONE) -> State:
+    """The state to start from, of `model` or the folder's last save; whoever leads makes the folder ready."""
     check_files(place, resume)  # again: another run may have come and gone
     state = State(model, run.plan)
     if resume:
         same_method(run, place)
         state.restore(place.state)
+    if not team.leads:
+        return state
+    if resume:
         Log(place.log).shorten(state.step)
     with writing(place.path):
         place.path.mkdir(parents=True, exist_ok=True)
@@ -252,16 +266,6 @@ def fresh(method: Method, device: torch.device, seed: int) -> Model:
         model = method.build()
     put_on(model, device)
     return model
-
-
-def compiled(model: Model, device: torch.device) -> None:
-    """Compiling pays on CUDA alone; on a CPU it takes minutes and wins nothing.
-
-    Networks and encoders only: a source makes tables with NumPy, which would be traced number by number.
-    """
-    if device.type == "cuda" and find_spec("triton"):  # there is none for Windows
-        for part in (model.network, *model.source.children()):
-            part.compile(dynamic=False)  # batches are alike; kernels for any size are slower
 
 
 def save(run: Run, place: Folder, state: State, log: Log) -> None:

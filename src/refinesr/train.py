@@ -19,6 +19,7 @@ from refinesr.files import replacing
 from refinesr.model import Model
 from refinesr.optimizers import Adam, Muon
 from refinesr.shapes import GivenImages, Images, PerImage
+from refinesr.team import ALONE, Team
 
 UNREADABLE = (OSError, EOFError, LookupError, TypeError, ValueError, RuntimeError, pickle.PickleError)
 """What torch raises for files that are not what they should be."""
@@ -197,13 +198,28 @@ class State:
             group.update(options)
 
 
+def check_shares(plan: Plan, team: Team) -> None:
+    """Raises ConfigError for a batch that does not go evenly through the processes."""
+    if plan.batch % (team.size * plan.accumulate):
+        among = f"{team.size} processes in {plan.accumulate} parts each"
+        raise ConfigError(f"plan.batch: {plan.batch} cannot be shared evenly among {among}")
+
+
 def fit(
-    state: State, pairs: Pairs, objective: Learning, plan: Plan, *, seed: int, autocast: torch.dtype | None
+    state: State,
+    pairs: Pairs,
+    objective: Learning,
+    plan: Plan,
+    *,
+    seed: int,
+    autocast: torch.dtype | None,
+    team: Team = ALONE,
 ) -> Iterator[Report]:
     """Update `state` from its step to `plan.steps`; the same seed gives the same updates, resumed or not.
 
-    The seed is not negative.  Between two yields the caller's random numbers are untouched.  An exception
-    that breaks in upon an update leaves the state whole, as it was before, or not `whole` at all.
+    All of a team go through the same updates, each with all arguments alike.  The seed is not negative.
+    Between two yields the caller's random numbers are untouched.  An exception that breaks in upon an update
+    leaves the state whole, as it was before, or not `whole` at all.
     Raises ValueError for a state that is not.
     """
     if not state.whole:
@@ -220,8 +236,10 @@ def fit(
         rate = plan.rate_at(state.step)
         for group in state.optimizer.param_groups:
             group["lr"] = rate * group["share"]
-        with seeded(high.device, seed, state.step):
-            loss = backward(losses, (high, low, *objective.draw(high, seed, state.step)), plan.accumulate)
+        share = team.share((high, low, *objective.draw(high, seed, state.step)))
+        with seeded(high.device, seed, state.step, *([team.rank] if team.rank else [])):
+            loss = backward(losses, share, plan.accumulate)
+        team.average([loss, *(p.grad for p in state.model.parameters() if p.grad is not None)])
         gradient = torch.nn.utils.clip_grad_norm_(state.model.parameters(), plan.clip)
         state.whole = False
         state.optimizer.step()

@@ -196,9 +196,9 @@ def test_too_little_memory_is_one_line(
 def test_a_terminal_sees_the_loss_the_speed_and_the_time_left(
     train: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("bars", "train"):
+    for module in ("bars", "meter"):
         monkeypatch.setattr(f"refinesr.cli.{module}.on_terminal", lambda: True)
-    monkeypatch.setattr("refinesr.cli.train.OFTEN", 0)
+    monkeypatch.setattr("refinesr.cli.meter.OFTEN", 0)
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     ran = train("-o", "run")

@@ -79,14 +79,18 @@ def distill(
     """
     from ..devices import put_on
     from ..run import learnt
+    from ..team import assembled
+    from ..train import check_shares
 
-    device = placed(data, output, computing)
-    run, teacher = teaching.of(model)
-    run = planned(run, teaching, output, computing)
-    learnt(run, teacher)  # what is wrong with it is said before any photo is decoded
-    pairs = material(run, data, device, computing.seed)
-    put_on(teacher.model, device)
-    return trained(run, pairs, output, computing, teacher=teacher)
+    with assembled() as team:
+        device = placed(data, output, computing, team)
+        run, teacher = teaching.of(model)
+        run = planned(run, teaching, output, computing)
+        check_shares(run.plan, team)
+        learnt(run, teacher)  # what is wrong with it is said before any photo is decoded
+        pairs = material(run, data, device, computing.seed)
+        put_on(teacher.model, device)
+        return trained(run, pairs, output, computing, team, teacher=teacher)
 
 
 def planned(run: "Run", teaching: Teaching, output: Path, computing: Computing) -> "Run":

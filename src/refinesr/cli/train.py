@@ -1,18 +1,17 @@
 """`refinesr train`: a recipe and photos in, a model out."""
 
-import math
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from cyclopts import Parameter
 
 from ..errors import ConfigError
-from .bars import OFTEN, of_photos, of_updates, on_terminal
+from .bars import of_photos, of_updates
 from .messages import counted, if_memory_lacks, say, tell
+from .meter import Meter
 from .perceiving import PERCEIVING, Perceiving
 from .recipes import recipe_named
 from .signals import noticed
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from ..objective import Distance
     from ..run import Run
     from ..stage import Stage
+    from ..team import Team
     from ..train import Report
 
 EXAMPLES = """
@@ -44,12 +44,13 @@ Recipes:
     palette-colorization  palette-inpainting  palette-uncropping  palette-jpeg
     base-64  base-64-class
 
+Several GPUs, or CPU cores, share each update if torchrun starts the command for each of them:
+
+    torchrun --nproc-per-node 4 -m refinesr train photo-x4 --data photos/ -o runs/a
+
 Ctrl-C finishes the update at work and saves; the same command with --resume goes on from there, as it does
 from the last save of a run that was killed.  RUN/log.jsonl has a line for each update, RUN/previews pictures.
 """
-
-SMOOTH = 0.02
-"""Share of an update in the smoothed loss; the first ones have more."""
 
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 
@@ -90,13 +91,19 @@ class Computing:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """What the network computes in; auto: bf16 where the hardware is fast at it."""
 
+    compile: Annotated[bool | None, Parameter(show_default=False)] = None
+    """Compile the networks first, a minute or two for faster updates; by default on CUDA alone.  Needs a C++
+    compiler on a CPU."""
+
     def check(self) -> "tuple[torch.device, torch.dtype | None]":
         """The device, and the dtype of autocast.  Raises ConfigError."""
+        from ..compiling import check_compiler
         from ..devices import autocast_dtype, device_named
 
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"--seed: {self.seed} is not between 0 and 2**63 - 1")
         device = device_named(self.device)
+        check_compiler(device, self.compile)
         return device, autocast_dtype(self.precision, device)
 
 
@@ -132,14 +139,18 @@ def train(
         A trained model, file or folder, to begin with the encoder of; recipes with a frozen one need it.
     """
     from ..run import learnt
+    from ..team import assembled
+    from ..train import check_shares
 
-    run = asked(recipe_named(recipe), changes, output, computing)
-    device = placed(data, output, computing)
-    run, distance = perceiving.of(run, device)
-    learnt(run, None, distance)  # what is wrong with it is said before any photo is decoded
-    run, first = beginning(run, start, encoder, computing)
-    pairs = material(run, data, device, computing.seed)
-    return trained(run, pairs, output, computing, encoder=encoder, start=first, distance=distance)
+    with assembled() as team:
+        run = asked(recipe_named(recipe), changes, output, computing)
+        device = placed(data, output, computing, team)
+        check_shares(run.plan, team)
+        run, distance = perceiving.of(run, device)
+        learnt(run, None, distance)  # what is wrong with it is said before any photo is decoded
+        run, first = beginning(run, start, encoder, computing)
+        pairs = material(run, data, device, computing.seed)
+        return trained(run, pairs, output, computing, team, encoder=encoder, start=first, distance=distance)
 
 
 def asked(recipe: "Run", changes: Changes, output: Path, computing: Computing) -> "Run":
@@ -177,14 +188,15 @@ def beginning(
     return replace(run, start=f"{name} (SHA-256 {checksum})"), first
 
 
-def placed(data: tuple[Path, ...], output: Path, computing: Computing) -> "torch.device":
+def placed(data: tuple[Path, ...], output: Path, computing: Computing, team: "Team") -> "torch.device":
     """The device.  Raises ConfigError and OutputError for what is wrong before any photo is read."""
     from ..run import Folder, check_folder
 
     device, _ = computing.check()
     if not data:
         raise ConfigError("--data: no folder given")
-    check_folder(Folder(output), computing.resume)
+    if team.leads:
+        check_folder(Folder(output), computing.resume)
     return device
 
 
@@ -212,6 +224,7 @@ def trained(
     pairs: "Pairs",
     output: Path,
     computing: Computing,
+    team: "Team",
     *,
     encoder: Path | None = None,
     teacher: "Stage | None" = None,
@@ -235,6 +248,8 @@ def trained(
         teacher=teacher,
         start=start,
         distance=distance,
+        compiling=computing.compile,
+        team=team,
     )
     meter = Meter(run.plan.batch)
     bar = of_updates(run.name, run.plan.steps, run.plan.batch)
@@ -244,44 +259,17 @@ def trained(
             meter.read(report)
             if meter.is_time():
                 show(report.step, meter.loss())
+            # a signal may have come to some of the team only, and before or after the update
+            notice.signal = team.largest(notice.signal or 0) or None
             if notice.signal is not None:
                 break
-    if notice.signal is not None and meter.step < run.plan.steps:
+    ended = notice.signal is not None and meter.step < run.plan.steps
+    if ended and team.leads:
         place = f"after update {meter.step} of {run.plan.steps}"
         say(f"{notice.word} {place}; the same command with --resume goes on")
-        return 128 + notice.signal
-    tell(f"{Folder(output).model}  {meter.summary()}{left_out(pairs)}")
-    return 0
-
-
-class Meter:
-    """What the reports come to.  The loss stays on its device and is read seldom: to read is to wait."""
-
-    def __init__(self, batch: int) -> None:
-        self.batch = batch
-        self.step = self.made = 0
-        self.smooth: torch.Tensor | None = None
-        self.started = self.looked = perf_counter()
-
-    def read(self, report: "Report") -> None:
-        self.step, self.made = report.step, self.made + 1
-        share = max(SMOOTH, 1 / self.made)
-        self.smooth = report.loss if self.smooth is None else self.smooth.lerp(report.loss, share)
-
-    def is_time(self) -> bool:
-        due = on_terminal() and perf_counter() > self.looked + OFTEN
-        self.looked = perf_counter() if due else self.looked
-        return due
-
-    def loss(self) -> float:
-        return math.nan if self.smooth is None else float(self.smooth)
-
-    def summary(self) -> str:
-        if self.made == 0:
-            return "has made all its updates already"
-        seconds = perf_counter() - self.started
-        speed = f"{self.made * self.batch / seconds:.1f} images/s, {seconds:.1f} s"
-        return f"{counted(self.made, 'update')}, loss {self.loss():.4f}, {speed}"
+    if not ended and team.leads:
+        tell(f"{Folder(output).model}  {meter.summary()}{left_out(pairs)}")
+    return 128 + notice.signal if ended and notice.signal else 0
 
 
 def left_out(pairs: "Pairs") -> str:

@@ -1,0 +1,100 @@
+"""`refinesr train` by several processes, which torchrun starts, as a user would."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from commands import Command, picture
+from safetensors.torch import load_file
+
+TINY = ("--tiny", "--precision", "fp32", "--device", "cpu", "--data", "photos")
+
+
+def command(processes: int, *words: str) -> list[str]:
+    """The command line, by torchrun if there are several."""
+    alone = [sys.executable, "-m"]
+    together = [*alone, "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
+    return [*(together if processes > 1 else alone), "refinesr", "train", "photo-x4-small", *TINY, *words]
+
+
+def train(folder: Path, processes: int, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(processes, *words), cwd=folder, env=one_thread(), text=True, capture_output=True, timeout=300
+    )
+
+
+def one_thread() -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def losses(run: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four photos, and a run of six updates by one process."""
+    place = tmp_path_factory.mktemp("team")
+    for number in range(4):
+        picture(str(place / f"photos/{number}.png"), 80, 96, seed=number)
+    assert train(place, 1, "-o", "one", "--set", "plan.steps=6").returncode == 0
+    return place
+
+
+def test_two_processes_make_the_run_of_one(folder: Path) -> None:
+    """Weights of float32 after six updates, and every loss; the first speaks and the other is silent."""
+    ran = train(folder, 2, "-o", "two", "--set", "plan.steps=6")
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count("two/model.safetensors  6 updates") == 1
+    assert len(ran.stdout.splitlines()) == 1
+    one, two = (load_file(folder / name / "model.safetensors") for name in ("one", "two"))
+    for name, values in one.items():
+        torch.testing.assert_close(two[name], values, rtol=0, atol=1e-5)
+    assert losses(folder / "two") == pytest.approx(losses(folder / "one"), rel=1e-5)
+    assert sorted(os.listdir(folder / "two")) == sorted(os.listdir(folder / "one"))
+
+
+def test_ctrl_c_stops_all_after_the_same_update_and_one_goes_on(folder: Path) -> None:
+    words = ("-o", "stopped", "--set", "plan.steps=100000", "--set", "plan.save_every=100000")
+    running = subprocess.Popen(
+        command(2, *words), cwd=folder, env=one_thread(), stderr=subprocess.PIPE, text=True
+    )
+    until(lambda: (folder / "stopped" / "log.jsonl").exists())
+    time.sleep(2)
+    running.send_signal(signal.SIGTERM)
+    _, said = running.communicate(timeout=120)
+    assert said.count("the same command with --resume goes on") == 1
+    made = len(losses(folder / "stopped"))
+    again = train(folder, 1, "-o", "stopped", "--resume", "--set", f"plan.steps={made + 1}")
+    assert again.returncode == 0, again.stderr
+    assert len(losses(folder / "stopped")) == made + 1
+
+
+def until(true: object, seconds: float = 120) -> None:
+    assert callable(true)
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_compiling_needs_a_compiler(refinesr: Command, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("refinesr.compiling.which", lambda name: None)
+    ran = refinesr("train", "photo-x4-small", *TINY, "--compile", "-o", "run")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "compile: needs a C++ compiler, such as g++, and none is here\n"
+    assert not Path("run").exists()
+
+
+@pytest.mark.slow
+def test_compiled_updates_are_the_same_updates(folder: Path) -> None:
+    """To rounding, by kernels of another make: six updates of Muon's in float32."""
+    ran = train(folder, 1, "-o", "compiled", "--compile", "--set", "plan.steps=6")
+    assert ran.returncode == 0, ran.stderr
+    assert losses(folder / "compiled") == pytest.approx(losses(folder / "one"), rel=1e-3)

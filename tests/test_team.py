@@ -1,0 +1,59 @@
+"""Processes that make the updates of one: shares, and the mean of gradients."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from methods import FewPairs, packed, plan
+
+from refinesr.errors import ConfigError
+from refinesr.team import ALONE, Team
+from refinesr.train import State, check_shares, fit
+
+
+def test_alone_everything_is_its_share() -> None:
+    batch = torch.randn(4, 3), torch.randn(4)
+    assert all(torch.equal(a, b) for a, b in zip(ALONE.share(batch), batch, strict=True))
+    number = torch.ones(3)
+    ALONE.average([number])
+    assert torch.equal(number, torch.ones(3))
+    assert ALONE.largest(7) == 7
+    assert ALONE.leads
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 6])
+def test_shares_are_equal_and_together_the_batch(size: int) -> None:
+    batch = torch.randn(6, 2), torch.arange(6)
+    shares = [Team(rank, size).share(batch) for rank in range(size)]
+    for k, values in enumerate(batch):
+        assert torch.equal(torch.cat([share[k] for share in shares]), values)
+        assert {len(share[k]) for share in shares} == {6 // size}
+
+
+def test_a_batch_that_cannot_be_shared_is_refused() -> None:
+    with pytest.raises(ValueError, match="a batch of 6 has no 4 equal shares"):
+        Team(0, 4).share((torch.zeros(6),))
+    check_shares(plan(batch=12, accumulate=2), Team(0, 3))
+    with pytest.raises(ConfigError, match=r"plan\.batch: 12 cannot be shared evenly among 3 .* in 3 parts"):
+        check_shares(plan(batch=12, accumulate=3), Team(0, 3))
+
+
+def test_the_mean_of_the_shares_gradients_is_the_batchs() -> None:
+    """No messages are sent: each process tells what it would send."""
+    method, few = packed(2), plan(steps=1, batch=4)
+    seen: list[list[torch.Tensor]] = []
+
+    class Listening(Team):
+        def average(self, numbers: object) -> None:
+            assert isinstance(numbers, Sequence)
+            seen.append([each.clone() for each in numbers])
+
+    for team in (Listening(0, 1), Listening(0, 2), Listening(1, 2)):
+        torch.manual_seed(0)
+        state = State(method.build(), few)
+        for parameter in state.model.parameters():
+            torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(1))
+        list(fit(state, FewPairs(method, 4), method.objective(), few, seed=7, autocast=None, team=team))
+    whole, *shares = seen
+    for one, *parts in zip(whole, *shares, strict=True):
+        torch.testing.assert_close(sum(parts) / 2, one, rtol=1e-4, atol=1e-6)
