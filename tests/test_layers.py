@@ -31,7 +31,7 @@ LAYERS = """
     images
     optimizers
     shapes tiles config files devices team
-    errors
+    errors launched
     weights
 """
 HEIGHT = {name: -line for line, names in enumerate(LAYERS.split("\n")) for name in names.split()}

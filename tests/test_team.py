@@ -6,8 +6,10 @@ import pytest
 import torch
 from methods import FewPairs, packed, plan
 
+from refinesr import launched
 from refinesr.errors import ConfigError
-from refinesr.team import ALONE, Team
+from refinesr.images.decoder import threads
+from refinesr.team import ALONE, Team, assembled, backend
 from refinesr.train import State, check_shares, fit
 
 
@@ -48,6 +50,9 @@ def test_the_mean_of_the_shares_gradients_is_the_batchs() -> None:
             assert isinstance(numbers, Sequence)
             seen.append([each.clone() for each in numbers])
 
+        def largest(self, number: int) -> int:
+            return number
+
     for team in (Listening(0, 1), Listening(0, 2), Listening(1, 2)):
         torch.manual_seed(0)
         state = State(method.build(), few)
@@ -57,3 +62,46 @@ def test_the_mean_of_the_shares_gradients_is_the_batchs() -> None:
     whole, *shares = seen
     for one, *parts in zip(whole, *shares, strict=True):
         torch.testing.assert_close(sum(parts) / 2, one, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("number", "own", "alike"), [(5, 5, True), (5, 6, False), (6, 5, False)])
+def test_all_agree_if_the_largest_is_the_smallest(number: int, own: int, alike: bool) -> None:
+    class Two(Team):
+        """The other one says `number`, or its negative when asked for the least."""
+
+        def largest(self, said: int) -> int:
+            return max(said, number if said > 0 else -number)
+
+    assert Two().agrees(own) == alike
+
+
+def test_processes_with_other_photos_are_refused() -> None:
+    class Disagreeing(Team):
+        def agrees(self, number: int) -> bool:
+            return number == 0  # the update, not the pictures
+
+    method, few = packed(2), plan(steps=1, batch=4)
+    updates = fit(
+        State(method.build(), few),
+        FewPairs(method, 4),
+        method.objective(),
+        few,
+        seed=0,
+        autocast=None,
+        team=Disagreeing(0, 2),
+    )
+    with pytest.raises(ConfigError, match="not all processes read the same photos"):
+        next(updates)
+
+
+def test_other_launchers_start_processes_that_are_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "3")
+    assert launched.leads()
+    with assembled(torch.device("cpu")) as team:
+        assert team == ALONE
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert not launched.leads()
+    assert threads() <= 4  # of 16 at most, shared by four
+    with pytest.raises(ConfigError, match="not on mps"):
+        backend(torch.device("mps"))

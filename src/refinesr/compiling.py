@@ -1,6 +1,7 @@
 """Networks compiled before they are trained."""
 
 import os
+import sys
 from importlib.util import find_spec
 from shutil import which
 
@@ -10,21 +11,26 @@ from refinesr.errors import ConfigError
 from refinesr.model import Model
 from refinesr.objective import Distance
 
-COMPILERS = ("g++", "clang++", "cl")
+COMPILERS = {"darwin": "clang++", "win32": "cl"}
+"""What torch makes code for CPUs with, by `sys.platform`; elsewhere it is g++."""
 
 
 def check_compiler(device: torch.device, wanted: bool | None) -> None:
-    """Raises ConfigError where a CPU's code is `wanted` and nothing can make it."""
-    known = (os.environ.get("CXX"), *COMPILERS)
-    if device.type == "cpu" and wanted and not any(name and which(name) for name in known):
-        raise ConfigError(f"compile: needs a C++ compiler, such as {COMPILERS[0]}, and none is here")
+    """Raises ConfigError where compiling is `wanted` and nothing can do it."""
+    needed = os.environ.get("CXX") or COMPILERS.get(sys.platform, "g++")
+    if wanted and device.type == "cpu" and which(needed) is None:
+        raise ConfigError(f"--compile: needs a C++ compiler, and there is no {needed}")
+    if wanted and device.type == "cuda" and not find_spec("triton"):
+        raise ConfigError("--compile: needs triton, and it is not installed")
 
 
 def compiled(model: Model, device: torch.device, wanted: bool | None = None) -> None:
     """Compile its parts if it is `wanted`, or pays for certain: on CUDA.  On a CPU it takes a minute first.
 
     Networks and encoders only: a source makes tables with NumPy, which would be traced number by number.
+    Raises ConfigError where it cannot be done.
     """
+    check_compiler(device, wanted)
     sure = device.type == "cuda" and find_spec("triton") is not None  # there is none for Windows
     if sure if wanted is None else wanted:
         for part in (model.network, *model.source.children()):

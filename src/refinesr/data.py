@@ -21,6 +21,7 @@ from refinesr.images.decoder import Decoder, in_order, threads
 from refinesr.images.degrade import Degradation
 from refinesr.images.shards import Entry, check_classes, classes_of, entries
 from refinesr.images.stock import Draw, Raster, Stock, stocked
+from refinesr.launched import number_here
 from refinesr.model import with_plane
 from refinesr.shapes import GivenImages, Images
 
@@ -132,14 +133,14 @@ def loading(
 
     Pictures of 8 and 16 bit and of floats keep their depth in memory.  Grey is repeated for three `channels`,
     alpha is dropped, and of colour BT.601 luma is kept for one.  Pictures with a side below `smallest` pixels
-    are left out.  If all do not fit in `budget_bytes` (half of the free memory unless given), none is kept:
-    they are decoded for each batch, and a warning says so.
+    are left out.  If all do not fit in `budget_bytes` (half of the free memory unless given, shared by all
+    processes of torchrun), none is kept: they are decoded for each batch, and a warning says so.
 
     Raises InputError for pictures that cannot be read or have another number of channels, when all have been
     tried, naming them and what is wrong with the first; and if none is large enough.
     """
     if budget_bytes is None:
-        budget_bytes = _free(device) // 2
+        budget_bytes = _free(device) // (2 * number_here())
     found, intake = entries(source), _Intake(smallest, budget_bytes)
     with ThreadPoolExecutor(threads()) as pool:
         opened = in_order(pool, partial(_opened, channels=channels), found, 2 * threads())

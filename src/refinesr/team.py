@@ -1,16 +1,23 @@
 """Processes that make every update together, as torchrun starts them: one for each GPU, or for each core.
 
 All draw the same crops, levels and noise, each goes through its share of them, and all move their weights by
-the mean gradient.  So what is learnt is what one process would learn, to rounding, and what dropout drops.
+the mean gradient.  So what is learnt is what one process would learn, to rounding, and to what is drawn while
+the network is at work: dropout, and classes withheld.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed
+
+from refinesr import launched
+from refinesr.errors import ConfigError, RefineSRError
+
+PATIENCE = timedelta(days=1)
+"""The first process makes previews and saves while the others wait; those of large models take long."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class Team:
             return
         numbers = list(numbers)
         flat = torch.cat([each.flatten() for each in numbers])  # one message is faster than hundreds
-        distributed.all_reduce(flat)
+        self._reduce(flat, distributed.ReduceOp.SUM)
         flat /= self.size
         means = torch.split(flat, [each.numel() for each in numbers])
         for each, mean in zip(numbers, means, strict=True):
@@ -48,24 +55,47 @@ class Team:
         if self.size == 1:
             return number
         said = torch.tensor(number)
-        distributed.all_reduce(said, distributed.ReduceOp.MAX)
+        self._reduce(said, distributed.ReduceOp.MAX)
         return int(said)
+
+    def agrees(self, number: int) -> bool:
+        """Whether all say the same."""
+        return self.largest(number) == -self.largest(-number)
+
+    def _reduce(self, values: Tensor, how: distributed.ReduceOp.RedOpType) -> None:
+        try:
+            distributed.all_reduce(values, how)
+        except RuntimeError as error:  # what went wrong there is told there
+            raise RefineSRError("another process has stopped") from error
 
 
 ALONE = Team()
 
 
 @contextmanager
-def assembled() -> Iterator[Team]:
-    """The processes that torchrun has started with this one, each with a GPU of its own; else `ALONE`."""
-    if not (distributed.is_available() and distributed.is_torchelastic_launched()):
+def assembled(device: torch.device) -> Iterator[Team]:
+    """The processes that torchrun has started with this one, on CPUs or each on its own GPU; else `ALONE`.
+
+    Raises ConfigError if they have no devices to work on together.
+    """
+    if not launched.by_torchrun():
         yield ALONE
         return
-    gpus = torch.cuda.is_available()
-    if gpus:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo")
-    try:
-        yield Team(distributed.get_rank(), distributed.get_world_size())
-    finally:
-        distributed.destroy_process_group()
+    if not distributed.is_available():
+        raise ConfigError("torchrun: this build of PyTorch cannot join processes")
+    distributed.init_process_group(backend(device), timeout=PATIENCE)
+    yield Team(distributed.get_rank(), distributed.get_world_size())
+    # not if something went wrong: it would wait for the others, who do not know
+    distributed.destroy_process_group()
+
+
+def backend(device: torch.device) -> str:
+    """How they talk; the GPU of this process becomes the current one.  Raises ConfigError."""
+    if device.type == "cpu":
+        return "gloo"
+    if device.type != "cuda" or not distributed.is_nccl_available():
+        raise ConfigError(f"device: processes share updates on CPUs, and on GPUs by NCCL, not on {device}")
+    if launched.number_here() > torch.cuda.device_count():
+        raise ConfigError(f"device: {launched.number_here()} processes for {torch.cuda.device_count()} GPUs")
+    torch.cuda.set_device(launched.place_here())
+    return "cpu:gloo,cuda:nccl"

@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -205,6 +206,15 @@ def check_shares(plan: Plan, team: Team) -> None:
         raise ConfigError(f"plan.batch: {plan.batch} cannot be shared evenly among {among}")
 
 
+def check_alike(pairs: Pairs, state: State, team: Team) -> None:
+    """Raises ConfigError unless all processes go on from the same update with the same pictures."""
+    if team.size > 1:
+        high, _ = pairs.at(state.step)
+        seen = zlib.crc32(high.float().cpu().contiguous().numpy().tobytes())
+        if not (team.agrees(state.step) and team.agrees(seen)):
+            raise ConfigError("data: not all processes read the same photos, or the same state")
+
+
 def fit(
     state: State,
     pairs: Pairs,
@@ -220,10 +230,11 @@ def fit(
     All of a team go through the same updates, each with all arguments alike.  The seed is not negative.
     Between two yields the caller's random numbers are untouched.  An exception that breaks in upon an update
     leaves the state whole, as it was before, or not `whole` at all.
-    Raises ValueError for a state that is not.
+    Raises ValueError for a state that is not, ConfigError for a team that does not see the same.
     """
     if not state.whole:
         raise ValueError(f"update {state.step + 1} is half made; restore the state that was saved last")
+    check_alike(pairs, state, team)
     state.model.train()
     state.optimizer.zero_grad()  # whoever broke in upon the last update may have left some
 

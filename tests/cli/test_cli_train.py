@@ -14,6 +14,7 @@ from commands import Command, picture
 from safetensors.torch import load_file
 
 import refinesr.run
+from refinesr.team import Team
 from refinesr.train import Report
 
 SIGNALS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
@@ -251,3 +252,20 @@ def test_a_resumed_run_is_as_it_was_started_but_for_what_is_set_now(
     assert [line["step"] for line in log("run")] == list(range(1, 9))
     other = refinesr("train", "photo-x4-small", *again[2:])
     assert (other.code, other.err) == (2, "run: holds a run of photo-x4, not of photo-x4-small\n")
+
+
+def test_a_signal_that_comes_while_processes_talk_is_heard_after_the_next_update(
+    train: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talked: list[int] = []
+
+    def largest(team: Team, number: int) -> int:
+        talked.append(number)
+        if len(talked) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return number
+
+    monkeypatch.setattr(Team, "largest", largest)
+    ran = train("-o", "run")
+    assert (ran.code, talked) == (143, [0, 0, signal.SIGTERM])
+    assert "terminated after update 3 of 6" in ran.err

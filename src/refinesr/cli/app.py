@@ -9,6 +9,7 @@ from cyclopts import App, CycloptsError
 
 from .. import __version__
 from ..errors import RefineSRError
+from ..launched import leads, rank
 from .compare import EXAMPLES as COMPARE_EXAMPLES
 from .compare import compare
 from .convert import EXAMPLES as CONVERT_EXAMPLES
@@ -103,10 +104,11 @@ def perform(tokens: list[str]) -> int:
 def failed(error: object) -> int:
     if isinstance(error, CycloptsError):
         error.verbose = False
-    say(error)
+    say(error if leads() else f"process {rank()}: {error}")
     return WRONG
 
 
 def stopped(number: int, word: str) -> int:
-    say(word)
+    if leads():
+        say(word)
     return 128 + number

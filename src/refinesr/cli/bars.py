@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .messages import one_speaks
+from ..launched import leads
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -16,7 +16,7 @@ OFTEN = 0.2
 
 
 def on_terminal() -> bool:
-    return sys.stderr.isatty() and one_speaks()
+    return sys.stderr.isatty() and leads()
 
 
 @contextmanager

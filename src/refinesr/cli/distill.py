@@ -82,8 +82,9 @@ def distill(
     from ..team import assembled
     from ..train import check_shares
 
-    with assembled() as team:
-        device = placed(data, output, computing, team)
+    device, _ = computing.check()
+    with assembled(device) as team:
+        placed(data, output, computing, team)
         run, teacher = teaching.of(model)
         run = planned(run, teaching, output, computing)
         check_shares(run.plan, team)

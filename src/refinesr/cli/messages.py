@@ -1,6 +1,5 @@
 """What people are told: results on stdout, all else on stderr, one line at a time."""
 
-import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -8,6 +7,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from ..errors import RefineSRError
+from ..launched import leads
 
 
 def tell(text: str) -> None:
@@ -18,11 +18,6 @@ def tell(text: str) -> None:
 def say(text: object) -> None:
     """On stderr."""
     print(one_line(text), file=sys.stderr, flush=True)
-
-
-def one_speaks() -> bool:
-    """Whether it is this process that shows what all have to tell: of those of torchrun, the first."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def one_line(text: object) -> str:
@@ -47,7 +42,7 @@ def warnings_as_lines() -> Iterator[None]:
         line: str | None = None,
     ) -> None:
         text = one_line(message)
-        if text not in said and one_speaks():
+        if text not in said and leads():
             said.add(text)
             say(f"warning: {text}")
 

@@ -142,9 +142,10 @@ def train(
     from ..team import assembled
     from ..train import check_shares
 
-    with assembled() as team:
-        run = asked(recipe_named(recipe), changes, output, computing)
-        device = placed(data, output, computing, team)
+    run = asked(recipe_named(recipe), changes, output, computing)
+    device, _ = computing.check()
+    with assembled(device) as team:
+        placed(data, output, computing, team)
         check_shares(run.plan, team)
         run, distance = perceiving.of(run, device)
         learnt(run, None, distance)  # what is wrong with it is said before any photo is decoded
@@ -188,16 +189,14 @@ def beginning(
     return replace(run, start=f"{name} (SHA-256 {checksum})"), first
 
 
-def placed(data: tuple[Path, ...], output: Path, computing: Computing, team: "Team") -> "torch.device":
-    """The device.  Raises ConfigError and OutputError for what is wrong before any photo is read."""
+def placed(data: tuple[Path, ...], output: Path, computing: Computing, team: "Team") -> None:
+    """Raises ConfigError and OutputError for what is wrong before any photo is read."""
     from ..run import Folder, check_folder
 
-    device, _ = computing.check()
     if not data:
         raise ConfigError("--data: no folder given")
     if team.leads:
         check_folder(Folder(output), computing.resume)
-    return device
 
 
 def material(run: "Run", data: tuple[Path, ...], device: "torch.device", seed: int) -> "Pairs":
@@ -254,14 +253,15 @@ def trained(
     meter = Meter(run.plan.batch)
     bar = of_updates(run.name, run.plan.steps, run.plan.batch)
     closed = closing(cast("Generator[Report]", steps))  # it saves when it is closed
-    with if_memory_lacks(advice(run)), noticed() as notice, bar as show, closed:
+    with if_memory_lacks(advice(run, team)), noticed() as notice, bar as show, closed:
         for report in steps:
             meter.read(report)
             if meter.is_time():
                 show(report.step, meter.loss())
-            # a signal may have come to some of the team only, and before or after the update
-            notice.signal = team.largest(notice.signal or 0) or None
-            if notice.signal is not None:
+            # it may have come to some of the team only; one that comes while they talk is not forgotten
+            heard = team.largest(notice.signal or 0)
+            if heard:
+                notice.signal = heard
                 break
     ended = notice.signal is not None and meter.step < run.plan.steps
     if ended and team.leads:
@@ -280,8 +280,10 @@ def left_out(pairs: "Pairs") -> str:
     return f"  ({photos.left_out} of {total} left out: a side below {photos.smallest} pixels)"
 
 
-def advice(run: "Run") -> str:
+def advice(run: "Run", team: "Team") -> str:
     """What to do when memory lacks."""
     batch, parts = run.plan.batch, 2 * run.plan.accumulate
-    hint = f"plan.accumulate={parts}" if batch % parts == 0 else f"plan.batch={max(1, batch // 2)}"
+    shared = team.size * run.plan.accumulate
+    fewer = max(shared, batch // 2 // shared * shared)
+    hint = f"plan.accumulate={parts}" if batch % (team.size * parts) == 0 else f"plan.batch={fewer}"
     return f"not enough memory for a batch of {batch}; use --set {hint}"

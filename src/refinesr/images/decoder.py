@@ -12,6 +12,7 @@ import torch
 from refinesr.errors import InputError
 from refinesr.images.shards import Entry
 from refinesr.images.stock import Draw, Raster, stocked
+from refinesr.launched import number_here
 from refinesr.shapes import Images
 
 T = TypeVar("T")
@@ -19,9 +20,12 @@ U = TypeVar("U")
 
 
 def threads() -> int:
-    """As many as there are cores to decode on, at most 16.  Decoders let go of Python's lock."""
+    """As many as there are cores to decode on, at most 16, shared by all processes of torchrun.
+
+    Decoders let go of Python's lock."""
     affinity = getattr(os, "sched_getaffinity", None)
-    return min(16, len(affinity(0)) if affinity else os.cpu_count() or 1)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, min(16, cores // number_here()))
 
 
 def in_order(
