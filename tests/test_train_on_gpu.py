@@ -403,7 +403,7 @@ def test_only_networks_and_encoders_are_compiled(monkeypatch: pytest.MonkeyPatch
     model = METHOD.build()
     for device, triton in (("cpu", True), ("cuda", False), ("cuda", True)):
         assert done == []
-        monkeypatch.setattr(refinesr.run, "find_spec", lambda name, there=triton: there or None)
+        monkeypatch.setattr("refinesr.compiling.find_spec", lambda name, there=triton: there or None)
         compiled(model, torch.device(device))
     assert [name for name, module in model.named_modules() if module in done] == ["network", "source.encoder"]
 

@@ -97,7 +97,7 @@ def test_what_one_process_finds_wrong_ends_all(folder: Path) -> None:
     ran = train(folder, 2, "-o", "odd", "--set", "plan.batch=3")
     assert ran.returncode == 1  # torchrun's own
     line = "plan.batch: 3 cannot be shared evenly among 2 processes in 1 parts each"
-    assert {line, f"process 1: {line}"} & {*ran.stderr.splitlines()}
+    assert line in ran.stderr
     assert not (folder / "odd").exists()
 
 
