@@ -83,8 +83,6 @@ def of_others(old: Tensor, drawn: Tensor) -> Tensor:
     """New rows say nothing; new columns listen to channels that are zero."""
     rows = drawn.clone()
     rows[len(old) :] = 0
-    if drawn.ndim == 1:
-        rows[:] = 0
     return laid(old, rows)
 
 

@@ -40,9 +40,10 @@ from refinesr.config import from_data, override, parse
 from refinesr.data import Photos
 from refinesr.devices import autocast_dtype, device_named, put_on
 from refinesr.errors import ConfigError, RefineSRError
+from refinesr.folder import Folder
 from refinesr.recipes import RECIPES, tiny
 from refinesr.recipes.distilled import student_of
-from refinesr.run import Folder, Run, begun, fresh, learnt
+from refinesr.run import Run, begun, fresh, learnt
 from refinesr.stage import Stage
 from refinesr.train import State
 

@@ -22,7 +22,7 @@ LAYERS = """
     chains
     shipped
     checkpoint
-    editing cascade album distill log compiling
+    editing cascade album distill log compiling folder
     stage train data preview
     method
     sources objective

@@ -25,8 +25,9 @@ from refinesr import load
 from refinesr.config import from_data, override
 from refinesr.errors import CheckpointError, ConfigError, OutputError
 from refinesr.files import refuse_held
+from refinesr.folder import Folder, check_folder
 from refinesr.log import Log
-from refinesr.run import DivergedError, Folder, Run, check_folder, fresh, train
+from refinesr.run import DivergedError, Run, fresh, train
 from refinesr.stage import Card
 from refinesr.train import Report, State, fit, follow
 

@@ -25,10 +25,11 @@ from refinesr.checkpoint import save_stage
 from refinesr.compiling import compiled
 from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import CheckpointError, ConfigError, InputError
+from refinesr.folder import Folder
 from refinesr.metrics.pixel import luma, psnr
 from refinesr.optimizers import Adam, Muon
 from refinesr.recipes import RECIPES, tiny
-from refinesr.run import DivergedError, Folder, Run, begun, fresh
+from refinesr.run import DivergedError, Run, begun, fresh
 from refinesr.search import held_out
 from refinesr.train import Constant, CosineDecay, Plan, Report, State, fit, follow
 

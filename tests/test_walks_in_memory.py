@@ -16,10 +16,11 @@ import refinesr.restore.pictures
 from refinesr.diffusion.walking import last
 from refinesr.distill import Distilled
 from refinesr.errors import CheckpointError
+from refinesr.folder import Folder
 from refinesr.images.picture import Picture
 from refinesr.mixing import Patch, fuse, interpolate
 from refinesr.restore import refine, upscale
-from refinesr.run import Folder, Run, preview
+from refinesr.run import Run, preview
 from refinesr.tiles import Box
 from refinesr.train import State
 

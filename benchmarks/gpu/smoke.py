@@ -25,13 +25,14 @@ from refinesr.config import override
 from refinesr.data import Photos
 from refinesr.devices import autocast_dtype, put_on
 from refinesr.diffusion.noise import NoiseField
+from refinesr.folder import Folder
 from refinesr.images.degrade import Photo
 from refinesr.images.jpeg import compressed
 from refinesr.images.reduction import reduced
 from refinesr.images.resize import PillowBicubic
 from refinesr.recipes import RECIPES, tiny
 from refinesr.recipes.distilled import student_of
-from refinesr.run import Folder, Run, begun, fresh, learnt
+from refinesr.run import Run, begun, fresh, learnt
 
 SECONDS = 5.0
 """Of each small training, when everything is compiled."""

@@ -20,9 +20,10 @@ from gpu.pace import Stretch, Watch, stretches
 from gpu.pieces import cut
 from refinesr.errors import ConfigError
 from refinesr.files import replacing
+from refinesr.folder import Folder
 from refinesr.metrics.perceptual import Perceptual
 from refinesr.objective import Distance
-from refinesr.run import DivergedError, Folder, Log, Run, preview, save
+from refinesr.run import DivergedError, Log, Run, preview, save
 from refinesr.train import Learning, Pairs, Report, State
 
 FAR = 2**31 - 1

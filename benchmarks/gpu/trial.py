@@ -18,8 +18,9 @@ from refinesr.compiling import compiled
 from refinesr.config import override
 from refinesr.data import Photos
 from refinesr.errors import ConfigError, RefineSRError
+from refinesr.folder import Folder
 from refinesr.recipes import RECIPES
-from refinesr.run import Folder, Run, begun
+from refinesr.run import Run, begun
 from refinesr.stage import Stage
 
 TITLES = {"psnr_y": "PSNR-Y", "perceptual": "LPIPS-like"}

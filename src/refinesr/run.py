@@ -1,16 +1,7 @@
-"""A run: a method, a plan and a folder.  All that a training leaves behind is written here.
-
-- run.json: the run as a value
-- model.safetensors: the averaged weights, at the end and at every save
-- state.pt: what an exact continuation needs
-- log.jsonl: one line for every update: step, loss, gradient, rate
-- previews/STEP.png: rows of: low plainly enlarged, estimate, truth
-- .lock: empty; held by the process that trains here, as long as it lives
-"""
+"""A run: a method, a plan and a folder.  All that a training leaves behind is written here."""
 
 import json
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
@@ -24,8 +15,9 @@ from refinesr.devices import folded, lent, put_on
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.walking import last
 from refinesr.distill import Lesson, taught
-from refinesr.errors import ConfigError, OutputError
-from refinesr.files import held, refuse_held, replacing, writing
+from refinesr.errors import ConfigError
+from refinesr.files import held, replacing, writing
+from refinesr.folder import Folder, check_files, check_folder
 from refinesr.log import DivergedError, Log
 from refinesr.method import Method
 from refinesr.model import Model
@@ -57,32 +49,6 @@ class Run:
     """The model whose weights it begins with, as its card tells; empty for fresh ones."""
     distance: str = ""
     """What its method's perception is learnt by, as its card tells; empty if there is none."""
-
-
-@dataclass(frozen=True)
-class Folder:
-    """Where a run lives."""
-
-    path: Path
-
-    @property
-    def run(self) -> Path:
-        return self.path / "run.json"
-
-    @property
-    def model(self) -> Path:
-        return self.path / "model.safetensors"
-
-    @property
-    def state(self) -> Path:
-        return self.path / "state.pt"
-
-    @property
-    def log(self) -> Path:
-        return self.path / "log.jsonl"
-
-    def preview(self, step: int) -> Path:
-        return self.path / "previews" / f"{step:07d}.png"
 
 
 def train(
@@ -120,31 +86,36 @@ def train(
     run.method.sampling.levels()  # previews need them: better found out now
     objective = learnt(run, teacher, seen_compiled(distance, compiling))
     check_shares(run.plan, team)
+
+    def updates(state: State) -> Iterator[Report]:
+        for each in (state.model, *([teacher.model] if teacher else [])):
+            compiled(each, device, compiling)
+        yield from fit(state, pairs, objective, run.plan, seed=seed, autocast=autocast, team=team)
+
     if team.leads:
         check_folder(place, resume)
     model = beginning(run.method, device, seed, resume, teacher or start or encoder)
-    with held(place.path) if team.leads else nullcontext():
-        state = entered(run, place, model, resume, team)
+    if not team.leads:
+        yield from updates(stood(run, place, model, resume))
+        return
+    with held(place.path):
+        state = entered(run, place, model, resume)
         log = Log(place.log)
-        for each in (state.model, *([teacher.model] if teacher else [])):
-            compiled(each, device, compiling)
         told = state.step
         try:
-            for report in fit(state, pairs, objective, run.plan, seed=seed, autocast=autocast, team=team):
+            for report in updates(state):
+                log.waiting.append(report)
                 told = report.step
-                if team.leads:
-                    log.waiting.append(report)
-                    look(run, place, state, log, pairs)
+                look(run, place, state, log, pairs)
                 yield report
         except DivergedError:
             raise
         except BaseException:
             # else nothing has been learnt that would be in the way of another try, or it is half an update
-            if team.leads and told and state.stands_at(told):
+            if told and state.stands_at(told):
                 save(run, place, state, log)
             raise
-        if team.leads:
-            save(run, place, state, log)
+        save(run, place, state, log)
 
 
 def learnt(run: Run, teacher: Stage | None, distance: Distance | None = None) -> Learning:
@@ -173,22 +144,6 @@ def look(run: Run, place: Folder, state: State, log: Log, pairs: Pairs) -> None:
         preview(run, place, state, pairs)
 
 
-def check_folder(place: Folder, resume: bool) -> None:
-    """Raises OutputError; cheap, to be asked before photos are read."""
-    refuse_held(place.path)
-    check_files(place, resume)
-
-
-def check_files(place: Folder, resume: bool) -> None:
-    """Raises OutputError if what lies there does not go with `resume`."""
-    if resume and not place.state.exists():
-        raise OutputError(f"{place.path}: no run to resume here; start one without --resume")
-    if not resume and place.state.exists():
-        raise OutputError(f"{place.path}: holds a run already; --resume continues it")
-    if not resume and place.model.exists():
-        raise OutputError(f"{place.model} exists, without the state of its run; choose another folder")
-
-
 def begun(
     run: Run, place: Folder, device: torch.device, seed: int, resume: bool, first: Path | Stage | None = None
 ) -> State:
@@ -206,15 +161,19 @@ def beginning(
     return model
 
 
-def entered(run: Run, place: Folder, model: Model, resume: bool, team: Team = ALONE) -> State:
-    """The state to start from, of `model` or the folder's last save; whoever leads makes the folder ready."""
+def stood(run: Run, place: Folder, model: Model, resume: bool) -> State:
+    """The state to start from, of `model` or the folder's last save.  Nothing is written."""
     check_files(place, resume)  # again: another run may have come and gone
     state = State(model, run.plan)
     if resume:
         same_method(run, place)
         state.restore(place.state)
-    if not team.leads:
-        return state
+    return state
+
+
+def entered(run: Run, place: Folder, model: Model, resume: bool) -> State:
+    """The state to start from, as `stood` has it, in a folder that is made ready."""
+    state = stood(run, place, model, resume)
     if resume:
         Log(place.log).shorten(state.step)
     with writing(place.path):

@@ -79,17 +79,12 @@ def distill(
     """
     from ..devices import put_on
     from ..run import learnt
-    from ..team import assembled
-    from ..train import check_shares
 
-    device, _ = computing.check()
-    with assembled(device) as team:
-        placed(data, output, computing, team)
+    with placed(data, output, computing) as (device, team):
         run, teacher = teaching.of(model)
         run = planned(run, teaching, output, computing)
-        check_shares(run.plan, team)
         learnt(run, teacher)  # what is wrong with it is said before any photo is decoded
-        pairs = material(run, data, device, computing.seed)
+        pairs = material(run, data, device, computing.seed, team)
         put_on(teacher.model, device)
         return trained(run, pairs, output, computing, team, teacher=teacher)
 
@@ -97,7 +92,8 @@ def distill(
 def planned(run: "Run", teaching: Teaching, output: Path, computing: Computing) -> "Run":
     """A resumed run has the plan it was started with but for what is set now."""
     from ..config import override
-    from ..run import Folder, begun_as
+    from ..folder import Folder
+    from ..run import begun_as
 
     before = begun_as(Folder(output)) if computing.resume else None
     return run if before is None else replace(run, plan=override(before, *teaching.set).plan)

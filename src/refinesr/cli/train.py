@@ -1,7 +1,7 @@
 """`refinesr train`: a recipe and photos in, a model out."""
 
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
@@ -139,18 +139,13 @@ def train(
         A trained model, file or folder, to begin with the encoder of; recipes with a frozen one need it.
     """
     from ..run import learnt
-    from ..team import assembled
-    from ..train import check_shares
 
     run = asked(recipe_named(recipe), changes, output, computing)
-    device, _ = computing.check()
-    with assembled(device) as team:
-        placed(data, output, computing, team)
-        check_shares(run.plan, team)
+    with placed(data, output, computing) as (device, team):
         run, distance = perceiving.of(run, device)
         learnt(run, None, distance)  # what is wrong with it is said before any photo is decoded
         run, first = beginning(run, start, encoder, computing)
-        pairs = material(run, data, device, computing.seed)
+        pairs = material(run, data, device, computing.seed, team)
         return trained(run, pairs, output, computing, team, encoder=encoder, start=first, distance=distance)
 
 
@@ -160,7 +155,8 @@ def asked(recipe: "Run", changes: Changes, output: Path, computing: Computing) -
     Raises ConfigError for a folder that holds a run of another recipe.
     """
     from ..config import override
-    from ..run import Folder, begun_as
+    from ..folder import Folder
+    from ..run import begun_as
 
     before = begun_as(Folder(output)) if computing.resume else None
     if before is None:
@@ -189,21 +185,33 @@ def beginning(
     return replace(run, start=f"{name} (SHA-256 {checksum})"), first
 
 
-def placed(data: tuple[Path, ...], output: Path, computing: Computing, team: "Team") -> None:
-    """Raises ConfigError and OutputError for what is wrong before any photo is read."""
-    from ..run import Folder, check_folder
+@contextmanager
+def placed(
+    data: tuple[Path, ...], output: Path, computing: Computing
+) -> "Iterator[tuple[torch.device, Team]]":
+    """Where to compute, and with whom.
 
+    Raises ConfigError and OutputError for what is wrong before any photo is read.
+    """
+    from ..folder import Folder, check_folder
+    from ..team import assembled
+
+    device, _ = computing.check()
     if not data:
         raise ConfigError("--data: no folder given")
-    if team.leads:
-        check_folder(Folder(output), computing.resume)
+    with assembled(device) as team:
+        if team.leads:
+            check_folder(Folder(output), computing.resume)
+        yield device, team
 
 
-def material(run: "Run", data: tuple[Path, ...], device: "torch.device", seed: int) -> "Pairs":
+def material(run: "Run", data: tuple[Path, ...], device: "torch.device", seed: int, team: "Team") -> "Pairs":
     from ..data import Pairs, loading
     from ..images.shards import check_classes, classes_of, entries
     from ..sources import Labelled
+    from ..train import check_shares
 
+    check_shares(run.plan, team)
     source = run.method.source
     classes = source.count if isinstance(source, Labelled) else 0
     if classes:
@@ -231,7 +239,7 @@ def trained(
     distance: "Distance | None" = None,
 ) -> int:
     """Update until the plan or a signal ends it; the exit code."""
-    from ..run import Folder
+    from ..folder import Folder
     from ..run import train as updates
 
     device, autocast = computing.check()
