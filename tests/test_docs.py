@@ -6,6 +6,7 @@ own: `python tests/test_docs.py REPORT.json`.
 """
 
 import doctest
+import importlib
 import json
 import os
 import re
@@ -110,6 +111,25 @@ def test_formulas_can_be_shown() -> None:
     for page in PAGES:
         for block, inline in re.findall(r"\$\$(.+?)\$\$|\$([^$\n]+)\$", prose(page), flags=re.DOTALL):
             tex2mathml(block or inline, as_block=bool(block))
+
+
+def test_what_the_reference_names_is_there() -> None:
+    """Every class and function, in the module that is the current one; Sphinx is not needed to see it."""
+    module, found = "refinesr", []
+    for line in NAMES["docs/api.md"].read_text(encoding="utf-8").splitlines():
+        match line.split():
+            case ["..", "module::" | "py:module::" | "currentmodule::" | "py:currentmodule::", name]:
+                module = name
+            case ["..", "autoclass::" | "autofunction::" | "autoexception::", name]:
+                found.append((module, name))
+    assert len(found) > 50
+    assert [f"{module}: {name}" for module, name in found if located(module, name) is None] == []
+
+
+def located(module: str, name: str) -> object:
+    """The thing, by its full name or in the module; None if there is none."""
+    path, _, own = name.rpartition(".")
+    return getattr(importlib.import_module(path or module), own, None)
 
 
 def test_the_tour_is_as_short_as_it_says() -> None:
