@@ -108,16 +108,18 @@ def test_chosen_states_are_made_of_the_network_s_own_estimate_at_a_level_above()
         torch.testing.assert_close(x, state / over_pixels((1 + at**2).sqrt(), x0), rtol=1e-4, atol=1e-4)
 
 
-def test_levels_of_the_first_estimate_lie_evenly_up_to_the_top() -> None:
+@pytest.mark.parametrize(("bottom", "least"), [(0.0, 1.0), (0.5, 1.0), (4.0, 4.0), (16.0, 16.0)])
+def test_levels_of_the_first_estimate_lie_evenly_up_to_the_top(bottom: float, least: float) -> None:
     """In the logarithm; four standard errors of the mean of 4000."""
     model, network = knowing(Clean(), torch.zeros(4000, 1, 1, 1))
     model.source = Blank().build(1, 1)
-    objective = Objective(OneLevel(1.0), Independent(), Pixels(), rollout=Rollout(1.0, 2.0, 16.0))
+    objective = Objective(OneLevel(1.0), Independent(), Pixels(), rollout=Rollout(1.0, 2.0, 16.0, bottom))
     objective(model, torch.zeros(4000, 1, 1, 1), torch.zeros(4000, 1, 1, 1), seed=0)
-    part = 4 * network.asked[0][1].double() / torch.log(torch.tensor(16.0))
-    assert float(part.min()) >= 0
-    assert float(part.max()) <= 1
-    assert float(part.mean()) == pytest.approx(0.5, abs=4 * (1 / 12 / 4000) ** 0.5)
+    height = 4 * network.asked[0][1].double() - math.log(least)
+    whole = math.log(16 / least)
+    assert float(height.min()) >= -1e-5
+    assert float(height.max()) <= whole + 1e-5
+    assert float(height.mean()) == pytest.approx(whole / 2, abs=4 * whole * (1 / 12 / 4000) ** 0.5 + 1e-6)
 
 
 def test_no_gradient_goes_through_the_first_estimate() -> None:
@@ -172,7 +174,14 @@ def test_what_a_mask_keeps_is_shown_as_it_is() -> None:
 
 @pytest.mark.parametrize(
     ("values", "field"),
-    [((0.0,), "share"), ((1.1,), "share"), ((0.5, 0.0), "below, top"), ((0.5, 3.0, 2.0), "below")],
+    [
+        ((0.0,), "share"),
+        ((1.1,), "share"),
+        ((0.5, 0.0), "below, top"),
+        ((0.5, 3.0, 2.0), "below"),
+        ((0.5, 4.0, 20.0, -1.0), "bottom"),
+        ((0.5, 4.0, 20.0, 21.0), "bottom"),
+    ],
 )
 def test_rollouts_that_make_no_sense_are_refused(values: tuple[float, ...], field: str) -> None:
     with pytest.raises(ConfigError, match=f"^{field}"):

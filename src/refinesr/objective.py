@@ -48,19 +48,25 @@ class Rollout:
     A network that has only seen noise on the truth takes, in later steps, its own mistakes for details of the
     picture ("exposure bias": Ning et al. 2023, arXiv 2301.11706).  Of `share` of the images whose level is
     below `below`, the state is made of what the network, as it is in training, says without gradients at a
-    level between the image's own and `top`, even in its logarithm.  What it is to say stays the truth.  Costs
-    one call more.
+    level between the image's own, or `bottom` if that is more, and `top`, even in its logarithm.  What it is
+    to say stays the truth.  Costs one call more.
+
+    Where noise hides little an estimate is nearly the truth, as the first one of sampling never is.  With a
+    `bottom` where noise hides all, every state is made of such first ones.
     """
 
     share: float = 0.5
     below: float = 4.0
     top: float = 20.0
+    bottom: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
             raise ConfigError(f"share: {self.share:g} is not between 0 and 1")
         if not 0 < self.below <= self.top < math.inf:
             raise ConfigError(f"below, top: {self.below:g}, {self.top:g} do not ascend from 0")
+        if not 0 <= self.bottom <= self.top:
+            raise ConfigError(f"bottom: {self.bottom:g} is not between 0 and top, {self.top:g}")
 
     @torch.no_grad()
     def mistake(
@@ -75,7 +81,8 @@ class Rollout:
     ) -> Images:
         """The network's estimate less x0; 0 for images that are not chosen.  `other` is its noise."""
         chosen = (chances[:, 0] < self.share) & (sigma < self.below)
-        level = torch.where(chosen, sigma * (self.top / sigma) ** chances[:, 1], sigma)
+        least = sigma.clamp(min=self.bottom)
+        level = torch.where(chosen, least * (self.top / least) ** chances[:, 1], sigma)
         said = model.estimate(seen(x0 + over_pixels(level, x0) * other, level), level, doors)
         # older versions of torch go on with the weights that autocast has cast here, without their gradients
         torch.clear_autocast_cache()
