@@ -17,10 +17,13 @@ from refinesr.diffusion.levels import Few, Independent, LogNormal, OneLevel, Str
 from refinesr.diffusion.precond import EDM, Blind, Clean, Eps, Precond, Velocity, over_pixels
 from refinesr.distill import student
 from refinesr.errors import ConfigError
+from refinesr.images.projection import Projection
+from refinesr.images.resize import PillowBicubic
 from refinesr.method import Method
 from refinesr.model import Model, Pixels, Residual
 from refinesr.nets.tiny import Tiny
 from refinesr.objective import CHANCES, LEAST, SHIFTS, Objective, Perception, Rollout, pattern
+from refinesr.recipes import METHODS
 from refinesr.sources import Blank, Upsampled
 from refinesr.train import State, backward, fit
 
@@ -203,6 +206,31 @@ def test_the_distance_is_that_of_the_pictures(precond: Precond, target: Pixels |
     besides = more.loss(model, HIGH, LOW, *drawn) - bare.loss(model, HIGH, LOW, *drawn[:2])
     off = 0.2 / (target.gain if isinstance(target, Residual) else 1) / 2
     torch.testing.assert_close(besides, torch.full((8,), 3 * off**2), rtol=2e-3, atol=1e-6)
+
+
+def test_what_projection_takes_back_is_not_looked_at() -> None:
+    """One network errs in what the small picture tells, one in what it does not; the error counts both."""
+    projection = Projection((48, 48), (12, 12), PillowBicubic())
+    low, off = projection.down(HIGH), normal(8, 3, 48, 48, seed=3)
+    told = projection.pinv(projection.down(off))
+    bare = Objective(LogNormal(0.0, 0.5), Stratified(), Pixels())
+    seen = []
+    for error in (told, off - told):
+        model = Model(Knows(Clean(), HIGH + 0.1 * error), Upsampled().build(4, 3), Clean(), LogSigma())
+        for kernel in (None, PillowBicubic()):
+            more = replace(bare, perception=Perception(3.0, consistent=kernel), distance=squares)
+            drawn = more.draw(HIGH, 1)
+            besides = more.loss(model, HIGH, low, *drawn) - bare.loss(model, HIGH, low, *drawn[:2])
+            seen.append(float(besides.mean()))
+    gone, kept = seen[:2], seen[2:]
+    assert gone[0] > 1e-4
+    assert abs(gone[1]) < 1e-6
+    assert kept[1] == pytest.approx(kept[0], rel=1e-3)
+
+
+def test_nothing_is_projected_at_scale_1() -> None:
+    with pytest.raises(ConfigError, match=r"^perception\.consistent"):
+        replace(METHODS["palette-jpeg"], rollout=None, perception=Perception(consistent=PillowBicubic()))
 
 
 def test_from_its_bound_on_the_error_alone_counts() -> None:

@@ -152,6 +152,8 @@ class Method:
             raise ConfigError("sampling.guidance: the source has no class that could be withheld; use 1")
         if self.perception is not None and self.channels != 3:
             raise ConfigError(f"perception: is for RGB; channels is {self.channels}")
+        if self.perception is not None and self.perception.consistent is not None and self.scale == 1:
+            raise ConfigError("perception.consistent: nothing is lost at scale 1; there is nothing to keep")
         if self.rollout is not None:
             self._check_rollout(self.rollout)
         mean, highest = self.sampling.mean, self.levels.highest()

@@ -17,8 +17,10 @@ from refinesr.diffusion.levels import Levels, Spread
 from refinesr.diffusion.precond import beside, over_pixels, wanted
 from refinesr.diffusion.weighting import Own, Weighting
 from refinesr.errors import ConfigError
+from refinesr.images.projection import Projection
+from refinesr.images.resize import Kernel
 from refinesr.model import Model, Target
-from refinesr.shapes import GivenImages, Images, PerImage, Sigma
+from refinesr.shapes import GivenImages, Images, LowImages, PerImage, Sigma
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 """(high, other), RGB in [0, 1] -> (B,): how far other is from high; gradients reach `other`."""
@@ -102,11 +104,14 @@ class Perception:
     lattice weight of the `pattern` in an estimate's error.  Networks that make blocks of pixels at once put a
             weave into what they cannot know, and distances like it ("checkerboard artifacts": Odena et al.
             2016)
+    consistent  the kernel that a picture is projected by before it is looked at, as `Sampling.consistent` has
+            the result: so it is learnt how to look well afterwards.  null: pictures are the network's own
     """
 
     weight: float = 1.0
     below: float | None = None
     lattice: float = 0.0
+    consistent: Kernel | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.weight < math.inf:
@@ -119,6 +124,14 @@ class Perception:
     def at(self, sigma: Sigma) -> Sigma:
         """1 at levels that it counts at, else 0."""
         return (sigma < (math.inf if self.below is None else self.below)).to(sigma.dtype)
+
+    def kept(self, picture: Images, low: LowImages) -> Images:
+        """The picture as it is looked at."""
+        if self.consistent is None:
+            return picture
+        sizes = (picture.shape[-2], picture.shape[-1]), (low.shape[-2], low.shape[-1])
+        with torch.autocast(picture.device.type, enabled=False):  # in 16 bits nothing would be kept
+            return Projection(*sizes, self.consistent).project(picture, low)
 
     def learnt(self, distance: Distance, high: Images, other: Images, chances: Tensor) -> PerImage:
         """The distance of pictures in [-1, 1], each pair seen from a corner of its own."""
@@ -234,7 +247,7 @@ class Objective:
             return losses
         estimate = over_pixels(c.skip, x) * x + over_pixels(c.out, x) * said
         shown = estimate if mask is None else torch.lerp(x0, estimate, mask)
-        picture = self.target.decode(shown, condition.base)
+        picture = self.perception.kept(self.target.decode(shown, condition.base), low[:, : high.shape[1]])
         besides = self.looks(self.perception, high, picture, shown - x0, *more)
         return losses + beside(self.perception.at(sigma), besides) * besides
 
