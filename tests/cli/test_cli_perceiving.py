@@ -23,10 +23,10 @@ def test_a_run_learns_by_it_and_its_card_says_so(train: Command, refinesr: Comma
     ran = train(*LOOKS, "--perceptual", "judge")
     assert (ran.code, ran.err) == (0, "")
     run = json.loads(Path("run/run.json").read_text())
-    assert run["method"]["perception"] == {"weight": 2.0, "below": 40.0, "lattice": 0.0}
+    assert run["method"]["perception"] == {"weight": 2.0, "below": 40.0, "lattice": 0.0, "consistent": None}
     assert run["distance"] == NAME
     shown = refinesr("info", "run").out
-    assert "besides by Perception(weight=2.0, below=40.0, lattice=0.0)" in shown
+    assert "besides by Perception(weight=2.0, below=40.0, lattice=0.0, consistent=None)" in shown
     assert "none: what is learnt by its looks is no mean" in shown
     assert f"besides its error by {NAME}" in " ".join(shown.split())
 
