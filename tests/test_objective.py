@@ -228,6 +228,18 @@ def test_what_projection_takes_back_is_not_looked_at() -> None:
     assert kept[1] == pytest.approx(kept[0], rel=1e-3)
 
 
+@pytest.mark.parametrize("autocast", [False, True])
+def test_damage_is_not_kept_and_16_bits_lose_nothing(autocast: bool) -> None:
+    """Of a low image that is the good one reduced everything is kept, of one with grain nothing."""
+    projection = Projection((48, 48), (12, 12), PillowBicubic())
+    low, made = projection.down(HIGH), HIGH + 0.1 * normal(8, 3, 48, 48, seed=3)
+    low[4:] += 4 / 127.5 * normal(4, 3, 12, 12, seed=4)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        kept = Perception(consistent=PillowBicubic()).kept(made, HIGH, low)
+    assert float((projection.down(kept) - low)[:4].abs().max()) < 1e-5
+    assert torch.equal(kept[4:], made[4:])
+
+
 def test_nothing_is_projected_at_scale_1() -> None:
     with pytest.raises(ConfigError, match=r"^perception\.consistent"):
         replace(METHODS["palette-jpeg"], rollout=None, perception=Perception(consistent=PillowBicubic()))

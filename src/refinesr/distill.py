@@ -42,12 +42,6 @@ NEAR = 1e-6
 SHARED = ("scale", "channels", "target", "spread", "weighting", "rollout", "perception")
 """Fields of a method in which a student is what its teacher and its lesson make of it."""
 
-EXACT = 0.5 / 127.5
-"""Half a level of 8 bits: what half of a low image's values differ by, at most, from the good one reduced.
-
-Rounding makes that 0.25 levels, at borders another bicubic kernel more; grain of one level 0.7.
-"""
-
 
 @dataclass(frozen=True)
 class Lesson:
@@ -169,9 +163,8 @@ class Distilled:
         """The teacher's projection, of images whose low is exactly the good one reduced; others stay."""
         project = self.teacher.projected(low, base, kernel)
         image = low[:, : self.teacher.method.channels]
-        reduced = Projection((high.shape[2], high.shape[3]), (low.shape[2], low.shape[3]), kernel).down(high)
-        exact = (reduced - image).abs().flatten(1).median(1).values < EXACT
-        return lambda x0: torch.where(exact.view(-1, 1, 1, 1), project(x0), x0)
+        exact = Projection.between(high, image, kernel).exact(high, image)
+        return lambda x0: torch.where(exact, project(x0), x0)
 
 
 def running(device: torch.device) -> torch.dtype | None:

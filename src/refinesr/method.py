@@ -150,10 +150,8 @@ class Method:
             raise ConfigError("sampling.consistent: nothing is lost at scale 1, so there is nothing to keep")
         if self.sampling.guidance != 1 and not isinstance(self.source, Labelled):
             raise ConfigError("sampling.guidance: the source has no class that could be withheld; use 1")
-        if self.perception is not None and self.channels != 3:
-            raise ConfigError(f"perception: is for RGB; channels is {self.channels}")
-        if self.perception is not None and self.perception.consistent is not None and self.scale == 1:
-            raise ConfigError("perception.consistent: nothing is lost at scale 1; there is nothing to keep")
+        if self.perception is not None:
+            self._check_perception(self.perception)
         if self.rollout is not None:
             self._check_rollout(self.rollout)
         mean, highest = self.sampling.mean, self.levels.highest()
@@ -162,6 +160,15 @@ class Method:
         if self.sampling.fidelity > 0:
             self._check_mean()
         self.objective()
+
+    def _check_perception(self, perception: Perception) -> None:
+        """Raises ConfigError."""
+        if self.channels != 3:
+            raise ConfigError(f"perception: is for RGB; channels is {self.channels}")
+        if perception.consistent is not None and self.scale == 1:
+            raise ConfigError(
+                "perception.consistent: nothing is lost at scale 1, so there is nothing to keep"
+            )
 
     def _check_rollout(self, rollout: Rollout) -> None:
         """Raises ConfigError.  A mistake in x0 is 1 / sigma as large in noise, and so in what F is to say."""

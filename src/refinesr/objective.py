@@ -105,7 +105,8 @@ class Perception:
             weave into what they cannot know, and distances like it ("checkerboard artifacts": Odena et al.
             2016)
     consistent  the kernel that a picture is projected by before it is looked at, as `Sampling.consistent` has
-            the result: so it is learnt how to look well afterwards.  null: pictures are the network's own
+            the result: so it is learnt how to look well afterwards.  Where the low image is damaged, too, it
+            is not: damage should not be kept.  null: pictures are the network's own
     """
 
     weight: float = 1.0
@@ -125,13 +126,13 @@ class Perception:
         """1 at levels that it counts at, else 0."""
         return (sigma < (math.inf if self.below is None else self.below)).to(sigma.dtype)
 
-    def kept(self, picture: Images, low: LowImages) -> Images:
+    def kept(self, picture: Images, high: Images, low: LowImages) -> Images:
         """The picture as it is looked at."""
         if self.consistent is None:
             return picture
-        sizes = (picture.shape[-2], picture.shape[-1]), (low.shape[-2], low.shape[-1])
+        projection = Projection.between(high, low, self.consistent)
         with torch.autocast(picture.device.type, enabled=False):  # in 16 bits nothing would be kept
-            return Projection(*sizes, self.consistent).project(picture, low)
+            return torch.where(projection.exact(high, low), projection.project(picture, low), picture)
 
     def learnt(self, distance: Distance, high: Images, other: Images, chances: Tensor) -> PerImage:
         """The distance of pictures in [-1, 1], each pair seen from a corner of its own."""
@@ -247,7 +248,8 @@ class Objective:
             return losses
         estimate = over_pixels(c.skip, x) * x + over_pixels(c.out, x) * said
         shown = estimate if mask is None else torch.lerp(x0, estimate, mask)
-        picture = self.perception.kept(self.target.decode(shown, condition.base), low[:, : high.shape[1]])
+        made = self.target.decode(shown, condition.base)
+        picture = self.perception.kept(made, high, low[:, : high.shape[1]])
         besides = self.looks(self.perception, high, picture, shown - x0, *more)
         return losses + beside(self.perception.at(sigma), besides) * besides
 

@@ -204,8 +204,7 @@ class Stage:
     def projected(self, low: GivenImages, base: Images, kernel: Kernel) -> Callable[[Tensor], Tensor]:
         """x0 -> the nearest x0 whose image, downsampled, is low's."""
         target, low = self.method.target, low[:, : self.method.channels]
-        sizes = (base.shape[-2], base.shape[-1]), (low.shape[-2], low.shape[-1])
-        projection = Projection(*sizes, kernel)
+        projection = Projection.between(base, low, kernel)
 
         def project(x0: Images) -> Images:
             return target.encode(projection.project(target.decode(x0, base), low), base)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import final
 
 import numpy as np
+from jaxtyping import Bool
 from torch import Tensor
 
 from refinesr.images.bands import Band, Floats, along_both, banded, transposed
@@ -19,6 +20,12 @@ from refinesr.shapes import Images, LowImages
 
 _CHUNK = 64  # rows of the inverse made at once
 _ROUNDING = 1e-17  # below the rounding of float64 beside values near 1
+
+EXACT = 0.5 / 127.5
+"""Half a level of 8 bits: what half of a low image's values differ by, at most, from the good one reduced.
+
+Rounding makes that 0.25 levels, at borders another bicubic kernel more; grain of one level 0.7.
+"""
 
 
 def _inverse_rows(down: Band, start: int, stop: int, smallest: float, margin: int = 32) -> tuple[int, Floats]:
@@ -69,6 +76,11 @@ class Projection:
         if larger or self.low == self.high or min(self.low) < 1:
             raise ValueError(f"no projection from {self.high} to {self.low}: low must be smaller than high")
 
+    @staticmethod
+    def between(high: Images, low: LowImages, kernel: Kernel) -> "Projection":
+        """Of pictures of these sizes."""
+        return Projection((high.shape[-2], high.shape[-1]), (low.shape[-2], low.shape[-1]), kernel)
+
     @property
     def bands(self) -> tuple[Band, Band]:
         """A for the vertical and for the horizontal axis."""
@@ -97,6 +109,10 @@ class Projection:
         self._check(low, self.low)
         wide = _wide(x)
         return (wide + self._spread(low.to(wide.dtype) - self.down(wide))).to(x.dtype)
+
+    def exact(self, high: Images, low: LowImages) -> Bool[Tensor, "B 1 1 1"]:
+        """Whether low is the good image reduced, but for rounding: not damaged.  Both in [-1, 1]."""
+        return ((self.down(high) - low).abs().flatten(1).median(1).values < EXACT).view(-1, 1, 1, 1)
 
     def _spread(self, y: Tensor) -> Tensor:
         vertical, horizontal = self.bands

@@ -133,8 +133,7 @@ def finished(image: Images, low: LowImages, kernel: Kernel | None, like: Picture
         return to_eight_bits(image, ((low + 1) * 127.5).round().byte(), kernel)
     if kernel is None:
         return image.clamp(-1, 1)
-    sizes = (image.shape[-2], image.shape[-1]), (low.shape[-2], low.shape[-1])
-    projection = Projection(*sizes, kernel)
+    projection = Projection.between(image, low, kernel)
     for _ in range(ROUNDS):
         image = projection.project(image.clamp(-1, 1), low)
     return image.clamp(-1, 1)
