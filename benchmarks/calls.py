@@ -118,6 +118,11 @@ class Choices:
         return True
 
 
+def affordable(rule: Sampling, calls: Sequence[int]) -> bool:
+    """Whether it can do with so few: a mean that is asked for by a call of its own cannot do with one."""
+    return all(in_calls(rule, count).calls <= count for count in calls)
+
+
 def in_calls(rule: Sampling, calls: int) -> Sampling:
     """With as many steps as these calls allow."""
     steps = max((n for n in range(1, calls + 1) if rule.sampler.calls(n) + rule.asks <= calls), default=1)
@@ -157,7 +162,9 @@ class Tried:
         """Of what was judged on all pictures, by falling PSNR-Y: what nothing beats in both numbers."""
         images = len(self.bench.held)
         whole = [
-            way for (count, way), trial in self.found.items() if (count, trial.images) == (calls, images)
+            way
+            for (count, way), trial in self.found.items()
+            if (count, trial.images) == (calls, images) and way.calls <= calls
         ]
         front, best = [], math.inf
         for way in sorted(
@@ -218,7 +225,7 @@ def main() -> None:
         found = descended(start, choices, rungs, score, args.rounds)
         best |= dict.fromkeys(calls, found)
         for share in FIDELITIES:  # the road from the sample to the mean
-            if choices.fits(way := replace(found, fidelity=share)):
+            if choices.fits(way := replace(found, fidelity=share)) and affordable(way, calls):
                 score(way, rungs[-1])
     told(args, name, tried, best, own)
 

@@ -24,6 +24,7 @@ import os
 import signal
 import time
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -41,9 +42,11 @@ from refinesr.data import Photos
 from refinesr.devices import autocast_dtype, device_named, put_on
 from refinesr.errors import ConfigError, RefineSRError
 from refinesr.folder import Folder
+from refinesr.pretrained import check_start
 from refinesr.recipes import RECIPES, tiny
 from refinesr.recipes.distilled import student_of
-from refinesr.run import Run, begun, fresh, learnt
+from refinesr.run import Run, begun, fresh, learnt, material
+from refinesr.shipped import identified
 from refinesr.stage import Stage
 from refinesr.train import State
 
@@ -78,7 +81,8 @@ def check(args: Namespace) -> None:
 
 def profile(args: Namespace) -> None:
     run, (device, autocast) = recipe(args), computing(args)
-    view = profiling.Profile(run, loaded(args, device, run.plan.size), autocast, args.repeat)
+    run, distance = training.perceived(run, args.perceptual, device)
+    view = profiling.Profile(run, loaded(args, device, run), autocast, args.repeat, distance)
     peak, rows = profiling.ceilings(device), {}
     say(
         f"{training.flops(run) / 1e9:.1f} GFLOP a crop; " + ", ".join(f"{v:.2f} {k}" for k, v in peak.items())
@@ -96,9 +100,9 @@ def profile(args: Namespace) -> None:
 
 def trial(args: Namespace) -> None:
     chosen, (device, autocast) = variants(args.variants, *args.set), computing(args, forgiving=True)
-    photos = loaded(args, device, max(each.run.plan.size for each in chosen))
+    photos = loaded(args, device, *(each.run for each in chosen))
     measured = args.high, args.perceptual, args.limit, args.size
-    trying = Trying(photos, args.output, autocast, 60 * args.minutes, tuple(args.calls), *measured)
+    trying = Trying(photos, args.output, autocast, 60 * args.minutes, tuple(args.steps), *measured)
     rows = {}
     for name, numbers in trying.rows(chosen, say):
         rows[name] = numbers
@@ -108,7 +112,7 @@ def trial(args: Namespace) -> None:
 
 
 def train(args: Namespace) -> None:
-    fitted(args, recipe(args), None)
+    fitted(args, recipe(args), encoder=args.encoder)
 
 
 def distil(args: Namespace) -> None:
@@ -122,7 +126,7 @@ def measure(args: Namespace) -> None:
     stage = refinesr.load(args.model)
     put_on(stage.model, device)
     bench = measuring.Bench.of(stage, args.high, args.perceptual, autocast, limit=args.limit, size=args.size)
-    rows = {name: bench.scores(stage, way) for name, way in measuring.ways(stage, args.calls, args.over)}
+    rows = {name: bench.scores(stage, way) for name, way in measuring.ways(stage, args.steps, args.over)}
     if args.perceptual:
         rows = dict(sorted(rows.items(), key=lambda row: row[1]["perceptual"]))
     measuring.table(rows, say)
@@ -160,25 +164,35 @@ COMMANDS = {
 # ------------------------------------------------------------------------------ what they share
 
 
-def fitted(args: Namespace, run: Run, teacher: Stage | None) -> None:
+def fitted(args: Namespace, run: Run, teacher: Stage | None = None, encoder: Path | None = None) -> None:
     """A training of so many minutes, these counted from the start of the program."""
     device, autocast = computing(args, forgiving=True)
+    run, start = beginning(replace(run, seed=args.seed), None if args.resume else args.begin)
     run, distance = training.perceived(run, args.perceptual, device)
     if teacher is not None:
         put_on(teacher.model, device)
     objective = learnt(run, teacher, distance)
-    photos = loaded(args, device, run.plan.size)
-    state = begun(run, Folder(args.output), device, args.seed, args.resume, teacher)
-    if args.begin and not args.resume:
+    state = begun(run, Folder(args.output), device, args.resume, teacher or start or encoder)
+    if start:
         carried.begin(state, args.begin)
+    photos = loaded(args, device, run)
     for model in (state.model, *([teacher.model] if teacher else [])):
         compiled(model, device)
-    pairs = profiling.pairs_of(run, photos, args.seed)
+    pairs = material(run, photos)
     back = args.out, args.room * 2**20
-    job = training.Job(run, args.output, autocast, args.seed, *back, ahead=args.ahead)
+    job = training.Job(run, args.output, autocast, *back, ahead=args.ahead)
     done = training.trained(job, pairs, state, objective, watch(args), say)
     crops = f"{done.updates} updates, loss {done.loss:.4f}, {done.crops:.0f} crops/s"
     say(f"{args.output}: {crops}, {spent():.0f} s")
+
+
+def beginning(run: Run, source: Path | None) -> tuple[Run, Stage | None]:
+    """The run, and the model it begins with, of which its card tells.  Raises ConfigError for one unlike."""
+    if source is None:
+        return run, None
+    start, name, checksum = identified(source)
+    check_start(run.method, start, str(source))
+    return replace(run, start=f"{name} (SHA-256 {checksum})"), start
 
 
 def watch(args: Namespace) -> Watch:
@@ -196,8 +210,12 @@ def recipe(args: Namespace) -> Run:
     return override(tiny(run) if args.tiny else run, *args.set)
 
 
-def loaded(args: Namespace, device: torch.device, size: int) -> Photos:
-    photos = Photos.load(args.data, device, smallest=size)
+def loaded(args: Namespace, device: torch.device, *runs: Run) -> Photos:
+    """Photos for all the runs.  Raises ConfigError."""
+    channels, *others = {run.method.channels for run in runs}
+    if others:
+        raise ConfigError("method.channels: variants of several cannot share their photos")
+    photos = Photos.load(args.data, device, channels=channels, smallest=max(run.plan.size for run in runs))
     if not photos.resident:  # half of the free memory is theirs
         raise ConfigError(f"--data: {args.data} does not fit in memory, and decoding is dear by the minute")
     say(f"{len(photos)} photos, {photos.left_out} left out, after {spent():.1f} s")

@@ -19,7 +19,7 @@ from refinesr.diffusion.levels import Few, Independent, OneLevel
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.precond import EDM, Blind, Eps, Velocity
 from refinesr.diffusion.samplers import DPM2M, Ancestral, Heun, Renoised, Sampler
-from refinesr.diffusion.schedule import Explicit, Karras, Leading
+from refinesr.diffusion.schedule import Even, Explicit, Karras, Leading, Linear
 from refinesr.diffusion.weighting import TruncatedSNR
 from refinesr.distill import Distilled, Lesson, few, student, taught
 from refinesr.errors import ConfigError
@@ -28,7 +28,10 @@ from refinesr.images.tasks import Inpainting
 from refinesr.method import Method, Sampling
 from refinesr.model import Pixels, with_plane
 from refinesr.nets.adm_unet import ADMUNet
+from refinesr.nets.sr3_unet import SR3UNet
 from refinesr.nets.tiny import Tiny
+from refinesr.recipes import RECIPES
+from refinesr.recipes.distilled import side
 from refinesr.sources import Labelled
 from refinesr.stage import Stage
 from refinesr.train import Plan, State, backward, fit
@@ -284,6 +287,37 @@ def test_guidance_is_learnt_and_no_class_is_withheld_from_the_student() -> None:
     learning = method.build().train()
     twice = [objective.loss(learning, high, low, sigma, x).tolist() for _ in range(2)]
     assert twice[0] == twice[1]
+
+
+def test_a_student_is_asked_once_however_often_its_teacher_is() -> None:
+    """The mean over several layings would be learnt, and never sampled."""
+    method = packed(2)
+    often = replace(method, sampling=replace(method.sampling, orientations=8))
+    high, low = batch(method, 2)
+    losses, asked = [], []
+    for each in (method, often):
+        objective, learning = Distilled(Stage(each, stage(method).model), (20.0,)), stage(method, 5).model
+        learning.network.register_forward_hook(lambda *_: asked.append(1))
+        losses.append(objective.loss(learning, high, low, *objective.draw(high, 0)))
+    assert len(asked) == 2
+    assert not torch.equal(*losses)  # the teacher's answers are its own
+
+
+def test_a_walk_that_a_table_has_no_rows_for_names_the_lesson() -> None:
+    few_rows = Sampling(Ancestral(1.0), Even(Linear(1e-4, 0.02, 4)), 4)
+    assert refused(replace(plain(2), sampling=few_rows)).startswith("lesson.steps, of the teacher: steps: 8")
+
+
+WINDOWS = [name for name, recipe in RECIPES.items() if recipe().method.reach is None]
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_what_sees_its_whole_window_is_taught_in_windows_as_large_as_it_was_trained_in(name: str) -> None:
+    run = RECIPES[name]()
+    assert side(run.method) == run.plan.size
+    untiled = replace(run.method, tile=0)
+    if isinstance(run.method.network, SR3UNet):
+        assert side(untiled) == run.plan.size
 
 
 def test_of_a_picture_with_a_mask_only_what_is_made_up_counts() -> None:

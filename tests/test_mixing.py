@@ -12,7 +12,7 @@ from torch import Tensor
 
 from refinesr.diffusion.precond import EDM, Blind
 from refinesr.diffusion.samplers import Ancestral
-from refinesr.diffusion.schedule import Explicit
+from refinesr.diffusion.schedule import Even, Explicit, Linear
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.picture import Picture
 from refinesr.images.resize import MatlabBicubic, PillowBicubic, resize
@@ -194,6 +194,27 @@ def test_a_model_that_fills_holes_is_told_where_one_is(task: Inpainting | Uncrop
         for other in (pasted, there):
             assert abs(torch.corrcoef(torch.stack([told.flatten(), other.flatten()]))[0, 1]) < 0.15
     assert torch.equal(made[:, ~hole], CAT[:, ~hole])
+
+
+def test_a_model_that_fills_holes_is_not_told_what_it_is_to_interpolate() -> None:
+    """All of it is a hole, as all of it is made up: the whole picture was never shown in training."""
+    model, seen = stage(replace(plain(1), degradation=Inpainting())), []
+    model.model.network.register_forward_pre_hook(
+        lambda _, given, doors: seen.append(doors["image"]), with_kwargs=True
+    )
+    ((made),) = mixed(model, CAT, CAT, OTHER, shares=[0.5])
+    assert made.shape == CAT.shape
+    for image in seen:
+        noise = image.flatten()
+        assert float(noise.std()) == pytest.approx(1, abs=0.1)
+        for other in (CAT, OTHER):
+            assert abs(torch.corrcoef(torch.stack([noise, other.flatten() / 127.5 - 1]))[0, 1]) < 0.1
+
+
+def test_a_model_of_few_rows_walks_as_many_as_there_are() -> None:
+    """Eight are a default that nobody asked for."""
+    rows = Sampling(Ancestral(1.0), Even(Linear(1e-4, 0.02, 4)), 3)
+    assert walk_of(stage(replace(plain(2), sampling=rows)), Options(), 0.5).sampling.steps == 4
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "I;16", "F"])

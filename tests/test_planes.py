@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 import refinesr
+from refinesr.cascade import Link
 from refinesr.cli.upscale import hidden
 from refinesr.diffusion.denoisers import unveiled
 from refinesr.diffusion.levels import LogNormal, Stratified
@@ -363,6 +364,12 @@ def test_guidance_needs_a_class() -> None:
         replace(method, sampling=replace(method.sampling, guidance=2.0))
     with pytest.raises(ConfigError, match="guidance: -1 is negative"):
         replace(method.sampling, guidance=-1.0)
+    for guidance in (0.0, 2.0):  # both ask for what was never learnt
+        with pytest.raises(ConfigError, match="guidance: the class was never withheld in training"):
+            replace(by_class(guidance), source=Labelled(3, 0.0))
+        made = stage(replace(by_class(1.0), source=Labelled(3, 0.0)))
+        with pytest.raises(ConfigError, match=r"^guidance: the class was never withheld in training"):
+            Link(made, replace(made.method.sampling, guidance=guidance))
 
 
 def test_a_model_that_makes_pictures_from_nothing_enlarges_none() -> None:

@@ -96,7 +96,7 @@ def test_a_card_tells_how_much_training_there_was(tmp_path: Path) -> None:
 def test_the_same_seed_makes_the_same_model_byte_by_byte(tmp_path: Path) -> None:
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         torch.rand(5)
-        whole(tmp_path / name, seed=seed)
+        whole(tmp_path / name, replace(RUN, seed=seed))
     first, second, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in "abc")
     assert first == second
     assert first != other
@@ -505,3 +505,29 @@ def test_another_method_is_not_resumed(tmp_path: Path) -> None:
         ConfigError, match=r"holds a run of another method\.p; --resume may only change the plan"
     ):
         whole(tmp_path, other, resume=True)
+
+
+def test_a_run_keeps_its_seed(tmp_path: Path) -> None:
+    steady = override(RUN, "plan.decay=Constant", "seed=5")
+    whole(tmp_path, override(steady, "plan.steps=2"))
+    with pytest.raises(ConfigError, match="holds a run of seed 5; --resume may not change it"):
+        whole(tmp_path, replace(steady, seed=0), resume=True)
+    rest = whole(tmp_path, steady, resume=True)
+    assert [each["step"] for each in rest] == [3, 4, 5, 6]
+    assert rest == whole(tmp_path / "straight", steady)[2:]
+    assert rest != whole(tmp_path / "other", replace(steady, seed=0))[2:]
+
+
+def test_a_plan_that_ends_before_the_run_has_come_is_refused(tmp_path: Path) -> None:
+    """Its card would tell of 6 of 4 updates."""
+    whole(tmp_path)
+    before = {name: (tmp_path / name).read_bytes() for name in ("run.json", "model.safetensors")}
+    with pytest.raises(ConfigError, match=r"plan\.steps: 4, but the run has made 6 updates already"):
+        whole(tmp_path, override(RUN, "plan.steps=4"), resume=True)
+    assert before == {name: (tmp_path / name).read_bytes() for name in before}
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_is_a_number_that_all_parts_can_use(seed: int) -> None:
+    with pytest.raises(ConfigError, match=rf"seed: {seed} is not between 0 and 2\*\*63 - 1"):
+        replace(RUN, seed=seed)

@@ -35,6 +35,7 @@ from refinesr.metrics.sets import Features, Normal
 from refinesr.model import Model
 from refinesr.nets.sr3_unet import SR3UNet
 from refinesr.nets.tiny import Tiny
+from refinesr.objective import Perception
 from refinesr.search import (
     FrechetDistance,
     HeldOut,
@@ -552,3 +553,25 @@ def test_wrong_sizes_are_refused(
 def test_pictures_smaller_than_a_low_pixel_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a picture has less than 4 pixels a side"):
         held_out(packed(4), photos(tmp_path, 1, (3, 9)))
+
+
+def test_what_is_made_from_nothing_is_judged_as_it_is_made(tmp_path: Path, moments: Features) -> None:
+    """Whole, and as large as in training: of tiles each would be of a mind of its own."""
+    made = stage(replace(plain(1), network=Tiny(image_channels=0, width=8, blocks=1), source=Blank(), tile=8))
+    for number in range(4):
+        Image.fromarray(np.full((24, 20, 3), 60 * number, np.uint8)).save(tmp_path / f"{number}.png")
+    assert held_out(made.method, tmp_path).high.shape[-2:] == (8, 8)
+    held, seen = held_out(made.method, tmp_path, size=20), set()
+    made.model.network.register_forward_pre_hook(lambda _, given: seen.add(given[0].shape[-2:]))
+    trials(made, held, FrechetDistance.of(moments, held), Search(2, candidates=3))
+    assert seen == {(20, 20)}
+
+
+def test_where_no_level_that_is_tried_has_a_mean_that_is_said_in_one_line() -> None:
+    """The model's own grid begins above what was learnt, and the search does not."""
+    wide = Sampling(Ancestral(0.0), Karras(0.05, 60.0), 2, fidelity=0.5)
+    learnt = LogNormal(0.0, 0.7)
+    below = (learnt.highest() + 60) / 2
+    made = exact(wide, levels=learnt, perception=Perception(below=below))
+    with pytest.raises(ConfigError, match=r"sampling\.fidelity: from none of the levels tried"):
+        trials(made, drawn(4), Psnr(), Search(2))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from methods import normal, packed, photo, plan, stage
 from PIL import Image
 from squeezenets import squeezenet
@@ -24,6 +25,7 @@ from refinesr import load
 from refinesr.checkpoint import save_stage
 from refinesr.compiling import compiled
 from refinesr.diffusion.noise import NoiseField
+from refinesr.diffusion.samplers import Heun
 from refinesr.errors import CheckpointError, ConfigError, InputError
 from refinesr.folder import Folder
 from refinesr.metrics.pixel import luma, psnr
@@ -31,6 +33,7 @@ from refinesr.optimizers import Adam, Muon
 from refinesr.recipes import RECIPES, tiny
 from refinesr.run import DivergedError, Run, begun, fresh
 from refinesr.search import held_out
+from refinesr.sources import LabelledModule
 from refinesr.train import Constant, CosineDecay, Plan, Report, State, fit, follow
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
@@ -251,7 +254,7 @@ def train(
 ) -> State:
     """A training of so many seconds; the state it ends in."""
     resume, pairs = options.pop("resume", False), pairs or Timed()
-    state = begun(run, Folder(folder), CPU, 0, resume)
+    state = begun(run, Folder(folder), CPU, resume)
     job = training.Job(run, folder, **options)
     watch = Watch(seconds, now=pairs.clock, every=12.0)
     training.trained(job, pairs, state, run.method.objective(), watch, lambda text: None)
@@ -512,7 +515,7 @@ def test_all_ways_that_fit_are_tried() -> None:
     assert (chosen.steps, chosen.sampler.eta, chosen.consistent) == (2, 0.0, None)
     grid = ['sampling.grid=[{"kind": "Explicit", "levels": [20.0]}]']
     assert len(dict(measuring.ways(made, [1, 2], grid))) == 1  # one level is for one call
-    with pytest.raises(ConfigError, match="fits no number of calls"):
+    with pytest.raises(ConfigError, match="fits no number of steps"):
         list(measuring.ways(made, [2], grid))
     with pytest.raises(ConfigError, match="is not of the form"):
         list(measuring.ways(made, [2], ["sampling.steps=3"]))
@@ -568,7 +571,7 @@ def test_the_commands_from_photos_to_a_table(
         tmp_path / "s",
         "--high",
         pictures,
-        "--calls",
+        "--steps",
         1,
         "--json",
         table,
@@ -593,6 +596,80 @@ def test_a_training_by_looks_takes_the_folder_that_judges(
     squeezenet(tmp_path)
     ran(monkeypatch, "train", "photo-x4", *small, "-o", tmp_path / "run", "--perceptual", tmp_path)
     assert "by LPIPS 0.1's linear layers" in load(tmp_path / "run").card.training[-1]
+
+
+def test_what_begins_with_a_model_is_like_it_and_its_card_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: Path
+) -> None:
+    """Weights of equal shape mean something else to another method."""
+    small = ["--data", pictures, "--device", "cpu", "--precision", "fp32", "--tiny", "--set", "plan.batch=2"]
+    first = tmp_path / "first"
+    ran(monkeypatch, "train", "photo-x4", *small, "--minutes", 0.1, "-o", first)
+    begin = [*small, "--minutes", 0.1, "--from", first]
+    with pytest.raises(SystemExit, match=r"--from: .*first: its method\.precond is Clean"):
+        ran(monkeypatch, "train", "photo-x4", *begin, "--set", "method.precond=EDM", "-o", tmp_path / "other")
+    ran(monkeypatch, "train", "photo-x4", *begin, "-o", tmp_path / "tuned")
+    assert "begun with the weights of first (SHA-256 " in load(tmp_path / "tuned").card.training[-1]
+
+
+def test_a_frozen_encoder_comes_from_the_model_that_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: Path
+) -> None:
+    small = ["--data", pictures, "--device", "cpu", "--precision", "fp32", "--tiny", "--minutes", 0.1]
+    small += ["--set", "plan.batch=2"]
+    with pytest.raises(SystemExit, match="name a model that has been with --encoder"):
+        ran(monkeypatch, "train", "srdiff-df2k-x4", *small, "-o", tmp_path / "without")
+    ran(monkeypatch, "train", "srdiff-df2k-x4-encoder", *small, "-o", tmp_path / "encoder")
+    with_one = ["-o", tmp_path / "run", "--encoder", tmp_path / "encoder"]
+    ran(monkeypatch, "train", "srdiff-df2k-x4", *small, *with_one)
+    frozen, given = (load(tmp_path / name).model for name in ("run", "encoder"))
+    name = "encoder.conv_first.weight"
+    assert torch.equal(frozen.source.state_dict()[name], given.network.rrdb.state_dict()["conv_first.weight"])
+
+
+def test_classes_are_learnt_from_the_folders(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: Path
+) -> None:
+    for place, file in enumerate(sorted(pictures.iterdir())[:2]):
+        (tmp_path / "data" / str(place)).mkdir(parents=True)
+        (tmp_path / "data" / str(place) / file.name).write_bytes(file.read_bytes())
+    seen: list[Tensor] = []
+
+    def places(module: LabelledModule, label: Tensor) -> Tensor:
+        known = label[label >= 0]  # pictures are made without one, too
+        seen.append(known)
+        return F.one_hot(label.long().clamp(min=0), 2).to(label.dtype)
+
+    monkeypatch.setattr(LabelledModule, "places", places)
+    words = ["--tiny", "--set", "method.source.count=2", "--set", "method.network.vector=2"]
+    words += ["--data", tmp_path / "data", "--device", "cpu", "--precision", "fp32", "--minutes", 0.1]
+    ran(monkeypatch, "train", "base-64-class", *words, "-o", tmp_path / "run")
+    assert set(torch.cat(seen).tolist()) == {0.0, 1.0}
+
+
+def test_what_is_trained_by_looks_can_be_profiled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: Path
+) -> None:
+    words = ["photo-x4", "--tiny", "--data", pictures, "--device", "cpu", "--precision", "fp32", "--eager"]
+    words += ["--set", "method.perception=Perception", "--batches", 2, "--repeat", 1]
+    with pytest.raises(SystemExit, match="a distance to learn by; add --perceptual"):
+        ran(monkeypatch, "profile", *words)
+    squeezenet(tmp_path)
+    ran(monkeypatch, "profile", *words, "--perceptual", tmp_path, "--json", tmp_path / "table.json")
+    assert json.loads((tmp_path / "table.json").read_text())["rows"]["batch 2, eager"]["crops/s"] > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, "2 calls"),
+        ({"sampler": Heun()}, "3 calls (steps=2)"),
+        ({"orientations": 4}, "8 calls (steps=2)"),
+        ({"fidelity": 1.0}, "1 call (steps=2)"),
+    ],
+)
+def test_ways_are_told_by_what_they_cost(changes: dict[str, Any], told: str) -> None:
+    assert measuring.cost(replace(METHOD.sampling, steps=2, **changes)) == told
 
 
 def test_mistakes_are_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

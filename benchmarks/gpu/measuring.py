@@ -120,14 +120,14 @@ class exact:  # noqa: N801  (a context, as torch's own are called)
         torch.backends.cudnn.allow_tf32 = self.before
 
 
-def ways(stage: Stage, calls: Sequence[int], over: Sequence[str]) -> Iterator[tuple[str, Sampling]]:
-    """Every way of sampling: each number of steps with all values of each `FIELD=[VALUE, ...]`.
+def ways(stage: Stage, counts: Sequence[int], over: Sequence[str]) -> Iterator[tuple[str, Sampling]]:
+    """Every way of sampling: each number of steps with all values of each `FIELD=[VALUE, ...]`, by its cost.
 
     What fits together in no method is left out.  Raises ConfigError if nothing is left.
     """
     choices = [list(values(text)) for text in over]
     found = 0
-    for steps, *chosen in itertools.product(calls, *choices):
+    for steps, *chosen in itertools.product(counts, *choices):
         settings = [f"sampling.steps={steps}", *chosen]
         try:
             method = override(stage.method, *settings)
@@ -136,9 +136,9 @@ def ways(stage: Stage, calls: Sequence[int], over: Sequence[str]) -> Iterator[tu
             continue
         found += 1
         told = (text.removeprefix("sampling.") for text in chosen)
-        yield ", ".join([counted(steps), *told]), method.sampling
+        yield ", ".join([cost(method.sampling), *told]), method.sampling
     if not found:
-        raise ConfigError(f"--over: {'; '.join(over)} fits no number of calls of {list(calls)}")
+        raise ConfigError(f"--over: {'; '.join(over)} fits no number of steps of {list(counts)}")
 
 
 def values(text: str) -> Iterator[str]:
@@ -153,8 +153,11 @@ def values(text: str) -> Iterator[str]:
     return (f"{name}={value if isinstance(value, str) else json.dumps(value)}" for value in found)
 
 
-def counted(calls: int) -> str:
-    return "1 call" if calls == 1 else f"{calls} calls"
+def cost(sampling: Sampling) -> str:
+    """In network calls; with the steps that they make, where these are not as many."""
+    calls, steps = sampling.calls, sampling.steps
+    told = "1 call" if calls == 1 else f"{calls} calls"
+    return told if calls == steps else f"{told} (steps={steps})"
 
 
 def table(rows: Mapping[str, Mapping[str, float]], tell: Callable[[str], None] = print) -> None:

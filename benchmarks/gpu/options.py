@@ -40,6 +40,7 @@ def profile(verb: ArgumentParser) -> None:
     of_photos(verb)
     verb.add_argument("--batches", type=int, nargs="+", help="default: the plan's")
     verb.add_argument("--repeat", type=int, default=10, help="updates of which a median is taken (10)")
+    of_judge(verb)
     verb.add_argument("--json", type=Path)
     of_device(verb)
 
@@ -50,7 +51,7 @@ def trial(verb: ArgumentParser) -> None:
     of_photos(verb)
     of_pictures(verb)
     verb.add_argument("--minutes", type=float, required=True, help="of each, when it is compiled")
-    verb.add_argument("--calls", type=int, nargs="+", default=[1, 2, 4, 8])
+    verb.add_argument("--steps", type=int, nargs="+", default=[1, 2, 4, 8], help="of sampling")
     verb.add_argument("-o", "--output", type=Path, required=True, help="folder of their runs")
     verb.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="of all variants")
     verb.add_argument("--json", type=Path)
@@ -61,6 +62,7 @@ def train(verb: ArgumentParser) -> None:
     """train a recipe for so many minutes"""
     of_recipe(verb)
     of_training(verb)
+    verb.add_argument("--encoder", type=Path, help="a trained model whose encoder this one begins with")
 
 
 def distil(verb: ArgumentParser) -> None:
@@ -74,10 +76,10 @@ def distil(verb: ArgumentParser) -> None:
 
 
 def measure(verb: ArgumentParser) -> None:
-    """a model's quality in each number of calls and with all values of some choices"""
+    """a model's quality in each number of steps and with all values of some choices"""
     verb.add_argument("model")
     of_pictures(verb)
-    verb.add_argument("--calls", type=int, nargs="+", default=[1, 2, 4, 8])
+    verb.add_argument("--steps", type=int, nargs="+", default=[1, 2, 4, 8], help="of sampling")
     over = "tried in all combinations, e.g. 'sampling.sampler.eta=[0, 0.5, 1]'"
     verb.add_argument("--over", action="append", default=[], metavar="FIELD=[A, B]", help=over)
     verb.add_argument("--json", type=Path)

@@ -12,8 +12,9 @@ import torch
 from gpu.training import Tell, flops, memory
 from refinesr.compiling import compiled
 from refinesr.data import Pairs, Photos
-from refinesr.run import Run, fresh
-from refinesr.train import Plan, State, follow
+from refinesr.objective import Distance
+from refinesr.run import Run, fresh, material
+from refinesr.train import State, follow
 
 PARTS = ("data", "forward", "backward", "optimiser", "average")
 
@@ -55,10 +56,11 @@ class Update:
     pairs: Pairs
     state: State
     autocast: torch.dtype | None
+    distance: Distance | None = None
 
     def parts(self, step: int) -> Iterator[str]:
         """Each part's name, when it has been asked for."""
-        objective, state, plan = self.run.method.objective(), self.state, self.run.plan
+        objective, state, plan = self.run.method.objective(self.distance), self.state, self.run.plan
         high, low = self.pairs.at(step)
         yield "data"
         kind = torch.autocast(high.device.type, self.autocast) if self.autocast else nullcontext()
@@ -71,7 +73,7 @@ class Update:
         state.optimizer.step()
         state.optimizer.zero_grad()
         yield "optimiser"
-        follow(state.average, state.model, plan.halflife)
+        follow(state.average, state.model, float(plan.halflife))
         yield "average"
 
     def seconds(self, repeat: int) -> dict[str, float]:
@@ -96,6 +98,7 @@ class Profile:
     photos: Photos
     autocast: torch.dtype | None
     repeat: int = 10
+    distance: Distance | None = None
 
     @property
     def device(self) -> torch.device:
@@ -108,7 +111,7 @@ class Profile:
         if compiling:
             compiled(model, self.device)
         state.model.train()
-        return Update(run, pairs_of(run, self.photos), state, self.autocast)
+        return Update(run, material(run, self.photos), state, self.autocast, self.distance)
 
     def row(self, batch: int, *, compiling: bool) -> dict[str, float]:
         """Milliseconds of each part, seconds until the first update was made, crops a second."""
@@ -144,11 +147,6 @@ class Profile:
             tell(f"{share / total:6.1%}  {kind}")
         for row in rows[:12]:
             tell(f"{getattr(row, name) / 3e3:8.2f} ms  {row.count // 3:4d} x  {row.key[:90]}")
-
-
-def pairs_of(run: Run, photos: Photos, seed: int = 0) -> Pairs:
-    plan: Plan = run.plan
-    return Pairs(photos, run.method.degradation, plan.size, plan.batch, seed, upright=plan.upright)
 
 
 def kinds(rows: Iterator[tuple[str, float]]) -> dict[str, float]:

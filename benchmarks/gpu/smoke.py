@@ -18,7 +18,7 @@ from gpu.carried import begin
 from gpu.measuring import Bench
 from gpu.pace import Watch
 from gpu.pieces import join
-from gpu.profiling import ceilings, pairs_of
+from gpu.profiling import ceilings
 from gpu.training import Job, Tell, perceived, trained
 from refinesr.compiling import compiled
 from refinesr.config import override
@@ -32,7 +32,7 @@ from refinesr.images.reduction import reduced
 from refinesr.images.resize import PillowBicubic
 from refinesr.recipes import RECIPES, tiny
 from refinesr.recipes.distilled import student_of
-from refinesr.run import Run, begun, fresh, learnt
+from refinesr.run import Run, begun, fresh, learnt, material
 
 SECONDS = 5.0
 """Of each small training, when everything is compiled."""
@@ -94,7 +94,7 @@ class Smoke:
 
     def degraded(self) -> str:
         """Apart by rounding, which JPEG may turn into a step of its quantisation, but seldom does."""
-        batch = pairs_of(self.run, self.photos).at(0)
+        batch = material(self.run, self.photos).at(0)
         here, there = made_of(*batch), made_of(*(images.cpu() for images in batch))
         reduction, jpeg = (255 * (one.cpu() - other).abs() for one, other in zip(here, there, strict=True))
         share = float(jpeg.gt(0.5).float().mean())
@@ -107,7 +107,7 @@ class Smoke:
     def losses(self) -> str:
         """Of fresh weights shaken up: float32 here and on the CPU, and in training's precision, compiled."""
         run, objective = self.run, self.run.method.objective()
-        high, low = pairs_of(run, self.photos).at(0)
+        high, low = material(run, self.photos).at(0)
         sigma, eps = objective.draw(high, 0)
         model = fresh(run.method, self.device, 0)
         with torch.no_grad():
@@ -134,9 +134,9 @@ class Smoke:
             run = override(run, "plan.batch=8", "plan.size=64")
             put_on(model.model, self.device)
         run, distance = perceived(run, self.perceptual, self.device)
-        pairs, place = pairs_of(run, self.photos), Folder(self.folder / name)
+        pairs, place = material(run, self.photos), Folder(self.folder / name)
         objective = learnt(run, model, distance)
-        state = begun(run, place, self.device, 0, resume, model)
+        state = begun(run, place, self.device, resume, model)
         for each in (state.model, *([model.model] if model else [])):
             compiled(each, self.device)
         job = Job(run, place.path, self.autocast, out=self.folder / "out", from_first=True)
@@ -145,7 +145,7 @@ class Smoke:
 
     def pieces(self) -> str:
         files = join(self.folder / "out", self.folder / "joined")
-        state = begun(self.run, Folder(self.folder / "from"), self.device, seed=1, resume=False)
+        state = begun(replace(self.run, seed=1), Folder(self.folder / "from"), self.device, resume=False)
         begin(state, self.folder / "joined")
         return ", ".join(f"{file.name} {file.stat().st_size}" for file in files)
 
@@ -172,7 +172,7 @@ class Smoke:
         return self.training(run, "looks")
 
     def ahead(self) -> str:
-        pairs = pairs_of(self.run, self.photos)
+        pairs = material(self.run, self.photos)
         walk = Ahead(pairs)
         for step in (0, 1, 2, 7):
             for one, other in zip(walk.at(step), pairs.at(step), strict=True):

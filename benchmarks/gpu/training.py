@@ -46,7 +46,6 @@ class Job:
     run: Run
     folder: Path
     autocast: torch.dtype | None = None
-    seed: int = 0
     out: Path | None = None
     room: int = 60 * 2**20
     from_first: bool = False
@@ -74,7 +73,7 @@ def trained(
     before.
     """
     keeper, material = Keeper(job, pairs, watch, tell), Ahead(pairs) if job.ahead else pairs
-    how = {"seed": job.seed, "autocast": job.autocast, "from_first": job.from_first, "hear": keeper.hear}
+    how = {"seed": job.run.seed, "autocast": job.autocast, "from_first": job.from_first, "hear": keeper.hear}
     plan = as_spent(job.run, job.folder).plan
     try:
         for stretch in stretches(state, material, objective, plan, watch, **how):

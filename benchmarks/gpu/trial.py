@@ -10,9 +10,8 @@ from typing import Any
 
 import torch
 
-from gpu.measuring import Bench, counted
+from gpu.measuring import Bench, cost
 from gpu.pace import Watch
-from gpu.profiling import pairs_of
 from gpu.training import Job, Tell, perceived, trained
 from refinesr.compiling import compiled
 from refinesr.config import override
@@ -20,7 +19,7 @@ from refinesr.data import Photos
 from refinesr.errors import ConfigError, RefineSRError
 from refinesr.folder import Folder
 from refinesr.recipes import RECIPES
-from refinesr.run import Run, begun
+from refinesr.run import Run, begun, material
 from refinesr.stage import Stage
 
 TITLES = {"psnr_y": "PSNR-Y", "perceptual": "LPIPS-like"}
@@ -58,7 +57,7 @@ class Trying:
     folder: Path
     autocast: torch.dtype | None
     seconds: float
-    calls: tuple[int, ...]
+    steps: tuple[int, ...]
     pictures: Path
     perceptual: Path | None
     limit: int = 32
@@ -82,8 +81,8 @@ class Trying:
         run, distance = perceived(each.run, self.perceptual, self.device)
         folder = self.folder / each.name
         shutil.rmtree(folder, ignore_errors=True)
-        pairs = pairs_of(run, self.photos)
-        state = begun(run, Folder(folder), self.device, seed=0, resume=False)
+        pairs = material(run, self.photos)
+        state = begun(run, Folder(folder), self.device, resume=False)
         compiled(state.model, self.device)
         watch = Watch(self.seconds, every=float("inf"))
         job = Job(run, folder, self.autocast, from_first=True)
@@ -96,11 +95,11 @@ class Trying:
         of = self.pictures, self.perceptual, self.autocast
         bench = Bench.of(stage, *of, limit=self.limit, size=self.size)
         numbers = {}
-        for calls in self.calls:
-            sampling = override(stage.method, f"sampling.steps={calls}").sampling
+        for steps in self.steps:
+            sampling = override(stage.method, f"sampling.steps={steps}").sampling
             scores = bench.scores(stage, sampling)
-            numbers |= {f"{TITLES[key]} {calls}": scores[key] for key in TITLES if key in scores}
-            tell(f"measured in {counted(calls)}")
+            numbers |= {f"{TITLES[key]} {steps}": scores[key] for key in TITLES if key in scores}
+            tell(f"measured in {cost(sampling)}")
         return numbers
 
     def cleared(self) -> None:

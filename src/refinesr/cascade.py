@@ -16,7 +16,7 @@ from refinesr.images.augment import CascadeAugmented
 from refinesr.method import Sampling
 from refinesr.model import with_plane
 from refinesr.shapes import GivenImages, Images, Noise
-from refinesr.sources import Augmented, Blank, Labelled
+from refinesr.sources import Augmented, check_guidance
 from refinesr.stage import Progress, Stage
 
 
@@ -42,8 +42,7 @@ class Link:
             raise ConfigError(f"level: {self.level:g} is negative; 0 adds no noise")
         if self.level > 0:
             self._check_level()
-        if self.chosen.guidance != 1 and not isinstance(method.source, Labelled):
-            raise ConfigError("guidance: the source has no class that could be withheld; use 1")
+        check_guidance("guidance", self.chosen.guidance, method.source)
 
     def _check_level(self) -> None:
         method, noise = self.stage.method, f"level: {self.level:g}"
@@ -73,7 +72,7 @@ class Link:
     @property
     def generates(self) -> bool:
         """Whether it makes pictures from nothing."""
-        return isinstance(self.stage.method.source, Blank | Labelled)
+        return self.stage.method.generates
 
     def taken(self, image: Images, noise: Noise) -> GivenImages:
         """What the stage is given of the picture before: in [-1, 1], then with its noise and its plane.

@@ -41,7 +41,7 @@ class Entry:
     def link(self, stage: Stage) -> Link:
         """Raises ConfigError for what the model cannot do."""
         sampling = changed(stage.method.sampling, self.steps, self.guidance)
-        return Link(stage, sampling, tile_of(stage) if self.tile is None else self.tile, self.level)
+        return Link(stage, sampling, stage.core if self.tile is None else self.tile, self.level)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def load_cascade(source: str | Path) -> Cascade:
         raise CheckpointError(f"{path}: this folder holds neither {CASCADE} nor {MODEL}")
     if path.suffix != ".json":
         stage = load(source)
-        return Cascade((Link(stage, tile=tile_of(stage)),))
+        return Cascade((Link(stage, tile=stage.core),))
     held = read_file(path)
     links = [linked(entry, path, f"{path}: stages.{number}") for number, entry in enumerate(held.stages)]
     try:
@@ -119,11 +119,6 @@ def changed(sampling: Sampling, steps: int | None, guidance: float | None) -> Sa
         sampling = replace(sampling, guidance=guidance)
     sampling.levels()
     return sampling
-
-
-def tile_of(stage: Stage) -> int:
-    """What is made from nothing is made whole: parts would be of several minds."""
-    return 0 if Link(stage).generates else stage.method.tile
 
 
 def names_cascade(source: str | Path) -> bool:

@@ -122,7 +122,8 @@ class Distilled:
         with torch.autocast(device, enabled=False):
             base = self.teacher.model.base(low)
             x = self.state(self.teacher.method.target.learnt(high, base), sigma, eps)
-            bare = replace(self.teacher.method.sampling, clip=False, consistent=None, guidance=1.0)
+            own = self.teacher.method.sampling
+            bare = replace(own, clip=False, consistent=None, guidance=1.0, orientations=1)
             # the stage's denoiser: what is put around a network with a mask is the same in sampling
             say = Stage(self.teacher.method, model).denoiser(low, base, bare, 0, autocast)
             error = say(x, sigma) - self.answers(x, high, low, sigma, autocast)
@@ -179,7 +180,10 @@ def path(teacher: Method, steps: int) -> Grid:
         raise ConfigError("method.precond: Blind answers in one call already: nothing to distil")
     if isinstance(teacher.sampling.sampler, Renoised):
         raise ConfigError("method.sampling.sampler: Renoised: a student itself has no walk to teach")
-    return teacher.sampling.grid.grid(steps)
+    try:
+        return teacher.sampling.grid.grid(steps)
+    except ConfigError as error:
+        raise ConfigError(f"lesson.steps, of the teacher: {error}") from error
 
 
 def few(top: float, calls: int) -> tuple[float, ...]:
@@ -209,10 +213,16 @@ def student(teacher: Method, levels: tuple[float, ...]) -> Method:
     source = teacher.source
     if isinstance(source, Labelled):
         source = replace(source, withheld=0.0)
-    alike = replace(
-        teacher, source=source, spread=Stratified(), weighting=Own(), rollout=None, perception=None
+    return replace(
+        teacher,
+        source=source,
+        sampling=sampling,
+        levels=Few(levels),
+        spread=Stratified(),
+        weighting=Own(),
+        rollout=None,
+        perception=None,
     )
-    return replace(alike, sampling=sampling, levels=Few(levels))
 
 
 def taught(lesson: Lesson, teacher: Stage, method: Method) -> Distilled:

@@ -27,7 +27,7 @@ from refinesr.nets.srdiff_unet import SRDiffUNet
 from refinesr.nets.tiny import Tiny
 from refinesr.objective import Distance, Objective, Perception, Rollout
 from refinesr.shapes import Denoiser, Grid, Images, Noise
-from refinesr.sources import Augmented, Encoded, Labelled, Source
+from refinesr.sources import Augmented, Blank, Encoded, Labelled, Source, check_guidance
 
 Network = PackedUNet | SR3UNet | SRDiffUNet | ADMUNet | RRDBNetwork | Tiny
 
@@ -103,7 +103,7 @@ class Sampling:
             return self.sampler(denoise, x, grid, noise)
         if self.mean is None:
             return anchored(self.sampler, denoise, x, grid, noise, self.fidelity)
-        with torch.no_grad():  # the mean is that of all seeds, so its noise is of none of them
+        with torch.no_grad():  # one mean for all seeds, so one noise
             pure = NoiseField((0,) * len(x))(x)
             mean = denoise(math.sqrt(1 + self.mean**2) * pure, level(self.mean))
         if self.fidelity == 1:
@@ -115,8 +115,10 @@ class Sampling:
 class Method:
     """The row of a method in the table of all methods.
 
-    `tile` is the core, in low pixels, that large pictures are cut into when nothing else is asked for: the
-    size the network was trained at where it sees its whole window, else what memory suggests.  0 never cuts.
+    `tile` is the core, in low pixels, that large pictures are cut into when nothing else is asked for: where
+    the network sees its whole window, so much that with what is blended (`window`) it is no larger than in
+    training; where pictures are made from nothing, and whole, their size in training; else what memory
+    suggests.  0 never cuts.
     """
 
     scale: int
@@ -148,8 +150,7 @@ class Method:
             raise ConfigError(f"tile: {self.tile} is negative; 0 means no tiles")
         if self.sampling.consistent is not None and self.scale == 1:
             raise ConfigError("sampling.consistent: nothing is lost at scale 1, so there is nothing to keep")
-        if self.sampling.guidance != 1 and not isinstance(self.source, Labelled):
-            raise ConfigError("sampling.guidance: the source has no class that could be withheld; use 1")
+        check_guidance("sampling.guidance", self.sampling.guidance, self.source)
         if self.perception is not None:
             self._check_perception(self.perception)
         if self.rollout is not None:
@@ -223,6 +224,16 @@ class Method:
         """What is learnt; a `perception` is learnt by a distance."""
         besides = self.rollout, self.perception, distance
         return Objective(self.levels, self.spread, self.target, self.p, self.weighting, *besides)
+
+    @property
+    def generates(self) -> bool:
+        """Whether it makes pictures from nothing."""
+        return isinstance(self.source, Blank | Labelled)
+
+    @property
+    def classes(self) -> int:
+        """How many it knows; 0 for none."""
+        return self.source.count if isinstance(self.source, Labelled) else 0
 
     @property
     def reach(self) -> int | None:

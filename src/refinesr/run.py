@@ -11,6 +11,8 @@ from torch import Tensor
 from refinesr.checkpoint import save_stage
 from refinesr.compiling import compiled, seen_compiled
 from refinesr.config import from_data, parse, to_data
+from refinesr.data import Pairs as Crops
+from refinesr.data import Photos
 from refinesr.devices import folded, lent, put_on
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.walking import last
@@ -49,6 +51,12 @@ class Run:
     """The model whose weights it begins with, as its card tells; empty for fresh ones."""
     distance: str = ""
     """What its method's perception is learnt by, as its card tells; empty if there is none."""
+    seed: int = 0
+    """Of the weights, the levels and the noise; 0 or more."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"seed: {self.seed} is not between 0 and 2**63 - 1")
 
 
 def train(
@@ -58,7 +66,6 @@ def train(
     *,
     device: torch.device,
     autocast: torch.dtype | None = None,
-    seed: int = 0,
     resume: bool = False,
     encoder: Path | None = None,
     teacher: Stage | None = None,
@@ -90,16 +97,17 @@ def train(
     def updates(state: State) -> Iterator[Report]:
         for each in (state.model, *([teacher.model] if teacher else [])):
             compiled(each, device, compiling)
-        yield from fit(state, pairs, objective, run.plan, seed=seed, autocast=autocast, team=team)
+        yield from fit(state, pairs, objective, run.plan, seed=run.seed, autocast=autocast, team=team)
 
     if team.leads:
         check_folder(place, resume)
-    model = beginning(run.method, device, seed, resume, teacher or start or encoder)
+    model = beginning(run, device, resume, teacher or start or encoder)
     if not team.leads:
-        yield from updates(stood(run, place, model, resume))
+        yield from updates(left(run, stood(run, place, model, resume)))
         return
     with held(place.path):
-        state = entered(run, place, model, resume)
+        state = left(run, stood(run, place, model, resume))
+        enter(run, place, state, resume)
         log = Log(place.log)
         told = state.step
         try:
@@ -133,6 +141,14 @@ def learnt(run: Run, teacher: Stage | None, distance: Distance | None = None) ->
     return run.method.objective(distance)
 
 
+def material(run: Run, photos: Photos) -> Crops:
+    """Pairs of the run's own kind, of photos that hold its crops.  Raises ConfigError."""
+    method, plan = run.method, run.plan
+    return Crops(
+        photos, method.degradation, plan.size, plan.batch, run.seed, method.classes, upright=plan.upright
+    )
+
+
 def look(run: Run, place: Folder, state: State, log: Log, pairs: Pairs) -> None:
     """What is due after an update; the last save is not made here."""
     plan, step = run.plan, state.step
@@ -145,19 +161,19 @@ def look(run: Run, place: Folder, state: State, log: Log, pairs: Pairs) -> None:
 
 
 def begun(
-    run: Run, place: Folder, device: torch.device, seed: int, resume: bool, first: Path | Stage | None = None
+    run: Run, place: Folder, device: torch.device, resume: bool, first: Path | Stage | None = None
 ) -> State:
     """The state to start from, for a loop other than `train`, which holds the folder itself or need not."""
-    return entered(run, place, beginning(run.method, device, seed, resume, first), resume)
+    state = stood(run, place, beginning(run, device, resume, first), resume)
+    enter(run, place, state, resume)
+    return state
 
 
-def beginning(
-    method: Method, device: torch.device, seed: int, resume: bool, first: Path | Stage | None
-) -> Model:
-    """Fresh weights by `seed`, or those of `first`; a resumed run will replace them.  Nothing is written."""
-    model = fresh(method, device, seed)
+def beginning(run: Run, device: torch.device, resume: bool, first: Path | Stage | None) -> Model:
+    """Fresh weights, or those of `first`; a resumed run will replace them.  Nothing is written."""
+    model = fresh(run.method, device, run.seed)
     if not resume:
-        begin_with(model, method, first)
+        begin_with(model, run.method, first)
     return model
 
 
@@ -171,9 +187,15 @@ def stood(run: Run, place: Folder, model: Model, resume: bool) -> State:
     return state
 
 
-def entered(run: Run, place: Folder, model: Model, resume: bool) -> State:
-    """The state to start from, as `stood` has it, in a folder that is made ready."""
-    state = stood(run, place, model, resume)
+def left(run: Run, state: State) -> State:
+    """The state, if the plan goes as far as it has come.  Raises ConfigError."""
+    if state.step > run.plan.steps:
+        raise ConfigError(f"plan.steps: {run.plan.steps}, but the run has made {state.step} updates already")
+    return state
+
+
+def enter(run: Run, place: Folder, state: State, resume: bool) -> None:
+    """Make the folder ready for what follows the state."""
     if resume:
         Log(place.log).shorten(state.step)
     with writing(place.path):
@@ -183,7 +205,6 @@ def entered(run: Run, place: Folder, model: Model, resume: bool) -> State:
     if not resume:
         with replacing(place.log, overwrite=True) as part:
             part.write_text("", encoding="utf-8")
-    return state
 
 
 def begun_as(place: Folder) -> Run | None:
@@ -209,6 +230,8 @@ def same_method(run: Run, place: Folder) -> None:
         raise ConfigError(
             f"{place.path}: holds a run of another method.{other}; --resume may only change the plan"
         )
+    if stored.seed != run.seed:
+        raise ConfigError(f"{place.path}: holds a run of seed {stored.seed}; --resume may not change it")
     if stored.distance != run.distance:
         raise ConfigError(f"{place.path}: holds a run that learns by {stored.distance}, not {run.distance}")
 

@@ -149,6 +149,16 @@ class Labelled:
 Source = Upsampled | Augmented | Encoded | Low | Blank | Labelled
 
 
+def check_guidance(name: str, guidance: float, source: Source) -> None:
+    """Raises ConfigError, by the field's name, for any but 1 if no estimate without the class was learnt."""
+    if guidance == 1:
+        return
+    if not isinstance(source, Labelled):
+        raise ConfigError(f"{name}: the source has no class that could be withheld; use 1")
+    if source.withheld == 0:
+        raise ConfigError(f"{name}: the class was never withheld in training, source.withheld is 0; use 1")
+
+
 class Enlarging(SourceModule):
     """The base is low's image, enlarged by a kernel; at scale 1 there may be a mask behind all else."""
 

@@ -28,7 +28,7 @@ from refinesr.method import Method, Sampling
 from refinesr.model import Condition, Model
 from refinesr.shapes import Denoiser, GivenImages, Images, Noise, Sigma
 from refinesr.sources import Encoded
-from refinesr.tiles import Box, Tile, Window, cover
+from refinesr.tiles import Box, Tile, Window, cover, largest
 
 Image = TypeVar("Image")
 
@@ -90,6 +90,11 @@ class Stage:
     def tile(self) -> int:
         """Core of a tile in low pixels, when nothing else is asked for; 0 for none."""
         return self.method.tile
+
+    @property
+    def core(self) -> int:
+        """`tile`; but what is made from nothing is made whole: parts would be of several minds."""
+        return 0 if self.method.generates else self.method.tile
 
     def __call__(
         self,
@@ -182,7 +187,7 @@ class Stage:
         height, width = low.shape[-2:]
         stride, scale = self.method.stride, self.method.scale
         if self.method.halo is None:
-            blend = max(BLEND, core // 8)
+            blend = blend_of(core)
             return cover(height, width, core=core, reach=0, stride=stride, scale=scale, blend=blend)
         return cover(height, width, core=core, reach=self.method.halo, stride=stride, scale=scale)
 
@@ -210,6 +215,21 @@ class Stage:
             return target.encode(projection.project(target.decode(x0, base), low), base)
 
         return project
+
+
+def blend_of(core: int) -> int:
+    """Low pixels over which tiles of such a core are blended where no reach is known."""
+    return max(BLEND, core // 8)
+
+
+def window(method: Method) -> int:
+    """Side in pixels of the result of what the network sees at once of a large picture, at most.
+
+    Of a method with tiles whose network has no reach: it should be no more than it was trained on.
+    """
+    if method.generates:
+        return method.tile * method.scale
+    return method.scale * largest(method.tile, stride=method.stride, blend=blend_of(method.tile))
 
 
 def blended(

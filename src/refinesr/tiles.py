@@ -83,6 +83,11 @@ def cover(
     ]
 
 
+def largest(core: int, *, stride: int, reach: int = 0, blend: int = 1) -> int:
+    """Low pixels a side that the tiles of `cover` have at most."""
+    return stride * (math.ceil(core / stride) + math.ceil(2 * (reach + blend) / stride))
+
+
 def _spans(size: int, core: int, share: int, stride: int) -> list[tuple[int, int]]:
     """(start, end) of equal, evenly spread intervals that cover [0, size), in whole strides but the end."""
     whole, core, share = (math.ceil(n / stride) for n in (size, core, share))

@@ -132,7 +132,7 @@ def test_the_folder_is_checked_before_photos_are_read(
         ),
         (["photo-x4", "--data"], "--data: no folder given"),
         (["photo-x4", "--data", "none"], "none: no such file or folder"),
-        (["photo-x4", "--data", "photos", "--seed", -1], "--seed: -1 is not between 0 and 2**63 - 1"),
+        (["photo-x4", "--data", "photos", "--seed", -1], "seed: -1 is not between 0 and 2**63 - 1"),
         (
             ["photo-x4", "--data", "photos", "--set", "plan.stps=3"],
             "--set: plan.stps: no such field of Plan; did you mean 'steps'?",
@@ -252,6 +252,22 @@ def test_a_resumed_run_is_as_it_was_started_but_for_what_is_set_now(
     assert [line["step"] for line in log("run")] == list(range(1, 9))
     other = refinesr("train", "photo-x4-small", *again[2:])
     assert (other.code, other.err) == (2, "run: holds a run of photo-x4, not of photo-x4-small\n")
+
+
+def test_a_resumed_run_keeps_its_seed_and_another_is_refused(
+    refinesr: Command, train: Command, photos: Path
+) -> None:
+    """Else it would go on with other crops, levels and noise, without a word."""
+    steady = ("--seed", 5, "--set", "plan.decay=Constant")
+    train("-o", "run", *steady)
+    again = ("train", "photo-x4", "--data", photos, "-o", "run", "--resume", "--precision", "fp32")
+    other = refinesr(*again, "--seed", 6, "--set", "plan.steps=8")
+    assert (other.code, other.err) == (2, "run: holds a run of seed 5; --resume may not change it\n")
+    assert refinesr(*again, "--set", "plan.steps=8").code == 0
+    assert json.loads(Path("run/run.json").read_text())["seed"] == 5
+    train("-o", "straight", *steady, "--set", "plan.steps=8")
+    losses = [[line["loss"] for line in log(name)] for name in ("run", "straight")]
+    assert losses[0] == losses[1]
 
 
 def test_a_signal_that_comes_while_processes_talk_is_heard_after_the_next_update(

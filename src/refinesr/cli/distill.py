@@ -84,16 +84,18 @@ def distill(
         run, teacher = teaching.of(model)
         run = planned(run, teaching, output, computing)
         learnt(run, teacher)  # what is wrong with it is said before any photo is decoded
-        pairs = material(run, data, device, computing.seed, team)
+        pairs = material(run, data, device, team)
         put_on(teacher.model, device)
         return trained(run, pairs, output, computing, team, teacher=teacher)
 
 
 def planned(run: "Run", teaching: Teaching, output: Path, computing: Computing) -> "Run":
-    """A resumed run has the plan it was started with but for what is set now."""
+    """A resumed run has the plan and the seed it was started with but for what is set now."""
     from ..config import override
     from ..folder import Folder
     from ..run import begun_as
 
     before = begun_as(Folder(output)) if computing.resume else None
-    return run if before is None else replace(run, plan=override(before, *teaching.set).plan)
+    if before is not None:
+        run = replace(run, plan=override(before, *teaching.set).plan, seed=before.seed)
+    return computing.seeded(run)

@@ -80,10 +80,11 @@ class Computing:
     """On what, and in what numbers."""
 
     resume: Flag = False
-    """Go on with the run in RUN, which is as it was started but for what --set names now."""
+    """Go on with the run in RUN, which is as it was started but for what --set names now.  How it is computed
+    is not kept: --device, --precision and --compile are asked for anew."""
 
-    seed: int = 0
-    """Of the weights, the crops and the noise."""
+    seed: Annotated[int | None, Parameter(show_default=False)] = None
+    """Of the weights, the crops and the noise; by default 0.  A resumed run keeps its own."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute."""
@@ -100,11 +101,13 @@ class Computing:
         from ..compiling import check_compiler
         from ..devices import autocast_dtype, device_named
 
-        if not 0 <= self.seed < 2**63:
-            raise ConfigError(f"--seed: {self.seed} is not between 0 and 2**63 - 1")
         device = device_named(self.device)
         check_compiler(device, self.compile)
         return device, autocast_dtype(self.precision, device)
+
+    def seeded(self, run: "Run") -> "Run":
+        """The run, by the seed that is asked for."""
+        return run if self.seed is None else replace(run, seed=self.seed)
 
 
 CHANGES, COMPUTING = Changes(), Computing()
@@ -145,7 +148,7 @@ def train(
         run, distance = perceiving.of(run, device)
         learnt(run, None, distance)  # what is wrong with it is said before any photo is decoded
         run, first = beginning(run, start, encoder, computing)
-        pairs = material(run, data, device, computing.seed, team)
+        pairs = material(run, data, device, team)
         return trained(run, pairs, output, computing, team, encoder=encoder, start=first, distance=distance)
 
 
@@ -160,10 +163,10 @@ def asked(recipe: "Run", changes: Changes, output: Path, computing: Computing) -
 
     before = begun_as(Folder(output)) if computing.resume else None
     if before is None:
-        return changes.of(recipe)
+        return computing.seeded(changes.of(recipe))
     if before.name != recipe.name:
         raise ConfigError(f"{output}: holds a run of {before.name}, not of {recipe.name}")
-    return override(before, *changes.set)
+    return computing.seeded(override(before, *changes.set))
 
 
 def beginning(
@@ -205,25 +208,20 @@ def placed(
         yield device, team
 
 
-def material(run: "Run", data: tuple[Path, ...], device: "torch.device", seed: int, team: "Team") -> "Pairs":
-    from ..data import Pairs, loading
+def material(run: "Run", data: tuple[Path, ...], device: "torch.device", team: "Team") -> "Pairs":
+    from .. import run as running
+    from ..data import loading
     from ..images.shards import check_classes, classes_of, entries
-    from ..sources import Labelled
     from ..train import check_shares
 
     check_shares(run.plan, team)
-    source = run.method.source
-    classes = source.count if isinstance(source, Labelled) else 0
-    if classes:
-        check_classes(classes, classes_of(entries(data)))  # before any photo is decoded
+    if run.method.classes:
+        check_classes(run.method.classes, classes_of(entries(data)))  # before any photo is decoded
     with of_photos() as show:
         for state in loading(data, device, channels=run.method.channels, smallest=run.plan.size):
             show(state.done, state.total)
     assert state.photos is not None
-    plan = run.plan
-    return Pairs(
-        state.photos, run.method.degradation, plan.size, plan.batch, seed, classes, upright=plan.upright
-    )
+    return running.material(run, state.photos)
 
 
 def trained(
@@ -249,7 +247,6 @@ def trained(
         output,
         device=device,
         autocast=autocast,
-        seed=computing.seed,
         resume=computing.resume,
         encoder=encoder,
         teacher=teacher,

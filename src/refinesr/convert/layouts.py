@@ -14,7 +14,7 @@ from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Even, Schedule, sigmas
 from refinesr.errors import CheckpointError, ConfigError
 from refinesr.method import Method, Sampling
-from refinesr.stage import BLEND
+from refinesr.stage import blend_of
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,7 @@ def as_published(table: Schedule) -> Sampling:
 
 def tile_of(side: int) -> int:
     """The core that, with what is blended around it, comes to at most `side` low pixels."""
-    return max(
-        (core for core in range(1, side + 1) if core + 2 * max(BLEND, core // 8) <= side), default=side
-    )
+    return max((core for core in range(1, side + 1) if core + 2 * blend_of(core) <= side), default=side)
 
 
 def scale_of(config: Config, name: str, asked: int | None) -> int:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Unpack
 
 import numpy as np
+import torch
 
 from refinesr.diffusion.walking import last
 from refinesr.editing import first_twice, interpolated
@@ -88,8 +89,10 @@ def interpolation(walk: Walk, photo: Picture, pair: Pair, share: float) -> Itera
     first, second = (walk.spread(picture, photo.channels) for picture in pair)
     low = to_tensor(opaque(photo)).to(walk.device)
     alpha = None if photo.alpha is None else enlarged_alpha(photo, walk.stage.method.scale)
-    noise = first_twice(walk.noise(first))
-    given = walk.given(low, photo.name, noise)
+    noise = walk.noise(first)
+    # to a model that fills holes all of it is one: else it would be told what it is to make up
+    given = walk.given(low, photo.name, noise, torch.ones(photo.size))
+    noise = first_twice(noise)
     for progress in interpolated(walk.stage, given, first, second, noise, share=share, **walk.how()):
         yield pictured(progress, low, walk.sampling.consistent, photo, alpha)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from refinesr.devices import autocast_dtype, device_named, put_on
 from refinesr.diffusion.noise import NoiseField
-from refinesr.diffusion.schedule import Explicit, Leading
+from refinesr.diffusion.schedule import Even, Explicit, Leading
 from refinesr.editing import walkable
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.constants import grey
@@ -92,7 +92,8 @@ def walk_of(stage: Stage, options: Options, depth: float) -> Walk:
     sampling = replace(sampling, fidelity=options.fidelity or 0.0)
     listed = isinstance(sampling.grid, Explicit | Leading)
     if options.steps is None and sampling.steps < STEPS and not listed:
-        sampling = replace(sampling, steps=STEPS)
+        most = sampling.grid.table.rows if isinstance(sampling.grid, Even) else STEPS
+        sampling = replace(sampling, steps=min(STEPS, most))
     skip = sampling.steps - max(1, round(depth * sampling.steps))
     walkable(stage, sampling, skip)
     if sampling.steps == 1:

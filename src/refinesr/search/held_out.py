@@ -19,7 +19,7 @@ from refinesr.model import with_plane
 from refinesr.sources import Augmented, Labelled
 
 LARGEST = 256
-"""Pixels a side of the crops, at most, if nobody says."""
+"""Pixels a side of the crops, at most, if nobody says; if made from nothing, as many as in training."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,7 @@ def reading(
     """The middles of `limit` pictures of a folder, evenly spread over its names, and what a model is given.
 
     `size` is the side of the crops, a multiple of the scale; by default the largest that all pictures have,
-    256 at most.  Nothing is random that need not be: see `plain`; what is, follows from `seed` and the
+    `LARGEST` at most.  Nothing is random that need not be: see `plain`; what is, follows from `seed` and the
     picture's place.  Channels are made the model's as in training.  Raises ConfigError, and InputError for
     pictures that cannot be read or are too small.
     """
@@ -67,9 +67,10 @@ def reading(
         raise ConfigError(f"limit: {limit} is not positive" if limit < 1 else of)
     found = entries(source)
     picked = [found[k * len(found) // limit] for k in range(limit)] if len(found) > limit else found
+    most = method.tile * method.scale if method.generates and method.tile else LARGEST
     crops: list[Tensor] = []
     for done, entry in enumerate(picked, start=1):
-        crops.append(crop(entry, method.channels, size))
+        crops.append(crop(entry, method.channels, size, most))
         yield Reading(done, len(picked))
     side = size or min(min(image.shape[-2:]) for image in crops) // method.scale * method.scale
     if side == 0:
@@ -79,13 +80,13 @@ def reading(
     yield Reading(len(picked), len(picked), HeldOut(tuple(entry.name for entry in picked), high, low))
 
 
-def crop(entry: Entry, channels: int, size: int | None) -> Tensor:
-    """(1, C, H, W) in [-1, 1]: size x size, or as much as there is of the largest."""
+def crop(entry: Entry, channels: int, size: int | None, most: int) -> Tensor:
+    """(1, C, H, W) in [-1, 1]: size x size, or as much as there is of `most`."""
     image = to_tensor(Picture(np.ascontiguousarray(entry.pixels(channels)), name=entry.name))
     height, width = image.shape[-2:]
     if size is not None and min(height, width) < size:
         raise InputError(f"{entry.name}: {width} x {height} pixels do not hold a crop of size {size}")
-    return middle(image, size or LARGEST)
+    return middle(image, size or most)
 
 
 def middle(image: Tensor, side: int) -> Tensor:

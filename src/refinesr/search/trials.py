@@ -223,7 +223,7 @@ class Bench:
         device = next(self.stage.model.parameters()).device
         high, low = (images[first:last].to(device) for images in (self.held.high, self.held.low))
         noise = NoiseField(tuple((self.plan.seed + place) % 2**63 for place in range(first, last)))
-        tile, made = self.stage.method.tile, high
+        tile, made = self.stage.core, high
         for progress in quiet(self.stage(low, noise, sampling=sampling, tile=tile, autocast=self.autocast)):
             self.done, made = self.done + len(low), progress.image.float()
             yield Searching(self.done, self.total)
@@ -250,6 +250,10 @@ def coarse(bench: Bench, places: Iterable[Place]) -> Generator[Searching, None, 
     Successive halving: on the same images and noise, what is far off is soon found out.
     """
     found = bench.found(places)
+    if not found:
+        raise ConfigError(
+            "sampling.fidelity: from none of the levels tried is there a mean of all answers; use 0"
+        )
     left = list(found)
     for images in bench.rungs:
         for sampling in left:
