@@ -1,3 +1,5 @@
+import errno
+import os
 import shutil
 import tarfile
 import warnings
@@ -187,6 +189,25 @@ def test_depths_are_kept_and_mix(tmp_path):
         torch.testing.assert_close(crop, as_signal(pixels, peak)[:, :, left : left + 32], rtol=0, atol=2e-7)
     assert sorted(bank.element_size() for bank in photos.store.banks) == [1, 2, 4]
     assert torch.equal(crops(photos), crops(on_demand(tmp_path)))
+
+
+def test_a_sub_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
+    """What lies in it would not be learnt, without a word; what is hidden is nobody's business."""
+    for place in ("", "closed", ".hidden"):
+        (tmp_path / place).mkdir(exist_ok=True)
+        save(tmp_path / place / "photo.png", drawn((32, 32), 3))
+    scan, closed = os.scandir, {".hidden"}
+
+    def scandir(path):
+        if Path(path).name in closed:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert len(entries(tmp_path)) == 2
+    closed.add("closed")
+    with pytest.raises(InputError, match="closed: cannot be listed: Permission denied"):
+        entries(tmp_path)
 
 
 def test_grey_is_repeated_alpha_dropped_and_colour_made_luma(tmp_path):

@@ -3,7 +3,7 @@
 import sys
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from methods import packed, stage
@@ -90,6 +90,11 @@ def hub(monkeypatch: pytest.MonkeyPatch, answer: Path | Exception) -> list[tuple
 
     fake, errors = ModuleType("huggingface_hub"), ModuleType("huggingface_hub.errors")
     fake.__dict__["hf_hub_download"] = download
+    fake.__dict__["logging"] = SimpleNamespace(
+        get_verbosity=lambda: 30,
+        set_verbosity=lambda level: asked.append(("verbosity", str(level))),
+        set_verbosity_error=lambda: asked.append(("verbosity", "error")),
+    )
     errors.__dict__["HfHubHTTPError"] = type("HfHubHTTPError", (Exception,), {})
     monkeypatch.setitem(sys.modules, "huggingface_hub", fake)
     monkeypatch.setitem(sys.modules, "huggingface_hub.errors", errors)
@@ -101,13 +106,14 @@ def test_owner_and_name_are_a_repository_of_the_hub(here: Path, monkeypatch: pyt
     save_stage(stage(packed(2)), cached)
     asked = hub(monkeypatch, cached)
     assert load("owner/photo-x4.v2").method == packed(2)
-    assert asked == [("owner/photo-x4.v2", "model.safetensors")]
+    quietly = [("verbosity", "error"), ("owner/photo-x4.v2", "model.safetensors"), ("verbosity", "30")]
+    assert asked == quietly
 
 
 def test_what_the_hub_has_not_is_one_line(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub(monkeypatch, OSError("no network\nand a long explanation"))
-    expected = "owner/name: no model.safetensors to be had from the Hub: no network and a long explanation"
-    assert refused("owner/name") == expected
+    nothing = "owner/name: no such file or folder, and no model.safetensors to be had from the Hub: "
+    assert refused("owner/name") == nothing + "no network and a long explanation"
 
 
 def test_without_its_library_the_hub_is_an_extra(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

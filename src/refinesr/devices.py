@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from textwrap import shorten
 
 import numpy as np
 import torch
@@ -21,7 +22,8 @@ def device_named(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device: {unusable(name)}: {str(error).splitlines()[0]}") from error
+        why = shorten(str(error).splitlines()[0].split(". ")[0], 120, placeholder=" ...")
+        raise ConfigError(f"device: {unusable(name)}: {why}") from error
     if device.type not in DEVICES:
         raise ConfigError(f"device: {unusable(name)}")
     return device

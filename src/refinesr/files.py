@@ -20,7 +20,7 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
     Raises OutputError if `path` exists and `overwrite` is not given, or if it cannot be written.
     """
     refuse_existing(path, overwrite)
-    part = path.with_name(path.name + ".part")
+    part = part_of(path)
     try:
         with writing(path):
             yield part
@@ -29,6 +29,11 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise
+
+
+def part_of(path: Path) -> Path:
+    """What is written before it becomes `path`."""
+    return path.with_name(path.name + ".part")
 
 
 @contextmanager

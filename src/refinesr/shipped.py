@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from importlib.resources import as_file, files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from textwrap import shorten
 
 from refinesr.checkpoint import PICKLES, load_stage
 from refinesr.errors import CheckpointError
@@ -82,13 +83,20 @@ def folder() -> Traversable:
 def downloaded(repository: str) -> Path:
     """The repository's file in the local cache of the Hub."""
     try:
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import hf_hub_download, logging
         from huggingface_hub.errors import HfHubHTTPError
     except ImportError as error:
         install = "to load it from the Hugging Face Hub: pip install 'refinesr[hub]'"
         raise CheckpointError(f"{repository}: no such file or folder; {install}") from error
+    level = logging.get_verbosity()
+    # else a line for each time it tries again
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         return Path(hf_hub_download(repository, FILE))
     except (HfHubHTTPError, OSError, ValueError) as error:  # refused, not there or no network, no such name
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{repository}: no {FILE} to be had from the Hub: {reason}") from error
+        reason = shorten(" ".join(str(error).split()), 160, placeholder=" ...")
+        raise CheckpointError(
+            f"{repository}: no such file or folder, and no {FILE} to be had from the Hub: {reason}"
+        ) from error
+    finally:
+        logging.set_verbosity(level)

@@ -1,5 +1,6 @@
 """How the command line answers, whatever the verb."""
 
+import io
 import warnings
 
 import pytest
@@ -7,7 +8,7 @@ from commands import Command
 
 from refinesr import __version__
 from refinesr.cli import app, main
-from refinesr.cli.messages import if_memory_lacks, is_out_of_memory, warnings_as_lines
+from refinesr.cli.messages import if_memory_lacks, is_out_of_memory, tell, warnings_as_lines
 from refinesr.cli.recipes import near
 from refinesr.errors import RefineSRError
 from refinesr.recipes import RECIPES
@@ -114,3 +115,14 @@ def test_warnings_are_one_line_each_and_once(capsys: pytest.CaptureFixture[str])
 def test_nothing_is_meant_by_a_name_unlike_all_others() -> None:
     assert near("zzz", ["photo-x4"]) == ""
     assert near("photo", ["photo-x4"]) == "; did you mean 'photo-x4'?"
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("latin-1", "\\u65e5 \xe9"), ("utf-8", "日 é")])
+def test_what_the_encoding_of_the_output_lacks_is_shown_as_escapes(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, shown: str
+) -> None:
+    """A batch must not end because of a name."""
+    file = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(file, encoding=encoding))
+    tell("日 é")
+    assert file.getvalue().decode(encoding) == shown + "\n"

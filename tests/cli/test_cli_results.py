@@ -201,6 +201,23 @@ def test_a_result_must_not_replace_another_input() -> None:
     assert refused(OutputError, "a.jpg", "a-x4.png", overwrite=True) == message
 
 
+def test_a_result_must_not_replace_an_input_that_links_lead_to() -> None:
+    picture("real/photo.png")
+    Path("linked").symlink_to("real")
+    Path("link.png").symlink_to("real/photo.png")
+    message = "its result would replace itself; give --suffix or -o"
+    for source, out in (("link.png", "real/photo.png"), ("linked/photo.png", "real/photo.png")):
+        assert refused(OutputError, source, o=out, overwrite=True) == f"{source}: {message}"
+    found = refused(OutputError, "real/photo.png", o="linked", suffix="", overwrite=True)
+    assert found == f"real/photo.png: {message}"
+    assert planned("real/photo.png", o="link.png", overwrite=True)  # the link is replaced, and not the photo
+
+
+def test_a_link_that_leads_nowhere_is_something_that_exists() -> None:
+    Path("a-x4.png").symlink_to("nowhere")
+    assert refused(OutputError, "a.jpg").startswith("a-x4.png exists; --overwrite replaces it")
+
+
 def test_existing_results_are_refused_without_overwrite() -> None:
     picture("a-x4.png")
     assert (

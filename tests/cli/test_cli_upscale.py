@@ -1,5 +1,6 @@
 """`refinesr upscale` in this process, with a model of random weights: faithful it is all the same."""
 
+import errno
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from commands import Command, picture
 from methods import packed, stage
 from PIL import Image
 
+import refinesr.images.io
 import refinesr.restore
 from refinesr.checkpoint import save_stage
 from refinesr.cli.memory import memory_of
@@ -167,6 +169,74 @@ def test_a_bad_file_does_not_stop_the_others(upscale: Command) -> None:
         "missing.jpg: no such file",
         "2 of 4 files done, 2 failed",
     ]
+
+
+def test_a_sub_folder_that_is_closed_does_not_stop_the_others(
+    upscale: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("in/a.png", "in/closed/b.png"):
+        picture(name)
+    listing = Path.iterdir
+
+    def iterdir(folder: Path) -> Iterator[Path]:
+        if folder.name == "closed":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return listing(folder)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    ran = upscale("in", "--recursive", "-o", "out")
+    assert (ran.code, os.listdir("out")) == (1, ["a-x4.png"])
+    assert ran.err.splitlines()[0] == "in/closed: cannot be listed: Permission denied"
+
+
+def test_a_name_that_is_too_long_is_found_out_before_the_work(
+    upscale: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With .part, which is written first, and the others are done."""
+    long = 246 * "a"
+    for name in (long, "short"):
+        picture(f"in/{name}.png")
+    monkeypatch.setattr(refinesr.restore, "restored", only_of("short.png", refinesr.restore.restored))
+    ran = upscale("in", "-o", "out")
+    assert (ran.code, os.listdir("out")) == (1, ["short-x4.png"])
+    assert ran.err.splitlines()[0] == f"out/{long}-x4.png: cannot be written: File name too long"
+
+
+def only_of(name: str, restored: Any) -> Any:
+    def checked(model: Any, picture: Picture, *rest: Any) -> Any:
+        assert picture.name.endswith(name)
+        return restored(model, picture, *rest)
+
+    return checked
+
+
+def test_memory_that_lacks_for_one_does_not_stop_the_others(
+    upscale: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it lacks: in reading, too."""
+    for name in ("a.png", "b.png"):
+        picture(name)
+
+    def read(path: Path, frame: int | None = None) -> Picture:
+        if path.name == "a.png":
+            raise MemoryError
+        return reading(path, frame)
+
+    reading = refinesr.images.io.read
+    monkeypatch.setattr(refinesr.images.io, "read", read)
+    ran = upscale("a.png", "b.png", "-o", "out")
+    assert (ran.code, os.listdir("out")) == (1, ["b-x4.png"])
+    assert ran.err.splitlines()[0] == "a.png: not enough memory"
+
+
+@pytest.mark.parametrize("option", ["--steps", "--seed", "--samples", "--tile", "--quality"])
+def test_whole_numbers_are_not_rounded_for_the_user(upscale: Command, photo: Path, option: str) -> None:
+    """1.9 would be 2: another seed, another picture."""
+    ran = upscale(photo, option, "1.9")
+    assert (ran.code, ran.out, os.listdir()) == (2, "", ["photo.png"])
+    assert "\n" not in ran.err.rstrip("\n")
+    assert option in ran.err
+    assert "1.9" in ran.err
 
 
 def test_the_exit_code_is_2_if_nothing_could_be_done(upscale: Command) -> None:

@@ -48,6 +48,19 @@ def message(path: Path) -> str:
     return text.removeprefix(f"{path}: ")
 
 
+@pytest.mark.parametrize("shape", [(4,), (), (4, 0, 3, 3)])
+def test_weights_of_no_layer_are_named(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    name = "denoise_fn.downs.0.weight"
+    path = saved(tmp_path / "gen.pth", whole() | {name: torch.zeros(shape)})
+    assert message(path) == f"{name} has the shape {shape}, which no layer's weights have"
+
+
+@pytest.mark.parametrize("betas", [torch.tensor(0.1), torch.zeros(0)])
+def test_betas_that_are_no_table_are_none(tmp_path: Path, betas: torch.Tensor) -> None:
+    path = saved(tmp_path / "gen.pth", whole() | {"betas": betas})
+    assert "\n" not in message(path)
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 def test_both_of_torchs_formats_are_read(tmp_path: Path, zipped: bool) -> None:
     path = saved(tmp_path / "gen.pth", whole(), _use_new_zipfile_serialization=zipped)

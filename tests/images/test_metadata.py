@@ -124,3 +124,24 @@ def test_a_tiff_opened_by_pillow_tells_of_its_artist():
     kept = Image.Exif()
     kept.load(from_pil(Image.open(file)).exif)
     assert kept[315] == "A. Artist"
+
+
+@pytest.mark.parametrize("exif", [bytes(64), b"II*\0\x08\0", b"MM"], ids=["zeros", "cut", "shorter"])
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF"])
+def test_damaged_exif_data_stops_no_result(form, exif):
+    """As a file that is read with it would have lost all its work."""
+    there = picture(3, exif=b"Exif\0\0" + exif)
+    assert read_bytes(encode(there, form, quality=100)).size == there.size
+
+
+def test_a_webp_of_grey_has_no_profile_of_grey():
+    """Its pixels are colours, and programs stumble over the other."""
+    assert Image.open(io.BytesIO(encode(picture(1, icc=GREY), "WEBP"))).info.get("icc_profile") is None
+    assert read_bytes(encode(picture(1, icc=GREY), "PNG")).icc == GREY
+
+
+def test_a_palette_of_greys_keeps_its_profile_of_colours():
+    flat = Image.fromarray(drawn(9, 14, 1)[:, :, 0]).convert("P")
+    assert read_bytes(pillow_bytes(flat, "PNG")).channels == 1
+    found = read_bytes(pillow_bytes(flat, "PNG", icc_profile=SRGB))
+    assert (found.channels, found.icc) == (3, SRGB)

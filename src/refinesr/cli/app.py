@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from .. import __version__
 from ..errors import RefineSRError
@@ -34,6 +34,7 @@ from .train import EXAMPLES as TRAIN_EXAMPLES
 from .train import train
 from .upscale import EXAMPLES as UPSCALE_EXAMPLES
 from .upscale import upscale
+from .whole import strictly
 
 SUMMARY = "Image super-resolution by diffusion: faithful to the input, seamless in tiles, good in few steps."
 
@@ -62,6 +63,7 @@ def application() -> App:
         help=SUMMARY,
         help_epilogue="`refinesr VERB --help` tells more.  Try `refinesr upscale photo.jpg`.",
         help_format="markdown",
+        default_parameter=Parameter(converter=strictly),
     )
     for verb, arguments, examples in VERBS:
         usage = f"refinesr {verb.__name__} {arguments} [OPTIONS]"

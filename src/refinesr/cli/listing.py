@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,8 @@ class Listing:
     found: tuple[Found, ...]
     several: bool
     left_out: LeftOut = LeftOut()
+    closed: tuple[InputError, ...] = ()
+    """Sub-folders that cannot be listed."""
 
 
 def listed(
@@ -61,28 +63,34 @@ def listed(
     out when it is read, so that the others are done.  Raises InputError for a folder without pictures.
     """
     found: dict[str, Found] = {}
-    left_out = LeftOut()
+    left_out, closed = LeftOut(), list[InputError]()
     for path in inputs:
         inside, more = [Found(path)], LeftOut()
-        if path.is_dir():
-            inside, more = in_folder(path, suffix, output, recursive)
+        if os.path.isdir(path):
+            inside, more = in_folder(path, suffix, output, recursive, closed.append)
         if not inside:
             there = more.line(recursive)
             raise InputError(f"{path}: no pictures in this folder" + (f"; {there}" if there else ""))
         left_out += more
         for each in inside:
             found.setdefault(os.path.abspath(each.file), each)
-    return Listing(tuple(found.values()), len(inputs) > 1 or any(map(Path.is_dir, inputs)), left_out)
+    several = len(inputs) > 1 or any(map(os.path.isdir, inputs))
+    return Listing(tuple(found.values()), several, left_out, tuple(closed))
 
 
 def in_folder(
-    folder: Path, suffix: str | None, output: Path | None, recursive: bool
+    folder: Path,
+    suffix: str | None,
+    output: Path | None,
+    recursive: bool,
+    closed: Callable[[InputError], None],
 ) -> tuple[list[Found], LeftOut]:
     from ..images.io import pictures_in
 
-    inside = within(output, folder) and not within(folder, output) if output is not None else False
-    apart = output if inside else None
-    pictures = [path for path in pictures_in(folder, recursive=recursive) if not within(path, apart)]
+    entered = within(output, folder) and not within(folder, output) if output is not None else False
+    apart = output if entered else None
+    inside = pictures_in(folder, recursive=recursive, closed=closed)
+    pictures = [path for path in inside if not within(path, apart)]
     results = set(results_among(pictures, suffix))
     folders, files = besides(folder, apart, recursive)
     kept = [Found(path, path.parent.relative_to(folder)) for path in pictures if path not in results]

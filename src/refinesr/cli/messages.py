@@ -11,8 +11,9 @@ from ..launched import leads
 
 
 def tell(text: str) -> None:
-    """On stdout.  Names of files may be no text at all; their odd bytes are shown as escapes."""
-    print(text.encode("utf-8", "backslashreplace").decode(), flush=True)
+    """On stdout.  What its encoding lacks, and bytes of names that are no text, are shown as escapes."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
 def say(text: object) -> None:

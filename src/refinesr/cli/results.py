@@ -42,7 +42,7 @@ def jobs(listing: Listing, naming: Naming, scale: float, *, overwrite: bool, ski
     refuse_clashes(planned)
     check_places(planned)
     if skip:
-        return [replace(job, kept=frozenset(filter(Path.exists, job.results))) for job in planned]
+        return [replace(job, kept=frozenset(filter(os.path.lexists, job.results))) for job in planned]
     if not overwrite:
         refuse_existing(planned, "--skip-existing keeps {}")
     return planned
@@ -108,13 +108,14 @@ def has_picture_suffix(path: Path) -> bool:
 def refuse_clashes(planned: Iterable[Job]) -> None:
     """Two inputs must not have one result, and no result may be an input."""
     planned = list(planned)
-    inputs = {same(job.input): job.input for job in planned}
+    inputs = {os.path.realpath(job.input): job.input for job in planned}
+    inputs |= {same(job.input): job.input for job in planned}
     owners: dict[str, Path] = {}
     for job in planned:
         for path in job.results:
             if same(path) in inputs:
                 source = inputs[same(path)]
-                which = "itself" if same(source) == same(job.input) else f"the input {source}"
+                which = "itself" if source == job.input else f"the input {source}"
                 raise OutputError(f"{job.input}: its result would replace {which}; give --suffix or -o")
             if same(path) in owners:
                 both = f"{owners[same(path)]} and {job.input}"
@@ -123,13 +124,15 @@ def refuse_clashes(planned: Iterable[Job]) -> None:
 
 
 def same(path: Path) -> str:
-    return os.path.abspath(path)
+    """One name for each place, whatever links lead to its folder: a link in the place itself is replaced."""
+    folder, name = os.path.split(os.path.abspath(path))
+    return os.path.join(os.path.realpath(folder), name)
 
 
 def check_places(planned: Iterable[Job]) -> None:
     """Each result's folder is there, or can be made, and may be written to."""
     for folder in {path.parent: None for job in planned for path in job.results}:
-        nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
         if not nearest.is_dir():
             raise OutputError(f"{nearest}: is a file, not a folder for results")
         if not os.access(nearest, os.W_OK):
@@ -138,7 +141,7 @@ def check_places(planned: Iterable[Job]) -> None:
 
 def refuse_existing(planned: Iterable[Job], instead: str = "") -> None:
     """`instead` is another way out, with {} for what exists."""
-    there = [path for job in planned for path in job.results if path.exists()]
+    there = [path for job in planned for path in job.results if os.path.lexists(path)]
     if there:
         more = f", and {len(there) - 1} more of the results" if len(there) > 1 else ""
         them = "them" if more else "it"

@@ -96,10 +96,11 @@ def upscale(
     listing = listed(inputs, results.suffix, results.output, results.recursive)
     skip = results.skip_existing
     planned = jobs(listing, naming, work.scale, overwrite=results.overwrite, skip=skip)
-    for line in (listing.left_out.line(results.recursive), kept(planned), alike(work)):
+    for line in (*listing.closed, listing.left_out.line(results.recursive), kept(planned), alike(work)):
         if line is not None:
             say(line)
-    return done(work, [job for job in planned if len(job.kept) < len(job.results)])
+    code = done(work, [job for job in planned if len(job.kept) < len(job.results)])
+    return code or (1 if listing.closed else 0)
 
 
 def prepared(model: str, results: Results, restoring: Restoring) -> Work:
@@ -142,8 +143,9 @@ def done(work: Work, planned: list[Job]) -> int:
     with of_files(len(planned)) as show:
         for job in planned:
             try:
-                for line in outcomes(work, job, show):
-                    tell(line)
+                with if_memory_lacks(f"{job.input}: not enough memory"):
+                    for line in outcomes(work, job, show):
+                        tell(line)
             except RefineSRError as error:
                 say(error)
                 failed += 1

@@ -115,7 +115,7 @@ def stored_table(found: Found) -> Schedule:
         raise CheckpointError(f"{found.path}: there is no noise table in it; {hint}")
     table = table_of(found.buffers)
     if table is None:
-        rows = len(next(iter(found.buffers.values())))
+        rows = next(iter(found.buffers.values())).numel()
         hint = "linear, quad, warmup10, warmup50, const, jsd, cosine"
         raise CheckpointError(f"{found.path}: its noise table of {rows} rows is none of {hint}")
     return table

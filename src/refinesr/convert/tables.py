@@ -72,6 +72,8 @@ def guesses(buffers: dict[str, Tensor]) -> Iterator[Schedule]:
         betas, error = derived(buffers), DERIVED
     else:
         return
+    if betas.ndim != 1 or not len(betas):
+        return
     rows = len(betas)
     first, last = (shortest(float(beta), error) for beta in (betas[0], betas[-1]))
     yield from (Linear(first, last, rows), Quadratic(first, last, rows), Constant(last, rows))

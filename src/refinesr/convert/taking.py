@@ -66,11 +66,14 @@ class Found:
     averaged: bool = False
     updates: int | None = None
 
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Of a tensor that must be there.  Raises CheckpointError."""
+    def shape(self, name: str, least: int = 2) -> tuple[int, ...]:
+        """Of a tensor that must be there, of so many dimensions or more.  Raises CheckpointError."""
         if name not in self.weights:
             raise CheckpointError(f"{self.path}: {name} is missing")
-        return tuple(self.weights[name].shape)
+        shape = tuple(self.weights[name].shape)
+        if len(shape) < least or 0 in shape:
+            raise CheckpointError(f"{self.path}: {name} has the shape {shape}, which no layer's weights have")
+        return shape
 
     def has(self, start: str) -> bool:
         """Whether a name begins so."""

@@ -84,7 +84,7 @@ def supported(found: Found, width: int) -> None:
 
 def srdiff_unet(found: Found) -> SRDiffUNet:
     """`cond_proj` is a transposed convolution of twice the stride, which is the scale."""
-    features, width, kernel = found.shape(f"{UNET}cond_proj.weight")[:3]
+    features, width, kernel = found.shape(f"{UNET}cond_proj.weight", 3)[:3]
     names = [f"{UNET}downs.{number}." for number in numbers(found, f"{UNET}downs.")]
     widths = [[found.shape(f"{name}{block}.block2.block.1.weight")[0] for block in (0, 1)] for name in names]
     channels = found.shape(f"{UNET}final_conv.1.weight")[0]

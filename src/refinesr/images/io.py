@@ -3,7 +3,8 @@
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.Image import DecompressionBombError
 
 from refinesr.errors import InputError, OutputError
-from refinesr.files import replacing
+from refinesr.files import part_of, replacing, writing
 from refinesr.images import pillow, vips
 from refinesr.images.exif import ORIENTATION, turned
 from refinesr.images.picture import Picture, from_tensor, in_range, picked, to_tensor
@@ -115,12 +116,20 @@ def check_output(picture: Picture, path: str | os.PathLike[str], scale: int = 1)
         raise OutputError(f"{path}: is a folder")
     if not os.path.isdir(path.parent):
         raise OutputError(f"{path}: there is no folder {path.parent}")
+    with writing(path), suppress(FileNotFoundError):
+        os.lstat(part_of(path))  # else a name that is too long would be found out when all is done
 
 
-def pictures_in(folder: str | os.PathLike[str], *, recursive: bool = False) -> list[Path]:
+def pictures_in(
+    folder: str | os.PathLike[str],
+    *,
+    recursive: bool = False,
+    closed: Callable[[InputError], None] | None = None,
+) -> list[Path]:
     """The files with a suffix of `SUFFIXES`, hidden ones left out, in natural order (2.png before 10.png).
 
-    Raises InputError if it is no folder that can be listed.
+    Raises InputError if it is no folder that can be listed.  `closed` is told of sub-folders that cannot be,
+    and the others go on; without it, such a one is raised, too.
     """
     folder = Path(folder)
     if not folder.exists():
@@ -128,9 +137,9 @@ def pictures_in(folder: str | os.PathLike[str], *, recursive: bool = False) -> l
     if not folder.is_dir():
         raise InputError(f"{folder}: not a folder")
     try:
-        found = list(_walk(folder, recursive))
+        found = list(_walk(folder, recursive, closed))
     except OSError as error:
-        raise InputError(f"{error.filename}: cannot be listed: {error.strerror}") from error
+        raise _unlisted(error) from error
     return sorted(found, key=lambda path: [_natural(part) for part in path.relative_to(folder).parts])
 
 
@@ -199,14 +208,23 @@ def _unfit(picture: Picture, form: str, longest: int) -> str | None:
     return None
 
 
-def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
+def _unlisted(error: OSError) -> InputError:
+    return InputError(f"{error.filename}: cannot be listed: {error.strerror}")
+
+
+def _walk(folder: Path, recursive: bool, closed: Callable[[InputError], None] | None) -> Iterator[Path]:
     for path in folder.iterdir():
         if path.name.startswith("."):
             continue
         if path.suffix.lower() in SUFFIXES and path.is_file():
             yield path
         elif recursive and path.is_dir() and not path.is_symlink():  # a link may lead in a circle
-            yield from _walk(path, recursive)
+            try:
+                yield from _walk(path, recursive, closed)
+            except OSError as error:
+                if closed is None:
+                    raise
+                closed(_unlisted(error))
 
 
 def _natural(name: str) -> tuple[list[str | int], str]:

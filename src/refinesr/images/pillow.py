@@ -60,6 +60,8 @@ def encode(picture: Picture, form: str, quality: int) -> bytes:
     told = facts(picture)
     if form == "JPEG" and len(told.get("exif", b"")) > JPEG_MARKER:
         del told["exif"]
+    if form == "WEBP" and picture.channels == 1:
+        told.pop("icc_profile", None)  # the file has colours, of which a profile of greys says nothing
     options: dict[str, dict[str, Any]] = {
         "JPEG": {"quality": quality, "subsampling": "4:4:4"},
         "WEBP": {"quality": quality, "lossless": quality == 100, "exact": True},
@@ -90,7 +92,9 @@ def _bands(image: Image.Image, name: str) -> NDArray[Any]:
         return bands.reshape(*bands.shape[:2], -1)
     if mode in ("P", "PA"):
         bands = np.array(image.convert("RGBA" if clear else "RGB"))
-        return bands[:, :, 2:] if clear and _grey(image) else bands[:, :, :1] if _grey(image) else bands
+        if not _grey(image) or _of_colours(image):
+            return bands
+        return bands[:, :, 2:] if clear else bands[:, :, :1]
     if mode in ("RGB", "RGBX", "RGBA", "RGBa", "YCbCr", "HSV"):
         return np.array(image.convert("RGBA" if clear else "RGB"))
     if mode == "CMYK":
@@ -102,6 +106,11 @@ def _grey(image: Image.Image) -> bool:
     """Whether the palette has greys only."""
     palette = np.reshape(image.getpalette("RGB") or [], (-1, 3))
     return bool((palette == palette[:, :1]).all())
+
+
+def _of_colours(image: Image.Image) -> bool:
+    """Whether its profile is one of colours, which a picture of greys could not keep."""
+    return (image.info.get("icc_profile") or b"")[16:20] == b"RGB "
 
 
 def sixteen_bits(image: Image.Image, name: str) -> NDArray[np.uint16]:

@@ -1,5 +1,6 @@
 """Where pictures to learn from lie: folders, files, and tar files of pictures (the WebDataset layout)."""
 
+import os
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -82,10 +83,21 @@ def check_classes(count: int, names: Sequence[str]) -> None:
         )
 
 
+def _files(folder: Path) -> Iterator[Path]:
+    """All but those in hidden folders."""
+    for parent, folders, names in os.walk(folder, onerror=_refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from filter(Path.is_file, (Path(parent, name) for name in names))
+
+
+def _refuse(error: OSError) -> None:
+    """A folder that cannot be listed; what lies in it would be missing without a word."""
+    raise InputError(f"{error.filename}: cannot be listed: {error.strerror}") from error
+
+
 def _of(source: Path) -> Iterator[Entry]:
     if source.is_dir():
-        inside = [path for path in source.rglob("*") if path.is_file()]
-        for path in sorted(inside, key=lambda path: path.relative_to(source).as_posix()):
+        for path in sorted(_files(source), key=lambda path: path.relative_to(source).as_posix()):
             if _wanted(path.relative_to(source)):
                 yield from _of_file(path, path.relative_to(source).parent)
     elif source.is_file():

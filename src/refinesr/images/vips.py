@@ -185,7 +185,12 @@ def encode_tiff(picture: Picture) -> bytes:
         resunit="inch",
     )
     tiff = _with_extra_samples(tiff, picture.alpha is not None)
-    return into_tiff(tiff, picture.exif) if picture.exif else tiff
+    if not picture.exif:
+        return tiff
+    try:
+        return into_tiff(tiff, picture.exif)
+    except Exception:  # damaged EXIF data is no reason to refuse the picture, here as in reading
+        return tiff
 
 
 def _with_extra_samples(tiff: bytes, clear: bool) -> bytes:
