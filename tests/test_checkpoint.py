@@ -278,3 +278,16 @@ def test_nothing_half_written_is_left(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_stage_says_what_it_is() -> None:
     assert Stage(packed(2), packed(2).build()).card == Card()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_loaded_model_no_longer_needs_its_file(tmp_path: Path, dtype: torch.dtype) -> None:
+    """What is mapped would change with the file, and end the process where the file has become shorter."""
+    made, path = stage(packed(2)), tmp_path / "model.safetensors"
+    save_stage(made, path, dtype=dtype)
+    loaded = load_stage(path)
+    before = {name: tensor.clone() for name, tensor in loaded.model.state_dict().items()}
+    with path.open("r+b") as file:
+        file.seek(-5000, 2)
+        file.write(b"\x7f" * 5000)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in loaded.model.state_dict().items())

@@ -30,7 +30,7 @@ LAYERS = """
     diffusion nets metrics
     images
     optimizers
-    shapes tiles config files devices team
+    shapes tiles config files devices team memory
     errors launched
     weights
 """

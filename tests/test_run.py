@@ -4,7 +4,6 @@ import io
 import itertools
 import json
 import math
-import resource
 import shutil
 from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
@@ -452,6 +451,7 @@ def test_a_gradient_that_is_none_stops_it_too(tmp_path: Path, monkeypatch: pytes
 @pytest.fixture
 def small_files() -> Iterator[None]:
     """Files may hold 20 000 bytes: as good as a full disk."""
+    resource = pytest.importorskip("resource")  # not on Windows
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
     yield

@@ -88,16 +88,14 @@ def hub(monkeypatch: pytest.MonkeyPatch, answer: Path | Exception) -> list[tuple
             raise answer
         return str(answer)
 
-    fake, errors = ModuleType("huggingface_hub"), ModuleType("huggingface_hub.errors")
+    fake = ModuleType("huggingface_hub")
     fake.__dict__["hf_hub_download"] = download
     fake.__dict__["logging"] = SimpleNamespace(
         get_verbosity=lambda: 30,
         set_verbosity=lambda level: asked.append(("verbosity", str(level))),
         set_verbosity_error=lambda: asked.append(("verbosity", "error")),
     )
-    errors.__dict__["HfHubHTTPError"] = type("HfHubHTTPError", (Exception,), {})
     monkeypatch.setitem(sys.modules, "huggingface_hub", fake)
-    monkeypatch.setitem(sys.modules, "huggingface_hub.errors", errors)
     return asked
 
 
@@ -110,8 +108,12 @@ def test_owner_and_name_are_a_repository_of_the_hub(here: Path, monkeypatch: pyt
     assert asked == quietly
 
 
-def test_what_the_hub_has_not_is_one_line(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub(monkeypatch, OSError("no network\nand a long explanation"))
+@pytest.mark.parametrize("kind", [OSError, type("ProxyError", (Exception,), {})])
+def test_what_the_hub_has_not_is_one_line(
+    here: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    """Whatever library it asks the network by."""
+    hub(monkeypatch, kind("no network\nand a long explanation"))
     nothing = "owner/name: no such file or folder, and no model.safetensors to be had from the Hub: "
     assert refused("owner/name") == nothing + "no network and a long explanation"
 

@@ -1,5 +1,7 @@
 """Processes that make the updates of one: shares, and the mean of gradients."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 
 import pytest
@@ -105,3 +107,12 @@ def test_other_launchers_start_processes_that_are_alone(monkeypatch: pytest.Monk
     assert threads() <= 4  # of 16 at most, shared by four
     with pytest.raises(ConfigError, match="not on mps"):
         backend(torch.device("mps"))
+
+
+def test_a_torch_that_cannot_join_processes_is_of_use_all_the_same() -> None:
+    """Its `distributed` has no operations to name."""
+    code = (
+        "import torch.distributed as d; del d.ReduceOp; import refinesr.team; refinesr.team.ALONE.average([])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from refinesr.restore import refine, upscale
     from refinesr.shipped import load
     from refinesr.stage import Card, Progress, Stage
+    from refinesr.tiles import Box
 
 __version__ = "0.1.0"
 
 _HOME = {
     "METHODS": "recipes",
+    "Box": "tiles",
     "Card": "stage",
     "Cascade": "cascade",
     "CheckpointError": "errors",
@@ -47,6 +49,7 @@ _HOME = {
 
 __all__ = [
     "METHODS",
+    "Box",
     "Card",
     "Cascade",
     "CheckpointError",

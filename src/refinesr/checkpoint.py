@@ -81,8 +81,11 @@ def filled(
         model = method.build()
     wanted = model.state_dict()
     agree(path, weights, {theirs(name): tensor for name, tensor in wanted.items()})
+    # copies: what is only mapped would change, or be gone, with the file
     ready = {
-        name: weights[theirs(name)].float() if tensor.is_floating_point() else weights[theirs(name)]
+        name: weights[theirs(name)].to(
+            torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True
+        )
         for name, tensor in wanted.items()
     }
     model.load_state_dict(ready, assign=True)

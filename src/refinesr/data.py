@@ -3,8 +3,6 @@
 A batch is a function of (seed, step) alone, so that a resumed run goes on with what it would have seen.
 """
 
-import os
-import re
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from refinesr import memory
 from refinesr.devices import folded
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.decoder import Decoder, in_order, threads
@@ -223,13 +222,8 @@ def _store(intake: _Intake, channels: int, device: torch.device) -> Stock | Deco
 
 def _free(device: torch.device) -> int:
     """Bytes that can be had.  Pictures pass through the computer's memory even if they stay on a GPU."""
-    try:
-        available = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="utf-8"))
-        pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        free = int(available[1]) * 1024 if available else pages
-    except (OSError, ValueError, AttributeError):
-        free = 4 * 2**30  # where nobody can tell
-    return min(free, torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else free
+    there = memory.free()
+    return min(there, torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else there
 
 
 @dataclass(frozen=True, eq=False)

@@ -84,7 +84,6 @@ def downloaded(repository: str) -> Path:
     """The repository's file in the local cache of the Hub."""
     try:
         from huggingface_hub import hf_hub_download, logging
-        from huggingface_hub.errors import HfHubHTTPError
     except ImportError as error:
         install = "to load it from the Hugging Face Hub: pip install 'refinesr[hub]'"
         raise CheckpointError(f"{repository}: no such file or folder; {install}") from error
@@ -93,7 +92,7 @@ def downloaded(repository: str) -> Path:
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         return Path(hf_hub_download(repository, FILE))
-    except (HfHubHTTPError, OSError, ValueError) as error:  # refused, not there or no network, no such name
+    except Exception as error:  # of its own, of the library that it asks by, of the system
         reason = shorten(" ".join(str(error).split()), 160, placeholder=" ...")
         raise CheckpointError(
             f"{repository}: no such file or folder, and no {FILE} to be had from the Hub: {reason}"

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
@@ -25,10 +25,10 @@ from refinesr.diffusion.schedule import check
 from refinesr.images.projection import Projection
 from refinesr.images.resize import Kernel
 from refinesr.method import Method, Sampling
-from refinesr.model import Condition, Model
+from refinesr.model import Model
 from refinesr.shapes import Denoiser, GivenImages, Images, Noise, Sigma
 from refinesr.sources import Encoded
-from refinesr.tiles import Box, Tile, Window, cover, largest
+from refinesr.tiles import Box, Tile, Window, blended, cover, largest
 
 Image = TypeVar("Image")
 
@@ -180,7 +180,14 @@ class Stage:
         with precision(low.device, autocast):
             if len(pieces) == 1 or not isinstance(source, Encoded):
                 return self.model.condition(low).doors()
-            return {"features": blended(low, source.encoder.features, pieces, self.model.condition)}
+            canvas = low.new_zeros(len(low), source.encoder.features, *low.shape[-2:])
+            parts = ((piece.box, piece.window, self.features(piece.box.of(low))) for piece in pieces)
+            return {"features": blended(canvas, parts)}
+
+    def features(self, low: GivenImages) -> Tensor:
+        found = self.model.condition(low).features
+        assert found is not None  # an encoder makes some
+        return found
 
     def tiles(self, low: GivenImages, core: int) -> list[Tile]:
         """Where the network's reach is known the halo makes tiles exact; else it only blends."""
@@ -230,19 +237,6 @@ def window(method: Method) -> int:
     if method.generates:
         return method.tile * method.scale
     return method.scale * largest(method.tile, stride=method.stride, blend=blend_of(method.tile))
-
-
-def blended(
-    low: GivenImages, channels: int, pieces: Sequence[Tile], encode: Callable[[Tensor], Condition]
-) -> Tensor:
-    """The features of all of low, (B, channels, h, w), out of those of its parts."""
-    total, weight = low.new_zeros(len(low), channels, *low.shape[-2:]), torch.zeros_like(low[:1, :1])
-    for piece in pieces:
-        features, window = encode(piece.box.of(low)).features, piece.window.to(low).whole()
-        assert features is not None
-        piece.box.of(total).add_(window * features)
-        piece.box.of(weight).add_(window)
-    return total.div_(weight)
 
 
 def precision(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[None]:

@@ -62,7 +62,7 @@ class Team:
         """Whether all say the same."""
         return self.largest(number) == -self.largest(-number)
 
-    def _reduce(self, values: Tensor, how: distributed.ReduceOp.RedOpType) -> None:
+    def _reduce(self, values: Tensor, how: "distributed.ReduceOp.RedOpType") -> None:
         try:
             distributed.all_reduce(values, how)
         except RuntimeError as error:  # what went wrong there is told there

@@ -6,6 +6,7 @@ touched.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -81,6 +82,19 @@ def cover(
         for (top, bottom), down in zip(rows, _windows(rows, reach, scale), strict=True)
         for (left, right), across in zip(columns, _windows(columns, reach, scale), strict=True)
     ]
+
+
+def blended(canvas: Tensor, parts: Iterable[tuple[Box, Window, Tensor]]) -> Tensor:
+    """The mean of what the tiles say of each pixel, by their windows, on the canvas: zeros, which it fills.
+
+    Each tile's box is in pixels of the canvas, and its values are (B, C, h, w).
+    """
+    weight = torch.zeros_like(canvas[:1, :1])
+    for box, window, values in parts:
+        counted = window.to(canvas).whole()
+        box.of(canvas).add_(counted * values)
+        box.of(weight).add_(counted)
+    return canvas.div_(weight)
 
 
 def largest(core: int, *, stride: int, reach: int = 0, blend: int = 1) -> int:

@@ -124,7 +124,7 @@ def test_without_matplotlib_a_plot_is_refused_before_any_work(
     monkeypatch.setattr(builtins, "__import__", without)
     monkeypatch.setattr(searching, "reading", None)
     ran = seek("--plot", "a.png")
-    assert (ran.code, ran.err) == (2, "--plot: needs matplotlib: pip install 'refinesr[evaluate]'\n")
+    assert (ran.code, ran.err) == (2, "--plot: needs matplotlib: pip install 'refinesr[plot]'\n")
 
 
 NEEDED = "--features: --metric"

@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import re
-import resource
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -427,7 +426,7 @@ def test_no_tile_is_advised_where_the_result_alone_does_not_fit(
     monkeypatch.setattr(refinesr.restore, "restored", fails_with(MemoryError()))
     said = "photo.png: not enough memory for a 130 x 100 picture; "
     for mebibytes, hint in ((20, CUT), (24, "use --tile 32")):
-        monkeypatch.setattr(f"refinesr.cli.memory.{name}", lambda limit=mebibytes: limit * 2**20)
+        monkeypatch.setattr(f"refinesr.memory.{name}", lambda limit=mebibytes: limit * 2**20)
         ran = upscale(picture("photo.png", 100, 130), "-t", 64)
         assert (ran.code, ran.err) == (2, f"{said}{hint}\n")
 
@@ -438,12 +437,13 @@ CUT = "its result needs about 0.0213 GiB for any tile, of 0.0195 GiB: cut it int
 def test_what_there_is_of_memory_is_what_the_system_the_shell_and_the_container_leave(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("refinesr.cli.memory.GROUPS", (str(tmp_path / "none"), str(tmp_path / "max")))
+    monkeypatch.setattr("refinesr.memory.GROUPS", (str(tmp_path / "none"), str(tmp_path / "max")))
     (tmp_path / "max").write_text("max\n")
     whole = memory_of("cpu")
     assert whole is not None
     (tmp_path / "max").write_text("1234567\n")
     assert memory_of("cpu") == 1234567 < whole
+    resource = pytest.importorskip("resource")  # not on Windows
     limits = {resource.RLIMIT_AS: 123456, resource.RLIMIT_DATA: resource.RLIM_INFINITY}
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (limits[kind], resource.RLIM_INFINITY))
     assert memory_of("cpu") == 123456

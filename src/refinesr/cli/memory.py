@@ -1,10 +1,9 @@
 """What to do when memory lacks."""
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..images.picture import extent
+from ..memory import most
 
 if TYPE_CHECKING:
     from ..cascade import Cascade
@@ -14,9 +13,6 @@ if TYPE_CHECKING:
 SMALLEST_TILE = 32
 CANVAS = 110 / 3
 """Bytes for each value of the result, whatever the tile (benchmarks/memory.py)."""
-
-GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""What a container may use; a number, or "max"."""
 
 
 def too_large(model: "Stage | Cascade", tile: int | None, picture: "Picture", memory: int | None) -> str:
@@ -51,30 +47,4 @@ def memory_of(device: str) -> int | None:
     chosen = device_named(device)
     if chosen.type == "cuda":
         return int(torch.cuda.get_device_properties(chosen).total_memory)
-    return min((limit for limit in (installed(), allowed(), contained()) if limit is not None), default=None)
-
-
-def installed() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not on Windows
-        return None
-
-
-def allowed() -> int | None:
-    """By `ulimit`."""
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return None
-    limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
-    return min((limit for limit in limits if limit != resource.RLIM_INFINITY), default=None)
-
-
-def contained() -> int | None:
-    for name in GROUPS:
-        try:
-            return int(Path(name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-    return None
+    return most()

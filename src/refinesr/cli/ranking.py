@@ -161,7 +161,7 @@ def matplotlib_figure() -> "Figure":
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ConfigError("--plot: needs matplotlib: pip install 'refinesr[evaluate]'") from error
+        raise ConfigError("--plot: needs matplotlib: pip install 'refinesr[plot]'") from error
     figure = Figure(figsize=(12, 5), layout="constrained")
     FigureCanvasAgg(figure)
     return figure

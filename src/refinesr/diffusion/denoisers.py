@@ -8,7 +8,7 @@ from torch import Tensor
 
 from refinesr.diffusion.precond import over_pixels
 from refinesr.shapes import Denoiser, Images, Mask, Sigma
-from refinesr.tiles import Box, Window
+from refinesr.tiles import Box, Window, blended
 
 
 def clipped(denoise: Denoiser) -> Denoiser:
@@ -58,12 +58,8 @@ def tiled(parts: Sequence[tuple[Box, Window, Denoiser]]) -> Denoiser:
         return lambda x, sigma: only(whole.of(x), sigma)
 
     def denoise(x: Images, sigma: Sigma) -> Images:
-        total, weight = torch.zeros_like(x), torch.zeros_like(x[:1, :1])
-        for box, window, part in parts:
-            counted = window.to(x).whole()
-            box.of(total).add_(counted * part(box.of(x), sigma))
-            box.of(weight).add_(counted)
-        return total / weight
+        said = ((box, window, part(box.of(x), sigma)) for box, window, part in parts)
+        return blended(torch.zeros_like(x), said)
 
     return denoise
 

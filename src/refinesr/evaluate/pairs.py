@@ -12,7 +12,6 @@ from torch import Tensor
 from refinesr.errors import InputError
 from refinesr.evaluate.cuts import Crop
 from refinesr.evaluate.depths import EIGHT_BITS, Depth, Stored, check_modes, mode, resized, unit
-from refinesr.images.io import read, read_bytes
 from refinesr.images.picture import extent
 from refinesr.images.resize import Kernel
 from refinesr.images.shards import Entry, entries
@@ -130,11 +129,7 @@ def plain(name: str) -> str:
 
 def opened(entry: Entry, depth: Depth = EIGHT_BITS) -> Stored:
     """Its bands at that depth.  Raises InputError for what cannot be compared so."""
-    if entry.length is None:
-        return depth.taken(read(entry.path), entry.name)
-    with entry.path.open("rb") as file:
-        file.seek(entry.start)
-        return depth.taken(read_bytes(file.read(entry.length), entry.name), entry.name)
+    return depth.taken(entry.picture(), entry.name)
 
 
 def checksum(image: Tensor) -> str:

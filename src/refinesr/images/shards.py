@@ -35,14 +35,15 @@ class Entry:
         Floats are clipped to [0, 1].  Raises InputError for what cannot be read, is not finite, far outside
         or has a number of channels that this does not mend.
         """
-        pixels = _fitted(self._picture().pixels, channels, self.name)
+        pixels = _fitted(self.picture().pixels, channels, self.name)
         if pixels.dtype.kind != "f":
             return pixels
         if not np.isfinite(pixels).all():
             raise InputError(f"{self.name}: holds NaN or infinite values; pixels are finite, from 0 to 1")
         return pixels.clip(0, 1)
 
-    def _picture(self) -> Picture:
+    def picture(self) -> Picture:
+        """As it is stored.  Raises InputError for what cannot be read."""
         if self.length is None:
             return read(self.path)
         try:

@@ -1,0 +1,60 @@
+"""How much memory there is: the computer's, and what a shell or a container leaves of it."""
+
+import os
+import re
+from pathlib import Path
+
+GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""What a container may use; a number, or "max"."""
+
+UNKNOWN = 4 * 2**30
+"""Bytes that are counted on where nobody can tell."""
+
+
+def most() -> int | None:
+    """Bytes that a process can have at most; None if nobody says."""
+    return min((limit for limit in (installed(), allowed(), contained()) if limit is not None), default=None)
+
+
+def free() -> int:
+    """Bytes that can be had now; where only what is installed is known, half of that."""
+    now, limit = available(), most()
+    if now is None:
+        return UNKNOWN if limit is None else limit // 2
+    return now if limit is None else min(now, limit)
+
+
+def available() -> int | None:
+    """On Linux."""
+    try:
+        told = Path("/proc/meminfo").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    line = re.search(r"MemAvailable:\s+(\d+) kB", told)
+    return int(line[1]) * 1024 if line else None
+
+
+def installed() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        return None
+
+
+def allowed() -> int | None:
+    """By `ulimit`."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return None
+    limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+    return min((limit for limit in limits if limit != resource.RLIM_INFINITY), default=None)
+
+
+def contained() -> int | None:
+    for name in GROUPS:
+        try:
+            return int(Path(name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+    return None

@@ -1,0 +1,39 @@
+"""What is free is what the system, the shell and the container leave."""
+
+from pathlib import Path
+
+import pytest
+
+from refinesr import memory
+
+
+@pytest.mark.parametrize(
+    ("available", "installed", "allowed", "contained", "free"),
+    [
+        (8, 16, None, None, 8),
+        (8, 16, None, 4, 4),  # /proc/meminfo is the host's, whatever the container
+        (8, 16, 2, 4, 2),
+        (None, 16, None, None, 8),  # macOS
+        (None, None, None, None, memory.UNKNOWN),
+    ],
+)
+def test_what_is_free_is_the_least_that_anybody_says(
+    monkeypatch: pytest.MonkeyPatch,
+    available: int | None,
+    installed: int | None,
+    allowed: int | None,
+    contained: int | None,
+    free: int,
+) -> None:
+    said = {"available": available, "installed": installed, "allowed": allowed, "contained": contained}
+    for name, number in said.items():
+        monkeypatch.setattr(memory, name, lambda number=number: number)
+    assert memory.free() == free
+
+
+def test_a_container_says_a_number_or_max(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "GROUPS", (str(tmp_path / "none"), str(tmp_path / "max")))
+    assert memory.contained() is None
+    for text, number in (("max\n", None), ("1234567\n", 1234567)):
+        (tmp_path / "max").write_text(text)
+        assert memory.contained() == number
