@@ -451,3 +451,14 @@ def test_which_number_a_class_has_does_not_depend_on_what_is_left_out(tmp_path):
     with pytest.raises(ConfigError, match="data: no photo in b has 32 pixels a side, the size of a crop"):
         Pairs(photos, Bicubic(4), size=16, batch=4, classes=3)
     assert Pairs(photos, Bicubic(4), size=16, batch=4).at(0)[1].shape == (4, 3, 4, 4)
+
+
+def test_a_batch_may_lack_a_depth(tmp_path):
+    """Of a folder of photos and one deep picture most do."""
+    for number in range(3):
+        save(tmp_path / f"{number}.png", drawn((32, 32), 3))
+    save(tmp_path / "deep.tif", drawn((32, 32), 3).astype(np.uint16) * 257)
+    photos, rng = load(tmp_path), torch.Generator().manual_seed(0)
+    assert len(photos.store.banks) == 2
+    for _ in range(20):
+        assert photos.store.cut(photos.draw(1, 16, rng), 16).shape == (1, 3, 16, 16)

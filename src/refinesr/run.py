@@ -123,7 +123,6 @@ def train(
             if told and state.stands_at(told):
                 save(run, place, state, log)
             raise
-        save(run, place, state, log)
 
 
 def learnt(run: Run, teacher: Stage | None, distance: Distance | None = None) -> Learning:
@@ -150,9 +149,9 @@ def material(run: Run, photos: Photos) -> Crops:
 
 
 def look(run: Run, place: Folder, state: State, log: Log, pairs: Pairs) -> None:
-    """What is due after an update; the last save is not made here."""
+    """What is due after an update.  Saved first: a preview takes long, and may be broken off."""
     plan, step = run.plan, state.step
-    if step % plan.save_every == 0 and step < plan.steps:
+    if step % plan.save_every == 0 or step == plan.steps:
         save(run, place, state, log)
     elif len(log.waiting) >= LINES:
         log.write()

@@ -14,6 +14,7 @@ from commands import Command, picture
 from safetensors.torch import load_file
 
 import refinesr.run
+from refinesr.cli.signals import noticed
 from refinesr.team import Team
 from refinesr.train import Report
 
@@ -285,3 +286,22 @@ def test_a_signal_that_comes_while_processes_talk_is_heard_after_the_next_update
     ran = train("-o", "run")
     assert (ran.code, talked) == (143, [0, 0, signal.SIGTERM])
     assert "terminated after update 3 of 6" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("setting", "option"),
+    [("start=photo-x4", "--from"), ("distance=LPIPS", "--perceptual or --lpips")],
+)
+def test_what_a_card_tells_cannot_be_made_up(train: Command, setting: str, option: str) -> None:
+    name = setting.partition("=")[0]
+    ran = train("-o", "run", "--set", setting)
+    assert (ran.code, ran.err) == (2, f"--set: {name}: is not to be set; {option} does that\n")
+
+
+def test_the_second_ctrl_c_does_not_wait() -> None:
+    """For a preview, say, that takes minutes."""
+    with noticed() as notice:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert notice.signal == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)

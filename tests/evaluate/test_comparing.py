@@ -13,9 +13,9 @@ from scipy.stats import permutation_test
 
 from refinesr.errors import InputError
 from refinesr.evaluate.aims import Aim, Higher, Lower, Near, Neither
+from refinesr.evaluate.alike import RUN_WITH
 from refinesr.evaluate.comparing import (
     EXACT,
-    RUN_WITH,
     Compared,
     compared,
     of_folders,
@@ -188,6 +188,19 @@ def test_methods_of_two_reports_are_compared_like_those_of_one(tmp_path: Path) -
     assert [each.key for each in found] == ["psnr", "lpips"]
     psnr = together.scores("many", "psnr"), together.scores("few", "psnr")
     assert found[0].difference == pytest.approx(np.mean([psnr[0][name] - psnr[1][name] for name in TRUTHS]))
+
+
+def test_reports_of_other_pictures_of_the_same_names_are_refused(tmp_path: Path) -> None:
+    """Each difference would be between two pictures."""
+    one, other = (read_report(report_of(tmp_path / name, TRUTHS, {"few": FEW})) for name in "ab")
+    for report, checksum in ((one, "00000001"), (other, "00000002")):
+        folder = report.folder / "pictures" / "high"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "inputs.csv").write_text(f"a.png,{checksum}\nb.png,3\n")
+    with pytest.raises(InputError, match="'a' is another picture in each"):
+        of_reports(one, other, "few", "few")
+    with pytest.raises(InputError, match="pictures of 3 and of 7 bands"):
+        of_reports(one, replace(one, bands=7), "few", "few")
 
 
 def test_reports_measured_in_other_ways_are_refused(tmp_path: Path) -> None:

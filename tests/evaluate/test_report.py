@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from photographs import saved
 
+from refinesr.evaluate.estimates import Estimate, told
 from refinesr.evaluate.makers import interpolations
 from refinesr.evaluate.measuring import spread_of
 from refinesr.evaluate.pairs import pairs
@@ -23,7 +24,7 @@ from refinesr.evaluate.protocols import (
     SRDIFF_GENERAL,
     Protocol,
 )
-from refinesr.evaluate.report import Estimate, Report, differences, farther, finite
+from refinesr.evaluate.report import Report, differences, farther, finite
 from refinesr.evaluate.running import Entrant, Evaluation, Measured
 from refinesr.evaluate.sets import Frechet
 
@@ -247,3 +248,19 @@ def test_a_report_says_no_paths() -> None:
     saved("somewhere/high", "nose")
     asked = Evaluation(CLASSIC_Y, 4, pairs(Path("somewhere/high").resolve()), [], ())
     assert str(Path.cwd()) not in Report(asked, "high", False, [], {}).json()
+
+
+@pytest.mark.parametrize(
+    ("mean", "low", "high", "text"),
+    [
+        (31.0, 30.0, 32.0, "31.00 ± 1.00"),
+        (0.3270, 0.0260, 0.7862, "0.3270 +0.4592 -0.3010"),  # ± 0.3801 would have 0 in it
+        (-1.2e-5, -9e-5, 4e-5, "-1.20e-05 +5.20e-05 -7.80e-05"),
+        (0.0, 0.0, 0.0, "0.0000 ± 0.0000"),
+        (5.0, None, None, "5.00"),
+    ],
+)
+def test_an_interval_is_told_as_far_as_it_goes(
+    mean: float, low: float | None, high: float | None, text: str
+) -> None:
+    assert told(Estimate(mean, low, high, 5)) == text

@@ -314,3 +314,17 @@ def test_random_draws_come_from_the_generators_device_only():
 def test_what_makes_no_sense_is_named(made, message):
     with pytest.raises(ConfigError, match=message):
         made()
+
+
+def test_deep_pictures_need_not_be_rounded_to_eight_bits():
+    high = (
+        torch.rand(2, 5, 32, 32, generator=torch.Generator().manual_seed(0)) / 8
+    )  # a sixteenth of the range
+    jpeg = Jpeg(share=0.0)
+    deep, coarse = (
+        Photo(4, clean=1.0, jpeg=jpeg, eight_bit=rounded)(high, torch.Generator().manual_seed(0))
+        for rounded in (False, True)
+    )
+    assert deep.unique().numel() == deep.numel()
+    assert coarse.unique().numel() <= 17
+    assert (deep - coarse).abs().max() <= 0.5 / 127.5 + 1e-6

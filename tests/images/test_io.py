@@ -242,6 +242,22 @@ def test_bands_of_no_said_meaning_are_no_transparency(bands, big, order):
     assert equal(clear.alpha, pages[..., -1])
 
 
+@pytest.mark.parametrize("bands", [2, 3, 4, 5, 7])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_bands_that_lie_one_after_the_other_are_read_as_they_are(bands, kind, big, order):
+    """As GDAL's INTERLEAVE=BAND lays them, of several rows a strip: libvips alone scrambles them."""
+    pixels = drawn(25, 14, bands, kind=kind)
+    data = io.BytesIO()
+    with tifffile.TiffWriter(data, bigtiff=big, byteorder=order) as file:
+        for page in (pixels, pixels[::-1]):
+            how = {"photometric": "minisblack", "planarconfig": "separate", "rowsperstrip": 8}
+            file.write(np.moveaxis(page, -1, 0), **how, metadata=None)
+    assert equal(read_bytes(data.getvalue(), frame=0).pixels, pixels)
+    assert equal(read_bytes(data.getvalue(), frame=1).pixels, pixels[::-1])
+
+
 NUMBERS = {
     "int8": "signed 8-bit integers",
     "int16": "signed 16-bit integers",

@@ -108,6 +108,11 @@ def evaluate(
         refuse_other(asked, source, output)
     report = reported(asked, source, output, overwrite)
     tell(report.json().rstrip() if json else report.markdown().rstrip())
+    there = {metric.key for metric in report.metrics}
+    asked_for = {m.key: m.title for m in asked.metrics} | {m.key: m.title for m in asked.set_metrics}
+    for key, title in asked_for.items():
+        if key not in there:
+            say(f"{title} is not measured: the pictures are too small for it, or too few")
     return 0
 
 
@@ -158,7 +163,7 @@ def told(way: "Protocol", methods: Methods) -> "Protocol":
 
 
 def remarks(methods: Methods) -> Iterator[str]:
-    from ..evaluate.comparing import RUN_WITH
+    from ..evaluate.alike import RUN_WITH
 
     if methods.via is not None:
         shown = f"models are shown the poor pictures with a shorter side of {methods.via} pixels by bicubic"

@@ -13,6 +13,10 @@ PREFIX = "recipe:"
 """Says that a recipe is meant where a shipped model has the same name."""
 
 
+TOLD = {"start": "--from", "distance": "--perceptual or --lpips", "lesson": "refinesr distill"}
+"""What a card tells, and what says so: nobody else may."""
+
+
 def recipe_named(name: str) -> "Run":
     """Raises ConfigError if there is none of that name."""
     from ..recipes import RECIPES
@@ -31,3 +35,14 @@ def recipe_named(name: str) -> "Run":
 def near(name: str, names: Iterable[str]) -> str:
     found = difflib.get_close_matches(name, list(names), 1)
     return f"; did you mean '{found[0]}'?" if found else ""
+
+
+def changed(run: "Run", settings: tuple[str, ...]) -> "Run":
+    """The run with what `--set` says.  Raises ConfigError."""
+    from ..config import override
+
+    made = override(run, *settings)
+    for name, option in TOLD.items():
+        if getattr(made, name) != getattr(run, name):
+            raise ConfigError(f"--set: {name}: is not to be set; {option} does that")
+    return made

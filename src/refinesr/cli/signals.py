@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from ..launched import by_torchrun
+
 Handler = Callable[[int, FrameType | None], None]
 
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
@@ -40,10 +42,15 @@ def raising() -> Iterator[None]:
 
 @contextmanager
 def noticed() -> Iterator[Notice]:
-    """Both signals are only noted: who is in the middle of something finishes it and looks."""
+    """Both signals are only noted: who is in the middle of something finishes it and looks.
+
+    Who presses Ctrl-C twice does not want to wait; but torchrun sends what it gets more than once.
+    """
     notice = Notice()
 
     def note(number: int, frame: FrameType | None) -> None:
+        if number == notice.signal == signal.SIGINT and not by_torchrun():
+            raise KeyboardInterrupt
         notice.signal = number
 
     with _handled(note, signal.SIGINT, signal.SIGTERM):

@@ -13,7 +13,7 @@ from .bars import of_photos, of_updates
 from .messages import counted, if_memory_lacks, say, tell
 from .meter import Meter
 from .perceiving import PERCEIVING, Perceiving
-from .recipes import recipe_named
+from .recipes import changed, recipe_named
 from .signals import noticed
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ Several GPUs, or CPU cores, share each update if torchrun starts the command for
 
     torchrun --nproc-per-node 4 -m refinesr train photo-x4 --data photos/ -o runs/a
 
-Ctrl-C finishes the update at work and saves; the same command with --resume goes on from there, as it does
-from the last save of a run that was killed.  RUN/log.jsonl has a line for each update, RUN/previews pictures.
+Ctrl-C finishes the update at work and saves (twice: at once, if it can); the same command with --resume
+goes on from there, as it does from the last save of a run that was killed.  RUN/log.jsonl has a line for each update, RUN/previews pictures.
 """
 
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
@@ -67,11 +67,9 @@ class Changes:
     """The narrowest network and 20 updates, to try things; --set comes after it."""
 
     def of(self, run: "Run") -> "Run":
-        from ..config import override
         from ..recipes import tiny
 
-        run = tiny(run) if self.tiny else run
-        return override(run, *self.set)
+        return changed(tiny(run) if self.tiny else run, self.set)
 
 
 @Parameter(name="*")
@@ -157,7 +155,6 @@ def asked(recipe: "Run", changes: Changes, output: Path, computing: Computing) -
 
     Raises ConfigError for a folder that holds a run of another recipe.
     """
-    from ..config import override
     from ..folder import Folder
     from ..run import begun_as
 
@@ -166,7 +163,7 @@ def asked(recipe: "Run", changes: Changes, output: Path, computing: Computing) -
         return computing.seeded(changes.of(recipe))
     if before.name != recipe.name:
         raise ConfigError(f"{output}: holds a run of {before.name}, not of {recipe.name}")
-    return computing.seeded(override(before, *changes.set))
+    return computing.seeded(changed(before, changes.set))
 
 
 def beginning(

@@ -10,12 +10,14 @@ from jaxtyping import Float, Float64
 
 from refinesr.errors import InputError
 from refinesr.evaluate.aims import Interval, Near, told_apart
+from refinesr.evaluate.alike import check_alike
 from refinesr.evaluate.crops import Colours, Shelf, of_folder, rgb
+from refinesr.evaluate.estimates import Estimate
 from refinesr.evaluate.makers import Folder
 from refinesr.evaluate.measuring import Case, Psnr, Ssim, psnr_of, ssim_of
 from refinesr.evaluate.pairs import Shown, opened, pairs
 from refinesr.evaluate.reading import Metric, Report
-from refinesr.evaluate.report import Estimate, farther
+from refinesr.evaluate.report import farther
 
 Values = Float[np.ndarray, " N"]
 
@@ -30,9 +32,6 @@ CHANCE = 0.05
 
 ROUNDING = 1e-10
 """Sums that differ by less, relative to the sum of all sizes, are equal."""
-
-RUN_WITH = "models are run with"
-"""How a report's remark on models begins.  It is of what made results, not of how they were measured."""
 
 
 def sign_flip(differences: Values, seed: int = 0) -> float:
@@ -238,23 +237,6 @@ def side(report: Report, method: str, keys: Iterable[str]) -> Side:
     scores = {key: report.scores(method, key) for key in keys}
     filled = {key: found for key, found in scores.items() if found}
     return Side(method, filled, lambda name: shelf.result(method, name))
-
-
-def check_alike(one: Report, other: Report) -> None:
-    """Raises InputError naming the first thing that makes numbers incomparable."""
-    folders = f"{one.folder} and {other.folder}"
-    if one.protocol != other.protocol:
-        raise InputError(f"{folders}: protocols {one.protocol} and {other.protocol}; both must be one")
-    differing = {*one.conventions} ^ {*other.conventions}
-    if apart := sorted(text for text in differing if not text.startswith(RUN_WITH)):
-        raise InputError(f"{folders}: only one says '{apart[0]}'; both must be measured in one way")
-    sizes, others = ({image.name: (image.height, image.width) for image in r.images} for r in (one, other))
-    for name in {**sizes, **others}:
-        if name not in sizes or name not in others:
-            lacking = one.folder if name not in sizes else other.folder
-            raise InputError(f"{lacking}: has no picture '{name}', which the other report has")
-        if sizes[name] != others[name]:
-            raise InputError(f"{folders}: '{name}' is of two sizes, {sizes[name]} and {others[name]}")
 
 
 def of_folders(a: Path, b: Path, data: Path) -> Iterator[Measuring]:

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from refinesr.evaluate.aims import Interval, Near
+from refinesr.evaluate.aims import Near
+from refinesr.evaluate.estimates import Estimate, means, told
 from refinesr.evaluate.measuring import Metric
 from refinesr.evaluate.protocols import Published
 from refinesr.evaluate.published import left_out, parted
@@ -29,49 +30,8 @@ from refinesr.files import replacing, writing
 
 FORMAT = "refinesr-report-1"
 
-DRAWS, PART = 2000, 50
-"""Of pictures, for a bootstrap interval; so many are made at once."""
-
-LEVEL = 0.95
 
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over pictures and its interval, None of less than two pictures."""
-
-    mean: float
-    low: float | None
-    high: float | None
-    count: int
-
-    @property
-    def interval(self) -> Interval | None:
-        return None if self.low is None or self.high is None else (self.low, self.high)
-
-    @staticmethod
-    def of(values: Sequence[float]) -> "Estimate":
-        """By bootstrap over pictures (percentiles of `DRAWS` means), always from the same random numbers."""
-        column = np.array(values)
-        with np.errstate(invalid="ignore"):  # inf - inf, of methods that are perfect on different pictures
-            return Estimate.around(float(column.mean()), means(column), len(values))
-
-    @staticmethod
-    def around(mean: float, draws: Floats, count: int) -> "Estimate":
-        """Of a number of `count` pictures, and of those that were drawn of them."""
-        if count < 2:
-            return Estimate(mean, None, None, count)
-        # whole draws, for between infinite ones there is nothing
-        low, high = np.quantile(draws, ((1 - LEVEL) / 2, (1 + LEVEL) / 2), method="inverted_cdf")
-        return Estimate(mean, float(low), float(high), count)
-
-
-def means(column: Floats) -> Floats:
-    """Of `DRAWS` times as many pictures, drawn with repetition; the same ones for columns of one length."""
-    rng = np.random.default_rng(0)
-    places = (rng.integers(len(column), size=(PART, len(column))) for _ in range(0, DRAWS, PART))
-    return np.concatenate([column[part].mean(1) for part in places])
 
 
 def differences(a: Mapping[str, float], b: Mapping[str, float]) -> list[float]:
@@ -273,16 +233,6 @@ def headed(metric: Metric | SetMetric) -> str:
     """Name, unit, and which way is better."""
     words = f"{metric.title} ({unit(metric)})" if unit(metric) else metric.title
     return f"{words} {metric.better.mark}".rstrip()
-
-
-def told(estimate: Estimate | None) -> str:
-    """With half the width of its interval."""
-    if estimate is None:
-        return ""
-    decimals = 4 if abs(estimate.mean) < 2 else 2
-    if estimate.low is None or estimate.high is None or not math.isfinite(estimate.high - estimate.low):
-        return f"{estimate.mean:.{decimals}f}"
-    return f"{estimate.mean:.{decimals}f} ± {(estimate.high - estimate.low) / 2:.{decimals}f}"
 
 
 def row_of(cells: Sequence[str]) -> str:

@@ -95,7 +95,7 @@ class Photo:
     """Photos as people have them: most exactly reduced, some a little unsharp, noisy or compressed as well.
 
     A share of `clean` images is bicubic to the bit, so that a model learns to trust its input; the others,
-    called rough, go through blur, reduction, grain and JPEG, each with its own probability.  Always 8 bit.
+    called rough, go through blur, reduction, grain and JPEG, each with its own probability.
     """
 
     scale: int
@@ -106,6 +106,8 @@ class Photo:
     blur: Blur = field(default_factory=Blur)
     noise: Grain = field(default_factory=Grain)
     jpeg: Jpeg = field(default_factory=Jpeg)
+    eight_bit: bool = True
+    """Round to the levels of an 8-bit file, as photos are; else, of deeper pictures, only clip to [-1, 1]."""
 
     def __post_init__(self) -> None:
         check_span("scale", (float(self.scale),), 1.0, math.inf)
@@ -131,7 +133,8 @@ class Photo:
         dice = Dice(rng, high)
         rough = ~dice.chance(self.clean)
         low = self._reduced(self.blur(high, self.scale, rough, dice), dice)
-        return levels(self.jpeg(self.noise(low, rough, dice), rough, dice))
+        low = self.jpeg(self.noise(low, rough, dice), rough, dice)
+        return levels(low) if self.eight_bit else low.clamp(-1, 1)
 
     def _reduced(self, high: Images, dice: Dice) -> LowImages:
         """Reduced by one kernel each.  All are computed: choosing first would make a GPU wait for the CPU."""

@@ -69,7 +69,7 @@ class Stock:
 
 def _taken(pixels: Tensor, index: Tensor) -> Tensor:
     """Rows of `pixels` at `index`, in [-1, 1]."""
-    values = pixels.index_select(0, index.flatten()).view(*index.shape, -1)
+    values = pixels.index_select(0, index.flatten()).view(*index.shape, pixels.shape[1])
     if values.dtype == torch.int16:
         values = values.int() & 0xFFFF
     half = {torch.uint8: 127.5, torch.int16: 32767.5, torch.float32: 0.5}[pixels.dtype]

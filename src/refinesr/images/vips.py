@@ -24,6 +24,8 @@ OTHER_SPACES = ("cmyk", "lab", "labs", "labq", "xyz")
 MILLIMETRES = 25.4  # in an inch; libvips counts pixels per millimetre, 1 where it knows nothing
 
 BITS, EXTRA, FORMAT = 258, 338, 339  # TIFF 6.0: BitsPerSample, ExtraSamples, SampleFormat
+LOOK, COUNT, PLANES = 262, 277, 284  # PhotometricInterpretation, SamplesPerPixel, PlanarConfiguration
+BLACK_IS_ZERO, RGB, SEPARATE = 1, 2, 2
 ALPHA = ASSOCIATED, UNASSOCIATED = 1, 2  # in ExtraSamples: multiplied into the colours, or not; 0: no alpha
 SHORT = 3  # their type
 NUMBERS = {1: "unsigned {}-bit integers", 2: "signed {}-bit integers", 3: "{}-bit floats"}  # by SampleFormat
@@ -34,7 +36,7 @@ def decode(data: bytes, name: str, frame: int | None) -> tuple[Picture, int]:
     """The picture as it is stored, and its EXIF orientation.  Raises InputError naming `name`."""
     pyvips, tags = _pyvips(name, InputError), _tags(data, frame or 0)
     try:
-        image = _opened(pyvips, data, name, frame)
+        image = _opened(pyvips, _by_bands(data, tags, frame or 0), name, frame)
         icc = _blob(image, "icc-profile-data")
         if image.interpretation in OTHER_SPACES and image.format in ("uchar", "ushort"):
             image, icc = _as_rgb(image, icc), None
@@ -75,6 +77,21 @@ def _tags(data: bytes, page: int) -> Mapping[int, tuple[int, ...]]:
         return {tag: struct.unpack_from(f"{_order(data)}{n}H", data, at) for tag, _, n, at in shorts}
     except (struct.error, OverflowError):  # an offset beyond the end, or beyond all memory
         return {}
+
+
+def _by_bands(data: bytes, tags: Mapping[int, tuple[int, ...]], page: int) -> bytes:
+    """The same TIFF, of which libvips reads bands that lie one after the other.
+
+    If they are called levels of grey (as GDAL's INTERLEAVE=BAND does), libvips 8.18 reads the first row of
+    each strip and scrambles the others; called colours, they come out as they are.
+    """
+    if tags.get(PLANES) != (SEPARATE,) or tags.get(LOOK) != (BLACK_IS_ZERO,) or tags.get(COUNT) == (1,):
+        return data
+    changed = bytearray(data)
+    for tag, _, _, place in _entries(data, page):
+        if tag == LOOK:
+            struct.pack_into(f"{_order(data)}H", changed, place, RGB)
+    return bytes(changed)
 
 
 def _order(tiff: bytes) -> str:

@@ -104,11 +104,11 @@ def plain(method: Method) -> Degradation:
     """
     match method.degradation:
         case (
-            Photo(scale=scale, kernels=(kernel, *_))
-            | GaussianBlurred(scale=scale, kernel=kernel)
-            | CascadeAugmented(scale=scale, kernel=kernel)
+            Photo(scale=scale, kernels=(kernel, *_), eight_bit=eight_bit)
+            | GaussianBlurred(scale=scale, kernel=kernel, eight_bit=eight_bit)
+            | CascadeAugmented(scale=scale, kernel=kernel, eight_bit=eight_bit)
         ):
-            return Bicubic(scale, method.sampling.consistent or kernel)
+            return Bicubic(scale, method.sampling.consistent or kernel, eight_bit)
         case degradation:
             return degradation
 
