@@ -49,7 +49,8 @@ Several GPUs, or CPU cores, share each update if torchrun starts the command for
     torchrun --nproc-per-node 4 -m refinesr train photo-x4 --data photos/ -o runs/a
 
 Ctrl-C finishes the update at work and saves (twice: at once, if it can); the same command with --resume
-goes on from there, as it does from the last save of a run that was killed.  RUN/log.jsonl has a line for each update, RUN/previews pictures.
+goes on from there, as it does from the last save of a run that was killed.  RUN/log.jsonl has a line for
+each update, RUN/previews pictures.
 """
 
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
