@@ -24,7 +24,7 @@ each = pytest.mark.parametrize("name", RECIPES)
 
 PARAMETERS = {
     "photo-x4": (4e6, 20e6),
-    "photo-x4-small": (0, 3e6),
+    "photo-x4-small": (0, 4e6),
     "regression": (4e6, 20e6),
     # SR3's table A.1 says 550, 625, 625 and 150 M
     "sr3-16-128": (0.98 * 550e6, 1.02 * 550e6),
