@@ -29,7 +29,7 @@ LAYERS = """
     model
     diffusion nets metrics
     images
-    optimizers
+    optimizers decays
     shapes tiles config files devices team memory
     errors launched
     weights

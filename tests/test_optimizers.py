@@ -7,9 +7,10 @@ import torch
 from methods import FewPairs, packed, plan
 from torch import Tensor, nn
 
+from refinesr.decays import Constant
 from refinesr.errors import CheckpointError, ConfigError
 from refinesr.optimizers import Adam, Muon, orthogonal
-from refinesr.train import Constant, Plan, Report, State, fit
+from refinesr.train import Plan, Report, State, fit
 
 METHOD = packed(2)
 BETAS = (0.9, 0.99)

@@ -1,7 +1,7 @@
 """What an update does, that a resumed run makes the same ones, and what stops it."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from methods import FewPairs, normal, packed, plain, plan
 from torch import Tensor
 
 import refinesr.train
+from refinesr.decays import Constant, CosineDecay, Halving
 from refinesr.diffusion.levels import OneLevel
 from refinesr.diffusion.precond import Blind
 from refinesr.errors import CheckpointError, ConfigError
@@ -22,9 +23,6 @@ from refinesr.method import Method
 from refinesr.model import Model
 from refinesr.nets.sr3_unet import SR3UNet
 from refinesr.train import (
-    Constant,
-    CosineDecay,
-    Halving,
     Pairs,
     Plan,
     Report,
@@ -403,3 +401,24 @@ def test_plans_without_a_meaning_are_refused(change: dict[str, object], message:
 def test_a_rate_that_rises_again_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"floor: 1\.5 is not between 0 and 1"):
         CosineDecay(1.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda high: (high + 1) * 127.5, r"pairs: values up to 255; "),
+        (lambda high: ((high + 1) * 127.5).to(torch.uint8), r"pairs: torch\.uint8; "),
+    ],
+    ids=["floats", "bytes"],
+)
+def test_pictures_of_another_range_are_refused(change: Callable[[Tensor], Tensor], told: str) -> None:
+    """A loader of one's own that forgot to scale would train without a word."""
+
+    class Wrong(FewPairs):
+        def at(self, step: int) -> tuple[Tensor, Tensor]:
+            high, low = super().at(step)
+            high[0, 0, 0, 0] = 1
+            return change(high), low
+
+    with pytest.raises(ConfigError, match=told):
+        next(run(state(), FEW, pairs=Wrong(METHOD, 4)))

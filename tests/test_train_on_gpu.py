@@ -24,6 +24,7 @@ import refinesr.train
 from refinesr import load
 from refinesr.checkpoint import save_stage
 from refinesr.compiling import compiled
+from refinesr.decays import Constant, CosineDecay
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.samplers import Heun
 from refinesr.errors import CheckpointError, ConfigError, InputError
@@ -34,7 +35,7 @@ from refinesr.recipes import RECIPES, tiny
 from refinesr.run import DivergedError, Run, begun, fresh
 from refinesr.search import held_out
 from refinesr.sources import LabelledModule
-from refinesr.train import Constant, CosineDecay, Plan, Report, State, fit, follow
+from refinesr.train import Plan, Report, State, fit, follow
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from refinesr.decays import Constant, CosineDecay, Halving
 from refinesr.devices import lent
 from refinesr.errors import CheckpointError, ConfigError
 from refinesr.files import replacing
@@ -22,47 +23,11 @@ from refinesr.optimizers import Adam, Muon
 from refinesr.shapes import GivenImages, Images, PerImage
 from refinesr.team import ALONE, Team
 
+FAR_OUT = 8.0
+"""No picture in [-1, 1] has such values, whatever overshoots."""
+
 UNREADABLE = (OSError, EOFError, LookupError, TypeError, ValueError, RuntimeError, pickle.PickleError)
 """What torch raises for files that are not what they should be."""
-
-
-@dataclass(frozen=True)
-class Constant:
-    """The rate stays after the warm-up (SR3, SRDiff)."""
-
-    def at(self, share: float) -> float:
-        """The rate, of 1, when a `share` of the updates is made."""
-        return 1.0
-
-
-@dataclass(frozen=True)
-class CosineDecay:
-    """The rate falls along half a cosine to `floor` times itself (Loshchilov and Hutter 2017, eq. 5)."""
-
-    floor: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.floor <= 1:
-            raise ConfigError(f"floor: {self.floor} is not between 0 and 1")
-
-    def at(self, share: float) -> float:
-        """The rate, of 1, when a `share` of the updates is made."""
-        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
-
-
-@dataclass(frozen=True)
-class Halving:
-    """The rate is halved after each of `parts` equal parts of the updates (SRDiff's code)."""
-
-    parts: int
-
-    def __post_init__(self) -> None:
-        if self.parts < 1:
-            raise ConfigError(f"parts: {self.parts} is not a number of parts; at least 1")
-
-    def at(self, share: float) -> float:
-        """The rate, of 1, when a `share` of the updates is made."""
-        return 0.5 ** min(int(share * self.parts), self.parts - 1)
 
 
 @dataclass(frozen=True)
@@ -82,7 +47,7 @@ class Plan:
     size: int = 128
     rate: float = 2e-4
     warmup: int = 1000
-    decay: Constant | CosineDecay | Halving = CosineDecay()
+    decay: Constant | CosineDecay | Halving = field(default_factory=CosineDecay)
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.99)
     optimizer: Adam | Muon = field(default_factory=Adam)
@@ -215,6 +180,14 @@ def check_alike(pairs: Pairs, state: State, team: Team) -> None:
             raise ConfigError("data: not all processes read the same photos, or the same state")
 
 
+def check_values(images: Tensor) -> None:
+    """Raises ConfigError for what cannot be pictures in [-1, 1], as bytes from 0 to 255 cannot."""
+    largest = float(images.abs().max()) if images.is_floating_point() else math.inf
+    if largest > FAR_OUT:
+        kind = f"values up to {largest:.4g}" if images.is_floating_point() else str(images.dtype)
+        raise ConfigError(f"pairs: {kind}; pictures to learn from are floats from -1 to 1")
+
+
 def fit(
     state: State,
     pairs: Pairs,
@@ -230,7 +203,8 @@ def fit(
     All of a team go through the same updates, each with all arguments alike.  The seed is not negative.
     Between two yields the caller's random numbers are untouched.  An exception that breaks in upon an update
     leaves the state whole, as it was before, or not `whole` at all.
-    Raises ValueError for a state that is not, ConfigError for a team that does not see the same.
+    Raises ValueError for a state that is not, ConfigError for a team that does not see the same, and for what
+    are no pictures in [-1, 1].
     """
     if not state.whole:
         raise ValueError(f"update {state.step + 1} is half made; restore the state that was saved last")
@@ -242,8 +216,11 @@ def fit(
         with torch.autocast(high.device.type, autocast, enabled=autocast is not None):
             return objective.loss(state.model, high, low, *drawn)
 
+    first = state.step
     while state.step < plan.steps:
         high, low = pairs.at(state.step)
+        if state.step == first:  # once: a GPU is waited for
+            check_values(high)
         rate = plan.rate_at(state.step)
         for group in state.optimizer.param_groups:
             group["lr"] = rate * group["share"]

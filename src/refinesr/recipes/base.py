@@ -7,6 +7,7 @@ L_simple alone.  What is learnt is a crop: pictures larger than 64 pixels should
 
 from dataclasses import replace
 
+from refinesr.decays import Constant
 from refinesr.diffusion.labels import Timestep
 from refinesr.diffusion.levels import Discrete, Independent
 from refinesr.diffusion.precond import Eps
@@ -18,7 +19,7 @@ from refinesr.model import Pixels
 from refinesr.nets.adm_unet import ADMUNet
 from refinesr.run import Run
 from refinesr.sources import Blank, Labelled
-from refinesr.train import Constant, Plan
+from refinesr.train import Plan
 
 TABLE = Cosine(1000)
 NETWORK = ADMUNet(

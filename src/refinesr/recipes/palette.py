@@ -6,6 +6,7 @@ parameters.  Training is the paper's: batch 1024, 1 M updates, 10,000 of warm-up
 public code takes batch 3 for each GPU and 5e-5 throughout.
 """
 
+from refinesr.decays import Constant
 from refinesr.diffusion.labels import Gamma
 from refinesr.diffusion.levels import Continuous, Independent
 from refinesr.diffusion.precond import Eps
@@ -19,7 +20,7 @@ from refinesr.model import Pixels
 from refinesr.nets.adm_unet import ADMUNet
 from refinesr.run import Run
 from refinesr.sources import Upsampled
-from refinesr.train import Constant, Plan
+from refinesr.train import Plan
 
 TABLE = Linear(1e-6, 1e-2, 2000)
 

@@ -8,6 +8,7 @@ small steps; over 100 of these rows it leaves noise (docs/papers.md).
 
 from dataclasses import replace
 
+from refinesr.decays import Constant
 from refinesr.diffusion.labels import SqrtGamma
 from refinesr.diffusion.levels import Continuous, Independent, OneLevel
 from refinesr.diffusion.precond import Blind, Eps
@@ -20,7 +21,7 @@ from refinesr.model import Pixels
 from refinesr.nets.sr3_unet import BigGAN, SR3UNet
 from refinesr.run import Run
 from refinesr.sources import Upsampled
-from refinesr.train import Constant, Plan
+from refinesr.train import Plan
 
 TABLE = Linear(1e-6, 1e-2, 2000)
 """The paper does not state the ends; these are the public code's."""

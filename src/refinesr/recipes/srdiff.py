@@ -1,5 +1,6 @@
 """SRDiff (Li et al. 2021, section 4.1): faces 20 -> 160 and photos x4, with recipes for their encoders."""
 
+from refinesr.decays import Constant, Halving
 from refinesr.diffusion.labels import LogSigma, Timestep
 from refinesr.diffusion.levels import Discrete, Independent, OneLevel
 from refinesr.diffusion.precond import Blind, Eps
@@ -13,7 +14,7 @@ from refinesr.nets.rrdb import RRDB, RRDBNetwork
 from refinesr.nets.srdiff_unet import SRDiffUNet
 from refinesr.run import Run
 from refinesr.sources import Encoded, Low
-from refinesr.train import Constant, Halving, Plan
+from refinesr.train import Plan
 
 TABLE = Cosine(100)
 ADAM = (0.9, 0.999)
