@@ -45,7 +45,7 @@ from refinesr.folder import Folder
 from refinesr.pretrained import check_start
 from refinesr.recipes import RECIPES, tiny
 from refinesr.recipes.distilled import student_of
-from refinesr.run import Run, begun, fresh, learnt, material
+from refinesr.run import Run, begun, begun_as, fresh, learnt, material
 from refinesr.shipped import identified
 from refinesr.stage import Stage
 from refinesr.train import State
@@ -167,7 +167,11 @@ COMMANDS = {
 def fitted(args: Namespace, run: Run, teacher: Stage | None = None, encoder: Path | None = None) -> None:
     """A training of so many minutes, these counted from the start of the program."""
     device, autocast = computing(args, forgiving=True)
-    run, start = beginning(replace(run, seed=args.seed), None if args.resume else args.begin)
+    before = begun_as(Folder(args.output)) if args.resume else None
+    run, start = beginning(run, None if args.resume else args.begin)
+    if before is not None:
+        run = replace(run, start=before.start, seed=before.seed)
+    run = run if args.seed is None else replace(run, seed=args.seed)
     run, distance = training.perceived(run, args.perceptual, device)
     if teacher is not None:
         put_on(teacher.model, device)

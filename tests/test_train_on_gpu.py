@@ -609,8 +609,11 @@ def test_what_begins_with_a_model_is_like_it_and_its_card_says_so(
     begin = [*small, "--minutes", 0.1, "--from", first]
     with pytest.raises(SystemExit, match=r"--from: .*first: its method\.precond is Clean"):
         ran(monkeypatch, "train", "photo-x4", *begin, "--set", "method.precond=EDM", "-o", tmp_path / "other")
-    ran(monkeypatch, "train", "photo-x4", *begin, "-o", tmp_path / "tuned")
+    ran(monkeypatch, "train", "photo-x4", *begin, "-o", tmp_path / "tuned", "--seed", 3)
     assert "begun with the weights of first (SHA-256 " in load(tmp_path / "tuned").card.training[-1]
+    ran(monkeypatch, "train", "photo-x4", *small, "--minutes", 0.1, "--resume", "-o", tmp_path / "tuned")
+    assert "begun with the weights of first (SHA-256 " in load(tmp_path / "tuned").card.training[-1]
+    assert json.loads((tmp_path / "tuned" / "run.json").read_text())["seed"] == 3
 
 
 def test_a_frozen_encoder_comes_from_the_model_that_is_named(

@@ -116,7 +116,7 @@ def of_training(verb: ArgumentParser) -> None:
     verb.add_argument("--out", type=Path, help="folder of what is to be carried back")
     verb.add_argument("--save-every", type=float, default=60.0, help="seconds (60)")
     verb.add_argument("--ahead", action="store_true", help="make batches beside the network; CUDA only")
-    verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument("--seed", type=int, help="default: 0, or that of the run that goes on")
     of_room(verb)
     of_device(verb)
 

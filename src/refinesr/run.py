@@ -110,6 +110,8 @@ def train(
         enter(run, place, state, resume)
         log = Log(place.log)
         told = state.step
+        if told == run.plan.steps:  # of a run that was killed between its last state and its model
+            save(run, place, state, log)
         try:
             for report in updates(state):
                 log.waiting.append(report)
