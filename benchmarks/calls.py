@@ -118,15 +118,12 @@ class Choices:
         return True
 
 
-def affordable(rule: Sampling, calls: Sequence[int]) -> bool:
-    """Whether it can do with so few: a mean that is asked for by a call of its own cannot do with one."""
-    return all(in_calls(rule, count).calls <= count for count in calls)
-
-
 def in_calls(rule: Sampling, calls: int) -> Sampling:
-    """With as many steps as these calls allow."""
-    steps = max((n for n in range(1, calls + 1) if rule.sampler.calls(n) + rule.asks <= calls), default=1)
-    return replace(rule, steps=steps)
+    """With as many steps as these calls allow, and without a mean that takes one more than there are."""
+    fitting = [n for n in range(1, calls + 1) if replace(rule, steps=n).calls <= calls]
+    if not fitting and rule.asks:
+        return in_calls(replace(rule, fidelity=0.0), calls)
+    return replace(rule, steps=max(fitting, default=1))
 
 
 @dataclass(eq=False)
@@ -162,9 +159,7 @@ class Tried:
         """Of what was judged on all pictures, by falling PSNR-Y: what nothing beats in both numbers."""
         images = len(self.bench.held)
         whole = [
-            way
-            for (count, way), trial in self.found.items()
-            if (count, trial.images) == (calls, images) and way.calls <= calls
+            way for (count, way), trial in self.found.items() if (count, trial.images) == (calls, images)
         ]
         front, best = [], math.inf
         for way in sorted(
@@ -225,7 +220,7 @@ def main() -> None:
         found = descended(start, choices, rungs, score, args.rounds)
         best |= dict.fromkeys(calls, found)
         for share in FIDELITIES:  # the road from the sample to the mean
-            if choices.fits(way := replace(found, fidelity=share)) and affordable(way, calls):
+            if choices.fits(way := replace(found, fidelity=share)):
                 score(way, rungs[-1])
     told(args, name, tried, best, own)
 

@@ -6,7 +6,6 @@ Prints MiB at the peak (the program and its libraries included) and, from one si
 every pixel more of the result.  Pictures are drawn.
 """
 
-import platform
 import resource
 import subprocess
 import sys
@@ -43,8 +42,7 @@ def peak(side: int, *options: str) -> int:
         Image.fromarray(waves(side)).save(picture)
         command = [sys.executable, "-m", "refinesr", "upscale", str(picture), *options]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return used if platform.system() == "Darwin" else 1024 * used
+    return shared.most_of(resource.RUSAGE_CHILDREN)
 
 
 def waves(side: int) -> np.ndarray:

@@ -86,7 +86,14 @@ def peak() -> int:
         return 1024 * int(line.split()[1])
     import resource
 
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most_of(resource.RUSAGE_SELF)
+
+
+def most_of(whom: int) -> int:
+    """Bytes that this process (RUSAGE_SELF) or the largest of its children (RUSAGE_CHILDREN) has held."""
+    import resource
+
+    used = resource.getrusage(whom).ru_maxrss
     return used if platform.system() == "Darwin" else 1024 * used
 
 

@@ -42,11 +42,9 @@ from refinesr.data import Photos
 from refinesr.devices import autocast_dtype, device_named, put_on
 from refinesr.errors import ConfigError, RefineSRError
 from refinesr.folder import Folder
-from refinesr.pretrained import check_start
 from refinesr.recipes import RECIPES, tiny
 from refinesr.recipes.distilled import student_of
-from refinesr.run import Run, begun, begun_as, fresh, learnt, material
-from refinesr.shipped import identified
+from refinesr.run import Run, begun, begun_as, begun_with, fresh, learnt, material
 from refinesr.stage import Stage
 from refinesr.train import State
 
@@ -168,9 +166,11 @@ def fitted(args: Namespace, run: Run, teacher: Stage | None = None, encoder: Pat
     """A training of so many minutes, these counted from the start of the program."""
     device, autocast = computing(args, forgiving=True)
     before = begun_as(Folder(args.output)) if args.resume else None
-    run, start = beginning(run, None if args.resume else args.begin)
+    start = None
     if before is not None:
         run = replace(run, start=before.start, seed=before.seed)
+    elif args.begin:
+        run, start = begun_with(run, args.begin)
     run = run if args.seed is None else replace(run, seed=args.seed)
     run, distance = training.perceived(run, args.perceptual, device)
     if teacher is not None:
@@ -188,15 +188,6 @@ def fitted(args: Namespace, run: Run, teacher: Stage | None = None, encoder: Pat
     done = training.trained(job, pairs, state, objective, watch(args), say)
     crops = f"{done.updates} updates, loss {done.loss:.4f}, {done.crops:.0f} crops/s"
     say(f"{args.output}: {crops}, {spent():.0f} s")
-
-
-def beginning(run: Run, source: Path | None) -> tuple[Run, Stage | None]:
-    """The run, and the model it begins with, of which its card tells.  Raises ConfigError for one unlike."""
-    if source is None:
-        return run, None
-    start, name, checksum = identified(source)
-    check_start(run.method, start, str(source))
-    return replace(run, start=f"{name} (SHA-256 {checksum})"), start
 
 
 def watch(args: Namespace) -> Watch:

@@ -28,7 +28,6 @@ from refinesr.images.tasks import Inpainting
 from refinesr.method import Method, Sampling
 from refinesr.model import Pixels, with_plane
 from refinesr.nets.adm_unet import ADMUNet
-from refinesr.nets.sr3_unet import SR3UNet
 from refinesr.nets.tiny import Tiny
 from refinesr.recipes import RECIPES
 from refinesr.recipes.distilled import side
@@ -315,9 +314,6 @@ WINDOWS = [name for name, recipe in RECIPES.items() if recipe().method.reach is 
 def test_what_sees_its_whole_window_is_taught_in_windows_as_large_as_it_was_trained_in(name: str) -> None:
     run = RECIPES[name]()
     assert side(run.method) == run.plan.size
-    untiled = replace(run.method, tile=0)
-    if isinstance(run.method.network, SR3UNet):
-        assert side(untiled) == run.plan.size
 
 
 def test_of_a_picture_with_a_mask_only_what_is_made_up_counts() -> None:

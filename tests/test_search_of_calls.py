@@ -84,11 +84,17 @@ def test_of_two_calls_a_step_half_as_many_steps_are_had(sampler: Any, steps: lis
 
 def test_a_mean_that_takes_a_call_of_its_own_is_not_had_in_one() -> None:
     way = replace(START, fidelity=0.5, mean=20.0)
-    assert [calls.affordable(way, [count]) for count in (1, 2, 4)] == [False, True, True]
-    found = tried(exact(**vars(way)), 4)
-    found.tried(way, 1, 4)
-    found.tried(replace(way, fidelity=0.0), 1, 4)
-    assert [each.calls for each in found.front(1)] == [1]
+    had = [calls.in_calls(way, count) for count in (1, 2, 4)]
+    assert [(each.fidelity, each.steps, each.calls) for each in had] == [
+        (0.0, 1, 1),
+        (0.5, 1, 2),
+        (0.5, 3, 4),
+    ]
+    every = tried(exact(**vars(way)), 4)
+    every.tried(way, 1, 4)
+    assert [each.calls for each in every.front(1)] == [1]
+    twice = replace(START, orientations=2)
+    assert [calls.in_calls(twice, count).steps for count in (2, 4, 8)] == [1, 2, 4]
 
 
 def test_the_better_third_goes_on_to_more_pictures() -> None:

@@ -38,6 +38,12 @@ def put_on(module: nn.Module, device: torch.device) -> None:
     module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
 
 
+def check_seed(seed: int, name: str = "seed") -> None:
+    """Raises ConfigError for what is none, by the name of the field or option."""
+    if not 0 <= seed < 2**63:
+        raise ConfigError(f"{name}: {seed} is not between 0 and 2**63 - 1")
+
+
 def folded(seed: int) -> int:
     """A seed as the 32 bits of it that torch's generator on a CPU takes: it would forget all others.
 

@@ -13,7 +13,7 @@ from refinesr.compiling import compiled, seen_compiled
 from refinesr.config import from_data, parse, to_data
 from refinesr.data import Pairs as Crops
 from refinesr.data import Photos
-from refinesr.devices import folded, lent, put_on
+from refinesr.devices import check_seed, folded, lent, put_on
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.walking import last
 from refinesr.distill import Lesson, taught
@@ -24,8 +24,9 @@ from refinesr.log import DivergedError, Log
 from refinesr.method import Method
 from refinesr.model import Model
 from refinesr.objective import LEAST, Distance
-from refinesr.pretrained import begin_with
+from refinesr.pretrained import begin_with, check_start
 from refinesr.preview import save_grid
+from refinesr.shipped import identified
 from refinesr.stage import Card, Stage
 from refinesr.team import ALONE, Team
 from refinesr.train import Learning, Pairs, Plan, Report, State, check_shares, fit
@@ -55,8 +56,7 @@ class Run:
     """Of the weights, the levels and the noise; 0 or more."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**63:
-            raise ConfigError(f"seed: {self.seed} is not between 0 and 2**63 - 1")
+        check_seed(self.seed)
 
 
 def train(
@@ -140,6 +140,16 @@ def learnt(run: Run, teacher: Stage | None, distance: Distance | None = None) ->
             f"plan.size: {run.plan.size} is too small for a perceptual distance; at least {LEAST}"
         )
     return run.method.objective(distance)
+
+
+def begun_with(run: Run, source: str | Path) -> tuple[Run, Stage]:
+    """The run, whose card will tell of it, and the model that it begins with all weights of.
+
+    Raises ConfigError for one that is unlike, CheckpointError as `load` does.
+    """
+    first, name, checksum = identified(source)
+    check_start(run.method, first, str(source))
+    return replace(run, start=f"{name} (SHA-256 {checksum})"), first
 
 
 def material(run: Run, photos: Photos) -> Crops:

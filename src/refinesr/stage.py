@@ -229,6 +229,12 @@ def blend_of(core: int) -> int:
     return max(BLEND, core // 8)
 
 
+def core_of(side: int, stride: int) -> int:
+    """The largest core whose tiles, with what is blended, have at most `side` low pixels; `side` if none."""
+    cores = (n for n in range(side, 0, -1) if largest(n, stride=stride, blend=blend_of(n)) <= side)
+    return next(cores, side)
+
+
 def window(method: Method) -> int:
     """Side in pixels of the result of what the network sees at once of a large picture, at most.
 

@@ -11,7 +11,6 @@ import torch
 from exports import LINEAR, hollow, janspiry_settings, saved, stored, weights, written
 
 from refinesr.convert import convert
-from refinesr.convert.layouts import tile_of
 from refinesr.diffusion.labels import Gamma, SqrtGamma, Timestep
 from refinesr.diffusion.levels import Continuous, Discrete
 from refinesr.diffusion.samplers import Ancestral
@@ -23,7 +22,8 @@ from refinesr.method import Sampling
 from refinesr.model import Pixels
 from refinesr.nets.sr3_unet import SR3UNet, TimeStep
 from refinesr.sources import Blank, Upsampled
-from refinesr.stage import Stage
+from refinesr.stage import Stage, core_of
+from refinesr.tiles import cover
 
 TABLE = Linear(1e-4, 0.1, 20)
 SMALL = SR3UNet(width=8, multipliers=(1, 2), blocks=1, attention=(8,), size=16, groups=4, dropout=0.25)
@@ -112,7 +112,8 @@ def test_without_a_condition_only_lows_size_counts(tmp_path: Path) -> None:
     network = replace(SMALL, image_channels=0)
     config = written(tmp_path / "config.json", janspiry_settings(network))
     method = convert(checkpoint(tmp_path / "gen.pth", network), config=config).method
-    assert (method.source, method.scale, method.tile) == (Blank(), 1, 0)
+    assert (method.source, method.scale, method.tile) == (Blank(), 1, network.size)
+    assert Stage(method, method.build()).core == 0  # made whole, as large as it was trained
 
 
 def test_the_scale_is_asked_for_or_configured_or_1(gen: Path) -> None:
@@ -125,11 +126,18 @@ def test_the_scale_is_asked_for_or_configured_or_1(gen: Path) -> None:
         convert(gen, groups=4, scale=0)
 
 
+def widest(core: int, side: int, stride: int) -> int:
+    """Of the tiles of pictures of every width up to four sides."""
+    how = {"core": core, "reach": 0, "stride": stride, "blend": max(4, core // 8)}
+    return max(tile.box.width for width in range(side, 4 * side) for tile in cover(1, width, **how))
+
+
 def test_a_tile_with_its_surroundings_is_what_was_trained_on() -> None:
-    for side in (9, 16, 64, 128, 500):
-        core = tile_of(side)
-        assert core + 2 * max(4, core // 8) <= side < (core + 1) + 2 * max(4, (core + 1) // 8)
-    assert tile_of(5) == 5
+    """Tiles being of whole strides: a core of 206 and 25 pixels on either side come to 264 where 8 is one."""
+    for side, stride in ((9, 1), (16, 2), (64, 8), (128, 1), (256, 8), (500, 4)):
+        core = core_of(side, stride)
+        assert widest(core, side, stride) <= side < widest(core + 1, side, stride)
+    assert core_of(5, 1) == 5
 
 
 PUBLISHED = [

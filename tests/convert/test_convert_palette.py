@@ -127,7 +127,7 @@ def test_the_public_configuration_is_known_by_its_sizes(tmp_path: Path) -> None:
     assert stage.method.network == network
     assert stage.method.sampling.grid == Even(Linear(1e-4, 0.09, 1000))
     assert stage.method.levels == Continuous(Linear(1e-6, 0.01, 2000))
-    assert stage.method.tile == 206  # with 25 pixels on either side, 256
+    assert stage.method.tile == 200  # with 25 pixels on either side, in strides of 8, 256
     assumed = [line for line in stage.card.training if line.startswith("assumed: ")]
     assert ["1000 rows" in assumed[0], "32 channels of an attention head" in assumed[1]] == [True, True]
 

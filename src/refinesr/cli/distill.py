@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from .recipes import changed
 from .train import COMPUTING, Computing, material, placed, trained
 
 if TYPE_CHECKING:
@@ -43,11 +44,10 @@ class Teaching:
 
     def of(self, model: str) -> "tuple[Run, Stage]":
         """The student's run, and its teacher."""
-        from ..config import override
         from ..recipes.distilled import student_of
 
         run, teacher = student_of(model, self.calls, self.levels, self.teacher_steps)
-        return override(run, *self.set), teacher
+        return changed(run, self.set), teacher
 
 
 TEACHING = Teaching()
@@ -91,11 +91,10 @@ def distill(
 
 def planned(run: "Run", teaching: Teaching, output: Path, computing: Computing) -> "Run":
     """A resumed run has the plan and the seed it was started with but for what is set now."""
-    from ..config import override
     from ..folder import Folder
     from ..run import begun_as
 
     before = begun_as(Folder(output)) if computing.resume else None
     if before is not None:
-        run = replace(run, plan=override(before, *teaching.set).plan, seed=before.seed)
+        run = replace(run, plan=changed(before, teaching.set).plan, seed=before.seed)
     return computing.seeded(run)

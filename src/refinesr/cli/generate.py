@@ -67,8 +67,9 @@ class Making:
 
     def check(self) -> None:
         """Raises ConfigError."""
-        if not 0 <= self.seed < 2**63:
-            raise ConfigError(f"--seed: {self.seed} is not between 0 and 2**63 - 1")
+        from ..devices import check_seed
+
+        check_seed(self.seed, "--seed")
         if self.batch < 1:
             raise ConfigError(f"--batch: {self.batch} is not positive")
 

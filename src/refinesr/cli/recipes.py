@@ -13,7 +13,7 @@ PREFIX = "recipe:"
 """Says that a recipe is meant where a shipped model has the same name."""
 
 
-TOLD = {"start": "--from", "distance": "--perceptual or --lpips", "lesson": "refinesr distill"}
+TOLD = {"start": "--from", "distance": "--perceptual or --lpips"}
 """What a card tells, and what says so: nobody else may."""
 
 

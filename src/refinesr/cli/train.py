@@ -174,16 +174,13 @@ def beginning(
 
     Raises ConfigError for a model that is unlike.
     """
-    from ..pretrained import check_start
-    from ..shipped import identified
+    from ..run import begun_with
 
     if start is None or computing.resume:
         return run, None
     if encoder is not None:
         raise ConfigError("--encoder: --from brings an encoder along; give one of them")
-    first, name, checksum = identified(start)
-    check_start(run.method, first, start)
-    return replace(run, start=f"{name} (SHA-256 {checksum})"), first
+    return begun_with(run, start)
 
 
 @contextmanager

@@ -75,7 +75,7 @@ def method(network: SR3UNet, scale: int, trained: Schedule, sampled: Schedule) -
         p=1,
         degradation=Bicubic(scale, PillowBicubic()),
         sampling=as_published(sampled),
-        tile=tile_of(network.size // scale) if conditional else 0,
+        tile=tile_of(network, network.size, scale),
     )
 
 

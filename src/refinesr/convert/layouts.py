@@ -1,5 +1,6 @@
 """What the readers of all layouts share: what is asked, what is made, what is settled in the same way."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,9 @@ from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Even, Schedule, sigmas
 from refinesr.errors import CheckpointError, ConfigError
 from refinesr.method import Method, Sampling
-from refinesr.stage import blend_of
+from refinesr.nets.adm_unet import ADMUNet
+from refinesr.nets.sr3_unet import SR3UNet
+from refinesr.stage import core_of
 
 
 @dataclass(frozen=True)
@@ -126,9 +129,11 @@ def as_published(table: Schedule) -> Sampling:
     return Sampling(Ancestral(1.0), Even(table), table.rows, clip=True)
 
 
-def tile_of(side: int) -> int:
-    """The core that, with what is blended around it, comes to at most `side` low pixels."""
-    return max((core for core in range(1, side + 1) if core + 2 * blend_of(core) <= side), default=side)
+def tile_of(network: ADMUNet | SR3UNet, size: int, scale: int) -> int:
+    """So that what is shown at once is no larger than in training; of what is made from nothing, its size."""
+    if not network.image_channels:
+        return size
+    return core_of(size // scale, network.stride // math.gcd(network.stride, scale))
 
 
 def scale_of(config: Config, name: str, asked: int | None) -> int:

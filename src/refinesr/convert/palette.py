@@ -95,7 +95,7 @@ def method(
         p=2,
         degradation=task,
         sampling=as_published(sampled),
-        tile=tile_of(size // scale) if conditional else 0,
+        tile=tile_of(network, size, scale),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from refinesr.devices import check_seed
 from refinesr.errors import ConfigError, InputError, OutputError
 from refinesr.evaluate.depths import EIGHT_BITS, Depth, check_modes, fitted, mode, unit
 from refinesr.evaluate.makers import Maker
@@ -55,8 +56,7 @@ class Plan:
     batch: int = 1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seed < 2**63:
-            raise ConfigError(f"seed: {self.seed} is not between 0 and 2**63 - 1")
+        check_seed(self.seed)
         for name in ("samples", "batch"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: {getattr(self, name)} is not positive")

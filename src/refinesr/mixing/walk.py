@@ -50,7 +50,7 @@ class Walk:
 
     def how(self) -> dict[str, Any]:
         """The arguments by name that are the same for all pictures."""
-        tile = self.stage.method.tile if self.options.tile is None else self.options.tile
+        tile = self.stage.core if self.options.tile is None else self.options.tile
         autocast = autocast_dtype(self.options.precision, self.device)
         return {"skip": self.skip, "sampling": self.sampling, "tile": tile, "autocast": autocast}
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from refinesr.distill import Lesson, few, path, student
 from refinesr.errors import ConfigError
 from refinesr.method import Method
-from refinesr.nets.sr3_unet import SR3UNet
 from refinesr.run import Run
 from refinesr.shipped import identified
 from refinesr.stage import Stage, window
@@ -58,8 +57,6 @@ def distilled(teacher: Stage, lesson: Lesson, levels: tuple[float, ...]) -> Run:
 
 def side(method: Method) -> int:
     """Of the crops: the window that was trained, where all of it is seen; else `SIDE`, in whole strides."""
-    if isinstance(method.network, SR3UNet):
-        return method.network.size
     if method.reach is None and method.tile:
         return window(method)
     unit = method.stride * method.scale

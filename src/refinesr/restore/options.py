@@ -5,6 +5,7 @@ from numbers import Integral, Real
 from typing import TypedDict
 
 from refinesr.cascade import Cascade, Link
+from refinesr.devices import check_seed
 from refinesr.errors import ConfigError
 from refinesr.images.resize import Kernel, PillowBicubic
 from refinesr.method import Sampling
@@ -59,8 +60,7 @@ class Options:
             raise ConfigError(f"fidelity: {self.fidelity!r} is no number")
         if self.tile is not None and self.tile < 0:
             raise ConfigError(f"tile: {self.tile} is negative; 0 means no tiles")
-        if not 0 <= self.seed < 2**63:
-            raise ConfigError(f"seed: {self.seed} is not between 0 and 2**63 - 1")
+        check_seed(self.seed)
 
     def check(self, model: Stage | Cascade) -> None:
         """Raises ConfigError for what cannot be asked of it, as `restored` would later."""

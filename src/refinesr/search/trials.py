@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from refinesr.devices import check_seed
 from refinesr.diffusion.levels import Continuous, Discrete
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.schedule import Even
@@ -43,8 +44,7 @@ class Search:
         for name in ("steps", "candidates", "batch"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: {getattr(self, name)} is not positive")
-        if not 0 <= self.seed < 2**63:
-            raise ConfigError(f"seed: {self.seed} is not between 0 and 2**63 - 1")
+        check_seed(self.seed)
 
 
 @dataclass(frozen=True)
