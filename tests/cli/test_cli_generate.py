@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cascades import BASE, FORGIVING, LARGER, PAGE
@@ -161,7 +162,7 @@ def test_a_folder_of_photos_is_left_alone(generate: Command) -> None:
     assert files() == {"00000.png": before}
 
 
-def fails_with(error: BaseException):  # type: ignore[no-untyped-def]
+def fails_with(error: BaseException) -> Callable[..., Iterator[object]]:
     def generated(*_: object, **__: object) -> Iterator[object]:
         raise error
         yield
@@ -187,10 +188,10 @@ def test_too_little_memory_is_one_line_with_a_smaller_batch(
 def test_ctrl_c_keeps_what_is_finished(generate: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = refinesr.generate.generated
 
-    def generated(cascade: object, indexes: list[int], **options: object) -> Iterator[object]:
+    def generated(cascade: Any, indexes: list[int], **options: Any) -> Iterator[object]:
         if 2 in indexes:
             raise KeyboardInterrupt
-        return whole(cascade, indexes, **options)  # type: ignore[arg-type]
+        return whole(cascade, indexes, **options)
 
     monkeypatch.setattr(refinesr.generate, "generated", generated)
     ran = generate("-n", 4, "--batch", 2)

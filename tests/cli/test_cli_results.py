@@ -3,6 +3,7 @@
 import os
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import picture
@@ -28,9 +29,9 @@ def planned(
     return {str(job.input): [str(path) for path in job.results] for job in made}
 
 
-def refused(kind: type[RefineSRError], *inputs: str, **options: object) -> str:
+def refused(kind: type[RefineSRError], *inputs: str, **options: Any) -> str:
     with pytest.raises(kind) as caught:
-        planned(*inputs, **options)  # type: ignore[arg-type]
+        planned(*inputs, **options)
     return str(caught.value)
 
 
@@ -95,8 +96,8 @@ def test_an_empty_folder_is_refused() -> None:
     assert refused(InputError, "in/sub") == "in/sub: no pictures in this folder"
 
 
-def found(folder: str, **options: object) -> tuple[set[str], LeftOut]:
-    listing = listed([Path(folder)], **options)  # type: ignore[arg-type]
+def found(folder: str, **options: Any) -> tuple[set[str], LeftOut]:
+    listing = listed([Path(folder)], **options)
     return {each.file.relative_to(folder).as_posix() for each in listing.found}, listing.left_out
 
 

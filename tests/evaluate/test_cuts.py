@@ -46,7 +46,7 @@ def test_a_centre_is_what_torchvision_takes(height: int, width: int) -> None:
     image = Image.fromarray(np.ascontiguousarray(cat("eye", height, width)))
     long = int(32 * max(height, width) / min(height, width))
     whole = image.resize((long, 32) if width > height else (32, long), Image.Resampling.BICUBIC)
-    left, top = (int(round((side - 28) / 2.0)) for side in whole.size)  # noqa: RUF046
+    left, top = (round((side - 28) / 2.0) for side in whole.size)
     expected = whole.crop((left, top, left + 28, top + 28))
     found = Centre(28, 32, PillowBicubic())(picture(height, width), 4, "eye")
     np.testing.assert_array_equal(array(found), expected)
