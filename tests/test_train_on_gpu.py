@@ -23,7 +23,6 @@ import refinesr.run
 import refinesr.train
 from refinesr import load
 from refinesr.checkpoint import save_stage
-from refinesr.compiling import compiled
 from refinesr.decays import Constant, CosineDecay
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.samplers import Heun
@@ -399,18 +398,6 @@ def test_operations_of_an_update_are_about_three_times_a_forward_pass() -> None:
     doors = model.condition(torch.zeros(1, 3, side // 4, side // 4)).doors()
     model.network(torch.zeros(1, 3, side, side), torch.ones(1), **doors)
     assert 2.6 < training.flops(run) / sum(found) <= 3
-
-
-def test_only_networks_and_encoders_are_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A source's tables are made with NumPy, which a compiler would trace for minutes."""
-    done: list[nn.Module] = []
-    monkeypatch.setattr(nn.Module, "compile", lambda self, **options: done.append(self))
-    model = METHOD.build()
-    for device, triton in (("cpu", True), ("cuda", False), ("cuda", True)):
-        assert done == []
-        monkeypatch.setattr("refinesr.compiling.find_spec", lambda name, there=triton: there or None)
-        compiled(model, torch.device(device))
-    assert [name for name, module in model.named_modules() if module in done] == ["network", "source.encoder"]
 
 
 # ------------------------------------------------------------------------------ what is carried

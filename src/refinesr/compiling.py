@@ -7,6 +7,7 @@ from shutil import which
 
 import torch
 
+from refinesr.devices import put_on
 from refinesr.errors import ConfigError
 from refinesr.model import Model
 from refinesr.objective import Distance
@@ -34,6 +35,9 @@ def compiled(model: Model, device: torch.device, wanted: bool | None = None) -> 
     sure = device.type == "cuda" and find_spec("triton") is not None  # there is none for Windows
     if sure if wanted is None else wanted:
         for part in (model.network, *model.source.children()):
+            if device.type == "cpu":
+                # with channels last, torch 2.13 and g++ 12 made kernels of AVX-512 whose bf16 sums were NaN
+                put_on(part, device, torch.contiguous_format)
             part.compile(dynamic=False)  # batches are alike; kernels for any size are slower
 
 

@@ -33,9 +33,11 @@ def unusable(name: str) -> str:
     return f"'{name}' cannot be used here; one of {', '.join(DEVICES)}"
 
 
-def put_on(module: nn.Module, device: torch.device) -> None:
+def put_on(
+    module: nn.Module, device: torch.device, layout: torch.memory_format = torch.channels_last
+) -> None:
     """Move it, in place, with channels last in memory: what convolutions are fastest in."""
-    module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+    module.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch's stub lacks it
 
 
 def check_seed(seed: int, name: str = "seed") -> None:
