@@ -22,7 +22,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from refinesr.errors import InputError
-from refinesr.evaluate.crops import SIDE, Box, Colours, differences, largest, rgb
+from refinesr.evaluate.crops import SIDE, Colours, Square, differences, largest, rgb
 from refinesr.evaluate.makers import Maker, interpolations
 from refinesr.evaluate.measuring import Case, Metric, psnr_of, y
 from refinesr.evaluate.pairs import Shown
@@ -47,7 +47,7 @@ class Crop:
     """A square of a picture."""
 
     name: str
-    box: Box
+    box: Square
 
     @staticmethod
     def of(text: str, side: int) -> "Crop":
@@ -57,7 +57,7 @@ class Crop:
         if not name or len(numbers) not in (2, 3) or len(numbers) != place.count(",") + 1:
             raise InputError(f"--crop: '{text}' is not NAME:LEFT,TOP or NAME:LEFT,TOP,SIDE")
         left, top, *own = numbers
-        return Crop(name, Box(top, left, own[0] if own else side))
+        return Crop(name, Square(top, left, own[0] if own else side))
 
     @property
     def text(self) -> str:
@@ -144,7 +144,7 @@ def made(
         yield Row(crop, {name: rgb(image) for name, image in {**parts, TRUTH: truth.high}.items()}, scores)
 
 
-def part(image: torch.Tensor, box: Box) -> torch.Tensor:
+def part(image: torch.Tensor, box: Square) -> torch.Tensor:
     return image[..., box.top : box.top + box.side, box.left : box.left + box.side]
 
 
@@ -195,7 +195,7 @@ def report(args: Namespace, rows: Sequence[Row], metrics: Sequence[Metric]) -> N
         name: {each.key: fmean(row.scores[name][each.key] for row in rows) for each in metrics}
         for name in names
     }
-    mean = Row(Crop("mean", Box(0, 0, 0)), {}, means)
+    mean = Row(Crop("mean", Square(0, 0, 0)), {}, means)
     lines.append(["mean", *(label(mean, name) for name in names)])
     found = [{"crop": row.crop.text, "scores": row.scores} for row in rows]
     title = f"{args.high}: {len(rows)} crops, seed {args.seed}"

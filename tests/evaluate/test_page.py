@@ -17,7 +17,7 @@ from refinesr.errors import ConfigError, InputError
 from refinesr.evaluate import gallery
 from refinesr.evaluate.aims import Higher, Lower, Near, Neither
 from refinesr.evaluate.axes import Axis, round_numbers, tick_text
-from refinesr.evaluate.crops import SIDE, Box, differences, largest, shelf, sized
+from refinesr.evaluate.crops import SIDE, Square, differences, largest, shelf, sized
 from refinesr.evaluate.page import page
 from refinesr.evaluate.plots import Point, Side, curves, scatter, tag
 from refinesr.evaluate.reading import Estimate, Metric, Row, read_report
@@ -337,8 +337,8 @@ def test_no_other_square_differs_more(step: int) -> None:
 
 
 def test_a_picture_smaller_than_a_crop_is_shown_as_far_as_it_goes() -> None:
-    assert largest(np.zeros((20, 50), np.float32), step=8)[0] == Box(0, 0, 16)
-    assert largest(np.zeros((3, 5), np.float32), step=4)[0] == Box(0, 0, 3)
+    assert largest(np.zeros((20, 50), np.float32), step=8)[0] == Square(0, 0, 16)
+    assert largest(np.zeros((3, 5), np.float32), step=4)[0] == Square(0, 0, 3)
 
 
 def test_a_truth_that_was_cut_is_cut_again_and_others_are_refused() -> None:

@@ -94,7 +94,7 @@ def rgb(levels: UInt8[Tensor, "1 C H W"]) -> Colours:
 
 
 @dataclass(frozen=True)
-class Box:
+class Square:
     """A square part of a picture; pixels."""
 
     top: int
@@ -104,9 +104,9 @@ class Box:
     def of(self, pixels: Colours) -> Colours:
         return pixels[self.top : self.top + self.side, self.left : self.left + self.side]
 
-    def reduced(self, scale: int) -> "Box":
+    def reduced(self, scale: int) -> "Square":
         """The same part of the picture whose pixels are `scale` times as large."""
-        return Box(self.top // scale, self.left // scale, self.side // scale)
+        return Square(self.top // scale, self.left // scale, self.side // scale)
 
 
 def differences(results: Sequence[Colours], truth: Colours | None = None) -> Differences:
@@ -117,7 +117,7 @@ def differences(results: Sequence[Colours], truth: Colours | None = None) -> Dif
     return apart
 
 
-def largest(apart: Differences, side: int = SIDE, step: int = 4) -> tuple[Box, float]:
+def largest(apart: Differences, side: int = SIDE, step: int = 4) -> tuple[Square, float]:
     """The square with the largest mean difference, and that; its corner lies on multiples of `step`.
 
     Smaller where the picture is, but a multiple of `step` unless that is larger still.
@@ -130,7 +130,7 @@ def largest(apart: Differences, side: int = SIDE, step: int = 4) -> tuple[Box, f
     total = sums[np.ix_(below, right)] - sums[np.ix_(tops, right)]
     total += sums[np.ix_(tops, lefts)] - sums[np.ix_(below, lefts)]
     row, column = np.unravel_index(int(total.argmax()), total.shape)
-    return Box(int(tops[row]), int(lefts[column]), int(side)), float(total[row, column]) / side**2
+    return Square(int(tops[row]), int(lefts[column]), int(side)), float(total[row, column]) / side**2
 
 
 def scale_of(high: tuple[int, ...], low: Colours | None) -> int | None:

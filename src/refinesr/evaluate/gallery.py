@@ -8,9 +8,9 @@ from html import escape
 from refinesr.evaluate.bands import SHOWN
 from refinesr.evaluate.crops import (
     SIDE,
-    Box,
     Colours,
     Shelf,
+    Square,
     differences,
     largest,
     lossless,
@@ -128,7 +128,7 @@ def row(report: Report, image: Image, pictures: Shelf) -> str | None:
     return tag("article", head + tag("div", tiles, class_="tiles")) + "\n"
 
 
-def figures(report: Report, there: Taken, box: Box, scale: int | None) -> Iterator[str]:
+def figures(report: Report, there: Taken, box: Square, scale: int | None) -> Iterator[str]:
     name = there.image.name
     if there.truth is not None:
         yield tile(name, "truth", "", box.of(there.truth))
@@ -148,7 +148,7 @@ def tile(name: str, what: str, caption: str, pixels: Colours) -> str:
     return tag("figure", button + tag("figcaption", tag("b", escape(what)) + small))
 
 
-def whole(there: Taken, box: Box) -> str:
+def whole(there: Taken, box: Square) -> str:
     """The picture small, with a frame round the crop."""
     height, width = there.whole.shape[:2]
     place = {"left": box.left / width, "top": box.top / height}

@@ -10,7 +10,7 @@ from PIL import ImageDraw, ImageFont
 
 from refinesr.errors import InputError
 from refinesr.evaluate.comparing import Match, Side
-from refinesr.evaluate.crops import Box, Colours, differences, largest
+from refinesr.evaluate.crops import Colours, Square, differences, largest
 from refinesr.images.picture import Picture, extent
 
 ROWS = 8
@@ -30,7 +30,7 @@ class Place:
     """The part of a picture where two results differ most, and by how much on average, in levels of 255."""
 
     name: str
-    box: Box
+    box: Square
     apart: float
     crops: tuple[Colours, ...]
     """Truth, if there is one, A and B."""
