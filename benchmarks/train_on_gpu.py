@@ -1,7 +1,7 @@
 """Train on a GPU that is rented by the minute, on a machine without a network.
 
     python benchmarks/train_on_gpu.py collect SHARD.tar... -o DATA --sums SHA256SUMS
-    python benchmarks/train_on_gpu.py check --data DATA --high PICTURES -o /tmp/check
+    python benchmarks/train_on_gpu.py check --data DATA --high PICTURES -o CHECK
     python benchmarks/train_on_gpu.py profile photo-x4 --data DATA --set plan.batch=256
     python benchmarks/train_on_gpu.py trial VARIANTS.json --data DATA --minutes 0.7 --high PICTURES -o TRIAL
     python benchmarks/train_on_gpu.py train photo-x4 --data DATA --minutes 9 --of 18 -o RUN --out BACK

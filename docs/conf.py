@@ -8,8 +8,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # for the extensions beside this
 from refinesr import __version__
 
 project = "RefineSR"
-author = "The RefineSR authors"
-project_copyright = "2026, The RefineSR authors"
+author = "The RefineSR developers"
+project_copyright = "2026, The RefineSR developers"
 version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "plain_docstrings", "mathml"]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from refinesr.diffusion.precond import EDM, Blind
 from refinesr.diffusion.samplers import Ancestral
-from refinesr.diffusion.schedule import Even, Explicit, Linear
+from refinesr.diffusion.schedule import Even, Explicit, Karras, Linear
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.picture import Picture
 from refinesr.images.resize import MatlabBicubic, PillowBicubic, resize
@@ -356,6 +356,13 @@ def test_depth_is_the_share_of_the_steps_that_are_walked(
     walk = walk_of(X2, Options(steps=steps), depth)
     assert walk.steps == walked
     assert walk.sigma == walk.sampling.levels()[-1 - walked]
+
+
+@pytest.mark.parametrize(("rho", "walked"), [(1.0, 3.0), (3.0, 3.0), (7.0, 7.0)])
+def test_even_levels_are_spaced_to_leave_something_between(rho: float, walked: float) -> None:
+    sampling = Sampling(Ancestral(), Karras(0.05, 20.0, rho), 1)
+    walk = walk_of(Stage(replace(X2.method, sampling=sampling), X2.model), Options(), 0.25)
+    assert walk.sampling == replace(sampling, steps=8, grid=Karras(0.05, 20.0, walked))
 
 
 def test_a_grid_of_given_levels_stays_as_it_is() -> None:

@@ -1,8 +1,10 @@
 """What each source makes of a low image: by which door, of what size, how far it sees."""
 
+import numpy as np
 import pytest
 import torch
 from methods import awake, normal
+from PIL import Image
 
 from refinesr.images.resize import Kernel, MatlabBicubic, PillowBicubic, resize
 from refinesr.nets.packed_unet import PackedEncoder
@@ -18,6 +20,19 @@ def test_upsampled_shows_the_network_its_base(kernel: Kernel) -> None:
     assert torch.equal(condition.base, resize(low, (20, 28), kernel))
     assert condition.doors().keys() == {"image"}
     assert condition.image is condition.base
+
+
+def test_upsampled_in_eight_bits_shows_what_pillow_makes_of_the_picture() -> None:
+    picture = np.random.default_rng(0).choice([0, 40, 255], (9, 11, 3)).astype(np.uint8)
+    large = Image.fromarray(picture).resize((44, 36), Image.Resampling.BICUBIC)
+    low = torch.from_numpy(picture / 127.5 - 1).permute(2, 0, 1)[None].float()
+    shown = Upsampled(PillowBicubic(), eight_bit=True).build(4, 3)(low).image
+    assert shown is not None
+    assert shown.dtype == low.dtype
+    assert np.array_equal(((shown[0].permute(1, 2, 0) + 1) * 127.5).round().byte().numpy(), np.asarray(large))
+    overshooting = Upsampled(PillowBicubic()).build(4, 3)(low).base
+    assert overshooting.abs().max() > 1.2
+    assert shown.abs().max() <= 1
 
 
 def test_at_scale_1_the_condition_is_the_low_image_itself() -> None:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from refinesr.errors import ConfigError
+from refinesr.images.eight_bits import resize_eight_bits
 from refinesr.images.resize import Kernel, MatlabBicubic, resize
 from refinesr.model import Condition, SourceModule
 from refinesr.nets.packed_unet import PackedEncoder
@@ -26,9 +27,14 @@ NO_CLASS = -1
 
 @dataclass(frozen=True)
 class Upsampled:
-    """The enlarged low image, concatenated to the network's input (SR3, section 2.4)."""
+    """The enlarged low image, concatenated to the network's input (SR3, section 2.4).
+
+    eight_bit  it is enlarged as files are, rounded to the levels of 8 bits and clipped: so code that enlarges
+               pictures, not tensors, shows it
+    """
 
     kernel: Kernel = field(default_factory=MatlabBicubic)
+    eight_bit: bool = False
 
     planes: ClassVar[int] = 0
     reach: ClassVar[int] = 2  # half the width of the cubic
@@ -37,7 +43,7 @@ class Upsampled:
         return {"image_channels": channels}
 
     def build(self, scale: int, channels: int) -> SourceModule:
-        return UpsampledModule(scale, channels, self.kernel)
+        return UpsampledModule(scale, channels, self.kernel, self.eight_bit)
 
 
 @dataclass(frozen=True)
@@ -184,6 +190,21 @@ class Enlarging(SourceModule):
 
 @final
 class UpsampledModule(Enlarging):
+    def __init__(self, scale: int, channels: int, kernel: Kernel, eight_bit: bool) -> None:
+        super().__init__(scale, channels, kernel)
+        self.eight_bit = eight_bit
+
+    def base(self, low: GivenImages) -> Images:
+        if not self.eight_bit:
+            return super().base(low)
+        image = self.image(low)
+        able = "cpu" if image.device.type == "mps" else image.device  # the resizing takes float64
+        whole = ((image.to(able) + 1) * 127.5).round().clamp(0, 255).byte()
+        large = resize_eight_bits(
+            whole, (self.scale * low.shape[-2], self.scale * low.shape[-1]), self.kernel
+        )
+        return (large.to(image) / 127.5) - 1
+
     def forward(self, low: GivenImages) -> Condition:
         base = self.base(low)
         return Condition(base, image=base)

@@ -89,7 +89,7 @@ def test_it_samples_as_published(gen: Path) -> None:
         Pixels(),
         1,
     )
-    assert method.source == Upsampled(PillowBicubic())
+    assert method.source == Upsampled(PillowBicubic(), eight_bit=True)
     assert (method.scale, method.degradation) == (4, Bicubic(4, PillowBicubic()))
 
 

@@ -17,7 +17,7 @@ EXAMPLES = """
 Examples:
 
     refinesr distill runs/a --data photos/ -o runs/a1
-    refinesr distill photo-x4 --data photos/ more.tar -o runs/two --calls 2
+    refinesr distill runs/a --data photos/ more.tar -o runs/two --calls 2
     refinesr distill runs/a --data photos/ -o runs/a1 --teacher-steps 16 --set lesson.sampler=DPM2M
 
 A student is at best what its teacher is in so many steps of DDIM: look at that first.  Ctrl-C and --resume

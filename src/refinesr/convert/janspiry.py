@@ -66,7 +66,7 @@ def method(network: SR3UNet, scale: int, trained: Schedule, sampled: Schedule) -
         scale=scale,
         channels=network.channels,
         network=network,
-        source=Upsampled(PillowBicubic()) if conditional else Blank(),
+        source=Upsampled(PillowBicubic(), eight_bit=True) if conditional else Blank(),
         precond=Eps(),
         label=SqrtGamma() if sr3 else Timestep(sampled),
         levels=Continuous(trained) if sr3 else Discrete(trained),

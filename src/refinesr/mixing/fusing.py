@@ -45,6 +45,9 @@ def fuse(
 ) -> AnyImage:
     """The image with a part of the other in it; both are large ones, of any kind that `upscale` takes.
 
+    image    the one that is changed; the result has its size
+    other    the one that a part is taken from
+    patch    which part of `other`, and where it goes
     low      what it should look like when it is small, of 1 / `model.method.scale` the size, rounded up;
              without it, like the two put together
     whole    redraw all of it, as in SRDiff's paper, and not only the region and a little around it
