@@ -11,7 +11,7 @@ from refinesr.diffusion.levels import Continuous, Independent, OneLevel
 from refinesr.diffusion.precond import Blind, Eps
 from refinesr.diffusion.samplers import Ancestral
 from refinesr.images.reduction import Bicubic
-from refinesr.images.resize import MatlabBicubic
+from refinesr.images.resize import PillowBicubic
 from refinesr.nets.sr3_unet import BigGAN, SR3UNet, waves
 from refinesr.recipes.sr3 import (
     TABLE,
@@ -69,7 +69,7 @@ def test_training_is_the_papers(run: Run) -> None:
     assert plan.rate_at(9_999) == plan.rate_at(999_999) == 1e-4
     assert (method.p, method.precond, method.spread) == (1, Eps(), Independent())
     assert method.levels == Continuous(TABLE)
-    assert method.degradation == Bicubic(method.scale, MatlabBicubic())
+    assert method.degradation == Bicubic(method.scale, PillowBicubic())
 
 
 @pytest.mark.parametrize("run", [*RUNS.values(), SMALL], ids=lambda run: run.name)

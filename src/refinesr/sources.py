@@ -195,7 +195,7 @@ class UpsampledModule(Enlarging):
         self.eight_bit = eight_bit
 
     def base(self, low: GivenImages) -> Images:
-        if not self.eight_bit:
+        if not self.eight_bit or self.scale == 1:
             return super().base(low)
         image = self.image(low)
         able = "cpu" if image.device.type == "mps" else image.device  # the resizing takes float64

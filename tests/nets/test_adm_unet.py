@@ -272,3 +272,10 @@ def test_bfloat16_autocast_with_channels_last_stays_close() -> None:
             rough = network(x, label, image)
     assert rough.dtype == torch.bfloat16
     assert (rough - exact).abs().max() < 0.05 * exact.abs().max()
+
+
+def test_classes_begin_as_far_apart_as_published() -> None:
+    """A class is told by a column of N(0, 1), as `nn.Embedding` has it."""
+    torch.manual_seed(0)
+    weight = ADMUNet(width=32, multipliers=(1,), vector=1000).build().get_parameter("label_emb.weight")
+    assert float(weight.detach().std()) == pytest.approx(1, rel=0.01)

@@ -117,6 +117,8 @@ class ADMUNetModule(nn.Module):
         )
         if value.vector:
             self.label_emb = nn.Linear(value.vector, embedding, bias=False)
+            # a class takes one column, as of guided diffusion's nn.Embedding
+            nn.init.normal_(self.label_emb.weight)
 
         stem = nn.Conv2d(value.image_channels + value.channels, widths[0], 3, padding=1)
         self.input_blocks = nn.ModuleList([nn.ModuleList([stem])])

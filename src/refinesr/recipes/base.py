@@ -2,7 +2,8 @@
 
 Network, table of levels, dropout, batch, rate, updates and 250 steps are those of its table 11 and public
 flags.  ADM also learns the variance of a step (six channels out); here it is the posterior's, and the loss is
-L_simple alone.  What is learnt is a crop: pictures larger than 64 pixels should be made that small before.
+L_simple alone; gradients are clipped at norm 1.  What is learnt is a crop: pictures larger than 64 pixels
+should be made that small before.
 """
 
 from dataclasses import replace

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from refinesr.images.augment import CascadeAugmented
-from refinesr.images.resize import MatlabBicubic
+from refinesr.images.resize import PillowBicubic
 from refinesr.nets.sr3_unet import SR3UNet
 from refinesr.recipes.sr3 import sr3_64_256
 from refinesr.run import Run
@@ -25,7 +25,7 @@ def sr3_64_256_aug() -> Run:
     method = replace(
         run.method,
         network=replace(network, vector=WIDTH),
-        source=Augmented(MatlabBicubic(), WIDTH),
-        degradation=CascadeAugmented(run.method.scale, MatlabBicubic()),
+        source=Augmented(PillowBicubic(), WIDTH),
+        degradation=CascadeAugmented(run.method.scale, PillowBicubic()),
     )
     return Run("sr3-64-256-aug", method, run.plan)

@@ -3,7 +3,7 @@
 The network is that of the public code.  The paper's is guided diffusion's for 256 pixels without its classes
 (width 256, multipliers 1 1 2 2 4 4, attention at factors 8, 16 and 32 in heads of 64), which has 553 M
 parameters.  Training is the paper's: batch 1024, 1 M updates, 10,000 of warm-up to a constant 1e-4, L2; the
-public code takes batch 3 for each GPU and 5e-5 throughout.
+public code takes batch 3 for each GPU and 5e-5 throughout.  Neither clips gradients; here it is at norm 1.
 """
 
 from refinesr.decays import Constant

@@ -3,7 +3,8 @@
 Training is the paper's: batch 256, 1 M updates, 10,000 of warm-up to a constant rate, a level for each image.
 Sampling visits 100 rows of the trained table with the posterior's variance.  The paper instead searches a
 new, shorter table, and its algorithm 2, `SR3Ancestral`, has the larger variance beta.  That is right for
-small steps; over 100 of these rows it leaves noise (docs/papers.md).
+small steps; over 100 of these rows it leaves noise (docs/papers.md).  Small pictures are Pillow's, as
+those of the public code and of the protocols that measure it.
 """
 
 from dataclasses import replace
@@ -15,7 +16,7 @@ from refinesr.diffusion.precond import Blind, Eps
 from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Even, Explicit, Linear
 from refinesr.images.reduction import Bicubic
-from refinesr.images.resize import MatlabBicubic
+from refinesr.images.resize import PillowBicubic
 from refinesr.method import Method, Sampling
 from refinesr.model import Pixels
 from refinesr.nets.sr3_unet import BigGAN, SR3UNet
@@ -38,14 +39,14 @@ def sr3(name: str, low: int, network: SR3UNet, label: SqrtGamma, tile: int) -> R
         scale=scale,
         channels=3,
         network=network,
-        source=Upsampled(MatlabBicubic()),
+        source=Upsampled(PillowBicubic()),
         precond=Eps(),
         label=label,
         levels=Continuous(TABLE),
         spread=Independent(),
         target=Pixels(),
         p=1,
-        degradation=Bicubic(scale, MatlabBicubic()),
+        degradation=Bicubic(scale, PillowBicubic()),
         sampling=Sampling(Ancestral(1.0), Even(TABLE), steps=100, clip=True),
         tile=tile,
     )
