@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from refinesr.errors import InputError
-from refinesr.evaluate.crops import Box
+from refinesr.evaluate.crops import Square
 from refinesr.evaluate.makers import Interpolation, Truth
 from refinesr.evaluate.pairs import Shown
 
@@ -182,7 +182,7 @@ def test_quality_has_a_row_for_each_way_and_marks_what_was_published(monkeypatch
 
 
 def test_crops_are_given_by_name_and_corner():
-    assert contact.Crop.of("a:b:12,8", 96) == contact.Crop("a:b", Box(top=8, left=12, side=96))
+    assert contact.Crop.of("a:b:12,8", 96) == contact.Crop("a:b", Square(top=8, left=12, side=96))
     assert contact.Crop.of("eye:12,8,40", 96).text == "eye:12,8,40"
     for wrong in ("eye", "eye:1", "eye:1,2,3,4", "eye:1,x", ":1,2"):
         with pytest.raises(InputError, match="is not NAME:LEFT,TOP"):
@@ -202,14 +202,14 @@ def test_the_square_of_a_picture_is_where_most_was_lost():
     high[..., 32:64, 48:80] = (torch.arange(32)[:, None] + torch.arange(32)) % 2 * 255
     low = torch.full((1, 3, 24, 32), 90, dtype=torch.uint8)
     low[..., 8:16, 12:20] = 128
-    assert contact.detailed(Shown("block", high, low), 32) == contact.Crop("block", Box(32, 48, 32))
+    assert contact.detailed(Shown("block", high, low), 32) == contact.Crop("block", Square(32, 48, 32))
 
 
 def test_a_sheet_shows_the_pixels_themselves_over_their_numbers():
     cells = {
         name: photo(0, left, 16, 16).permute(1, 2, 0).numpy() for name, left in (("input", 0), ("truth", 9))
     }
-    crop = contact.Crop("eye", Box(8, 4, 16))
+    crop = contact.Crop("eye", Square(8, 4, 16))
     rows = [contact.Row(crop, cells, {"input": {"psnr_y": 31.234, "perceptual": 0.0625}})] * 2
     assert [contact.label(rows[0], name) for name in cells] == ["31.23 dB, 0.062", "eye:4,8,16"]
     page, side = contact.sheet(rows, zoom=3), 48

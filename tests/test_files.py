@@ -14,7 +14,18 @@ import filelock
 import pytest
 
 from refinesr.errors import OutputError
-from refinesr.files import LOCK, held, refuse_existing, refuse_held, replacing, writing
+from refinesr.files import (
+    LOCK,
+    caseless,
+    check_name,
+    held,
+    is_text,
+    refuse_existing,
+    refuse_held,
+    replacing,
+    tells_cases_apart,
+    writing,
+)
 
 SOURCE = Path(__file__).parents[1] / "src" / "refinesr"
 
@@ -27,9 +38,47 @@ def test_a_result_appears_when_it_is_finished(tmp_path: Path) -> None:
     path = tmp_path / "big.png"
     with replacing(path, overwrite=False) as part:
         part.write_text("whole")
-        assert names(tmp_path) == {"big.png.part"}
+        assert names(tmp_path) == {part.name}
+        assert part.name.startswith(".")  # those who list pictures pass it over
     assert names(tmp_path) == {"big.png"}
     assert path.read_text() == "whole"
+
+
+def test_two_writers_of_one_result_are_in_nobodys_way(tmp_path: Path) -> None:
+    """The last to end is there, whole; and what others have called NAME.part stays theirs."""
+    path = tmp_path / "big.png"
+    (tmp_path / "theirs").write_text("theirs")
+    path.with_name("big.png.part").symlink_to(tmp_path / "theirs")
+    with replacing(path, overwrite=True) as one:
+        one.write_text("one")
+        with replacing(path, overwrite=True) as other:
+            other.write_text("other, longer")
+        assert path.read_text() == "other, longer"
+    assert path.read_text() == "one"
+    assert (tmp_path / "theirs").read_text() == "theirs"
+    assert names(tmp_path) == {"big.png", "big.png.part", "theirs"}
+
+
+def test_a_name_may_be_as_long_as_the_file_system_allows(tmp_path: Path) -> None:
+    with replacing(tmp_path / ("x" * 255), overwrite=False) as part:
+        part.write_text("")
+    assert names(tmp_path) == {"x" * 255}
+
+
+def test_a_name_that_is_too_long_is_found_out_before_its_folder_is_there(tmp_path: Path) -> None:
+    check_name(tmp_path / "none" / "more" / ("x" * 255))
+    for name in ("none/more/" + "x" * 256, "x" * 256):
+        with pytest.raises(OutputError, match="File name too long"):
+            check_name(tmp_path / name)
+
+
+def test_names_that_some_file_systems_take_for_one() -> None:
+    assert caseless("Caf\u00e9.PNG") == caseless("cafe\u0301.png") != caseless("cafe.png")
+
+
+def test_names_that_are_no_text() -> None:
+    assert is_text("日本 é")
+    assert not is_text(os.fsdecode(b"caf\xe9"))
 
 
 def interrupted(path: Path, error: BaseException) -> None:
@@ -258,3 +307,16 @@ def test_text_is_of_one_encoding_wherever_it_is_read() -> None:
         if reads_or_writes_text(node) and "encoding" not in {word.arg for word in node.keywords}
     ]
     assert lacking == []
+
+
+def test_cases_are_told_apart_by_the_nearest_folder_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "Letters" / "7"
+    folder.mkdir(parents=True)
+    own = tells_cases_apart(folder)
+    (tmp_path / "lETTERS").mkdir(exist_ok=True)  # another folder of that name is no sign, the same one is
+    assert tells_cases_apart(folder / "not there yet") is own
+    if own:
+        monkeypatch.setattr("os.path.samefile", lambda one, other: True)
+        assert not tells_cases_apart(folder)

@@ -401,6 +401,14 @@ def test_the_state_of_another_network_is_refused(tmp_path: Path) -> None:
         whole(tmp_path, replace(RUN, method=packed(4)), resume=True)
 
 
+@pytest.mark.parametrize("damaged", [b"\xe9", b"{"])
+def test_a_run_that_cannot_be_read_is_named(tmp_path: Path, damaged: bytes) -> None:
+    whole(tmp_path)
+    (tmp_path / "run.json").write_bytes(damaged)
+    with pytest.raises(ConfigError, match=r"run\.json: not to be read as JSON"):
+        whole(tmp_path, resume=True)
+
+
 def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", tmp_path / "file" / "run"):

@@ -196,11 +196,7 @@ class _Intake:
     def check(self) -> None:
         """Raises InputError for what has been read."""
         if self.bad:
-            (_, first), *others = self.bad
-            names = ", ".join(name for name, _ in others[:5]) + f" and {len(others) - 5} more" * (
-                len(others) > 5
-            )
-            raise InputError(f"{first}; nor can {names} be used" if others else str(first)) from first
+            raise InputError.first_of(self.bad) from self.bad[0][1]
         if not self.kept:
             raise InputError(
                 f"no picture has {self.smallest} pixels a side, the size of a crop; "

@@ -10,6 +10,8 @@ The message is one line in lower case that names the file or field, the value, a
 The command line prints it and exits with code 2.  Mistakes of a programmer are ValueErrors instead.
 """
 
+from collections.abc import Sequence
+
 
 class RefineSRError(Exception):
     """Anything a user can mend."""
@@ -17,6 +19,14 @@ class RefineSRError(Exception):
 
 class InputError(RefineSRError):
     """A picture or a folder of pictures cannot be used."""
+
+    @classmethod
+    def first_of(cls, bad: Sequence[tuple[str, "InputError"]], shown: int = 5) -> "InputError":
+        """What is wrong with the first of at least one, and the names of the others."""
+        (_, first), *others = bad
+        more = f" and {len(others) - shown} more" * (len(others) > shown)
+        names = ", ".join(name for name, _ in others[:shown]) + more
+        return cls(f"{first}; nor can {names} be used" if others else str(first))
 
 
 class ConfigError(RefineSRError):

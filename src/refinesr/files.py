@@ -1,6 +1,8 @@
 """Results appear whole or not at all, and one process at a time is at work in a folder."""
 
 import os
+import secrets
+import unicodedata
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,12 +17,13 @@ one that another process has just opened."""
 
 @contextmanager
 def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
-    """Yields NAME.part to be written; renames it to `path` at the end, and removes it if anything goes wrong.
+    """Yields a new file to be written; renames it to `path` at the end, or removes it if anything goes wrong.
 
     Raises OutputError if `path` exists and `overwrite` is not given, or if it cannot be written.
     """
     refuse_existing(path, overwrite)
-    part = part_of(path)
+    with writing(path):
+        part = new_part(path.parent)
     try:
         with writing(path):
             yield part
@@ -31,9 +34,15 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
         raise
 
 
-def part_of(path: Path) -> Path:
-    """What is written before it becomes `path`."""
-    return path.with_name(path.name + ".part")
+def new_part(folder: Path) -> Path:
+    """A new, empty file in the folder, hidden, for one result of one writer alone.
+
+    "x" opens neither what is there nor what a link leads to, and gives it the permissions of any new file.
+    Its name is short whatever the result's, which may be as long as the file system allows.
+    """
+    part = folder / f".{secrets.token_hex(8)}.part"
+    part.open("xb").close()
+    return part
 
 
 @contextmanager
@@ -49,6 +58,35 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
     """Raises OutputError if `path` exists and `overwrite` is not given."""
     if not overwrite and os.path.lexists(path):
         raise OutputError(f"{path} exists; --overwrite replaces it")
+
+
+def check_name(path: Path) -> None:
+    """Raises OutputError if the name is too long for the place, whose folders may not be there yet."""
+    nearest = next(folder for folder in path.absolute().parents if os.path.exists(folder))
+    with writing(path), suppress(FileNotFoundError):
+        os.lstat(nearest / path.name)
+
+
+def caseless(name: str) -> str:
+    """One text for names that are one on some file systems: they differ in case or in how é is encoded."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def tells_cases_apart(folder: Path) -> bool:
+    """Whether `a` and `A` are two files in a folder that may not be there yet: Linux says so, others do not.
+
+    Asked of the nearest folder that is there and has letters in its name.
+    """
+    for place in (folder.absolute(), *folder.absolute().parents):
+        other = place.with_name(place.name.swapcase()) if place.name else place
+        if other != place and os.path.exists(place):
+            return not (os.path.exists(other) and os.path.samefile(place, other))
+    return True
+
+
+def is_text(name: str) -> bool:
+    """Whether it can be written in UTF-8; names of files, which are bytes, need not be text."""
+    return name.encode("utf-8", "replace").decode("utf-8") == name
 
 
 @contextmanager

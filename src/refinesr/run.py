@@ -222,7 +222,7 @@ def begun_as(place: Folder) -> Run | None:
     """The folder's run as it last began or went on; None if that is not told.  Raises ConfigError."""
     if not place.run.exists():
         return None
-    return from_data(Run, parse(place.run.read_text(encoding="utf-8"), str(place.run)), str(place.run))
+    return from_data(Run, parse(place.run.read_bytes(), str(place.run)), str(place.run))
 
 
 def same_method(run: Run, place: Folder) -> None:

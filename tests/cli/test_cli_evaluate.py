@@ -1,7 +1,9 @@
 """`refinesr evaluate`: tables beside the papers', what goes on where it was stopped, and what is refused."""
 
 import json
+import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -452,3 +454,27 @@ def test_numbers_are_those_of_the_pictures_written(evaluate: Command) -> None:
         )
         expected = 10 * np.log10(255**2 / ((one - other) ** 2).mean())
         assert image["scores"]["bicubic"]["psnr"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_names_that_are_too_long_are_found_out_before_any_work(evaluate: Command, data: Path) -> None:
+    """Those of results, at the depth of bands, end in .tiff."""
+    long = 251 * "x"
+    words = "bicubic", "--protocol", "bands", "--scale", 4
+    (data / "0.png").rename(data / f"{long}.png")
+    for more in ((), ("--overwrite",)):
+        ran = evaluate(*words, *more)
+        told = f"out/pictures/bicubic/{long}.tiff: cannot be written: File name too long\n"
+        assert (ran.code, ran.err, Path("out").exists()) == (2, told, False)
+    (data / f"{long}.png").rename(data / f"{long[1:]}.png")
+    assert evaluate(*words).code == 0
+    ran = evaluate(f"{256 * 'y'}=bicubic", *words[1:])
+    assert ran.err == f"out/pictures/{256 * 'y'}: cannot be written: File name too long\n"
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names of files are text there")
+def test_a_folder_whose_name_is_no_text_is_shown_with_escapes(refinesr: Command, data: Path) -> None:
+    named = data.rename(os.fsdecode(b"caf\xe9"))
+    words = "--protocol", "classic-y", "--scale", 4, "-o", "out"
+    ran = refinesr("evaluate", "bicubic", "--data", named, *words)
+    assert (ran.code, ran.err) == (0, "")
+    assert report()["data"] == "caf\\udce9"

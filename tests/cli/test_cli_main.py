@@ -1,14 +1,16 @@
 """How the command line answers, whatever the verb."""
 
 import io
+import sys
 import warnings
+from pathlib import Path
 
 import pytest
 from commands import Command
 
 from refinesr import __version__
 from refinesr.cli import app, main
-from refinesr.cli.messages import if_memory_lacks, is_out_of_memory, tell, warnings_as_lines
+from refinesr.cli.messages import if_memory_lacks, is_out_of_memory, say, streams, tell, warnings_as_lines
 from refinesr.cli.recipes import near
 from refinesr.errors import RefineSRError
 from refinesr.recipes import RECIPES
@@ -126,3 +128,15 @@ def test_what_the_encoding_of_the_output_lacks_is_shown_as_escapes(
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(file, encoding=encoding))
     tell("日 é")
     assert file.getvalue().decode(encoding) == shown + "\n"
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="only Linux has /dev/full")
+def test_what_cannot_be_told_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FULL.open("w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        with streams():  # else closing the file would fail
+            for _ in range(2):
+                say("a picture is damaged")

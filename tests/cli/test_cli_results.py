@@ -11,6 +11,7 @@ from commands import picture
 from refinesr.cli.listing import LeftOut, listed
 from refinesr.cli.results import Job, Naming, jobs
 from refinesr.errors import ConfigError, InputError, OutputError, RefineSRError
+from refinesr.files import tells_cases_apart
 
 
 def planned(
@@ -173,6 +174,33 @@ def test_links_to_folders_are_not_followed() -> None:
 def test_a_clash_of_names_is_refused() -> None:
     message = "out/a.png-x4.png would be the result of both a.png and b/a.png; upscale them into two folders"
     assert refused(OutputError, "a.png", "b/a.png", o="out") == message
+
+
+@pytest.fixture
+def folding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on macOS and Windows."""
+    monkeypatch.setattr("refinesr.cli.results.tells_cases_apart", lambda folder: False)
+
+
+@pytest.mark.usefixtures("folding")
+def test_results_whose_names_differ_in_case_alone_are_refused_where_they_are_one_file() -> None:
+    """The second would replace the first."""
+    alike = "would be the result of both x/a.png and y/A.png, as this file system does not tell cases apart"
+    told = f"out/A.png-x4.png {alike}; upscale them into two folders"
+    assert refused(OutputError, "x/a.png", "y/A.png", o="out") == told
+    assert "would be the result of both" in refused(OutputError, "x/\u00e9.png", "y/e\u0301.png", o="out")
+    itself = "PHOTO.PNG: its result would replace itself; give --suffix or -o"
+    assert refused(OutputError, "PHOTO.PNG", suffix="", overwrite=True) == itself
+
+
+@pytest.mark.skipif(not tells_cases_apart(Path("tests")), reason="they are one file here")
+def test_results_whose_names_differ_in_case_are_two_where_cases_are_told_apart() -> None:
+    assert planned("a.png", "A.png") == {"a.png": ["a-x4.png"], "A.png": ["A-x4.png"]}
+
+
+@pytest.mark.usefixtures("folding")
+def test_inputs_that_differ_in_case_keep_their_endings_where_they_are_one_file() -> None:
+    assert planned("cat.jpg", "CAT.png") == {"cat.jpg": ["cat.jpg-x4.png"], "CAT.png": ["CAT.png-x4.png"]}
 
 
 @pytest.mark.parametrize("inputs", list(permutations(["cat.jpg", "cat.png", "dog.png"])))

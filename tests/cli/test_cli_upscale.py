@@ -191,8 +191,8 @@ def test_a_sub_folder_that_is_closed_does_not_stop_the_others(
 def test_a_name_that_is_too_long_is_found_out_before_the_work(
     upscale: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With .part, which is written first, and the others are done."""
-    long = 246 * "a"
+    """And the others are done."""
+    long = 249 * "a"
     for name in (long, "short"):
         picture(f"in/{name}.png")
     monkeypatch.setattr(refinesr.restore, "restored", only_of("short.png", refinesr.restore.restored))
@@ -470,7 +470,7 @@ def test_a_signal_while_writing_leaves_nothing_half(
     monkeypatch.setattr(os, "replace", replace)
     ran = upscale(photo)
     assert (ran.code, ran.out, ran.err) == (code, "", word + "\n")
-    assert "photo-x4.png.part" in seen
+    assert any(name.endswith(".part") for name in seen)
     assert os.listdir() == ["photo.png"]
 
 

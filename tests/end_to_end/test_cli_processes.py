@@ -184,3 +184,57 @@ def test_a_second_evaluation_into_a_report_is_refused_until_the_first_is_killed(
     assert finished(slow)[0] == -signal.SIGKILL
     code, _, err = finished(started(*words, "--overwrite"))
     assert (code, err) == (0, "")
+
+
+def in_shell(redirected: str, *words: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """With streams as the shell's redirections say."""
+    line = f'exec "$@" {redirected}'
+    command = ["sh", "-c", line, "sh", *REFINESR, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **options)
+
+
+@pytest.mark.parametrize("redirected", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_reason_to_fail(photo: Path, model: Path, redirected: str) -> None:
+    ran = in_shell(redirected, "--help")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    ran = in_shell(redirected, "upscale", photo, "-m", model, "--overwrite")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert photo.with_name("photo-x4.png").exists()
+
+
+FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+
+
+@FULL
+def test_mistakes_that_cannot_be_told_have_their_exit_code(tmp_path: Path, model: Path) -> None:
+    ran = in_shell("2>/dev/full", "upscale", tmp_path / "nope.png", "-m", model)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", "")
+
+
+@FULL
+def test_a_batch_goes_on_where_nobody_can_be_told_of_a_damaged_picture(
+    tmp_path: Path, photo: Path, model: Path
+) -> None:
+    (tmp_path / "bad.png").write_text("no picture")
+    ran = in_shell("2>/dev/full", "upscale", tmp_path / "bad.png", photo, "-m", model)
+    assert (ran.returncode, ran.stdout.count("\n"), ran.stderr) == (1, 1, "")
+    assert photo.with_name("photo-x4.png").exists()
+
+
+def test_a_batch_goes_on_when_nobody_hears_of_a_damaged_picture(
+    tmp_path: Path, photo: Path, model: Path
+) -> None:
+    (tmp_path / "bad.png").write_text("no picture")
+    process = started("upscale", tmp_path / "bad.png", photo, "-m", model)
+    assert process.stderr is not None
+    process.stderr.close()
+    assert process.stdout is not None
+    assert process.stdout.read().count("\n") == 1
+    process.stdout.close()
+    assert process.wait(60) == 1
+
+
+@FULL
+def test_results_that_cannot_be_told_are_one_line() -> None:
+    ran = in_shell(">/dev/full", "info", "photo-x4")
+    assert (ran.returncode, ran.stderr) == (2, "output: No space left on device\n")

@@ -337,7 +337,8 @@ def test_judges_of_three_bands_are_refused(evaluate: Ran, option: str) -> None:
 def test_a_model_of_other_channels_is_refused(evaluate: Ran, five: Path) -> None:
     fields("data", bands=1)
     code, told = evaluate(five)
-    assert (code, told.strip()) == (2, "data/0.tiff: has 1 channels; the model restores pictures of 5")
+    wrong = "data/0.tiff: has 1 channels; the model restores pictures of 5"
+    assert (code, told.strip()) == (2, f"{wrong}; nor can data/1.tiff be used")
     assert not Path("out/pictures").exists()
 
 

@@ -1,5 +1,7 @@
 """What belongs together, and what is refused by name before anything is measured."""
 
+import os
+import sys
 import tarfile
 from pathlib import Path
 
@@ -194,3 +196,39 @@ def test_matlab_and_pillow_reduce_differently() -> None:
     (pair,) = pairs(Path("high"))
     one, other = (pair.shown(Multiple(), 4, kernel).low for kernel in (MatlabBicubic(), PillowBicubic()))
     assert not torch.equal(one, other)
+
+
+def renamed(name: bytes | str) -> Path:
+    """A folder with one picture of that name."""
+    saved("high", "nose")
+    os.rename(b"high/nose.png", b"high/" + os.fsencode(name))
+    return Path("high")
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names of files are text there")
+def test_a_name_that_is_no_text_is_refused() -> None:
+    with pytest.raises(InputError) as refused:
+        pairs(renamed(b"caf\xe9.png"))
+    told = "its name is no text in UTF-8, as names in reports are; rename it"
+    assert str(refused.value) == f"'high/caf\\udce9.png': {told}"
+
+
+@pytest.mark.parametrize("name", [r"a\..\..\x.png", "C:x.png", "sub/12:30.png"])
+def test_a_name_in_a_tar_that_would_lead_elsewhere_on_windows_is_refused(name: str) -> None:
+    saved("high", "nose")
+    with tarfile.open("high.tar", "w") as archive:
+        archive.add("high/nose.png", name)
+    with pytest.raises(InputError) as refused:
+        pairs(Path("high.tar"))
+    why = "results are called as it is, and no file on Windows has \\ or : in its name"
+    assert str(refused.value) == f"high.tar:{name}: {why}; rename it in the tar file"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no file is called so there")
+def test_a_file_may_be_called_as_its_system_allows() -> None:
+    (pair,) = pairs(renamed("12:30.png"))
+    assert pair.name == "12:30"
+
+
+def test_names_are_the_same_however_their_letters_are_encoded() -> None:
+    assert plain("Caf\u00e9_HR") == plain("cafe\u0301x4")

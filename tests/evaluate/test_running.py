@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from methods import packed, stage
@@ -19,7 +20,7 @@ import refinesr.evaluate.pairs
 from refinesr.errors import ConfigError, InputError, OutputError
 from refinesr.evaluate.makers import Folder, Made, Restored, interpolations
 from refinesr.evaluate.pairs import Shown, pairs
-from refinesr.evaluate.protocols import CLASSIC_Y, SR3_FACES, SRDIFF_GENERAL
+from refinesr.evaluate.protocols import CLASSIC_Y, SR3_FACES, SR3_NATURAL, SRDIFF_GENERAL
 from refinesr.evaluate.report import Report
 from refinesr.evaluate.running import At, Entrant, Evaluation, Plan
 from refinesr.evaluate.sets import Sets
@@ -340,6 +341,43 @@ def test_no_more_than_a_batch_of_pictures_is_held(batch: int, monkeypatch: pytes
     assert max(most) <= 2 * batch  # the one before lives until the next is there
 
 
+class OfNumpy1:
+    """An unsigned integer as numpy 1 has it: without a shift."""
+
+    def __int__(self) -> int:
+        return 5
+
+    def generate_state(self, count: int, kind: type) -> list["OfNumpy1"]:
+        return [self]
+
+
+def test_seeds_do_not_need_numpy_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert seed_of(3, "a", 1) == 342976040533759166
+    monkeypatch.setattr(np.random, "SeedSequence", lambda _: OfNumpy1())
+    assert seed_of(3, "a", 1) == 2
+
+
+@pytest.mark.parametrize("name", ["a\u2028b", "a\rb", "a\x1cb", 'a"b,c'])
+def test_a_picture_is_known_again_whatever_is_in_its_name(name: str) -> None:
+    """Of these, the first three end a line for `str.splitlines`."""
+    store = Store(Path("made"))
+    store.open({})
+    store.write(name, 0, torch.zeros(1, 3, 4, 4, dtype=torch.uint8), "0a")
+    assert Store(Path("made")).holds(name, 0, "0a")
+
+
+@pytest.mark.parametrize("name", ["High", "LOW", os.fsdecode(b"caf\xe9")])
+def test_names_that_no_folder_beside_the_others_can_have_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be a method's name, which is a folder's"):
+        Entrant(name, BICUBIC)
+
+
+def test_methods_whose_names_differ_in_case_alone_are_refused() -> None:
+    """Their folders would be one on macOS and Windows."""
+    with pytest.raises(ConfigError, match=r"^Bicubic: two methods of one name"):
+        evaluation(entrants=[Entrant("Bicubic", BICUBIC), Entrant("bicubic", BICUBIC)])
+
+
 def test_progress_tells_pictures_and_steps() -> None:
     asked = evaluation(Restored(stage(packed(4)), OPTIONS))
     assert [(at.task, at.done, at.total) for at in asked.check()] == [("read", k, 4) for k in (1, 2, 3, 4)]
@@ -388,3 +426,12 @@ def test_pictures_too_small_to_be_measured_are_named() -> None:
         InputError, match=r"^high/ear\.png: SSIM-Y cannot be measured: 8 x 8 pixels are fewer"
     ):
         run(asked)
+
+
+def test_all_pictures_that_cannot_be_measured_are_named_at_once() -> None:
+    asked = evaluation(protocol=SR3_NATURAL)
+    first, *others = (pair.high.name for pair in asked.pairs)
+    with pytest.raises(
+        InputError, match=f"^{first}: .* a side are needed; nor can {', '.join(others)} be used$"
+    ):
+        list(asked.check())

@@ -11,6 +11,7 @@ from drawings import SRGB, drawn, fault, picture, pillow_bytes, same
 from PIL import Image
 
 from refinesr.errors import InputError, OutputError
+from refinesr.images import vips
 from refinesr.images.io import Picture, check_output, encode, read, read_bytes, write
 
 WHOLE = {
@@ -97,6 +98,15 @@ def test_a_picture_of_a_claimed_size_beyond_reason_is_refused():
     bmp = bytearray(pillow_bytes(Image.new("L", (9, 9)), "BMP"))
     bmp[18:26] = struct.pack("<II", 60000, 60000)
     assert fault(read_bytes, bytes(bmp), "a.bmp").startswith("a.bmp: too many pixels for a BMP")
+
+
+def test_many_bands_are_as_large_as_more_pixels(monkeypatch):
+    """10 x 10 pixels of 6 bands are as many numbers as 20 x 10 of 3."""
+    monkeypatch.setattr(vips, "LARGEST", 100)
+    for bands in (1, 3):
+        read_bytes(encode(Picture(drawn(10, 10, bands)), "TIFF"), "a.tif")
+    message = fault(read_bytes, encode(Picture(drawn(10, 10, 6)), "TIFF"), "a.tif")
+    assert message == "a.tif: 10 x 10 pixels of 6 bands are too many; at most 0 million can be read"
 
 
 def test_what_pillow_finds_too_large_is_read_all_the_same(monkeypatch):

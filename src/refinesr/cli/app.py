@@ -1,6 +1,5 @@
 """The application: its verbs, and how it ends."""
 
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -26,7 +25,7 @@ from .info import EXAMPLES as INFO_EXAMPLES
 from .info import info
 from .interpolate import EXAMPLES as INTERPOLATE_EXAMPLES
 from .interpolate import interpolate
-from .messages import if_memory_lacks, say, warnings_as_lines
+from .messages import if_memory_lacks, say, streams, warnings_as_lines
 from .search import EXAMPLES as SEARCH_EXAMPLES
 from .search import search
 from .signals import Terminated, raising
@@ -77,7 +76,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     0: all done; 1: some files of a batch are not; 2: nothing could be done, told in one line on stderr;
     130: Ctrl-C; 143: SIGTERM.
     """
-    with warnings_as_lines():
+    with streams(), warnings_as_lines():
         try:
             with raising(), if_memory_lacks("not enough memory"):
                 code = perform(sys.argv[1:] if tokens is None else list(tokens))
@@ -89,9 +88,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
             return stopped(signal.SIGINT, "interrupted")
         except Terminated:
             return stopped(signal.SIGTERM, "terminated")
-        except BrokenPipeError:
-            # whoever read our output has gone; nothing more can be flushed there, not even at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except BrokenPipeError:  # whoever read our output has gone
             return 1
         except OSError as error:
             return failed(f"{error.filename or 'output'}: {error.strerror or error}")

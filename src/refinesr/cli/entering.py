@@ -1,5 +1,6 @@
 """What stands in the table of `refinesr evaluate`, and how it is run."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,7 @@ def entrant(thing: str, protocol: "Protocol", methods: Methods) -> "Entrant":
     from ..evaluate.running import Entrant
 
     name, mark, rest = thing.partition("=")
-    if mark and not Path(thing).exists() and not set(name) & set("/\\"):
+    if mark and not os.path.exists(thing) and not set(name) & set("/\\"):
         return Entrant(name, maker(rest, protocol, methods))
     bare, steps = with_steps(thing)
     path = Path(bare)

@@ -1,5 +1,6 @@
 """`refinesr evaluate`: methods measured as papers measure, in one table."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -104,6 +105,7 @@ def evaluate(
     refuse_held(output)
     source = Source(data, low, limit)
     asked = planned(things, source, PROTOCOLS[protocol], methods, metrics, device)
+    refuse_long(asked, output)
     if not overwrite:
         refuse_other(asked, source, output)
     report = reported(asked, source, output, overwrite)
@@ -199,17 +201,30 @@ def reported(asked: "Evaluation", source: Source, output: Path, overwrite: bool)
                 Report.remove(output)
             images = list(results(asked, output, sets, overwrite, show))
         scores = {name: sets.scores(name) for name in names}
-        report = Report(asked, source.data.resolve().name, source.low is not None, images, scores)
+        data = source.data.resolve().name.encode("utf-8", "backslashreplace").decode("utf-8")
+        report = Report(asked, data, source.low is not None, images, scores)
         report.write(output)
         paged(output)
     return report
 
 
+def refuse_long(asked: "Evaluation", output: Path) -> None:
+    """Raises OutputError if a method's or a result's name is too long for the file system."""
+    from ..files import check_name
+
+    kept = asked.kept_in(output)
+    longest = max((pair.name for pair in asked.pairs), key=lambda name: len(os.fsencode(name)))
+    for entrant in asked.entrants:
+        store = kept.store(entrant.name)
+        check_name(store.path)
+        check_name(store.picture(longest, asked.samples(entrant) - 1))
+
+
 def refuse_other(asked: "Evaluation", source: Source, output: Path) -> None:
     """Raises OutputError if there is a report by other conventions, or of pictures that are not asked for."""
+    from ..evaluate.kept import ELSEWHERE
     from ..evaluate.protocols import SEEDS
     from ..evaluate.reading import read_report
-    from ..evaluate.running import ELSEWHERE
 
     if not (output / "report.json").exists():
         return

@@ -1,9 +1,10 @@
 """What people are told: results on stdout, all else on stderr, one line at a time."""
 
+import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from ..errors import RefineSRError
@@ -17,8 +18,37 @@ def tell(text: str) -> None:
 
 
 def say(text: object) -> None:
-    """On stderr."""
-    print(one_line(text), file=sys.stderr, flush=True)
+    """On stderr.  If that is full, or nobody reads it any more, the work goes on untold."""
+    with suppress(OSError):
+        print(one_line(text), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def streams() -> Iterator[None]:
+    """stdout and stderr, whatever becomes of them.
+
+    Who was started without one (`>&-`) writes into nothing.  What could not be written to one, as its reader
+    has gone or the disk is full, is dropped: Python would try again at exit, with an exit code of its own.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            setattr(sys, name, os.fdopen(nothing, "w", encoding="utf-8", errors="backslashreplace"))
+    try:
+        yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except OSError:
+                drop(stream)
+
+
+def drop(stream: TextIO) -> None:
+    """What is in it, and all that follows, goes nowhere."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, stream.fileno())
+    os.close(nothing)
 
 
 def one_line(text: object) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import ConfigError, OutputError
+from ..files import caseless, tells_cases_apart
 from .listing import Found, Listing
 
 
@@ -108,9 +109,9 @@ def has_picture_suffix(path: Path) -> bool:
 def refuse_clashes(planned: Iterable[Job]) -> None:
     """Two inputs must not have one result, and no result may be an input."""
     planned = list(planned)
-    inputs = {os.path.realpath(job.input): job.input for job in planned}
+    inputs = {same(Path(os.path.realpath(job.input))): job.input for job in planned}
     inputs |= {same(job.input): job.input for job in planned}
-    owners: dict[str, Path] = {}
+    owners: dict[str, tuple[Path, Path]] = {}
     for job in planned:
         for path in job.results:
             if same(path) in inputs:
@@ -118,15 +119,21 @@ def refuse_clashes(planned: Iterable[Job]) -> None:
                 which = "itself" if source == job.input else f"the input {source}"
                 raise OutputError(f"{job.input}: its result would replace {which}; give --suffix or -o")
             if same(path) in owners:
-                both = f"{owners[same(path)]} and {job.input}"
-                raise OutputError(f"{path} would be the result of both {both}; upscale them into two folders")
-            owners[same(path)] = job.input
+                source, other = owners[same(path)]
+                alike = "" if other.name == path.name else ", as this file system does not tell cases apart"
+                both = f"both {source} and {job.input}{alike}"
+                raise OutputError(f"{path} would be the result of {both}; upscale them into two folders")
+            owners[same(path)] = job.input, path
 
 
 def same(path: Path) -> str:
-    """One name for each place, whatever links lead to its folder: a link in the place itself is replaced."""
+    """One name for each place, whatever links lead to its folder: a link in the place itself is replaced.
+
+    So are names that differ in case, where the file system does not tell them apart.
+    """
     folder, name = os.path.split(os.path.abspath(path))
-    return os.path.join(os.path.realpath(folder), name)
+    place = os.path.realpath(folder)
+    return os.path.join(place, name if tells_cases_apart(Path(place)) else caseless(name))
 
 
 def check_places(planned: Iterable[Job]) -> None:

@@ -55,8 +55,8 @@ def to_data(value: object, kind: Any = None) -> Any:
     return data
 
 
-def parse(text: str, where: str) -> Any:
-    """JSON text as plain data.  Raises ConfigError, also for a name given twice or nesting without end."""
+def parse(text: str | bytes, where: str) -> Any:
+    """JSON as plain data.  Raises ConfigError, also for names given twice, nesting without end, no text."""
     try:
         return json.loads(text, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:

@@ -12,6 +12,7 @@ from torch import Tensor
 from refinesr.errors import InputError
 from refinesr.evaluate.cuts import Crop
 from refinesr.evaluate.depths import EIGHT_BITS, Depth, Stored, check_modes, mode, resized, unit
+from refinesr.files import caseless, is_text
 from refinesr.images.picture import extent
 from refinesr.images.resize import Kernel
 from refinesr.images.shards import Entry, entries
@@ -79,7 +80,8 @@ def pairs(
 
     By their own name, whatever folder they lie in: ImageNet's first pictures are of many classes.
     Names belong together if they are the same but for what data sets hang on them: img_HR, img_LR, imgx4.
-    Raises InputError, naming the file, for a picture without a partner and for two of one name.
+    Raises InputError, naming the file, for a picture without a partner, for two of one name, and for a name
+    that results cannot have.
     """
     high = named(data)
     poor = {} if low is None else named(low)
@@ -90,6 +92,8 @@ def pairs(
         if key not in poor:
             raise InputError(f"{entry.name}: no picture in {low} has this name")
     first = sorted(high, key=lambda key: called(high[key]).name)[:limit]
+    for key in first:
+        check_called(high[key])
     return [Pair(stem(high[key]), high[key], poor.get(key), depth) for key in first]
 
 
@@ -107,6 +111,19 @@ def named(source: Path) -> Mapping[str, Entry]:
     return found
 
 
+def check_called(entry: Entry) -> None:
+    """Raises InputError for a name that the picture's results, and lines of a report, could not have.
+
+    A file is called as its system allows; a tar comes from anywhere.  Training writes nothing by such names.
+    """
+    name = called(entry).name
+    if not is_text(name):
+        raise InputError(f"{entry.name!r}: its name is no text in UTF-8, as names in reports are; rename it")
+    if entry.length is not None and set(name) & set("\\:"):
+        why = "results are called as it is, and no file on Windows has \\ or : in its name"
+        raise InputError(f"{entry.name}: {why}; rename it in the tar file")
+
+
 def called(entry: Entry) -> PurePosixPath:
     """The name without the tar file it is in."""
     return PurePosixPath(
@@ -121,7 +138,7 @@ def stem(entry: Entry) -> str:
 
 def plain(name: str) -> str:
     """The name without marks, in lower case: 0801x4 and 0801, img_001_SRF_4_LR and img_001."""
-    short = name.casefold()
+    short = caseless(name)
     while (less := MARK.sub("", short)) != short:
         short = less
     return short

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +9,16 @@ import torch
 from torch import Tensor
 
 from refinesr.devices import check_seed
-from refinesr.errors import ConfigError, InputError, OutputError
-from refinesr.evaluate.depths import EIGHT_BITS, Depth, check_modes, fitted, mode, unit
+from refinesr.errors import ConfigError, InputError
+from refinesr.evaluate.depths import check_modes, fitted, mode, unit
+from refinesr.evaluate.kept import FORMAT, TAKEN, Kept
 from refinesr.evaluate.makers import Maker
 from refinesr.evaluate.measuring import Case, Metric
-from refinesr.evaluate.pairs import Pair, Shown, checksum
+from refinesr.evaluate.pairs import Pair, Shown
 from refinesr.evaluate.protocols import Protocol
 from refinesr.evaluate.sets import SetMetric, Sets
 from refinesr.evaluate.store import Store, seed_of
-
-FORMAT = "refinesr-evaluate-1"
-
-TAKEN = ("high", "low")
-"""Folders for the pictures as they were measured, beside those of the methods."""
-
-ELSEWHERE = "choose another folder, or --overwrite begins anew"
+from refinesr.files import caseless, is_text
 
 Scores = dict[str, float]
 
@@ -38,7 +32,8 @@ class Entrant:
 
     def __post_init__(self) -> None:
         name = self.name
-        if name in TAKEN or name.startswith(".") or set(name) & set("/\\:\0") or not name.strip():
+        unfit = caseless(name) in TAKEN or not is_text(name)
+        if unfit or name.startswith(".") or set(name) & set("/\\:\0") or not name.strip():
             raise ConfigError(f"'{name}' cannot be a method's name, which is a folder's; give NAME=...")
 
 
@@ -72,76 +67,6 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """The folder of an evaluation's pictures: as they were measured, for pages, and what methods made.
-
-    All of it belongs to the same pictures, by one protocol.
-    """
-
-    path: Path
-    depth: Depth = EIGHT_BITS
-
-    def store(self, name: str) -> Store:
-        return Store(self.path / name, self.depth)
-
-    @cached_property
-    def taken(self) -> dict[str, Store]:
-        return {name: self.store(name) for name in TAKEN}
-
-    def stores(self) -> list[Store]:
-        """Those that evaluations have made, of methods that are not asked for now, too."""
-        found = [Store(settings.parent) for settings in sorted(self.path.glob("*/evaluate.json"))]
-        return [store for store in found if store.format == FORMAT]
-
-    def check(self, asked: "Evaluation") -> None:
-        """Raises OutputError if it is of another protocol, or of pictures that are not asked for."""
-        for store in self.taken.values():
-            store.check(asked.kept)
-        names = {pair.name for pair in asked.pairs}
-        for store in self.stores():
-            for name in store.made:
-                if "/" not in name and Path(name).stem not in names:
-                    found = f"{store.path / name}: is none of the pictures that are evaluated now"
-                    raise OutputError(f"{found}; {ELSEWHERE}")
-
-    def check_picture(self, shown: Shown) -> None:
-        """Raises OutputError if it is of another picture of that name."""
-        for store, image in self.images(shown):
-            store.holds(shown.name, 0, checksum(image))
-
-    def open(self, asked: "Evaluation", *, overwrite: bool) -> None:
-        if not overwrite:
-            self.check(asked)
-        elif not self.fits(asked):
-            self.remove()
-        for store in self.taken.values():
-            store.open(asked.kept, overwrite=overwrite)
-
-    def fits(self, asked: "Evaluation") -> bool:
-        try:
-            self.check(asked)
-            for pair in asked.pairs:
-                self.check_picture(asked.shown(pair))
-        except (ConfigError, OutputError):
-            return False
-        return True
-
-    def remove(self) -> None:
-        """What evaluations have made, and nothing else."""
-        for store in self.stores():
-            store.remove()
-        self.__dict__.pop("taken", None)  # it remembers what was there
-
-    def keep(self, shown: Shown) -> None:
-        for store, image in self.images(shown):
-            if not store.holds(shown.name, 0, found := checksum(image)):
-                store.write(shown.name, 0, image, found)
-
-    def images(self, shown: Shown) -> tuple[tuple[Store, Tensor], ...]:
-        return (self.taken["high"], shown.high), (self.taken["low"], shown.low)
-
-
-@dataclass(frozen=True)
 class At:
     """Where an evaluation is: so many pictures of all are `task`, and the method at work is at a step."""
 
@@ -168,9 +93,9 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         self.protocol.check(self.scale)
-        names = [entrant.name for entrant in self.entrants]
-        for entrant in self.entrants:
-            if names.count(entrant.name) > 1:
+        names = [caseless(entrant.name) for entrant in self.entrants]  # of folders
+        for entrant, name in zip(self.entrants, names, strict=True):
+            if names.count(name) > 1:
                 raise ConfigError(f"{entrant.name}: two methods of one name; give NAME=... to one of them")
             if entrant.maker.scale not in (None, self.scale):
                 raise ConfigError(f"{entrant.name}: has scale {entrant.maker.scale}, not {self.scale}")
@@ -195,7 +120,7 @@ class Evaluation:
         return {"format": FORMAT, "scale": self.scale, **drawn, **entrant.maker.facts()}
 
     def check(self, report: Path | None = None) -> Iterator[At]:
-        """Read everything there is, before hours of work.  Raises InputError naming the file.
+        """Read everything there is, before hours of work.  Raises InputError naming all files to be mended.
 
         Raises OutputError if the folder `report` holds results of other pictures, by another protocol, or
         that were made with other settings.
@@ -206,16 +131,22 @@ class Evaluation:
             for entrant in self.entrants:
                 kept.store(entrant.name).check(self.settings(entrant))
         first: tuple[str, str] | None = None
+        bad: list[tuple[str, InputError]] = []
         for done, pair in enumerate(self.pairs, start=1):
-            shown = self.shown(pair)
-            first = first or (shown.source, mode(shown.high))
-            if not self.protocol.depth.mixed:
-                check_modes(shown.source, shown.high, *first)
-            if kept is not None:
-                kept.check_picture(shown)
-            for entrant in self.entrants:
-                entrant.maker.check(shown, self.samples(entrant))
+            try:
+                shown = self.shown(pair)
+                first = first or (shown.source, mode(shown.high))
+                if not self.protocol.depth.mixed:
+                    check_modes(shown.source, shown.high, *first)
+                if kept is not None:
+                    kept.check_picture(shown)
+                for entrant in self.entrants:
+                    entrant.maker.check(shown, self.samples(entrant))
+            except InputError as error:
+                bad.append((pair.high.name, error))
             yield At("read", done, len(self.pairs))
+        if bad:
+            raise InputError.first_of(bad) from bad[0][1]
 
     def run(self, report: Path, sets: Sets, *, overwrite: bool = False) -> Iterator[At]:
         """One `At` with an `image` for each picture, in order; the distances of sets are gathered in `sets`.

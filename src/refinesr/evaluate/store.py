@@ -1,6 +1,7 @@
 """Results in a report's folder: made once, read back ever after."""
 
 import csv
+import io
 import json
 import zlib
 from contextlib import suppress
@@ -52,9 +53,10 @@ class Store:
     @cached_property
     def made(self) -> dict[str, str]:
         """Checksums by the picture's path in the folder; a line that was cut off is none."""
-        text = self.inputs.read_text(encoding="utf-8", errors="replace") if self.inputs.exists() else ""
-        whole = text[: text.rfind("\n") + 1]
-        return {line[0]: line[1] for line in csv.reader(whole.splitlines()) if len(line) == 2}
+        # bytes, and no splitlines: both would take characters of names for ends of lines
+        text = self.inputs.read_bytes().decode("utf-8", "replace") if self.inputs.exists() else ""
+        whole = io.StringIO(text[: text.rfind("\n") + 1], newline="")
+        return {line[0]: line[1] for line in csv.reader(whole) if len(line) == 2}
 
     @property
     def format(self) -> str | None:
@@ -154,4 +156,4 @@ def _line(row: tuple[str, str]) -> str:
 def seed_of(seed: int, name: str, sample: int) -> int:
     """Below 2**63, for a sample of a picture: it depends on the picture's name, not on its place."""
     mixed = np.random.SeedSequence([seed, zlib.crc32(name.encode()), sample])
-    return int(mixed.generate_state(1, np.uint64)[0] >> 1)
+    return int(mixed.generate_state(1, np.uint64)[0]) >> 1  # of numpy 1, an unsigned integer has no shift

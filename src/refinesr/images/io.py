@@ -4,7 +4,6 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.Image import DecompressionBombError
 
 from refinesr.errors import InputError, OutputError
-from refinesr.files import part_of, replacing, writing
+from refinesr.files import check_name, replacing
 from refinesr.images import pillow, vips
 from refinesr.images.exif import ORIENTATION, turned
 from refinesr.images.picture import Picture, from_tensor, in_range, picked, to_tensor
@@ -73,7 +72,7 @@ def read_bytes(data: bytes, name: str = "picture", frame: int | None = None) -> 
 
 
 def write(picture: Picture, path: str | os.PathLike[str], *, quality: int = 95) -> None:
-    """Writes PNG, JPEG, WebP or TIFF, as the suffix says, to NAME.part and renames it.
+    """Writes PNG, JPEG, WebP or TIFF, as the suffix says; whole or not at all.
 
     Grey stays grey (but WebP knows only colours), profile, EXIF and resolution are kept.  `quality`, from
     1 to 100, is that of JPEG and WebP; WebP at 100 is lossless.  Raises OutputError naming the file.
@@ -116,8 +115,7 @@ def check_output(picture: Picture, path: str | os.PathLike[str], scale: int = 1)
         raise OutputError(f"{path}: is a folder")
     if not os.path.isdir(path.parent):
         raise OutputError(f"{path}: there is no folder {path.parent}")
-    with writing(path), suppress(FileNotFoundError):
-        os.lstat(part_of(path))  # else a name that is too long would be found out when all is done
+    check_name(path)  # else it would be found out when all is done
 
 
 def pictures_in(

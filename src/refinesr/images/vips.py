@@ -17,7 +17,7 @@ from refinesr.images.exif import MARK, from_tiff, into_tiff
 from refinesr.images.picture import Picture, parted, picked
 from refinesr.images.pillow import resolution
 
-LARGEST = 2**29  # pixels; a small file can claim any size, and this takes 6 GB as float colours
+LARGEST = 2**29  # pixels of 3 bands; a small file can claim any size, and this takes 6 GB as floats
 CLASSIC = 2**32 - 2**24  # bytes of pixels; offsets of a TIFF that is no BigTIFF have 32 bits
 KINDS = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
 OTHER_SPACES = ("cmyk", "lab", "labs", "labq", "xyz")
@@ -60,10 +60,11 @@ def _opened(pyvips: Any, data: bytes, name: str, frame: int | None) -> Any:
     page = picked(frame, image.get_n_pages(), name)
     if page > 0:
         image = pyvips.Image.new_from_buffer(data, "", access="sequential", fail_on="error", page=page)
-    if image.width * image.height > LARGEST:
-        size = f"{image.width} x {image.height}"
-        most = f"at most {LARGEST // 10**6} million can be read"
-        raise InputError(f"{name}: {size} pixels are too many; {most}")
+    most = 3 * LARGEST // max(3, image.bands)
+    if image.width * image.height > most:
+        kind = f"pixels of {image.bands} bands" if image.bands > 3 else "pixels"
+        size = f"{image.width} x {image.height} {kind} are too many"
+        raise InputError(f"{name}: {size}; at most {most // 10**6} million can be read")
     return image
 
 
