@@ -1,8 +1,10 @@
 """A model file gives back what was put in, and every damage to it is one clear line."""
 
 import json
+import os
 import stat
 import struct
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -133,6 +135,15 @@ def message(path: Path, kind: type[Exception] = CheckpointError) -> str:
     assert "\n" not in text
     assert text.startswith(f"{path}: ")
     return text.removeprefix(f"{path}: ")
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names of files are text there")
+def test_a_path_that_is_no_text_is_told_to_be_why(path: Path) -> None:
+    named = path.rename(path.with_name(os.fsdecode(b"caf\xe9.safetensors")))
+    with pytest.raises(CheckpointError) as caught:
+        load_stage(named)
+    why = "safetensors opens no file whose path is no UTF-8; rename it, or its folder"
+    assert str(caught.value) == f"{str(named)!r}: {why}"
 
 
 @pytest.mark.parametrize("keep", [0, 4, 8, 100, -1000, -1])
@@ -291,3 +302,10 @@ def test_a_loaded_model_no_longer_needs_its_file(tmp_path: Path, dtype: torch.dt
         file.seek(-5000, 2)
         file.write(b"\x7f" * 5000)
     assert all(torch.equal(tensor, before[name]) for name, tensor in loaded.model.state_dict().items())
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_paths_may_be_text(tmp_path: Path) -> None:
+    file = str(tmp_path / "face.safetensors")
+    save_stage(stage(packed(2)), file)
+    assert load_stage(file).method == packed(2)

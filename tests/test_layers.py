@@ -31,6 +31,7 @@ LAYERS = """
     images
     optimizers decays
     shapes tiles config files devices team memory
+    given
     errors launched
     weights
 """

@@ -111,7 +111,9 @@ def test_models_of_one_channel_take_each_colour_by_itself() -> None:
 
 
 def test_pictures_of_another_size_are_refused() -> None:
-    with pytest.raises(InputError, match="has 56 x 40 pixels, but picture enlarged 2 times has 112 x 80"):
+    with pytest.raises(
+        InputError, match=r"^first: has 56 x 40 pixels, but image enlarged 2 times has 112 x 80"
+    ):
         mixed(X2, CAT, CAT, CAT)
 
 
@@ -286,7 +288,9 @@ def test_another_small_picture_may_be_given() -> None:
     again = resize(made[None].float(), (10, 14), PillowBicubic())
     assert again.mean() < 12
     assert made.float().mean() < CAT.float().mean() / 4
-    with pytest.raises(InputError, match="has 14 x 11 pixels, but picture made 4 times smaller has 14 x 10"):
+    with pytest.raises(
+        InputError, match=r"^low: has 14 x 11 pixels, but image made 4 times smaller has 14 x 10"
+    ):
         put(X4, CAT, OTHER, low=torch.zeros(3, 11, 14, dtype=torch.uint8))
 
 

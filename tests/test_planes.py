@@ -206,6 +206,13 @@ def test_masks_of_any_tensor_and_of_deep_images() -> None:
         mask_of(np.ones((2, 2), np.int64))
 
 
+@pytest.mark.parametrize("kind", [np.asarray, torch.tensor, Image.fromarray])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_mask_of_no_numbers_is_refused(kind: Any, value: float) -> None:
+    with pytest.raises(InputError, match=r"^mask: holds NaN or infinite values"):
+        mask_of(kind(np.array([[0.0, value]], np.float32)))
+
+
 @pytest.mark.parametrize("mode", ["I", "I;16", "I;16B"])
 def test_integers_of_pillow_are_of_16_bits_as_in_pictures(mode: str) -> None:
     """A mask in a 16-bit PNG is of mode I for older Pillows, and for all once it has been computed with."""

@@ -1,13 +1,12 @@
 """Images in, images out: of the same kind, faithful to what was given, the same for the same seed."""
 
+import io
 import re
 import typing
-from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import jaxtyping
 import numpy as np
 import pytest
 import skimage.data
@@ -302,7 +301,7 @@ WRONG_IMAGES: list[tuple[Any, str]] = [
     (np.zeros((0, 4, 3), np.uint8), r"shape \(0, 4, 3\)"),
     (np.zeros((4, 4, 4), np.uint8), "has 4 channels; the model restores pictures of 1 or 3"),
     (np.full((4, 4, 3), np.nan, np.float32), "holds NaN or infinite values"),
-    (np.full((4, 4, 3), np.inf, np.float32), "picture: holds NaN or infinite values"),
+    (np.full((4, 4, 3), np.inf, np.float32), "image: holds NaN or infinite values"),
     (
         np.linspace(-0.35, 0.21, 48).reshape(4, 4, 3),
         r"float pixels lie in \[0, 1\]; these go from -0.35 to 0.21",
@@ -310,6 +309,18 @@ WRONG_IMAGES: list[tuple[Any, str]] = [
     (Image.new("F", (4, 4), 280.0), "these go from 280 to 280; rescale all pictures alike"),
     (np.linspace(0, 255, 48).reshape(4, 4, 3), r"these go from 0 to 255"),
     (-np.ones((4, 4, 3)), r"these go from -1 to -1"),
+    (np.full((4, 4, 3), 1e300), r"^image: .* these go from 1e\+300 to 1e\+300"),
+    (torch.full((3, 4, 4), -1e300, dtype=torch.float64), r"these go from -1e\+300 to -1e\+300"),
+    (np.array([[0.0, 1e300, np.nan]]), "^image: holds NaN or infinite values"),
+    (
+        torch.zeros(3, 4, 4, device="meta"),
+        "^image: a strided tensor on meta is given; a dense one with values",
+    ),
+    (
+        torch.zeros(3, 4, 4).to_sparse(),
+        "^image: a sparse_coo tensor on cpu is given; a dense one with values",
+    ),
+    (Image.new("RGB", (0, 4)), "^image: has no pixels, 0 x 4$"),
     (torch.zeros(4, 4), r"a tensor of shape \(4, 4\) is no picture; \(C, H, W\) is"),
     (torch.zeros(1, 3, 4, 4), r"a tensor of shape \(1, 3, 4, 4\) is no picture"),
     (torch.zeros(3, 4, 4, dtype=torch.int32), "type int32 is no picture"),
@@ -322,6 +333,36 @@ def test_what_is_no_picture_is_refused(image: Any, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         upscale(X2, image)
     assert "\n" not in str(caught.value)
+
+
+def test_a_pil_image_that_cannot_be_loaded_is_refused(tmp_path: Path) -> None:
+    pil(CAT).save(tmp_path / "cat.png")
+    half = (tmp_path / "cat.png").read_bytes()
+    cut = Image.open(io.BytesIO(half[: len(half) // 2]))
+    closed = Image.open(tmp_path / "cat.png")
+    closed.close()
+    for broken, why in ((cut, "image file is truncated"), (closed, "Operation on closed image")):
+        with pytest.raises(InputError, match=f"^image: cannot be read whole: {why}"):
+            upscale(X2, broken)
+        with pytest.raises(InputError, match=f"^mask: cannot be read whole: {why}"):
+            upscale(X2, CAT, mask=broken)
+
+
+def test_a_tensor_that_is_stored_negated_is_the_same_picture() -> None:
+    values = CAT / 255
+    negated = torch.complex(values, -values).conj().imag
+    assert negated.is_neg()
+    assert torch.equal(big(X2, negated), big(X2, values))
+
+
+@pytest.mark.parametrize(("model", "channels"), [(GREY, 1), (X2, 3)], ids=["grey", "colour"])
+def test_editing_what_is_shown_changes_nothing_of_what_comes(model: Stage, channels: int) -> None:
+    """The last image of a stage is what the next one is given."""
+    chain, given = Cascade((Link(model), Link(model))), CAT[:channels, :12, :10]
+    expected = [progress.image.clone() for progress in refine(chain, given, precision="fp32")]
+    for progress, image in zip(refine(chain, given, precision="fp32"), expected, strict=True):
+        assert torch.equal(progress.image, image)
+        progress.image.zero_()
 
 
 def test_floats_a_little_outside_are_cut_not_refused() -> None:
@@ -346,14 +387,6 @@ WRONG_OPTIONS: list[tuple[dict[str, Any], str]] = [
 def test_options_without_a_meaning_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         upscale(X2, CAT, **options)
-
-
-@pytest.fixture
-def unchecked() -> Iterator[None]:
-    """Types are not checked, as they are not for users."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 OTHER_TYPES: list[tuple[dict[str, Any], str]] = [
@@ -415,7 +448,7 @@ def test_a_model_that_is_not_there_is_named() -> None:
 def test_a_broken_model_makes_no_black_pictures() -> None:
     broken = stage(packed(2))
     next(broken.model.network.parameters()).fill_(float("nan"))
-    with pytest.raises(CheckpointError, match="picture: the model makes NaN or infinity of it"):
+    with pytest.raises(CheckpointError, match="image: the model makes NaN or infinity of it"):
         big(broken, CAT)
 
 

@@ -465,7 +465,7 @@ def task(method: Method, **changes: object) -> Method:
 def test_the_middle_of_each_picture_is_taken_as_large_as_all_have(tmp_path: Path) -> None:
     folder = photos(tmp_path, 2, (43, 51))
     photos(tmp_path, 1, (64, 38), start=2)
-    held = held_out(packed(4), folder)
+    held = held_out(packed(4), str(folder))
     assert held.high.shape == (3, 3, 36, 36)
     whole = np.asarray(Image.open(folder / "0.png"))[3:39, 7:43]
     found = ((held.high[0] + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()

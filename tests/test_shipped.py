@@ -9,6 +9,7 @@ import pytest
 from methods import packed, stage
 
 from refinesr import shipped
+from refinesr.chains import load_cascade
 from refinesr.checkpoint import save_stage
 from refinesr.errors import CheckpointError
 from refinesr.shipped import load
@@ -61,6 +62,14 @@ def test_a_misspelt_name_is_answered_by_the_nearest(here: Path) -> None:
     known = "is no shipped model, file or folder"
     assert refused("phot-x4") == f"model: 'phot-x4' {known}; did you mean 'photo-x4'?"
     assert refused("zzz") == f"model: 'zzz' {known}; shipped are: face-x2, photo-x4"
+
+
+def test_the_empty_name_is_not_this_folder(here: Path) -> None:
+    save_stage(stage(packed(2)), here / "model.safetensors")
+    assert refused("").startswith("model: '' is no shipped model")
+    assert load(".").method == load(Path()).method == packed(2)
+    with pytest.raises(CheckpointError, match=r"^model: '' is no shipped model"):
+        load_cascade("")
 
 
 def test_what_is_not_there_is_named(here: Path) -> None:

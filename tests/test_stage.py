@@ -2,8 +2,8 @@
 
 import gc
 import warnings
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -17,6 +17,7 @@ from refinesr.diffusion.levels import Continuous
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.samplers import DPM2M, Ancestral, Heun, Renoised, Sampler, SR3Ancestral
 from refinesr.diffusion.schedule import Even, Explicit, Linear
+from refinesr.editing import fused
 from refinesr.images.projection import Projection
 from refinesr.images.resize import MatlabBicubic, PillowBicubic
 from refinesr.method import Method, Sampling
@@ -25,9 +26,9 @@ from refinesr.nets.rrdb import RRDB
 from refinesr.nets.sr3_unet import SR3UNet
 from refinesr.nets.srdiff_unet import SRDiffUNet
 from refinesr.nets.tiny import Tiny
-from refinesr.shapes import Noise
+from refinesr.shapes import Denoiser, Noise
 from refinesr.sources import Blank, Encoded
-from refinesr.stage import Stage, Start
+from refinesr.stage import Progress, Stage, Start
 
 
 class Recorded:
@@ -266,6 +267,52 @@ def test_autocast_is_for_the_network_alone() -> None:
     assert (image - last(made, low)).abs().mean() < 0.02
     down: Callable[[Tensor], Tensor] = Projection((16, 16), (8, 8), PillowBicubic()).down
     torch.testing.assert_close(down(image), low, rtol=0, atol=1e-5)
+
+
+def test_the_callers_autocast_is_not_the_networks() -> None:
+    low = normal(1, 3, 8, 8).clamp(-1, 1)
+    expected = last(X2, low)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(last(X2, low), expected)
+
+
+@pytest.mark.parametrize("mixed", [False, True], ids=["drawn", "fused"])
+def test_an_image_is_the_callers_to_edit(mixed: bool) -> None:
+    """Of a method that diffuses pixels an image is the estimate from which the walk goes on."""
+    made, low = stage(plain(2)), normal(1, 3, 6, 5).clamp(-1, 1)
+    made = replace(made, method=replace(made.method, sampling=replace(made.method.sampling, clip=False)))
+
+    def walk() -> Iterator[Progress[Tensor]]:
+        noise = NoiseField((0,))
+        return fused(made, low, normal(1, 3, 12, 10), noise, skip=0) if mixed else made(low, noise)
+
+    expected = [progress.image.clone() for progress in walk()]
+    for progress, image in zip(walk(), expected, strict=True):
+        assert torch.equal(progress.image, image)
+        progress.image.zero_()
+
+
+@dataclass(frozen=True)
+class Short:
+    """A sampler that yields `many` estimates, whatever is asked for."""
+
+    many: int
+
+    def __call__(self, denoise: Denoiser, x: Tensor, grid: Tensor, noise: Noise) -> Iterator[Tensor]:
+        yield from [denoise(x, grid[0])] * self.many
+
+    def calls(self, steps: int) -> int:
+        return 1
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("many", [0, 2])
+def test_a_sampler_that_does_not_yield_an_estimate_in_each_step_is_named(many: int) -> None:
+    sampling = replace(X2.method.sampling, sampler=Short(many))  # type: ignore[arg-type]
+    with pytest.raises(
+        ValueError, match=rf"^Short\(many={many}\) yields {many} estimates in 3 steps, not one"
+    ):
+        list(X2(normal(1, 3, 4, 4), NoiseField((0,)), sampling=sampling))
 
 
 def test_another_sampling_may_be_asked_for() -> None:

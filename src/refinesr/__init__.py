@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from refinesr.cascade import Cascade
+    from refinesr.cascade import Cascade, Link
     from refinesr.chains import load_cascade
     from refinesr.diffusion.score import score
     from refinesr.errors import CheckpointError, ConfigError, InputError, OutputError, RefineSRError
@@ -31,6 +31,7 @@ _HOME = {
     "CheckpointError": "errors",
     "ConfigError": "errors",
     "InputError": "errors",
+    "Link": "cascade",
     "Method": "method",
     "OutputError": "errors",
     "Patch": "mixing",
@@ -55,6 +56,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "InputError",
+    "Link",
     "Method",
     "OutputError",
     "Patch",

@@ -5,13 +5,14 @@ A cascade is called as a stage is, yields progress as a stage does, and enlarges
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from refinesr.errors import ConfigError
+from refinesr.given import of_kind, settle_whole
 from refinesr.images.augment import CascadeAugmented
 from refinesr.method import Sampling
 from refinesr.model import with_plane
@@ -35,6 +36,9 @@ class Link:
     level: float = 0.0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.stage, Stage):
+            raise ConfigError(f"stage: {of_kind(self.stage, 'a Stage')}")
+        settle_whole(self, "tile")
         method = self.stage.method
         if self.tile < 0:
             raise ConfigError(f"tile: {self.tile} is negative; 0 means no tiles")
@@ -104,8 +108,13 @@ class Cascade:
     size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.links, Sequence):
+            raise ConfigError(f"links: {of_kind(self.links, 'a tuple of Links')}")
         if not self.links:
             raise ConfigError("stages: none are named; at least one is needed")
+        for number, link in enumerate(self.links):
+            if not isinstance(link, Link):
+                raise ConfigError(f"links.{number}: {of_kind(link, 'a Link, Link(stage) for a Stage,')}")
         if self.size is not None and min(self.size) < 1:
             raise ConfigError(f"size: {self.size} is no size; (height, width) in pixels")
         if self.links[0].level:

@@ -16,7 +16,7 @@ from refinesr.checkpoint import PICKLES
 from refinesr.config import from_data, parse
 from refinesr.errors import CheckpointError, ConfigError
 from refinesr.method import Sampling
-from refinesr.shipped import CASCADE, load
+from refinesr.shipped import CASCADE, check_source, load
 from refinesr.shipped import FILE as MODEL
 from refinesr.stage import Stage
 
@@ -78,6 +78,7 @@ def load_cascade(source: str | Path) -> Cascade:
 
 def file_of(source: str | Path) -> Path:
     """A folder's cascade.json, if it has one, else what is given."""
+    check_source(source)
     inside = Path(source) / CASCADE
     return inside if os.path.isfile(inside) else Path(source)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from refinesr.config import from_data, parse, to_data
 from refinesr.errors import CheckpointError
-from refinesr.files import replacing
+from refinesr.files import is_text, replacing
 from refinesr.method import Method
 from refinesr.model import Model
 from refinesr.stage import Card, Stage
@@ -28,7 +28,7 @@ PICKLED = (b"PK\x03\x04", b"\x80")
 
 
 def save_stage(
-    stage: Stage, path: Path, *, dtype: torch.dtype | None = None, overwrite: bool = False
+    stage: Stage, path: str | Path, *, dtype: torch.dtype | None = None, overwrite: bool = False
 ) -> None:
     """`dtype` is that of the stored weights, theirs if None.  Raises OutputError."""
     weights = {
@@ -41,7 +41,7 @@ def save_stage(
         "card": json.dumps(to_data(stage.card)),
     }
     header, body = parts({name: tensor.contiguous() for name, tensor in weights.items()}, metadata)
-    with replacing(path, overwrite=overwrite) as part, part.open("wb") as file:
+    with replacing(Path(path), overwrite=overwrite) as part, part.open("wb") as file:
         file.write(header)
         file.write(body)
 
@@ -56,12 +56,13 @@ def parts(weights: dict[str, Tensor], metadata: dict[str, str]) -> tuple[bytes, 
     return struct.pack("<Q", len(text)) + text, data[end:]
 
 
-def load_stage(path: Path) -> Stage:
+def load_stage(path: str | Path) -> Stage:
     """The model in a file, in float32 on the CPU, ready to be used.
 
     Raises CheckpointError if the file is not a model of ours or its weights are not its method's, ConfigError
     if the method or the card in it makes no sense.
     """
+    path = Path(path)
     weights, metadata = contents(path)
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{path}: format: {metadata.get('format')!r} is not '{FORMAT}'")
@@ -105,6 +106,9 @@ def contents(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
                 raise CheckpointError(f"{path}: {OF_RUN}, {path.parent}; give that")
             advice = f"refinesr convert {path} -o MODEL.safetensors"
             raise CheckpointError(f"{path}: a pickled checkpoint, which is not opened; try: {advice}")
+        if not is_text(str(path)):
+            why = "safetensors opens no file whose path is no UTF-8; rename it, or its folder"
+            raise CheckpointError(f"{str(path)!r}: {why}")
         with safe_open(path, framework="pt") as file:
             names = file.keys()
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}

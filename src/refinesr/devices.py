@@ -21,7 +21,7 @@ def device_named(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError) as error:
         why = shorten(str(error).splitlines()[0].split(". ")[0], 120, placeholder=" ...")
         raise ConfigError(f"device: {unusable(name)}: {why}") from error
     if device.type not in DEVICES:
@@ -29,8 +29,8 @@ def device_named(name: str) -> torch.device:
     return device
 
 
-def unusable(name: str) -> str:
-    return f"'{name}' cannot be used here; one of {', '.join(DEVICES)}"
+def unusable(name: object) -> str:
+    return f"{name!r} cannot be used here; one of {', '.join(DEVICES)}"
 
 
 def put_on(
@@ -77,7 +77,7 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     fp16 is not offered: it overflows to black pictures on GPUs and is a hundred times slower on CPUs.
     """
     if precision not in PRECISIONS:
-        raise ConfigError(f"precision: '{precision}' is not one of {', '.join(PRECISIONS)}")
+        raise ConfigError(f"precision: {precision!r} is not one of {', '.join(PRECISIONS)}")
     if precision == "fp32" or (precision == "auto" and not multiplies_bf16(device)):
         return None
     return torch.bfloat16

@@ -82,8 +82,7 @@ def fused(
         denoise = stage.denoiser(low, base, sampling, tile, autocast)
         if mask is not None:
             denoise = kept(denoise, target.encode(high, base), mask)
-    for done, x0 in enumerate(sampling.walk(denoise, x, grid, noise), start=1):
-        yield Progress(done, len(grid) - 1, target.decode(x0, base))
+    yield from stage.walked(sampling, denoise, x, grid, noise, base)
 
 
 def plainly(stage: Stage) -> Sampling:

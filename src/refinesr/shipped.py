@@ -12,7 +12,8 @@ from pathlib import Path
 from textwrap import shorten
 
 from refinesr.checkpoint import PICKLES, load_stage
-from refinesr.errors import CheckpointError
+from refinesr.errors import CheckpointError, ConfigError
+from refinesr.given import of_kind
 from refinesr.stage import Stage
 
 FILE = "model.safetensors"
@@ -26,7 +27,7 @@ def load(source: str | Path) -> Stage:
             OWNER/NAME on the Hugging Face Hub (needs the `hub` extra, and the network unless it is cached)
 
     Raises CheckpointError if there is no such model or the file is not one, ConfigError if its method makes
-    no sense.
+    no sense or `source` is of another type.
     """
     with file_of(source) as path:
         return load_stage(path)
@@ -44,6 +45,7 @@ def identified(source: str | Path) -> tuple[Stage, str, str]:
 @contextmanager
 def file_of(source: str | Path) -> Iterator[Path]:
     """The model's file, for as long as it is needed.  `source` and what is raised are as in `load`."""
+    check_source(source)
     name, path = str(source), Path(source)
     if os.path.isfile(path) or path.suffix in (".safetensors", *PICKLES):
         yield path
@@ -58,6 +60,14 @@ def file_of(source: str | Path) -> Iterator[Path]:
         yield downloaded(name)
     else:
         raise unknown(name)
+
+
+def check_source(source: object) -> None:
+    """Raises ConfigError for what is no name, CheckpointError for the empty one: it is no folder either."""
+    if not isinstance(source, str | Path):
+        raise ConfigError(f"model: {of_kind(source, 'a name or a path')}")
+    if source == "":
+        raise unknown(source)
 
 
 def unknown(name: str) -> CheckpointError:

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
@@ -26,7 +26,7 @@ from refinesr.images.projection import Projection
 from refinesr.images.resize import Kernel
 from refinesr.method import Method, Sampling
 from refinesr.model import Model
-from refinesr.shapes import Denoiser, GivenImages, Images, Noise, Sigma
+from refinesr.shapes import Denoiser, GivenImages, Grid, Images, Noise, Sigma
 from refinesr.sources import Encoded
 from refinesr.tiles import Box, Tile, Window, blended, cover, largest
 
@@ -128,8 +128,19 @@ class Stage:
                 x = math.sqrt(1 + float(grid[0]) ** 2) * scaled(noise, sampling.temperature)(base)
             else:
                 x, grid = start.x, grid[start.skip :]
+        yield from self.walked(sampling, denoise, x, grid, noise, base)
+
+    def walked(
+        self, sampling: Sampling, denoise: Denoiser, x: Images, grid: Grid, noise: Noise, base: Images
+    ) -> Iterator[Progress[Tensor]]:
+        """The images of a walk, the caller's to edit.  ValueError for a sampler that skips or adds steps."""
+        done, total = 0, len(grid) - 1
         for done, x0 in enumerate(sampling.walk(denoise, x, grid, noise), start=1):
-            yield Progress(done, len(grid) - 1, self.method.target.decode(x0, base))
+            image = self.method.target.decode(x0, base)
+            # the walk goes on from x0
+            yield Progress(done, total, image.clone() if image is x0 else image)
+        if done != total:
+            raise ValueError(f"{sampling.sampler!r} yields {done} estimates in {total} steps, not one a step")
 
     def denoiser(
         self, low: GivenImages, base: Images, sampling: Sampling, tile: int, autocast: torch.dtype | None
@@ -246,4 +257,5 @@ def window(method: Method) -> int:
 
 
 def precision(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[None]:
-    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
+    """Of what a network computes; None is float32, whatever the caller's own code runs in."""
+    return torch.autocast(device.type, dtype, enabled=dtype is not None)

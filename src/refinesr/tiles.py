@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from refinesr.given import settle_whole
+
 
 @dataclass(frozen=True)
 class Box:
@@ -23,6 +25,9 @@ class Box:
     left: int
     height: int
     width: int
+
+    def __post_init__(self) -> None:
+        settle_whole(self, "top", "left", "height", "width")
 
     def of(self, tensor: Tensor) -> Tensor:
         """A view of the last two axes of `tensor`."""

@@ -192,6 +192,7 @@ def test_parameters_are_read_as_they_are_distributed(tmp_path: Path) -> None:
     np.savez(path, mu_pris_param=mean, cov_pris_param=covariance, gaussian_window=np.ones((7, 7)))
     image = photo("astronaut")[..., :192, :192]
     assert torch.equal(NIQE.read(path)(image), niqe(image))
+    assert torch.equal(NIQE.read(str(path))(image), niqe(image))
 
 
 def test_other_files_are_refused_by_name(tmp_path: Path) -> None:

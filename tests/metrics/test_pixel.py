@@ -1,6 +1,8 @@
 """Against scikit-image, MATLAB's definition, and closed forms."""
 
 import math
+import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio
 
 from refinesr.metrics.pixel import levels, luma, mse, psnr
+from refinesr.metrics.structure import ms_ssim, ssim
 
 
 def test_psnr_is_that_of_scikit_image_image_by_image() -> None:
@@ -72,6 +75,26 @@ def test_nan_makes_the_number_of_its_image_nan_and_is_no_level() -> None:
     assert psnr(image, broken).isnan().tolist() == [False, True]
     with pytest.raises(ValueError, match="NaN"):
         levels(broken)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("metric", [psnr, mse, ssim, ms_ssim])
+@pytest.mark.parametrize("shape", [(1, 1, 8, 8), (2, 3, 8, 8), (3, 8, 8)], ids=str)
+def test_what_is_not_checked_by_its_type_is_not_broadcast(metric: Any, shape: tuple[int, ...]) -> None:
+    one, other = torch.zeros(1, 3, 8, 8), torch.zeros(shape)
+    named = re.escape(f"not of {tuple(one.shape)} and {shape}")
+    with pytest.raises(ValueError, match=named):
+        metric(one, other)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("metric", [psnr, mse, ssim, ms_ssim])
+def test_integers_are_not_taken_for_images_from_0_to_1(metric: Any) -> None:
+    one = torch.zeros(1, 3, 8, 8)
+    with pytest.raises(
+        ValueError, match=r"^images are floats in \[0, 1\], not torch.float32 and torch.uint8$"
+    ):
+        metric(one, one.byte())
 
 
 def test_pictures_of_two_sizes_are_refused_by_their_types() -> None:

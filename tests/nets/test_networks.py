@@ -117,6 +117,18 @@ def test_what_becomes_of_an_image_does_not_depend_on_the_others_in_its_batch(val
 
 
 @every_network
+def test_the_default_type_of_tensors_is_not_the_networks(value: Any) -> None:
+    network = built(value)
+    expected, arguments = called(value, network, 1, 8, 9)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.inference_mode():
+            assert torch.equal(network(**arguments), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@every_network
 def test_the_same_call_gives_the_same_bits(value: Any) -> None:
     network = built(value)
     assert torch.equal(called(value, network, 2, 9, 14)[0], called(value, network, 2, 9, 14)[0])

@@ -183,7 +183,10 @@ def mask_of(mask: AnyMask) -> Hidden:
     array = _array(mask)
     if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "buf":
         right = "(H, W) of bool, uint8, uint16 or floats in [0, 1] is"
-        raise InputError(f"an array of shape {array.shape} and type {array.dtype} is no mask; {right}")
+        found = f"an array of shape {array.shape} and type {array.dtype}"
+        raise InputError(f"mask: {found} is no mask; {right}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise InputError("mask: holds NaN or infinite values; those of a mask are finite, from 0 to 1")
     peak = np.iinfo(array.dtype).max if array.dtype.kind == "u" else 1
     return torch.from_numpy((array > peak / 2).astype(np.float32))
 
@@ -197,5 +200,5 @@ def brightness(picture: Picture) -> NDArray[np.float32]:
 
 def _array(mask: AnyMask) -> NDArray[Any]:
     if isinstance(mask, Tensor):
-        return plain_array(mask)
+        return plain_array(mask, "mask")
     return brightness(from_pil(mask, "mask")) if isinstance(mask, Image.Image) else mask

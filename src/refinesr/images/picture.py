@@ -93,16 +93,19 @@ def in_range(picture: Picture) -> Picture:
 
     Colours under full transparency do not count, and NaN and infinity are left to `to_tensor`.
     """
-    seen = picture.pixels if picture.alpha is None else picture.pixels[picture.alpha > 0]
-    if seen.dtype != np.float32 or not seen.size:
-        return picture
-    low, high = float(seen.min()), float(seen.max())
+    check_range(picture.pixels if picture.alpha is None else picture.pixels[picture.alpha > 0], picture.name)
+    return picture
+
+
+def check_range(values: NDArray[Any], name: str) -> None:
+    """`in_range` for numbers of any type, before they are made pixels: float32 holds none beyond 3e38."""
+    if values.dtype.kind != "f" or not values.size:
+        return
+    low, high = float(values.min()), float(values.max())
     if not np.isfinite((low, high)).all() or (low >= -SLACK and high <= 1 + SLACK):
-        return picture
+        return
     right = "rescale all pictures alike, (x - lowest) / (highest - lowest)"
-    raise InputError(
-        f"{picture.name}: float pixels lie in [0, 1]; these go from {low:g} to {high:g}; {right}"
-    )
+    raise InputError(f"{name}: float pixels lie in [0, 1]; these go from {low:g} to {high:g}; {right}")
 
 
 def picked(frame: int | None, count: int, name: str) -> int:
@@ -150,8 +153,12 @@ def _stored(images: Tensor, like: Picture) -> Pixels:
     return np.ascontiguousarray(values.numpy().astype(like.pixels.dtype))
 
 
-def plain_array(values: Tensor) -> NDArray[Any]:
-    """All floats as float32: NumPy has no bfloat16."""
-    plain = values.detach().cpu()
-    made: NDArray[Any] = (plain.float() if plain.is_floating_point() else plain).numpy()
+def plain_array(values: Tensor, name: str) -> NDArray[Any]:
+    """All floats as float32, for NumPy has no bfloat16, or float64.  Raises InputError if there are none."""
+    if values.layout != torch.strided or values.is_meta:
+        kind = f"{values.layout} tensor on {values.device}".removeprefix("torch.")
+        raise InputError(f"{name}: a {kind} is given; a dense one with values is taken")
+    plain = values.detach().cpu().resolve_conj().resolve_neg()
+    narrow = plain.is_floating_point() and plain.dtype != torch.float64
+    made: NDArray[Any] = (plain.float() if narrow else plain).numpy()
     return made

@@ -25,14 +25,25 @@ def from_pil(image: Image.Image, name: str = "picture") -> Picture:
 
     1, L and grey palettes become grey; other palettes, YCbCr, HSV and CMYK (through its profile, if any)
     RGB; every kind of transparency alpha; I;16, and I within 0 to 65535, 16 bit; F float.
-    Raises InputError naming `name` for other modes.
+    Raises InputError naming `name` for other modes, and for what cannot be loaded or has no pixels.
     """
-    image.load()
+    loaded(image, name)
     bands = _bands(image, name)
     pixels, alpha = parted(bands, bands.shape[2] in (2, 4))
     icc = None if image.mode == "CMYK" else image.info.get("icc_profile")
     form = "JPEG" if image.format == "MPO" else image.format
     return Picture(pixels, alpha, icc or None, _exif(image), resolution(image.info.get("dpi")), form, name)
+
+
+def loaded(image: Image.Image, name: str) -> None:
+    """Its file may be cut off, damaged or closed."""
+    try:
+        image.load()
+    except Exception as error:  # Pillow's decoders raise nearly every kind
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{name}: cannot be read whole: {why}") from error
+    if 0 in image.size:
+        raise InputError(f"{name}: has no pixels, {image.width} x {image.height}")
 
 
 def to_pil(picture: Picture) -> Image.Image:

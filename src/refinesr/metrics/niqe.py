@@ -52,12 +52,12 @@ class NIQE:
     covariance: Tensor
 
     @staticmethod
-    def read(path: Path) -> "NIQE":
+    def read(path: str | Path) -> "NIQE":
         """Of an .npz with `mu_pris_param` and `cov_pris_param`: the authors' parameters, as BasicSR has them.
 
         Raises CheckpointError if it is missing or of another kind.
         """
-        stored = arrays(path, PARAMETERS, f"the parameters of NIQE, {HOME}")
+        stored = arrays(Path(path), PARAMETERS, f"the parameters of NIQE, {HOME}")
         shapes = {name: tuple(values.shape) for name, values in stored.items()}
         if shapes != PARAMETERS:
             raise CheckpointError(f"{path}: holds {shapes or 'neither'}; NIQE's parameters are {PARAMETERS}")

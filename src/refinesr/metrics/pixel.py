@@ -9,19 +9,22 @@ from torch import Tensor
 
 from refinesr.shapes import Images, PerImage
 
+Cut = Float[Tensor, "B C h w"]
+
 
 def psnr(high: Images, other: Images, *, border: int = 0) -> PerImage:
     """Peak signal-to-noise ratio in dB over all channels, peak 1; inf for equal images.
 
     `border` pixels are cut from every side first; papers on super-resolution cut `scale`.  Raises ValueError
-    if nothing is left.
+    if nothing is left, for shapes that differ and for integers.
     """
     return -10 * mse(high, other, border=border).log10()
 
 
 def mse(high: Images, other: Images, *, border: int = 0) -> PerImage:
     """Mean squared error over all pixels and channels, 0 for equal images; `border` as in `psnr`."""
-    error = precise(within(high, border)) - precise(within(other, border))
+    one, two = paired(high, other, border)
+    error = precise(one) - precise(two)
     return error.square().mean((1, 2, 3))
 
 
@@ -42,7 +45,20 @@ def levels(images: Images) -> UInt8[Tensor, "B C H W"]:
     return (images.clamp(0, 1) * 255).round().byte()
 
 
-def within(images: Images, border: int) -> Float[Tensor, "B C h w"]:
+def paired(high: Images, other: Images, border: int) -> tuple[Cut, Cut]:
+    """Both, each without `border` pixels of every side.
+
+    Raises ValueError for shapes that would be broadcast, and for integers, whose white is not 1.
+    """
+    if high.ndim != 4 or high.shape != other.shape:
+        shapes = f"{tuple(high.shape)} and {tuple(other.shape)}"
+        raise ValueError(f"images of one shape (B, C, H, W) can be compared, not of {shapes}")
+    if not (high.is_floating_point() and other.is_floating_point()):
+        raise ValueError(f"images are floats in [0, 1], not {high.dtype} and {other.dtype}")
+    return within(high, border), within(other, border)
+
+
+def within(images: Images, border: int) -> Cut:
     """Images without `border` pixels of every side; ValueError if nothing is left."""
     height, width = images.shape[-2:]
     if not 0 <= 2 * border < min(height, width):

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from refinesr.images.bands import Band, Floats, along_both
-from refinesr.metrics.pixel import precise, within
+from refinesr.metrics.pixel import paired, precise
 from refinesr.shapes import Images, PerImage
 
 C1, C2 = 0.01**2, 0.03**2
@@ -77,9 +77,9 @@ def ssim(high: Images, other: Images, *, border: int = 0, window: Window = GAUSS
     papers on super-resolution cut `scale`.  Returns 1 for equal images, less for others, at least -1.
     The authors' later `ssim.m` first makes pictures of 384 pixels and more smaller; here, as in their
     `ssim_index.m` and in papers on super-resolution, nothing is.  Raises ValueError if less than the window
-    is left.
+    is left, for shapes that differ and for integers.
     """
-    luminance, structure = _compared(within(high, border), within(other, border), window)
+    luminance, structure = _compared(*paired(high, other, border), window)
     return (luminance * structure).mean((1, 2, 3))
 
 
@@ -93,7 +93,7 @@ def ms_ssim(high: Images, other: Images, *, border: int = 0) -> PerImage:
     176 pixels, 11 on the coarsest scale, as their code does.
     """
     smallest = GAUSSIAN.size * 2 ** (len(SCALES) - 1)
-    high, other = within(high, border), within(other, border)
+    high, other = paired(high, other, border)
     if min(high.shape[-2:]) < smallest:
         found = f"{high.shape[-2]} x {high.shape[-1]}"
         raise ValueError(f"{found} pixels are too few for five scales; each side needs {smallest}")

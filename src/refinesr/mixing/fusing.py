@@ -11,7 +11,8 @@ from torch import Tensor
 
 from refinesr.diffusion.walking import last
 from refinesr.editing import fused, pasted
-from refinesr.errors import InputError
+from refinesr.errors import ConfigError, InputError
+from refinesr.given import of_kind, truth
 from refinesr.images.picture import Picture, extent, to_tensor
 from refinesr.images.resize import Kernel, PillowBicubic, low_size, resize
 from refinesr.mixing.patch import Patch
@@ -56,9 +57,11 @@ def fuse(
 
     Raises InputError, ConfigError or CheckpointError.
     """
-    walk = walk_of(stage_of(model), Options(**options), depth)
-    small = None if low is None else picture_of(low)
-    made = last(fusion(walk, picture_of(image), picture_of(other), patch, small, whole))
+    if not isinstance(patch, Patch):
+        raise ConfigError(f"patch: {of_kind(patch, 'a Patch')}")
+    walk, whole = walk_of(stage_of(model), Options(**options), depth), truth("whole", whole)
+    small = None if low is None else picture_of(low, "low")
+    made = last(fusion(walk, picture_of(image), picture_of(other, "other"), patch, small, whole))
     return alike(made.image, image)
 
 

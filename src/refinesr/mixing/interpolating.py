@@ -1,6 +1,6 @@
 """Pictures between two: SRDiff's latent-space interpolation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Unpack
 
@@ -10,6 +10,7 @@ import torch
 from refinesr.diffusion.walking import last
 from refinesr.editing import first_twice, interpolated
 from refinesr.errors import ConfigError, InputError
+from refinesr.given import number, of_kind, plainly, whole
 from refinesr.images.picture import Picture, extent, parted, to_tensor
 from refinesr.mixing.walk import DEPTH, Walk, walk_of
 from refinesr.restore import (
@@ -18,6 +19,7 @@ from refinesr.restore import (
     Options,
     Source,
     alike,
+    check_answer,
     colourable,
     enlarged_alpha,
     opaque,
@@ -57,20 +59,33 @@ def interpolate(
 
     Raises InputError, ConfigError or CheckpointError.
     """
-    ends = [picture_of(end) for end in (first, second) if end is not None]
+    given = {"first": first, "second": second}
+    ends = [picture_of(end, name) for name, end in given.items() if end is not None]
     if len(ends) == 1:
         raise ConfigError("second: give two pictures to interpolate between, or none")
     check_shares(shares)
+    check_seeds(seeds)
     walk, photo = walk_of(stage_of(model), Options(**options), depth), picture_of(image)
+    check_answer(colourable(walk.stage, photo), image)
     one, two = ends or [last(sampled(walk, photo, seed)).image for seed in seeds]
     return [alike(last(interpolation(walk, photo, (one, two), share)).image, image) for share in shares]
 
 
 def check_shares(shares: Sequence[float]) -> None:
     """Raises ConfigError."""
+    if not isinstance(shares, Iterable):
+        raise ConfigError(f"shares: {of_kind(shares, 'a sequence of numbers')}")
     for share in shares:
-        if not 0 <= share <= 1:
+        if not 0 <= number("shares", share) <= 1:
             raise ConfigError(f"shares: {share:g} is not between 0, the first picture, and 1, the second")
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Raises ConfigError; what each may be is for `Options` to say."""
+    if not isinstance(seeds, Sequence) or len(seeds) != 2:
+        raise ConfigError(f"seeds: {plainly(seeds)} are not two; each of the pictures needs one")
+    for seed in seeds:
+        whole("seeds", seed)
 
 
 def sampled(walk: Walk, photo: Picture, seed: int) -> Iterator[Progress[Picture]]:

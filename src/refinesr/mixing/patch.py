@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from refinesr.errors import ConfigError
+from refinesr.given import of_kind, settle_whole
 from refinesr.images.picture import Picture, extent
 from refinesr.tiles import Box
 
@@ -29,6 +30,9 @@ class Patch:
     feather: int | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.region, Box):
+            raise ConfigError(f"region: {of_kind(self.region, 'a Box')}")
+        settle_whole(self, "top", "left", *(() if self.feather is None else ("feather",)))
         if self.side < 1:
             raise ConfigError(f"from: {extent(self.size)} pixels are no region")
         if self.feather is not None and not 0 <= self.feather <= self.side // 2:

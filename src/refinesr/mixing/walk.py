@@ -11,6 +11,7 @@ from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.schedule import Even, Explicit, Karras, Leading
 from refinesr.editing import walkable
 from refinesr.errors import ConfigError, InputError
+from refinesr.given import number
 from refinesr.images.constants import grey
 from refinesr.images.masks import Hidden
 from refinesr.images.picture import Picture, to_tensor
@@ -84,7 +85,7 @@ def walk_of(stage: Stage, options: Options, depth: float) -> Walk:
 
     Raises ConfigError for what makes no sense, and for a model that goes no way.
     """
-    if not 0 < depth <= 1:
+    if not 0 < number("depth", depth) <= 1:
         raise ConfigError(f"depth: {depth:g} is not a share of the steps; more than 0, at most 1")
     device = device_named(options.device)
     autocast_dtype(options.precision, device)

@@ -215,7 +215,7 @@ class LevelEmbedding(nn.Module):
         self.second = nn.Linear(width, width)
 
     def forward(self, label: Label) -> Embedding:
-        periods = torch.logspace(-3, 1, self.waves, base=2, device=label.device)
+        periods = torch.logspace(-3, 1, self.waves, base=2, dtype=label.dtype, device=label.device)
         angle = 2 * math.pi * label[:, None] * periods
         waves = torch.cat([angle.sin(), angle.cos()], 1)
         return F.silu(self.second(F.silu(self.first(waves))))

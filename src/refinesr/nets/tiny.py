@@ -79,5 +79,5 @@ class TinyModule(nn.Module):
 
 def sines(label: PerImage) -> Float[Tensor, "B 16"]:
     """Sines and cosines of 0.001 to 10 radians a unit: bounded, for labels of any range."""
-    angle = label[:, None] * torch.logspace(-3, 1, 8, device=label.device)
+    angle = label[:, None] * torch.logspace(-3, 1, 8, dtype=label.dtype, device=label.device)
     return torch.cat((angle.sin(), angle.cos()), 1)

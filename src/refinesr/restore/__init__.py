@@ -7,7 +7,7 @@ restoring   by a stage, or by a cascade
 upscaling   the public functions
 """
 
-from refinesr.restore.kinds import AnyImage, alike, array_of, hidden_of, picture_of
+from refinesr.restore.kinds import AnyImage, alike, array_of, check_answer, hidden_of, picture_of
 from refinesr.restore.options import Asked, Options, kept_kernel
 from refinesr.restore.pictures import (
     colourable,
@@ -31,6 +31,7 @@ __all__ = [
     "Source",
     "alike",
     "array_of",
+    "check_answer",
     "colourable",
     "completed",
     "enlarged_alpha",

@@ -1,6 +1,6 @@
 """Images of any kind as pictures, and back: PIL images, arrays and tensors."""
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -9,59 +9,71 @@ from PIL import Image
 from torch import Tensor
 
 from refinesr.errors import InputError
+from refinesr.given import of_kind
 from refinesr.images.masks import AnyMask, Hidden, mask_of
-from refinesr.images.picture import PEAKS, Picture, in_range, plain_array
+from refinesr.images.picture import PEAKS, Picture, check_range, in_range, plain_array
 from refinesr.images.pillow import from_pil, to_pil
 
 Array = npt.NDArray[np.generic]
-AnyImage = TypeVar("AnyImage", Image.Image, Array, Tensor)
+# of Any, so that to checkers of types what is made of an array of uint8 may be one of uint8
+AnyImage = TypeVar("AnyImage", Image.Image, npt.NDArray[Any], Tensor)
 
 
-def picture_of(image: Image.Image | Array | Tensor) -> Picture:
-    """Raises InputError for what is no picture."""
-    check_kind(image)
+def picture_of(image: Image.Image | Array | Tensor, name: str = "image") -> Picture:
+    """`name` is what messages call it.  Raises InputError for what is no picture."""
+    check_kind(image, name)
     if isinstance(image, Image.Image):
-        return in_range(from_pil(image))
-    array = array_of(image) if isinstance(image, Tensor) else image
-    array = array.astype(np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("="), copy=False)
+        return in_range(from_pil(image, name))
+    array = array_of(image, name) if isinstance(image, Tensor) else image
+    check_range(array, name)
+    with np.errstate(over="ignore"):  # beside infinity or NaN, which are refused later
+        right = np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
+        array = array.astype(right, copy=False)
     array = array[..., None] if array.ndim == 2 else array
     if array.ndim != 3 or 0 in array.shape or array.dtype not in PEAKS:
-        right = "(H, W) or (H, W, C) of uint8, uint16 or floats in [0, 1] is"
-        raise InputError(f"an array of shape {array.shape} and type {array.dtype} is no picture; {right}")
-    return in_range(Picture(np.ascontiguousarray(array)))
+        wanted = "(H, W) or (H, W, C) of uint8, uint16 or floats in [0, 1] is"
+        found = f"an array of shape {array.shape} and type {array.dtype}"
+        raise InputError(f"{name}: {found} is no picture; {wanted}")
+    return Picture(np.ascontiguousarray(array), name=name)
 
 
 def hidden_of(mask: AnyMask | None) -> Hidden | None:
     """`mask_of`, if there is one."""
     if mask is None:
         return None
-    check_kind(mask)
+    check_kind(mask, "mask")
     return mask_of(mask)
 
 
-def check_kind(image: object) -> None:
+def check_kind(image: object, name: str) -> None:
     """Raises InputError for what callers without a checker of types may give: a path, a list of rows."""
     if not isinstance(image, Image.Image | np.ndarray | Tensor):
-        right = "a PIL image (PIL.Image.open makes one of a file), an array or a tensor is taken"
-        raise InputError(f"{image!r:.40} is a {type(image).__name__}; {right}")
+        right = "a PIL image (PIL.Image.open makes one of a file), an array or a tensor"
+        raise InputError(f"{name}: {of_kind(image, right)}")
 
 
-def array_of(image: Tensor) -> Array:
+def array_of(image: Tensor, name: str) -> Array:
     """(C, H, W) as (H, W, C)."""
     if image.ndim != 3:
-        raise InputError(f"a tensor of shape {tuple(image.shape)} is no picture; (C, H, W) is")
-    return plain_array(image.permute(1, 2, 0))
+        raise InputError(f"{name}: a tensor of shape {tuple(image.shape)} is no picture; (C, H, W) is")
+    return plain_array(image, name).transpose(1, 2, 0)
+
+
+def check_answer(picture: Picture, image: object) -> None:
+    """Raises InputError where a picture of these colours and depth could not be what `image` is."""
+    if isinstance(image, Image.Image) and picture.channels > 1 and picture.pixels.dtype != np.uint8:
+        right = "Pillow has no colours of 16 bits; give an array or an image of 8 bits"
+        raise InputError(f"{picture.name}: is given colours, and {right}")
 
 
 def alike(picture: Picture, image: AnyImage) -> AnyImage:
     """`picture` as what `image` is."""
     if isinstance(image, Image.Image):
-        if picture.channels > 1 and picture.pixels.dtype != np.uint8:
-            raise InputError("Pillow has no colours of 16 bits; give an array or an image of 8 bits")
         return to_pil(picture)
     if isinstance(image, Tensor):
-        values = torch.from_numpy(picture.pixels).permute(2, 0, 1).contiguous()
-        return values.to(image.device, image.dtype)
+        values = torch.from_numpy(picture.pixels).permute(2, 0, 1)
+        # a copy: of one channel it would be the picture's own memory
+        return values.clone(memory_format=torch.contiguous_format).to(image.device, image.dtype)
     several = image.ndim == 3 or picture.channels > 1
     pixels: Array = picture.pixels if several else picture.pixels[..., 0]
     return pixels.astype(image.dtype)

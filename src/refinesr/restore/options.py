@@ -1,12 +1,12 @@
 """What may be asked for when a picture is restored."""
 
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
 from typing import TypedDict
 
 from refinesr.cascade import Cascade, Link
 from refinesr.devices import check_seed
 from refinesr.errors import ConfigError
+from refinesr.given import number, settle_whole, truth
 from refinesr.images.resize import Kernel, PillowBicubic
 from refinesr.method import Sampling
 from refinesr.stage import Stage
@@ -52,12 +52,12 @@ class Options:
     orientations: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("steps", "seed", "tile", "orientations"):
-            value = getattr(self, name)
-            if value is not None or name == "seed":
-                check_whole(name, value)
-        if not isinstance(self.fidelity, Real | None):
-            raise ConfigError(f"fidelity: {self.fidelity!r} is no number")
+        asked = [name for name in ("steps", "tile", "orientations") if getattr(self, name) is not None]
+        settle_whole(self, "seed", *asked)
+        if self.consistent is not None:
+            object.__setattr__(self, "consistent", truth("consistent", self.consistent))
+        if self.fidelity is not None:
+            object.__setattr__(self, "fidelity", number("fidelity", self.fidelity))
         if self.tile is not None and self.tile < 0:
             raise ConfigError(f"tile: {self.tile} is negative; 0 means no tiles")
         check_seed(self.seed)
@@ -104,12 +104,6 @@ class Options:
         if self.orientations is not None:
             chosen = replace(chosen, orientations=self.orientations)
         return replace(stage.method, sampling=chosen).sampling  # a method refuses what does not fit it
-
-
-def check_whole(name: str, value: object) -> None:
-    """Raises ConfigError."""
-    if not isinstance(value, Integral):
-        raise ConfigError(f"{name}: {value!r} is no whole number")
 
 
 def kept_kernel(stage: Stage) -> Kernel:

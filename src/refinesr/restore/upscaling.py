@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Literal, Unpack, overload
 
@@ -9,9 +10,12 @@ from refinesr.cascade import Cascade
 from refinesr.chains import load_any
 from refinesr.diffusion.walking import last
 from refinesr.errors import ConfigError
+from refinesr.given import of_kind, whole
 from refinesr.images.masks import AnyMask
-from refinesr.restore.kinds import AnyImage, alike, hidden_of, picture_of
-from refinesr.restore.options import Asked, Options, check_whole
+from refinesr.images.picture import Picture
+from refinesr.restore.kinds import AnyImage, alike, check_answer, hidden_of, picture_of
+from refinesr.restore.options import Asked, Options
+from refinesr.restore.pictures import colourable
 from refinesr.restore.restoring import restored
 from refinesr.shipped import load
 from refinesr.stage import Progress, Stage
@@ -76,14 +80,14 @@ def upscale(
 
     Raises InputError, ConfigError or CheckpointError.
     """
-    check_whole("samples", samples)
-    if samples < 1:
-        raise ConfigError(f"samples: {samples} is not positive")
-    first = Options(**options)
-    choices = [replace(first, seed=first.seed + k) for k in range(samples)]
-    whole, picture, hidden = model_of(model), picture_of(image), hidden_of(mask)
-    made = [alike(last(restored(whole, picture, chosen, hidden)).image, image) for chosen in choices]
-    return made if samples > 1 else made[0]
+    count, first = whole("samples", samples), Options(**options)
+    if count < 1:
+        raise ConfigError(f"samples: {count} is not positive")
+    choices = [replace(first, seed=first.seed + k) for k in range(count)]
+    found, picture, hidden = model_of(model), picture_of(image), hidden_of(mask)
+    check_answer(recoloured(found, picture), image)
+    made = [alike(last(restored(found, picture, chosen, hidden)).image, image) for chosen in choices]
+    return made if count > 1 else made[0]
 
 
 def refine(
@@ -93,14 +97,31 @@ def refine(
 
     Takes what `upscale` takes, without `samples`.  The last image is what that returns.
     """
-    asked, whole, picture = Options(**options), model_of(model), picture_of(image)
-    for progress in restored(whole, picture, asked, hidden_of(mask), watched=True):
+    asked, found, picture = Options(**options), model_of(model), picture_of(image)
+    check_answer(recoloured(found, picture), image)
+    for progress in restored(found, picture, asked, hidden_of(mask), watched=True):
         yield Progress(progress.done, progress.total, alike(progress.image, image))
 
 
+def recoloured(model: Stage | Cascade, picture: Picture) -> Picture:
+    """With as many colours as the result has."""
+    stages = [model] if isinstance(model, Stage) else [link.stage for link in model.links]
+    return reduce(lambda made, stage: colourable(stage, made), stages, picture)
+
+
 def model_of(model: Source | Cascade) -> Stage | Cascade:
-    return model if isinstance(model, Stage | Cascade) else load_any(model)
+    """Raises ConfigError for what is none and names none, CheckpointError for what cannot be loaded."""
+    if isinstance(model, Stage | Cascade):
+        return model
+    if not isinstance(model, str | Path):
+        raise ConfigError(f"model: {of_kind(model, 'a Stage, a Cascade, a name or a path')}")
+    return load_any(model)
 
 
 def stage_of(model: Source) -> Stage:
-    return model if isinstance(model, Stage) else load(model)
+    """One stage; else as `model_of`."""
+    if isinstance(model, Stage):
+        return model
+    if not isinstance(model, str | Path):
+        raise ConfigError(f"model: {of_kind(model, 'one Stage, a name or a path')}")
+    return load(model)

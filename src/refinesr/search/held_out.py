@@ -44,7 +44,7 @@ class Reading:
 
 
 def held_out(
-    method: Method, source: Path, *, limit: int = 64, size: int | None = None, seed: int = 0
+    method: Method, source: str | Path, *, limit: int = 64, size: int | None = None, seed: int = 0
 ) -> HeldOut:
     """See `reading`, which this waits for."""
     *_, last = reading(method, source, limit=limit, size=size, seed=seed)
@@ -53,7 +53,7 @@ def held_out(
 
 
 def reading(
-    method: Method, source: Path, *, limit: int = 64, size: int | None = None, seed: int = 0
+    method: Method, source: str | Path, *, limit: int = 64, size: int | None = None, seed: int = 0
 ) -> Iterator[Reading]:
     """The middles of `limit` pictures of a folder, evenly spread over its names, and what a model is given.
 
@@ -65,7 +65,7 @@ def reading(
     if limit < 1 or (size is not None and (size < 1 or size % method.scale)):
         of = f"size: {size} is not a positive multiple of scale {method.scale}"
         raise ConfigError(f"limit: {limit} is not positive" if limit < 1 else of)
-    found = entries(source)
+    found = entries(Path(source))
     picked = [found[k * len(found) // limit] for k in range(limit)] if len(found) > limit else found
     most = method.tile * method.scale if method.generates and method.tile else LARGEST
     crops: list[Tensor] = []
