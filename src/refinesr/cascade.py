@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from refinesr.errors import ConfigError
-from refinesr.given import of_kind, settle_whole
+from refinesr.given import of_kind, settle, whole
 from refinesr.images.augment import CascadeAugmented
 from refinesr.method import Sampling
 from refinesr.model import with_plane
@@ -38,7 +38,7 @@ class Link:
     def __post_init__(self) -> None:
         if not isinstance(self.stage, Stage):
             raise ConfigError(f"stage: {of_kind(self.stage, 'a Stage')}")
-        settle_whole(self, "tile")
+        settle(self, whole, "tile")
         method = self.stage.method
         if self.tile < 0:
             raise ConfigError(f"tile: {self.tile} is negative; 0 means no tiles")

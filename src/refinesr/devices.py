@@ -6,7 +6,7 @@ from textwrap import shorten
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from refinesr.errors import ConfigError
 
@@ -40,10 +40,20 @@ def put_on(
     module.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch's stub lacks it
 
 
+def able(values: Tensor) -> Tensor:
+    """The same on a device that has float64; MPS has none, and cannot make it on the way out either."""
+    return values.cpu() if values.device.type == "mps" else values
+
+
 def check_seed(seed: int, name: str = "seed") -> None:
     """Raises ConfigError for what is none, by the name of the field or option."""
     if not 0 <= seed < 2**63:
         raise ConfigError(f"{name}: {seed} is not between 0 and 2**63 - 1")
+
+
+def seed_out_of(mixed: np.random.SeedSequence) -> int:
+    """One of all seeds, by 63 bits of what is mixed."""
+    return int(mixed.generate_state(1, np.uint64)[0]) >> 1  # of numpy 1, an unsigned integer has no shift
 
 
 def folded(seed: int) -> int:

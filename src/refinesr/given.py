@@ -4,6 +4,7 @@ NumPy's numbers become Python's: sums of its integers wrap around, and no file o
 """
 
 import reprlib
+from collections.abc import Callable
 from numbers import Integral, Real
 
 import numpy as np
@@ -32,10 +33,15 @@ def truth(name: str, value: object) -> bool:
     return bool(value)
 
 
-def settle_whole(holder: object, *names: str) -> None:
-    """Fields of a value, frozen or not, become whole numbers.  Raises ConfigError."""
+def settle(holder: object, kind: Callable[[str, object], object], *names: str) -> None:
+    """Fields of a value, frozen or not, become `whole`, a `number`, a `truth`.  Raises ConfigError."""
     for name in names:
-        object.__setattr__(holder, name, whole(name, getattr(holder, name)))
+        object.__setattr__(holder, name, kind(name, getattr(holder, name)))
+
+
+def settle_given(holder: object, kind: Callable[[str, object], object], *names: str) -> None:
+    """`settle` for fields that may be None, and then stay it."""
+    settle(holder, kind, *(name for name in names if getattr(holder, name) is not None))
 
 
 def of_kind(value: object, right: str) -> str:

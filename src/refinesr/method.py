@@ -15,7 +15,7 @@ from refinesr.diffusion.schedule import GridChoice
 from refinesr.diffusion.walking import anchored, level
 from refinesr.diffusion.weighting import Own, Weighting
 from refinesr.errors import ConfigError
-from refinesr.given import settle_whole, truth
+from refinesr.given import settle, truth, whole
 from refinesr.images.augment import CascadeAugmented
 from refinesr.images.degrade import Degradation
 from refinesr.images.resize import Kernel
@@ -59,8 +59,8 @@ class Sampling:
     mean: float | None = None
 
     def __post_init__(self) -> None:
-        settle_whole(self, "steps", "orientations")
-        object.__setattr__(self, "clip", truth("clip", self.clip))
+        settle(self, whole, "steps", "orientations")
+        settle(self, truth, "clip")
         if self.steps < 1:
             raise ConfigError(f"steps: {self.steps} is not positive")
         if self.guidance < 0:

@@ -62,10 +62,10 @@ def file_of(source: str | Path) -> Iterator[Path]:
         raise unknown(name)
 
 
-def check_source(source: object) -> None:
+def check_source(source: object, right: str = "a name or a path") -> None:
     """Raises ConfigError for what is no name, CheckpointError for the empty one: it is no folder either."""
     if not isinstance(source, str | Path):
-        raise ConfigError(f"model: {of_kind(source, 'a name or a path')}")
+        raise ConfigError(f"model: {of_kind(source, right)}")
     if source == "":
         raise unknown(source)
 

@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from refinesr.devices import able
 from refinesr.errors import ConfigError
-from refinesr.images.eight_bits import resize_eight_bits
+from refinesr.images.eight_bits import in_eight_bits, resize_eight_bits
 from refinesr.images.resize import Kernel, MatlabBicubic, resize
 from refinesr.model import Condition, SourceModule
 from refinesr.nets.packed_unet import PackedEncoder
@@ -195,15 +196,8 @@ class UpsampledModule(Enlarging):
         self.eight_bit = eight_bit
 
     def base(self, low: GivenImages) -> Images:
-        if not self.eight_bit or self.scale == 1:
-            return super().base(low)
-        image = self.image(low)
-        able = "cpu" if image.device.type == "mps" else image.device  # the resizing takes float64
-        whole = ((image.to(able) + 1) * 127.5).round().clamp(0, 255).byte()
-        large = resize_eight_bits(
-            whole, (self.scale * low.shape[-2], self.scale * low.shape[-1]), self.kernel
-        )
-        return (large.to(image) / 127.5) - 1
+        way = enlarged_as_files if self.eight_bit else enlarged
+        return way(self.image(low), self.scale, self.kernel)
 
     def forward(self, low: GivenImages) -> Condition:
         base = self.base(low)
@@ -279,6 +273,15 @@ def enlarged(low: LowImages, scale: int, kernel: Kernel) -> Images:
     """`base`: low at scale times its size.  Bicubic overshoots and is not clipped, as in SRDiff's code."""
     height, width = low.shape[-2:]
     return low if scale == 1 else resize(low, (scale * height, scale * width), kernel)
+
+
+def enlarged_as_files(low: LowImages, scale: int, kernel: Kernel) -> Images:
+    """`enlarged`, as an 8-bit picture is: every value rounded to its levels, and clipped."""
+    height, width = low.shape[-2:]
+    if scale == 1:
+        return low
+    large = resize_eight_bits(in_eight_bits(able(low)), (scale * height, scale * width), kernel)
+    return large.to(low) / 127.5 - 1
 
 
 def blank(low: Tensor, scale: int, channels: int) -> Images:

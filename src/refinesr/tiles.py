@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from refinesr.given import settle_whole
+from refinesr.given import settle, whole
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Box:
     width: int
 
     def __post_init__(self) -> None:
-        settle_whole(self, "top", "left", "height", "width")
+        settle(self, whole, "top", "left", "height", "width")
 
     def of(self, tensor: Tensor) -> Tensor:
         """A view of the last two axes of `tensor`."""

@@ -341,7 +341,7 @@ def test_no_more_than_a_batch_of_pictures_is_held(batch: int, monkeypatch: pytes
     assert max(most) <= 2 * batch  # the one before lives until the next is there
 
 
-class OfNumpy1:
+class OfNumpy1(np.random.SeedSequence):
     """An unsigned integer as numpy 1 has it: without a shift."""
 
     def __int__(self) -> int:

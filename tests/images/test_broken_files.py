@@ -41,6 +41,15 @@ def test_a_file_cut_short_is_named_in_one_line(name, share, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def refusal(call, *arguments):
+    """The InputError, if there is one: some damage is not to be seen."""
+    try:
+        call(*arguments)
+    except InputError as error:
+        return error
+    return None
+
+
 @pytest.mark.parametrize("name", WHOLE)
 def test_damage_is_read_or_named_but_nothing_else(name, capfd):
     bands, kind, form = WHOLE[name]
@@ -49,12 +58,11 @@ def test_damage_is_read_or_named_but_nothing_else(name, capfd):
     for _ in range(30):
         bad = np.frombuffer(data, np.uint8).copy()
         bad[rng.integers(0, len(bad) if rng.random() < 0.5 else 300, 4)] = rng.integers(0, 256, 4)
-        try:
-            read_bytes(bad.tobytes(), name)
-        except InputError as error:
-            assert str(error).startswith(name)  # noqa: PT017 - either is right
-            assert "\n" not in str(error)  # noqa: PT017
-            assert not isinstance(error.__cause__, (AssertionError, AttributeError, NameError))  # noqa: PT017
+        refused = refusal(read_bytes, bad.tobytes(), name)
+        if refused is not None:
+            assert str(refused).startswith(name)
+            assert "\n" not in str(refused)
+            assert not isinstance(refused.__cause__, (AssertionError, AttributeError, NameError))
     assert capfd.readouterr() == ("", "")
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Float, Float32, UInt8, UInt16
 from torch import Tensor
 
 from refinesr.errors import InputError
-from refinesr.images.eight_bits import resize_eight_bits
+from refinesr.images.eight_bits import in_eight_bits, resize_eight_bits
 from refinesr.images.picture import Picture, to_tensor
 from refinesr.images.resize import Kernel, resize
 
@@ -90,7 +90,7 @@ def levels_of(picture: Picture, name: str) -> Levels:
     if picture.channels not in (1, 3):
         raise InputError(f"{name}: has {picture.channels} channels; grey and RGB pictures are compared")
     check_opaque(picture, name)
-    return ((to_tensor(picture) + 1) * 127.5).round().clamp(0, 255).byte()
+    return in_eight_bits(to_tensor(picture))
 
 
 def check_opaque(picture: Picture, name: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from refinesr.album import check_settings
+from refinesr.devices import seed_out_of
 from refinesr.errors import OutputError
 from refinesr.evaluate.depths import EIGHT_BITS, SUFFIXES, Depth
 from refinesr.files import replacing, writing
@@ -155,5 +156,4 @@ def _line(row: tuple[str, str]) -> str:
 
 def seed_of(seed: int, name: str, sample: int) -> int:
     """Below 2**63, for a sample of a picture: it depends on the picture's name, not on its place."""
-    mixed = np.random.SeedSequence([seed, zlib.crc32(name.encode()), sample])
-    return int(mixed.generate_state(1, np.uint64)[0]) >> 1  # of numpy 1, an unsigned integer has no shift
+    return seed_out_of(np.random.SeedSequence([seed, zlib.crc32(name.encode()), sample]))

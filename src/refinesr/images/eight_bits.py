@@ -57,6 +57,11 @@ def rounded(x: Tensor) -> Tensor:
     return x.add_(0.5).floor_().clamp_(0, 255)
 
 
+def in_eight_bits(images: Tensor) -> UInt8[Tensor, "..."]:
+    """Values of [-1, 1], clipped to it, as levels of 0 to 255."""
+    return ((images.clamp(-1, 1) + 1) * 127.5).round().byte()
+
+
 def resize_eight_bits(
     image: UInt8[Tensor, "B C H W"], size: tuple[int, int], kernel: Kernel
 ) -> UInt8[Tensor, "B C h w"]:

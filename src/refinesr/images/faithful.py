@@ -22,6 +22,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from refinesr.devices import able
 from refinesr.images.bands import Band, along_both, along_rows, transposed
 from refinesr.images.eight_bits import Passes, passes, resize_eight_bits, rounded
 from refinesr.images.projection import gram_inverse
@@ -166,8 +167,8 @@ def to_eight_bits(
     larger = any(a > b for a, b in zip(low.shape, image.shape, strict=True))
     if image.shape[:2] != low.shape[:2] or larger or low.shape == image.shape:
         raise ValueError(f"low {tuple(low.shape)} is no smaller picture of image {tuple(image.shape)}")
-    if image.device.type == "mps":  # has no float64
-        return to_eight_bits(image.cpu(), low.cpu(), kernel).to(image.device)
+    if able(image) is not image:
+        return to_eight_bits(able(image), able(low), kernel).to(image.device)
     out = torch.empty(image.shape, dtype=torch.uint8, device=image.device)
     way = passes(kernel, (image.shape[-2], image.shape[-1]), (low.shape[-2], low.shape[-1]))
     with torch.autocast(image.device.type, enabled=False):

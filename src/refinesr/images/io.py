@@ -17,7 +17,7 @@ from refinesr.files import check_name, replacing
 from refinesr.images import pillow, vips
 from refinesr.images.exif import ORIENTATION, turned
 from refinesr.images.picture import Picture, from_tensor, in_range, picked, to_tensor
-from refinesr.images.pillow import from_pil, to_pil
+from refinesr.images.pillow import from_pil, in_a_line, to_pil
 
 __all__ = [
     "SUFFIXES",
@@ -67,7 +67,7 @@ def read_bytes(data: bytes, name: str = "picture", frame: int | None = None) -> 
         except InputError:
             raise
         except Exception as error:  # Pillow's decoders raise nearly every kind for damaged data
-            raise InputError(f"{name}: cannot be read whole: {_line(error)}") from error
+            raise InputError(f"{name}: cannot be read whole: {in_a_line(error)}") from error
         return turned(picture, _orientation(image))
 
 
@@ -86,7 +86,7 @@ def write(picture: Picture, path: str | os.PathLike[str], *, quality: int = 95) 
     except OutputError:
         raise
     except Exception as error:  # as with reading: any kind
-        raise OutputError(f"{path}: cannot be encoded: {_line(error)}") from error
+        raise OutputError(f"{path}: cannot be encoded: {in_a_line(error)}") from error
     with replacing(path, overwrite=True) as part:
         part.write_bytes(data)
 
@@ -169,7 +169,7 @@ def _opened(data: bytes, name: str) -> Image.Image | None:
             raise InputError(f"{name}: cannot be read whole: it begins damaged or cut short") from error
         raise InputError(f"{name}: not a picture; PNG, JPEG, WebP, BMP, GIF and TIFF can be read") from error
     except Exception as error:
-        raise InputError(f"{name}: cannot be read whole: {_line(error)}") from error
+        raise InputError(f"{name}: cannot be read whole: {in_a_line(error)}") from error
 
 
 def _sought(image: Image.Image, frame: int | None, name: str) -> Image.Image:
@@ -229,7 +229,3 @@ def _natural(name: str) -> tuple[list[str | int], str]:
     """Numbers by value, letters whatever their case; the name itself decides between equals."""
     parts = re.split(r"(\d+)", name.casefold())
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

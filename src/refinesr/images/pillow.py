@@ -40,10 +40,13 @@ def loaded(image: Image.Image, name: str) -> None:
     try:
         image.load()
     except Exception as error:  # Pillow's decoders raise nearly every kind
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{name}: cannot be read whole: {why}") from error
+        raise InputError(f"{name}: cannot be read whole: {in_a_line(error)}") from error
     if 0 in image.size:
         raise InputError(f"{name}: has no pixels, {image.width} x {image.height}")
+
+
+def in_a_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def to_pil(picture: Picture) -> Image.Image:

@@ -7,9 +7,10 @@ the poor picture.  At another the best of results looks unfaithful.
 from jaxtyping import Float64, UInt8
 from torch import Tensor
 
+from refinesr.devices import able
 from refinesr.images.eight_bits import resize_eight_bits
 from refinesr.images.resize import Kernel, resize
-from refinesr.metrics.pixel import able, levels, mse, precise, psnr
+from refinesr.metrics.pixel import levels, mse, precise, psnr
 from refinesr.shapes import Images, LowImages, PerImage
 
 EQUAL = 200.0

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Float64, UInt8
 from torch import Tensor
 
+from refinesr.devices import able
 from refinesr.shapes import Images, PerImage
 
 Cut = Float[Tensor, "B C h w"]
@@ -69,8 +70,3 @@ def within(images: Images, border: int) -> Cut:
 def precise(values: Float[Tensor, "..."] | UInt8[Tensor, "..."]) -> Float64[Tensor, "..."]:
     """The same in float64, where they are; on the CPU if their device, as MPS, has none."""
     return able(values).double()
-
-
-def able(values: Tensor) -> Tensor:
-    """The same on a device that has float64; MPS has none, and cannot make it on the way out either."""
-    return values.cpu() if values.device.type == "mps" else values

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from refinesr.errors import ConfigError
-from refinesr.given import of_kind, settle_whole
+from refinesr.given import of_kind, settle, settle_given, whole
 from refinesr.images.picture import Picture, extent
 from refinesr.tiles import Box
 
@@ -32,7 +32,8 @@ class Patch:
     def __post_init__(self) -> None:
         if not isinstance(self.region, Box):
             raise ConfigError(f"region: {of_kind(self.region, 'a Box')}")
-        settle_whole(self, "top", "left", *(() if self.feather is None else ("feather",)))
+        settle(self, whole, "top", "left")
+        settle_given(self, whole, "feather")
         if self.side < 1:
             raise ConfigError(f"from: {extent(self.size)} pixels are no region")
         if self.feather is not None and not 0 <= self.feather <= self.side // 2:

@@ -6,7 +6,7 @@ from typing import TypedDict
 from refinesr.cascade import Cascade, Link
 from refinesr.devices import check_seed
 from refinesr.errors import ConfigError
-from refinesr.given import number, settle_whole, truth
+from refinesr.given import number, settle, settle_given, truth, whole
 from refinesr.images.resize import Kernel, PillowBicubic
 from refinesr.method import Sampling
 from refinesr.stage import Stage
@@ -52,12 +52,10 @@ class Options:
     orientations: int | None = None
 
     def __post_init__(self) -> None:
-        asked = [name for name in ("steps", "tile", "orientations") if getattr(self, name) is not None]
-        settle_whole(self, "seed", *asked)
-        if self.consistent is not None:
-            object.__setattr__(self, "consistent", truth("consistent", self.consistent))
-        if self.fidelity is not None:
-            object.__setattr__(self, "fidelity", number("fidelity", self.fidelity))
+        settle(self, whole, "seed")
+        settle_given(self, whole, "steps", "tile", "orientations")
+        settle_given(self, truth, "consistent")
+        settle_given(self, number, "fidelity")
         if self.tile is not None and self.tile < 0:
             raise ConfigError(f"tile: {self.tile} is negative; 0 means no tiles")
         check_seed(self.seed)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from refinesr.errors import CheckpointError, ConfigError, InputError
 from refinesr.images.alpha import bleed
+from refinesr.images.eight_bits import in_eight_bits
 from refinesr.images.faithful import to_eight_bits
 from refinesr.images.masks import Hidden
 from refinesr.images.picture import Picture, Plane, from_tensor, to_tensor
@@ -129,8 +130,8 @@ def finished(image: Images, low: LowImages, kernel: Kernel | None, like: Picture
     """
     if like.pixels.dtype == np.uint8:
         if kernel is None:
-            return ((image.clamp(-1, 1) + 1) * 127.5).round().byte()
-        return to_eight_bits(image, ((low + 1) * 127.5).round().byte(), kernel)
+            return in_eight_bits(image)
+        return to_eight_bits(image, in_eight_bits(low), kernel)
     if kernel is None:
         return image.clamp(-1, 1)
     projection = Projection.between(image, low, kernel)

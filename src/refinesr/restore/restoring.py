@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from refinesr.cascade import Cascade
-from refinesr.devices import autocast_dtype, device_named, put_on
+from refinesr.devices import autocast_dtype, device_named, put_on, seed_out_of
 from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import ConfigError
 from refinesr.images.masks import Hidden
@@ -92,5 +92,4 @@ def seed_of(seed: int, number: int) -> int:
     """Each stage has noise of its own; the first one's is that of the seed itself."""
     if number == 0:
         return seed
-    state = np.random.SeedSequence(seed, spawn_key=(number,)).generate_state(1, np.uint64)
-    return int(state[0]) >> 1
+    return seed_out_of(np.random.SeedSequence(seed, spawn_key=(number,)))

@@ -10,14 +10,14 @@ from refinesr.cascade import Cascade
 from refinesr.chains import load_any
 from refinesr.diffusion.walking import last
 from refinesr.errors import ConfigError
-from refinesr.given import of_kind, whole
+from refinesr.given import whole
 from refinesr.images.masks import AnyMask
 from refinesr.images.picture import Picture
 from refinesr.restore.kinds import AnyImage, alike, check_answer, hidden_of, picture_of
 from refinesr.restore.options import Asked, Options
 from refinesr.restore.pictures import colourable
 from refinesr.restore.restoring import restored
-from refinesr.shipped import load
+from refinesr.shipped import check_source, load
 from refinesr.stage import Progress, Stage
 
 Source = Stage | str | Path
@@ -113,8 +113,7 @@ def model_of(model: Source | Cascade) -> Stage | Cascade:
     """Raises ConfigError for what is none and names none, CheckpointError for what cannot be loaded."""
     if isinstance(model, Stage | Cascade):
         return model
-    if not isinstance(model, str | Path):
-        raise ConfigError(f"model: {of_kind(model, 'a Stage, a Cascade, a name or a path')}")
+    check_source(model, "a Stage, a Cascade, a name or a path")
     return load_any(model)
 
 
@@ -122,6 +121,5 @@ def stage_of(model: Source) -> Stage:
     """One stage; else as `model_of`."""
     if isinstance(model, Stage):
         return model
-    if not isinstance(model, str | Path):
-        raise ConfigError(f"model: {of_kind(model, 'one Stage, a name or a path')}")
+    check_source(model, "one Stage, a name or a path")
     return load(model)

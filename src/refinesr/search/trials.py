@@ -13,7 +13,7 @@ from refinesr.diffusion.levels import Continuous, Discrete
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.schedule import Even
 from refinesr.errors import CheckpointError, ConfigError
-from refinesr.given import settle_whole
+from refinesr.given import settle, whole
 from refinesr.method import Method, Sampling
 from refinesr.search.held_out import HeldOut
 from refinesr.search.judges import Judge, check
@@ -42,7 +42,7 @@ class Search:
     batch: int = 8
 
     def __post_init__(self) -> None:
-        settle_whole(self, "steps", "candidates", "seed", "batch")
+        settle(self, whole, "steps", "candidates", "seed", "batch")
         for name in ("steps", "candidates", "batch"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: {getattr(self, name)} is not positive")
