@@ -97,6 +97,37 @@ def test_no_step_is_held_until_the_last(way: str, tmp_path: Path) -> None:
     assert held[-1] == held[2]
 
 
+def canvases() -> int:
+    """Floats as large as the result of CAT, which are what takes memory where pictures are large."""
+    gc.collect()
+    found = [thing for thing in gc.get_objects() if type(thing) is Tensor and thing.is_floating_point()]
+    return len({x.untyped_storage().data_ptr() for x in found if x.shape[-2:] == LARGE.shape[-2:]})
+
+
+def test_a_step_holds_few_canvases() -> None:
+    """What is enlarged plainly, the state, the estimate before, and the scaled state that the network sees."""
+    held: list[int] = []
+    large = stage(packed(2))
+    large.model.network.register_forward_pre_hook(lambda *_: held.append(canvases()))
+    before = canvases()
+    upscale(large, CAT, steps=4)
+    assert [count - before for count in held] == [3, 4, 4, 4]
+
+
+def test_a_result_is_rounded_when_the_walk_has_let_go_of_all_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    real = refinesr.restore.pictures.finished
+
+    def counted(*given: Any) -> Tensor:
+        held.append(canvases())
+        return real(*given)
+
+    monkeypatch.setattr(refinesr.restore.pictures, "finished", counted)
+    before = canvases()
+    upscale(X2, CAT, steps=3)
+    assert [count - before for count in held] == [1]
+
+
 def test_only_those_who_watch_have_a_picture_of_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Made small, rounded and fetched from a GPU, which takes time there."""
     made: list[Picture] = []

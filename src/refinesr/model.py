@@ -87,10 +87,10 @@ class Residual:
 
     def encode(self, high: Images, base: Images) -> Images:
         """The inverse of `decode`."""
-        return self.gain * (high - base)
+        return (high - base).mul_(self.gain)  # of a large picture a canvas less
 
     def decode(self, x0: Images, base: Images) -> Images:
-        return base + x0 / self.gain
+        return (x0 / self.gain).add_(base)
 
 
 Target = Pixels | Residual
@@ -143,8 +143,8 @@ class Model(nn.Module):
 
     def estimate(self, x: Images, sigma: Sigma, doors: Mapping[str, Tensor]) -> Images:
         """x0, as diffused: the target's `decode` makes an image of it."""
-        c = self.precond.coefficients(sigma)
-        return over_pixels(c.skip, x) * x + over_pixels(c.out, x) * self.predict(x, sigma, doors)
+        c, said = self.precond.coefficients(sigma), self.predict(x, sigma, doors)
+        return over_pixels(c.skip, x) * x + over_pixels(c.out, x) * said
 
     def forward(self, x: Images, sigma: Sigma, condition: Condition) -> Images:
         return self.estimate(x, sigma, condition.doors())

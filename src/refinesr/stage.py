@@ -128,17 +128,24 @@ class Stage:
                 x = math.sqrt(1 + float(grid[0]) ** 2) * scaled(noise, sampling.temperature)(base)
             else:
                 x, grid = start.x, grid[start.skip :]
-        yield from self.walked(sampling, denoise, x, grid, noise, base)
+        steps = self.walked(sampling, denoise, x, grid, noise, base)
+        del x  # of a large picture a canvas less, as below
+        yield from steps
 
     def walked(
         self, sampling: Sampling, denoise: Denoiser, x: Images, grid: Grid, noise: Noise, base: Images
     ) -> Iterator[Progress[Tensor]]:
         """The images of a walk, the caller's to edit.  ValueError for a sampler that skips or adds steps."""
+
+        def image(x0: Images) -> Images:
+            decoded = self.method.target.decode(x0, base)
+            return decoded.clone() if decoded is x0 else decoded  # the walk goes on from x0
+
         done, total = 0, len(grid) - 1
-        for done, x0 in enumerate(sampling.walk(denoise, x, grid, noise), start=1):
-            image = self.method.target.decode(x0, base)
-            # the walk goes on from x0
-            yield Progress(done, total, image.clone() if image is x0 else image)
+        steps = sampling.walk(denoise, x, grid, noise)
+        del x
+        for done, x0 in enumerate(steps, start=1):
+            yield Progress(done, total, image(x0))
         if done != total:
             raise ValueError(f"{sampling.sampler!r} yields {done} estimates in {total} steps, not one a step")
 
@@ -230,7 +237,10 @@ class Stage:
         projection = Projection.between(base, low, kernel)
 
         def project(x0: Images) -> Images:
-            return target.encode(projection.project(target.decode(x0, base), low), base)
+            image = target.decode(x0, base)
+            del x0
+            image = projection.project(image, low)
+            return target.encode(image, base)
 
         return project
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+import torch
+
 from refinesr.diffusion.langevin import AnnealedLangevin, Langevin
 from refinesr.diffusion.walking import level, without_gradients
 from refinesr.errors import ConfigError
@@ -38,11 +40,13 @@ class Ancestral:
         for sigma, lower in pairwise(grid.tolist()):
             x0 = denoise(x, level(sigma))
             yield x0
+            if lower == 0:
+                return
             fresh = self.eta * lower * math.sqrt(1 - (lower / sigma) ** 2)
             kept = math.sqrt(lower**2 - fresh**2)
-            x = x0 + kept / sigma * (x - x0)
+            x = torch.lerp(x0, x, kept / sigma)
             if fresh > 0:
-                x = x + fresh * noise(x)
+                x.add_(noise(x), alpha=fresh)
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,10 @@ class SR3Ancestral:
         for sigma, lower in pairwise(grid.tolist()):
             x0 = denoise(x, level(sigma))
             yield x0
-            x = x0 + (lower / sigma) ** 2 * (x - x0)
-            if lower > 0:  # alpha_t = (1 + lower²) / (1 + sigma²)
-                x = x + math.sqrt((1 + lower**2) * (sigma**2 - lower**2) / (1 + sigma**2)) * noise(x)
+            if lower == 0:
+                return
+            x = x0 + (lower / sigma) ** 2 * (x - x0)  # alpha_t = (1 + lower²) / (1 + sigma²)
+            x = x + math.sqrt((1 + lower**2) * (sigma**2 - lower**2) / (1 + sigma**2)) * noise(x)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ def without_gradients(walk: Callable[P, Iterator[Tensor]]) -> Callable[P, Iterat
     @wraps(walk)
     def watched(*args: P.args, **kwargs: P.kwargs) -> Iterator[Tensor]:
         steps = walk(*args, **kwargs)
+        del args, kwargs  # the start is as large as the picture
         while True:
             with torch.no_grad():
                 x0 = next(steps, None)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import final
 
 import numpy as np
+import torch
 from jaxtyping import Bool
 from torch import Tensor
 
@@ -107,8 +108,13 @@ class Projection:
         """The picture nearest to x that, downsampled, is low; of x's dtype."""
         self._check(x, self.high)
         self._check(low, self.low)
+        # channel by channel: what comes between takes more memory than x and the result
+        channels = zip(x.split(1, 1), low.split(1, 1), strict=True)
+        return torch.cat([self._moved(one, wanted) for one, wanted in channels], 1).to(x.dtype)
+
+    def _moved(self, x: Tensor, low: Tensor) -> Tensor:
         wide = _wide(x)
-        return (wide + self._spread(low.to(wide.dtype) - self.down(wide))).to(x.dtype)
+        return self._spread(low.to(wide.dtype) - self.down(wide)).add_(wide)
 
     def exact(self, high: Images, low: LowImages) -> Bool[Tensor, "B 1 1 1"]:
         """Whether low is the good image reduced, but for rounding: not damaged.  Both in [-1, 1]."""

@@ -1,5 +1,6 @@
 """A picture restored by a stage, or by the stages of a cascade, one after the other."""
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -66,8 +67,13 @@ def by_stage(
     stirred = images + level * noise(images) if level > 0 else images
     # a hole, too, is filled with a draw of its own: what the start is made of would be seen twice
     given = completed(stage, stirred, noise, mask, picture.name, level)
-    for progress in stage(given, noise, sampling=sampling, tile=tile, autocast=autocast):
-        yield pictured(progress, low, sampling.consistent, picture, alpha, mask=mask, watched=watched)
+    steps = stage(given, noise, sampling=sampling, tile=tile, autocast=autocast)
+    for progress in steps:
+        if progress.done == progress.total:
+            deque(steps, maxlen=0)  # nothing more comes, and what the walk holds makes room
+        shown = pictured(progress, low, sampling.consistent, picture, alpha, mask=mask, watched=watched)
+        del progress
+        yield shown
 
 
 def one_after_the_other(
