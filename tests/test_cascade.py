@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from cascades import BASE, FORGIVING, LARGER, PAGE, SIDE
+from cascades import BASE, FORGIVING, LARGER, PAGE, SIDE, augmented, by_class
 from methods import normal, packed, plain, stage
 from torch import Tensor
 
@@ -144,7 +144,10 @@ def test_autocast_reaches_every_stage() -> None:
 
 
 def test_gradients_are_neither_made_nor_switched_off_for_the_caller() -> None:
-    for progress in WHOLE(LOW, NoiseField((0, 1, 2))):
+    whole = Cascade((Link(stage(by_class())), Link(stage(augmented()), level=0.25)))
+    for link in whole.links:
+        link.stage.model.requires_grad_(True)
+    for progress in whole(LOW, NoiseField((0, 1, 2))):
         assert torch.is_grad_enabled()
         assert not progress.image.requires_grad
 
