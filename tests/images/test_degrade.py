@@ -299,15 +299,20 @@ def test_random_draws_come_from_the_generators_device_only():
     [
         (lambda: Photo(4, clean=1.5), r"clean: 1.5 must lie in \[0, 1\]"),
         (lambda: Photo(0), "scale: 0"),
+        (lambda: Bicubic(0), "scale: 0"),
+        (lambda: GaussianBlurred(0), "scale: 0"),
         (lambda: Photo(4, kernels=()), "kernels"),
         (
             lambda: Jpeg(quality=(95.0, 60.0)),
             r"quality: \(95, 60\) must lie in \[1, 100\] in ascending order",
         ),
         (lambda: Jpeg(halved=-1.0), "halved: -1"),
+        (lambda: Jpeg(share=1.5), "share: 1.5"),
+        (lambda: Grain(share=-0.5), "share: -0.5"),
         (lambda: Grain(std=(0.0, 300.0)), "std"),
         (lambda: Blur(stretch=0.5), "stretch: 0.5"),
         (lambda: Blur(share=float("nan")), "share: nan"),
+        (lambda: Blur(sigma=(0.4, 0.1)), r"sigma: \(0.4, 0.1\) must lie in \[0, 8\] in ascending order"),
         (lambda: GaussianBlurred(4, most=-1.0), "most: -1"),
     ],
 )
