@@ -333,3 +333,20 @@ def test_deep_pictures_need_not_be_rounded_to_eight_bits():
     assert deep.unique().numel() == deep.numel()
     assert coarse.unique().numel() <= 17
     assert (deep - coarse).abs().max() <= 0.5 / 127.5 + 1e-6
+
+
+@pytest.mark.parametrize("degrade", [Bicubic, GaussianBlurred, Photo])
+def test_what_overshoots_is_clipped_where_nothing_is_rounded(degrade):
+    """Black and white in bands: a bicubic reduction goes beyond both."""
+    high = noise(4, 3, 48, 48).sign().repeat_interleave(6, 2)[:, :, :48]
+    beyond = resize(high, (24, 24), MatlabBicubic())
+    assert beyond.max() > 1.01
+    assert beyond.min() < -1.01
+    low = degrade(2, eight_bit=False)(high, seeded())
+    assert (low.min(), low.max()) == (-1, 1)
+
+
+def test_what_overshoots_is_clipped_before_it_is_a_jpeg():
+    low, all_of_it = 1.5 * noise(8, 3, 16, 16), torch.ones(8, dtype=torch.bool)
+    made = [Jpeg(share=1.0)(x, all_of_it, Dice(seeded(), x)) for x in (low, low.clamp(-1, 1))]
+    assert torch.equal(*made)
