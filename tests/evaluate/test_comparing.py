@@ -267,9 +267,7 @@ def test_a_metric_measured_otherwise_is_left_out_and_named(tmp_path: Path) -> No
     assert match.left_out == ("LPIPS",)
     assert [each.key for each in match.compared()] == ["psnr"]
     few = read_report(report_of(tmp_path / "c", TRUTHS, {"many": MANY}, metrics={"psnr": metrics["psnr"]}))
-    assert (
-        of_reports(one, few, "few", "many").left_out == ()
-    )  # only one has LPIPS
+    assert of_reports(one, few, "few", "many").left_out == ()  # only one has LPIPS
 
 
 def saved(folder: Path, pictures: dict[str, np.ndarray]) -> Path:

@@ -173,6 +173,17 @@ def test_the_blur_of_cascades_is_even_up_to_the_most():
     assert 0.4 < (slope > narrow).float().mean() < 0.7
 
 
+def test_the_blur_of_cascades_is_scipys_up_to_three_of_the_most():
+    high, most = crops(6), 1.1
+    plain = resize(high, (32, 32), MatlabBicubic())
+    widths = Dice(seeded(), plain).uniform((0.0, most)).tolist()
+    low = GaussianBlurred(2, most=most, eight_bit=False)(high, seeded())
+    for image, blurred, sigma in zip(plain.numpy(), low.numpy(), widths, strict=True):
+        down = gaussian_filter1d(image, sigma, axis=1, mode="nearest", radius=4)  # 3 * 1.1, rounded up
+        expected = gaussian_filter1d(down, sigma, axis=2, mode="nearest", radius=4).clip(-1, 1)
+        np.testing.assert_allclose(blurred, expected, atol=1e-5)
+
+
 def test_no_blur_at_all_is_bicubic():
     high = crops(4)
     assert torch.equal(GaussianBlurred(4, most=0.0)(high, seeded()), Bicubic(4)(high, seeded()))
