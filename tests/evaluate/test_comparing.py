@@ -69,6 +69,14 @@ def test_random_patterns_agree_with_all_of_them() -> None:
     assert sampled == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 100_000))
 
 
+def test_of_many_pictures_that_all_say_the_same_p_is_the_least_there_is() -> None:
+    """Of 100000 random patterns of 40 signs none has all alike; the one observed counts."""
+    found = compared("psnr", PSNR, column(*range(40)), column(*range(1, 41)))
+    assert found is not None
+    assert (found.p, found.exact) == (found.least, False)
+    assert found.least == pytest.approx(1 / 100_001)
+
+
 def test_p_of_alike_methods_is_uniform() -> None:
     rng = np.random.default_rng(4)
     found = [sign_flip(rng.normal(0, 1, 9)) for _ in range(600)]

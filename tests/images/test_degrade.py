@@ -162,6 +162,14 @@ def test_bicubic_draws_nothing():
 # Gaussian blur
 
 
+def test_whole_numbers_are_as_often_each_of_their_span():
+    drawn = Dice(seeded(), torch.zeros(3000)).within((3, 5), 2)
+    assert drawn.shape == (3000, 2)
+    assert drawn.unique().tolist() == [3, 4, 5]
+    counts = torch.bincount(drawn.flatten())[3:]
+    assert (counts - 2000).abs().max() < 4 * math.sqrt(6000 * 2 / 9)
+
+
 def test_the_blur_of_cascades_is_even_up_to_the_most():
     """The steepest slope of a blurred step is the middle tap of its Gaussian, which tells the width."""
     step = torch.ones(256, 1, 16, 16)
