@@ -328,6 +328,17 @@ def test_levels_that_the_grid_has_not_are_a_mistake(skip: int, lag: int) -> None
         next(interpolated(exact(Ancestral()), LOW, FIRST, SECOND, silence, share=0.5, skip=skip, lag=lag))
 
 
+def test_what_is_redrawn_is_not_drawn_to_the_mean_unasked() -> None:
+    """A method's own fidelity is for walks from noise."""
+    made = stage(packed(2))
+    nearer = replace(made.method, sampling=replace(made.method.sampling, fidelity=0.5))
+    for walk in (
+        lambda made: interpolated(made, LOW, FIRST, SECOND, drawn(), share=0.5, skip=1),
+        lambda made: fused(made, LOW, FIRST, drawn(), skip=1),
+    ):
+        assert torch.equal(last(walk(made)), last(walk(replace(made, method=nearer))))
+
+
 def test_gradients_are_neither_made_nor_switched_off_for_the_caller() -> None:
     made = stage(packed(2))
     made.model.requires_grad_(True)

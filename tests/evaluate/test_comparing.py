@@ -136,7 +136,10 @@ def test_who_is_better_depends_on_the_metric(aim: Aim, words: str) -> None:
     metric = Metric("M", aim)
     assert Compared("m", metric, 3.0, 2.0, -1.0, (-1.5, -0.5), 0.01, 30).verdict("A", "B") == words
     assert Compared("m", metric, 3.0, 2.0, -1.0, (-1.5, 0.1), 0.01, 30).verdict("A", "B") == "not told apart"
-    assert Compared("m", metric, 3.0, 2.0, -1.0, (-1.5, -0.5), 0.2, 30).verdict("A", "B") == "not told apart"
+    assert Compared("m", metric, 3.0, 2.0, -1.0, (-1.5, -0.5), 0.05, 30).verdict("A", "B") == words
+    for p in (0.051, 0.2):
+        found = Compared("m", metric, 3.0, 2.0, -1.0, (-1.5, -0.5), p, 30)
+        assert found.verdict("A", "B") == "not told apart"
 
 
 COVERAGE = Metric("in 90%", Near(0.9))
