@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from cascades import BASE, FORGIVING, LARGER, PAGE, SIDE
+from cascades import BASE, FORGIVING, LARGER, PAGE, SIDE, augmented, by_class
 from methods import normal, packed, plain, stage
 from torch import Tensor
 
@@ -129,6 +129,19 @@ def test_a_link_samples_and_tiles_as_it_says() -> None:
     assert torch.equal(whole, last(upscaler, low, NoiseField((0,)), sampling=few))
 
 
+def test_a_stage_in_its_place_samples_as_its_link_says() -> None:
+    link = Link(LARGER, sampling=replace(LARGER.method.sampling, steps=2))
+    (*_, by_link), low = link(normal(1, 3, 4, 4), NoiseField((0,)), None), normal(1, 3, 4, 4)
+    assert (by_link.done, link.steps) == (2, 2)
+    assert torch.equal(last(link.placed, low, NoiseField((0,))), by_link.image)
+    assert not torch.equal(last(LARGER, low, NoiseField((0,))), by_link.image)
+
+
+def test_without_tiles_is_larger_than_any_tile() -> None:
+    for tiles, largest in (((8, 16), 16), ((16, 8), 16), ((0, 16), 0), ((16, 0), 0)):
+        assert Cascade(tuple(Link(LARGER, tile=tile) for tile in tiles)).tile == largest
+
+
 def test_autocast_reaches_every_stage() -> None:
     dtypes: set[torch.dtype] = set()
     made = [stage(method) for method in (plain(2), plain(2))]
@@ -144,7 +157,10 @@ def test_autocast_reaches_every_stage() -> None:
 
 
 def test_gradients_are_neither_made_nor_switched_off_for_the_caller() -> None:
-    for progress in WHOLE(LOW, NoiseField((0, 1, 2))):
+    whole = Cascade((Link(stage(by_class())), Link(stage(augmented()), level=0.25)))
+    for link in whole.links:
+        link.stage.model.requires_grad_(True)
+    for progress in whole(LOW, NoiseField((0, 1, 2))):
         assert torch.is_grad_enabled()
         assert not progress.image.requires_grad
 

@@ -328,6 +328,17 @@ def test_levels_that_the_grid_has_not_are_a_mistake(skip: int, lag: int) -> None
         next(interpolated(exact(Ancestral()), LOW, FIRST, SECOND, silence, share=0.5, skip=skip, lag=lag))
 
 
+def test_what_is_redrawn_is_not_drawn_to_the_mean_unasked() -> None:
+    """A method's own fidelity is for walks from noise."""
+    made = stage(packed(2))
+    nearer = replace(made.method, sampling=replace(made.method.sampling, fidelity=0.5))
+    for walk in (
+        lambda made: interpolated(made, LOW, FIRST, SECOND, drawn(), share=0.5, skip=1),
+        lambda made: fused(made, LOW, FIRST, drawn(), skip=1),
+    ):
+        assert torch.equal(last(walk(made)), last(walk(replace(made, method=nearer))))
+
+
 def test_gradients_are_neither_made_nor_switched_off_for_the_caller() -> None:
     made = stage(packed(2))
     made.model.requires_grad_(True)
@@ -341,9 +352,9 @@ def test_gradients_are_neither_made_nor_switched_off_for_the_caller() -> None:
 
 
 def test_pasting_mixes_in_one_place_and_leaves_what_was_given() -> None:
-    high, other = torch.zeros(1, 3, 6, 5), torch.ones(1, 3, 2, 3)
+    high, other = torch.ones(1, 3, 6, 5), torch.full((1, 3, 2, 3), 5.0)
     weight = torch.tensor([[1.0, 0.5, 0.0]]).expand(2, 3)
     out = pasted(high, other, Box(3, 1, 2, 3), weight)
-    assert out[0, 0, 3].tolist() == [0, 1, 0.5, 0, 0]
-    assert out.sum() == 3 * 2 * 1.5
-    assert high.abs().max() == 0
+    assert out[0, 0, 3].tolist() == [1, 5, 3, 1, 1]
+    assert (out - high).sum() == 3 * 2 * (4 + 2)
+    assert torch.equal(high, torch.ones(1, 3, 6, 5))

@@ -158,3 +158,8 @@ def test_closures_are_refused() -> None:
     optimizer = Muon().build([nn.Parameter(torch.ones(2, 2))], 0.1, BETAS, 0.0)
     with pytest.raises(ValueError, match="a closure is not called here"):
         optimizer.step(lambda: 0.0)
+
+
+def test_of_nothing_there_is_no_direction() -> None:
+    """Weights that a batch does not reach have gradients of 0; 0 / 0 would be the end of the training."""
+    assert torch.equal(orthogonal(torch.zeros(2, 3, 5)), torch.zeros(2, 3, 5))

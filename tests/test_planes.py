@@ -355,6 +355,20 @@ def test_guidance_of_one_is_the_class_and_of_nought_is_none(
     torch.testing.assert_close(made, plainly, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("guidance", [0.5, 3.0])
+def test_guidance_goes_from_the_estimate_without_the_class_past_that_with_it(guidance: float) -> None:
+    """In one step; Ho and Salimans 2022, eq. 6, in x0."""
+    low = with_plane(torch.zeros(1, 1, 8, 8), torch.tensor([2.0]))
+    made = stage(by_class(1.0))
+
+    def once(guidance: float) -> Tensor:
+        return last(made, low, sampling=replace(made.method.sampling, steps=1, clip=False, guidance=guidance))
+
+    none, told = once(0.0), once(1.0)
+    assert (told - none).abs().max() > 0.01
+    torch.testing.assert_close(once(guidance), none + guidance * (told - none), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(("guidance", "expected"), [(0.0, 3), (0.5, 6), (1.0, 3), (3.0, 6)])
 def test_guidance_costs_two_calls_a_step_where_both_count(guidance: float, expected: int) -> None:
     made, calls = stage(by_class(guidance)), []

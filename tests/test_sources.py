@@ -5,12 +5,27 @@ import pytest
 import torch
 from methods import awake, normal
 from PIL import Image
+from torch import Tensor
 
 from refinesr.images.resize import Kernel, MatlabBicubic, PillowBicubic, resize
+from refinesr.model import with_plane
 from refinesr.nets.packed_unet import PackedEncoder
-from refinesr.sources import Blank, Encoded, Source, Upsampled
+from refinesr.sources import Augmented, Blank, Encoded, Labelled, Low, Source, Upsampled
 
-SOURCES: list[Source] = [Upsampled(), Encoded(PackedEncoder(width=4, blocks=1)), Blank()]
+SOURCES: list[Source] = [
+    Upsampled(),
+    Augmented(width=8),
+    Encoded(PackedEncoder(width=4, blocks=1)),
+    Low(),
+    Blank(),
+    Labelled(4),
+]
+
+
+def given(source: Source, count: int) -> Tensor:
+    """Pictures with the planes that the source takes: a level, or a class, of 0, 1, 2."""
+    low = normal(count, 3, 6, 6)
+    return with_plane(low, torch.arange(float(count))) if source.planes else low
 
 
 @pytest.mark.parametrize("kernel", [MatlabBicubic(), PillowBicubic()])
@@ -43,6 +58,20 @@ def test_at_scale_1_the_condition_is_the_low_image_itself() -> None:
     assert image.data_ptr() == low.data_ptr()
 
 
+def test_at_scale_1_a_mask_is_behind_the_planes() -> None:
+    picture, hole = normal(1, 3, 5, 7), (normal(1, 1, 5, 7) > 0).float()
+    told = with_plane(picture, torch.tensor([0.25]))
+    for source, low in ((Upsampled(), picture), (Augmented(width=8), told), (Low(), picture)):
+        module = source.build(1, 3)
+        assert module.mask(low) is None
+        found = module.mask(torch.cat((low, hole), 1))
+        assert found is not None
+        assert torch.equal(found, hole)
+        assert torch.equal(module.base(torch.cat((low, hole), 1)), picture)
+        with pytest.raises(ValueError, match=f"low has {low.shape[1] + 2} channels"):
+            module(torch.cat((low, hole, hole), 1))
+
+
 def test_encoded_gives_features_of_lows_size() -> None:
     source = Encoded(PackedEncoder(width=4, blocks=1), PillowBicubic()).build(2, 3)
     low = normal(2, 3, 5, 7)
@@ -63,7 +92,7 @@ def test_of_a_blank_page_only_the_shape_counts() -> None:
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: type(source).__name__)
 def test_the_doors_that_are_announced_are_the_doors_that_open(source: Source) -> None:
-    doors = source.build(2, 3)(normal(1, 3, 4, 4)).doors()
+    doors = source.build(2, 3)(given(source, 1)).doors()
     found = {{"image": "image_channels"}.get(name, name): value.shape[1] for name, value in doors.items()}
     assert found == source.doors(3)
 
@@ -71,7 +100,7 @@ def test_the_doors_that_are_announced_are_the_doors_that_open(source: Source) ->
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: type(source).__name__)
 def test_an_image_does_not_depend_on_its_neighbours_in_the_batch(source: Source) -> None:
     module = awake(source.build(2, 3))
-    low = normal(3, 3, 6, 6)
+    low = given(source, 3)
     together, alone = module(low), module(low[1:2])
     torch.testing.assert_close(together.base[1:2], alone.base, rtol=1e-6, atol=1e-6)
     for name, value in alone.doors().items():

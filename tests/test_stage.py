@@ -1,6 +1,7 @@
 """A method at work: tiles that leave no trace, noise in its order, progress that counts, warnings."""
 
 import gc
+import itertools
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -123,16 +124,20 @@ def test_a_pixel_next_to_a_seam_is_as_right_as_any_other() -> None:
 
 
 def test_a_network_that_sees_everything_is_blended() -> None:
-    """Not exact, as GroupNorm sees the tile: but no step at a seam larger than elsewhere in the picture."""
+    """Not exact, as GroupNorm sees the tile: but what differs from the whole picture comes and goes smoothly.
+
+    Its steepest step is 3.6 times the mean; blended over two pixels, it would be 10 times.
+    """
     network = SR3UNet(width=8, multipliers=(1, 2), blocks=1, attention=(), groups=4)
     made = stage(replace(plain(2), network=network))
     low = normal(1, 3, 48, 160).clamp(-1, 1)
-    tiles = made.tiles(low, 32)
-    image = last(made, low, tile=32)
-    steps = image.diff(dim=-1).abs().mean((0, 1, 2))
-    assert len(tiles) > 2
-    for tile in tiles[1:]:
-        assert steps[2 * tile.box.left - 1] < steps.mean() + 4 * steps.std()
+    steps = (last(made, low, tile=32) - last(made, low)).diff(dim=-1).abs().mean((0, 1, 2))
+    assert 0 < steps.max() < 6 * steps.mean()
+    for core in (8, 32, 96):
+        boxes = [tile.box for tile in made.tiles(torch.zeros(1, 3, 8, 400), core)]
+        assert len(boxes) > 2
+        shared = [one.left + one.width - other.left for one, other in itertools.pairwise(boxes)]
+        assert min(shared) >= 2 * max(4, core / 8)
 
 
 @pytest.mark.parametrize(

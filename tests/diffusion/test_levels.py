@@ -19,6 +19,7 @@ from refinesr.diffusion.levels import (
     LogUniform,
     OneLevel,
     Stratified,
+    _rows_below,
 )
 from refinesr.diffusion.schedule import JSD, Cosine, Linear, gammas, sigmas
 from refinesr.errors import ConfigError
@@ -165,6 +166,29 @@ def test_stratified_steadies_the_mean_of_a_batch():
 
 
 @pytest.mark.parametrize("spread", [Independent(), Stratified()])
+@pytest.mark.parametrize("drawn", [0.0, 1 - 2**-53])
+@pytest.mark.parametrize("n", [1, 3, 300])
+def test_the_least_and_the_largest_that_is_drawn_are_levels(monkeypatch, spread, drawn, n):
+    """Both may come, once in 2**53 draws; 299 + (1 - 2**-53), rounded, is 300."""
+    monkeypatch.setattr(torch, "rand", lambda n, generator, dtype: torch.full((n,), drawn, dtype=dtype))
+    u = spread.spread(n, rng())
+    assert ((u > 0) & (u < 1)).all()
+    for levels in (LogNormal(), LogUniform(0.1, 10.0), Continuous(TABLE)):
+        sigma = levels.at(u)
+        assert ((sigma > 0) & (sigma < math.inf)).all()
+
+
+def test_the_largest_number_below_1_falls_into_the_last_row():
+    """Of any number of rows, though u times it is rounded."""
+    most = torch.tensor([1 - 2**-53], dtype=torch.float64)
+    for rows in range(1, 2050):
+        assert _rows_below(most, rows).tolist() == [rows - 1]
+    for table in (Linear(1e-4, 0.02, 1), TABLE):
+        assert float(Discrete(table).at(most)) == Discrete(table).highest()
+        assert float(Continuous(table).at(most)) == pytest.approx(Continuous(table).highest(), rel=1e-9)
+
+
+@pytest.mark.parametrize("spread", [Independent(), Stratified()])
 def test_spread_is_a_function_of_the_generator(spread):
     assert torch.equal(spread.spread(50, rng(3)), spread.spread(50, rng(3)))
     assert not torch.equal(spread.spread(50, rng(3)), spread.spread(50, rng(4)))
@@ -174,6 +198,7 @@ def test_spread_is_a_function_of_the_generator(spread):
     ("wrong", "said"),
     [
         (lambda: LogUniform(1.0, 0.1), "low, high: 1, 0.1"),
+        (lambda: LogUniform(1.0, 1.0), "low, high: 1, 1"),
         (lambda: LogUniform(0.0, 1.0), "low, high: 0, 1"),
         (lambda: LogUniform(1.0, math.inf), "low, high: 1, inf"),
         (lambda: LogNormal(std=-1.0), "std: -1 is no standard deviation"),

@@ -1,4 +1,4 @@
-"""The ancestral samplers against the algorithms of the papers, in their notation, state by state."""
+"""The samplers against the algorithms of the papers, in their notation, state by state."""
 
 import math
 
@@ -7,8 +7,8 @@ import pytest
 import torch
 from truths import squashed
 
-from refinesr.diffusion.samplers import Ancestral, SR3Ancestral
-from refinesr.diffusion.schedule import Even, Linear, WarmUp, gammas
+from refinesr.diffusion.samplers import Ancestral, Heun, SR3Ancestral
+from refinesr.diffusion.schedule import Even, Karras, Linear, WarmUp, gammas
 
 
 def walk(sampler, grid, draws):
@@ -109,3 +109,28 @@ def test_variance_after_each_step_is_the_papers(larger):
     gamma = gammas(table).flip(0)
     ours = [float(g * (state**2).sum()) for g, state in zip(gamma, states, strict=True)]
     np.testing.assert_allclose(ours, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("churn", "gamma"), [(0.0, 0.0), (2.0, 0.25), (40.0, math.sqrt(2) - 1)])
+def test_heun_is_edms_algorithm_2_state_by_state(churn, gamma):
+    """Karras et al. 2022, S_min = 0, S_max = inf, S_noise = 1; gamma_i = min(S_churn / N, sqrt(2) - 1)."""
+    grid = Karras(0.02, 50.0).grid(8)
+    draws = torch.randn(9, 1, 1, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    states, last = walk(Heun(churn), grid, draws)
+
+    def slope(x, t):
+        shown.append(x)
+        return (x - squashed(torch.tensor(x), torch.tensor(t, dtype=torch.float64)).numpy()) / t
+
+    shown, x = [], math.sqrt(1 + 50.0**2) * draws[0].numpy()
+    for i, noise in enumerate(draws[1:].numpy()):
+        t, t_next = float(grid[i]), float(grid[i + 1])
+        t_hat = t + gamma * t
+        x_hat = x + math.sqrt(t_hat**2 - t**2) * noise
+        d = slope(x_hat, t_hat)
+        x = x_hat + (t_next - t_hat) * d
+        if t_next != 0:
+            x = x_hat + (t_next - t_hat) * (d / 2 + slope(x, t_next) / 2)
+    for state, theirs in zip(states, shown, strict=True):
+        np.testing.assert_allclose(state, theirs, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(last, x, rtol=1e-11, atol=1e-11)

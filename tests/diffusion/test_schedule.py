@@ -97,6 +97,10 @@ def test_the_first_levels_of_sr3s_table_keep_all_their_digits():
     np.testing.assert_allclose(sigmas(Linear(1e-6, 1e-2, 2000))[:5].numpy(), exact, rtol=1e-15)
 
 
+def test_one_row_is_a_table():
+    assert float(sigmas(Constant(0.2, 1))) == pytest.approx(math.sqrt(1 / 0.8 - 1), rel=1e-15)
+
+
 def test_a_last_row_without_signal_is_the_ceiling():
     assert float(JSD(10).betas()[-1]) == 1
     assert float(sigmas(JSD(10))[-1]) == CEILING

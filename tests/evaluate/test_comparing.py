@@ -69,6 +69,14 @@ def test_random_patterns_agree_with_all_of_them() -> None:
     assert sampled == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / 100_000))
 
 
+def test_of_many_pictures_that_all_say_the_same_p_is_the_least_there_is() -> None:
+    """Of 100000 random patterns of 40 signs none has all alike; the one observed counts."""
+    found = compared("psnr", PSNR, column(*range(40)), column(*range(1, 41)))
+    assert found is not None
+    assert (found.p, found.exact) == (found.least, False)
+    assert found.least == pytest.approx(1 / 100_001)
+
+
 def test_p_of_alike_methods_is_uniform() -> None:
     rng = np.random.default_rng(4)
     found = [sign_flip(rng.normal(0, 1, 9)) for _ in range(600)]
@@ -128,7 +136,10 @@ def test_who_is_better_depends_on_the_metric(aim: Aim, words: str) -> None:
     metric = Metric("M", aim)
     assert Compared("m", metric, 3.0, 2.0, -1.0, (-1.5, -0.5), 0.01, 30).verdict("A", "B") == words
     assert Compared("m", metric, 3.0, 2.0, -1.0, (-1.5, 0.1), 0.01, 30).verdict("A", "B") == "not told apart"
-    assert Compared("m", metric, 3.0, 2.0, -1.0, (-1.5, -0.5), 0.2, 30).verdict("A", "B") == "not told apart"
+    assert Compared("m", metric, 3.0, 2.0, -1.0, (-1.5, -0.5), 0.05, 30).verdict("A", "B") == words
+    for p in (0.051, 0.2):
+        found = Compared("m", metric, 3.0, 2.0, -1.0, (-1.5, -0.5), p, 30)
+        assert found.verdict("A", "B") == "not told apart"
 
 
 COVERAGE = Metric("in 90%", Near(0.9))
@@ -266,6 +277,8 @@ def test_a_metric_measured_otherwise_is_left_out_and_named(tmp_path: Path) -> No
     match = of_reports(one, other, "few", "many")
     assert match.left_out == ("LPIPS",)
     assert [each.key for each in match.compared()] == ["psnr"]
+    few = read_report(report_of(tmp_path / "c", TRUTHS, {"many": MANY}, metrics={"psnr": metrics["psnr"]}))
+    assert of_reports(one, few, "few", "many").left_out == ()  # only one has LPIPS
 
 
 def saved(folder: Path, pictures: dict[str, np.ndarray]) -> Path:

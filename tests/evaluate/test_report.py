@@ -77,6 +77,11 @@ def test_one_picture_has_no_interval() -> None:
     assert Estimate.of([7.0]) == Estimate(7.0, None, None, 1)
 
 
+def test_two_pictures_have_an_interval_from_one_to_the_other() -> None:
+    """Of the means of two draws a quarter each are 1 and 2, a half 1.5."""
+    assert Estimate.of([1.0, 2.0]) == Estimate(1.5, 1.0, 2.0, 2)
+
+
 def test_an_infinite_number_makes_an_infinite_mean_and_no_nan() -> None:
     found = Estimate.of([30.0, 31.0, 32.0, math.inf])
     assert found.mean == math.inf

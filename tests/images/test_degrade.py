@@ -162,6 +162,14 @@ def test_bicubic_draws_nothing():
 # Gaussian blur
 
 
+def test_whole_numbers_are_as_often_each_of_their_span():
+    drawn = Dice(seeded(), torch.zeros(3000)).within((3, 5), 2)
+    assert drawn.shape == (3000, 2)
+    assert drawn.unique().tolist() == [3, 4, 5]
+    counts = torch.bincount(drawn.flatten())[3:]
+    assert (counts - 2000).abs().max() < 4 * math.sqrt(6000 * 2 / 9)
+
+
 def test_the_blur_of_cascades_is_even_up_to_the_most():
     """The steepest slope of a blurred step is the middle tap of its Gaussian, which tells the width."""
     step = torch.ones(256, 1, 16, 16)
@@ -171,6 +179,17 @@ def test_the_blur_of_cascades_is_even_up_to_the_most():
     narrow, wide = 0.35, 0.19  # middle taps of sigma = 1.14 and 2
     assert slope.min() > wide
     assert 0.4 < (slope > narrow).float().mean() < 0.7
+
+
+def test_the_blur_of_cascades_is_scipys_up_to_three_of_the_most():
+    high, most = crops(6), 1.1
+    plain = resize(high, (32, 32), MatlabBicubic())
+    widths = Dice(seeded(), plain).uniform((0.0, most)).tolist()
+    low = GaussianBlurred(2, most=most, eight_bit=False)(high, seeded())
+    for image, blurred, sigma in zip(plain.numpy(), low.numpy(), widths, strict=True):
+        down = gaussian_filter1d(image, sigma, axis=1, mode="nearest", radius=4)  # 3 * 1.1, rounded up
+        expected = gaussian_filter1d(down, sigma, axis=2, mode="nearest", radius=4).clip(-1, 1)
+        np.testing.assert_allclose(blurred, expected, atol=1e-5)
 
 
 def test_no_blur_at_all_is_bicubic():
@@ -299,15 +318,20 @@ def test_random_draws_come_from_the_generators_device_only():
     [
         (lambda: Photo(4, clean=1.5), r"clean: 1.5 must lie in \[0, 1\]"),
         (lambda: Photo(0), "scale: 0"),
+        (lambda: Bicubic(0), "scale: 0"),
+        (lambda: GaussianBlurred(0), "scale: 0"),
         (lambda: Photo(4, kernels=()), "kernels"),
         (
             lambda: Jpeg(quality=(95.0, 60.0)),
             r"quality: \(95, 60\) must lie in \[1, 100\] in ascending order",
         ),
         (lambda: Jpeg(halved=-1.0), "halved: -1"),
+        (lambda: Jpeg(share=1.5), "share: 1.5"),
+        (lambda: Grain(share=-0.5), "share: -0.5"),
         (lambda: Grain(std=(0.0, 300.0)), "std"),
         (lambda: Blur(stretch=0.5), "stretch: 0.5"),
         (lambda: Blur(share=float("nan")), "share: nan"),
+        (lambda: Blur(sigma=(0.4, 0.1)), r"sigma: \(0.4, 0.1\) must lie in \[0, 8\] in ascending order"),
         (lambda: GaussianBlurred(4, most=-1.0), "most: -1"),
     ],
 )
@@ -328,3 +352,20 @@ def test_deep_pictures_need_not_be_rounded_to_eight_bits():
     assert deep.unique().numel() == deep.numel()
     assert coarse.unique().numel() <= 17
     assert (deep - coarse).abs().max() <= 0.5 / 127.5 + 1e-6
+
+
+@pytest.mark.parametrize("degrade", [Bicubic, GaussianBlurred, Photo])
+def test_what_overshoots_is_clipped_where_nothing_is_rounded(degrade):
+    """Black and white in bands: a bicubic reduction goes beyond both."""
+    high = noise(4, 3, 48, 48).sign().repeat_interleave(6, 2)[:, :, :48]
+    beyond = resize(high, (24, 24), MatlabBicubic())
+    assert beyond.max() > 1.01
+    assert beyond.min() < -1.01
+    low = degrade(2, eight_bit=False)(high, seeded())
+    assert (low.min(), low.max()) == (-1, 1)
+
+
+def test_what_overshoots_is_clipped_before_it_is_a_jpeg():
+    low, all_of_it = 1.5 * noise(8, 3, 16, 16), torch.ones(8, dtype=torch.bool)
+    made = [Jpeg(share=1.0)(x, all_of_it, Dice(seeded(), x)) for x in (low, low.clamp(-1, 1))]
+    assert torch.equal(*made)

@@ -36,7 +36,7 @@ def by_us(pixels, quality, subsampling=WHOLE):
 
 @pytest.mark.parametrize("name", ["chelsea", "astronaut", "coffee"])
 @pytest.mark.parametrize("subsampling", [WHOLE, HALVED])
-@pytest.mark.parametrize("quality", [30, 50, 75, 90])
+@pytest.mark.parametrize("quality", [1, 30, 50, 75, 90])
 def test_it_differs_from_pillow_by_a_tenth_of_a_level_where_jpeg_itself_loses_twenty_times_that(
     name, subsampling, quality
 ):
@@ -49,7 +49,7 @@ def test_it_differs_from_pillow_by_a_tenth_of_a_level_where_jpeg_itself_loses_tw
     assert (ours > 2.5).mean() < 0.01
 
 
-@pytest.mark.parametrize("quality", [30, 50, 75, 90])
+@pytest.mark.parametrize("quality", [1, 30, 50, 75, 90, 100])
 def test_grey_differs_from_pillow_even_less(quality):
     pixels = photo("chelsea")[:, :, 1:2].copy()
     assert np.abs(by_us(pixels, quality) - by_pillow(pixels, quality)).mean() < 0.08

@@ -43,6 +43,23 @@ def test_matlab_bicubic_in_eight_bits_gives_the_recorded_levels_of_imresize():
     assert torch.equal(y, picture(RECORDED["u8_out"]))
 
 
+@pytest.mark.parametrize("size", [(10, 6), (5, 18), (30, 9), (12, 40), (10, 12)])
+def test_matlab_rounds_after_each_axis_and_begins_with_the_one_that_shrinks_more(size):
+    """The vertical one if both do alike; by dense matrices, of all levels and black and white edges."""
+    x = np.random.default_rng(0).choice([*range(256), *[0, 255] * 128], (20, 24)).astype(np.uint8)
+
+    def down(x, axis):
+        matrix = weights(MatlabBicubic(), x.shape[axis], size[axis]).numpy()
+        resized = matrix @ x if axis == 0 else x @ matrix.T
+        return np.clip(np.floor(resized + 0.5), 0, 255)
+
+    axes = (0, 1) if size[0] / 20 <= size[1] / 24 else (1, 0)
+    expected, other = (down(down(x.astype(float), first), second) for first, second in (axes, axes[::-1]))
+    assert (expected != other).any()
+    found = resize_eight_bits(torch.from_numpy(x)[None, None], size, MatlabBicubic())
+    assert np.array_equal(found[0, 0].numpy(), expected)
+
+
 @settings(max_examples=40, deadline=None)
 @given(SIZES, SIZES, SIZES, SIZES)
 def test_pillow_bicubic_is_what_pillow_does_in_floats(height, width, new_height, new_width):

@@ -76,6 +76,8 @@ def test_batches_of_any_sizes_give_the_same_score() -> None:
 def test_more_splits_than_images_are_refused() -> None:
     with pytest.raises(ValueError, match="10 splits of 9 images"):
         inception_score(chances(9))
+    with pytest.raises(ValueError, match="0 splits of 9 images; there must be 1 to 9"):
+        inception_score(chances(9), splits=0)
     with pytest.raises(ValueError, match="no probabilities"):
         Guesses.of(chances(5)[:0])
 

@@ -111,6 +111,14 @@ def test_a_result_smaller_than_its_input_is_refused() -> None:
             measured(torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 8, 7), PillowBicubic())
 
 
+def test_a_result_of_its_inputs_size_is_not_reduced() -> None:
+    low, result = pictures(2, 3, 8, 8).split(1)
+    error = float((low - result).double().square().mean())
+    assert float(consistency(low, result, PillowBicubic())) == pytest.approx(1e5 * error, rel=1e-9)
+    assert float(lr_psnr(low, result, PillowBicubic())) == pytest.approx(-10 * math.log10(error), rel=1e-9)
+    assert float(lr_psnr_eight_bits(low, low, PillowBicubic())) == 200
+
+
 def test_nan_makes_the_number_of_its_image_nan_and_is_refused_in_eight_bits() -> None:
     low, result = pictures(2, 3, 4, 4), pictures(2, 3, 16, 16)
     result[1, 0, 5, 5] = math.nan

@@ -1,5 +1,7 @@
 """The kernel distance against its double sums, closed forms, and what an unbiased estimate means."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
@@ -61,6 +63,18 @@ def test_subsets_are_about_the_whole_and_come_from_the_seed_alone() -> None:
     assert found.std > 0
     assert KID(subsets=60, size=80)(real, made) == found
     assert KID(subsets=60, size=80, seed=1)(real, made) != found
+
+
+def test_a_subset_is_one_of_all_of_its_size() -> None:
+    """Of each set, without repetition: six pairs of four rows, three of three."""
+    real, made = features(4), features(3, seed=1)
+    parts = [
+        by_pairs(real[list(one)], made[list(other)])
+        for one in combinations(range(4), 2)
+        for other in combinations(range(3), 2)
+    ]
+    found = [KID(subsets=1, size=2, seed=seed)(real, made).mean for seed in range(200)]
+    assert {round(value, 6) for value in found} == {round(value, 6) for value in parts}
 
 
 def test_float32_features_are_compared_in_float64() -> None:

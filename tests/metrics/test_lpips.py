@@ -1,6 +1,8 @@
 """LPIPS against its definition in NumPy, with made-up weights in the published layout."""
 
+import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +82,20 @@ def test_an_image_is_compared_as_in_a_batch_of_its_own(variant: Variant, tmp_pat
 
 def test_made_up_files_are_not_called_published(tmp_path: Path) -> None:
     assert not LPIPS(SQUEEZE, *files(tmp_path, SQUEEZE)).published
+
+
+def test_lpips_is_published_if_both_files_are_those(tmp_path: Path) -> None:
+    linear, features = files(tmp_path, SQUEEZE)
+    lines, sums = (hashlib.sha256(file.read_bytes()).hexdigest() for file in (linear, features))
+    theirs = replace(SQUEEZE.backbone, file=f"squeezenet1_1-{sums[:8]}.pth")
+    for backbone, checksum, published in (
+        (theirs, lines, True),
+        (theirs, SQUEEZE.linear, False),
+        (SQUEEZE.backbone, lines, False),
+    ):
+        found = LPIPS(Variant("squeeze", backbone, checksum), linear, features)
+        assert found.published == published
+        assert found.title.endswith("not of the published weights") != published
 
 
 def test_missing_files_are_named_with_where_they_come_from(

@@ -35,6 +35,12 @@ def test_a_border_that_leaves_nothing_is_refused() -> None:
         psnr(torch.zeros(1, 1, 8, 20), torch.zeros(1, 1, 8, 20), border=4)
 
 
+def test_a_border_may_leave_one_pixel() -> None:
+    one, other = torch.zeros(1, 1, 5, 5), torch.zeros(1, 1, 5, 5)
+    other[..., 2, 2] = 0.5
+    assert mse(one, other, border=2).item() == 0.25
+
+
 def test_luma_is_the_first_channel_of_rgb2ycbcr() -> None:
     image = torch.rand(1, 3, 5, 7, dtype=torch.float64)
     expected = rgb2ycbcr(image[0].permute(1, 2, 0).numpy())[..., 0] / 255
@@ -95,6 +101,8 @@ def test_integers_are_not_taken_for_images_from_0_to_1(metric: Any) -> None:
         ValueError, match=r"^images are floats in \[0, 1\], not torch.float32 and torch.uint8$"
     ):
         metric(one, one.byte())
+    with pytest.raises(ValueError, match=r"not torch.uint8 and torch.float32$"):
+        metric(one.byte(), one)
 
 
 def test_pictures_of_two_sizes_are_refused_by_their_types() -> None:

@@ -66,6 +66,14 @@ def test_it_is_symmetric_and_zero_for_equal_sets(rank: int) -> None:
     assert there > 1
 
 
+@pytest.mark.parametrize("unit", [1e-8, 1e6])
+def test_in_other_units_it_is_the_same(unit: float) -> None:
+    """What counts as rounding goes by the covariance's own size; half of these dimensions are not spanned."""
+    one, other, mean = covariance(30, 15, seed=1), covariance(30, 15, seed=2), torch.randn(30).double()
+    scaled = frechet(unit * mean, unit**2 * one, -unit * mean, unit**2 * other)
+    assert scaled / unit**2 == pytest.approx(frechet(mean, one, -mean, other), rel=1e-10)
+
+
 def test_sets_of_gaussian_features_come_to_the_closed_form() -> None:
     """x = mean + rows of orthogonal patterns: their sample moments are exact, whatever the features."""
     q = torch.linalg.qr(torch.from_numpy(RNG.standard_normal((64, 7))))[0]

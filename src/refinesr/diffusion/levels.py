@@ -169,7 +169,7 @@ Spread = Independent | Stratified
 
 
 def _rows_below(u: PerImage, rows: int) -> Tensor:
-    return (u * rows).long().clamp(max=rows - 1)
+    return (u * rows).long()  # u < 1: in float64 the product is less than rows, too
 
 
 def _inside(u: PerImage) -> PerImage:
