@@ -123,7 +123,7 @@ class Distilled:
             base = self.teacher.model.base(low)
             x = self.state(self.teacher.method.target.learnt(high, base), sigma, eps)
             own = self.teacher.method.sampling
-            bare = replace(own, clip=False, consistent=None, guidance=1.0, orientations=1)
+            bare = replace(own, clip=False, consistent=None, guidance=1.0, orientations=1, label=None)
             # the stage's denoiser: what is put around a network with a mask is the same in sampling
             say = Stage(self.teacher.method, model).denoiser(low, base, bare, 0, autocast)
             error = say(x, sigma) - self.answers(x, high, low, sigma, autocast)

@@ -45,6 +45,8 @@ class Sampling:
     mean        the level at which a call of its own asks for that estimate; null: it is the first one
     orientations  every estimate is the mean of the network's for 1, 2 (mirrored), 4 (upside down) or 8
                 (turned) ways to lay the picture: self-ensemble (Timofte et al. 2016, arXiv 1511.02228)
+    label       what the network is told, where a published code tells it something else than it was taught;
+                null: the method's own label
     """
 
     sampler: Sampler
@@ -57,6 +59,7 @@ class Sampling:
     fidelity: float = 0.0
     orientations: int = 1
     mean: float | None = None
+    label: Label | None = None
 
     def __post_init__(self) -> None:
         settle(self, whole, "steps", "orientations")

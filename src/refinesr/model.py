@@ -133,6 +133,10 @@ class Model(nn.Module):
         made: Condition = self.source(low)
         return made
 
+    def told(self, label: Label | None) -> "Model":
+        """The same weights, told the noise by another label, if one is given."""
+        return self if label is None else Model(self.network, self.source, self.precond, label)
+
     def predict(self, x: Images, sigma: Sigma, doors: Mapping[str, Tensor]) -> Images:
         """F, in the network's own units."""
         sigma = sigma.expand(len(x))

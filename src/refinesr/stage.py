@@ -153,7 +153,8 @@ class Stage:
         self, low: GivenImages, base: Images, sampling: Sampling, tile: int, autocast: torch.dtype | None
     ) -> Denoiser:
         """The network's own denoiser, with what `sampling`, `tile` and a mask put around it."""
-        denoise = self.laid(low, sampling, tile, autocast)
+        told = replace(self, model=self.model.told(sampling.label))
+        denoise = told.laid(low, sampling, tile, autocast)
         if sampling.clip:
             denoise = clipped(denoise)
         if sampling.consistent is not None:

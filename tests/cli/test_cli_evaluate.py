@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,20 @@ import pytest
 import skimage.data
 import torch
 from commands import Command, Ran, picture
+from methods import packed, stage
 from PIL import Image
 
 import refinesr.cli.app
 import refinesr.cli.evaluate
 import refinesr.evaluate.makers
+from refinesr.checkpoint import save_stage
+from refinesr.diffusion.precond import Blind
+from refinesr.diffusion.samplers import Ancestral
+from refinesr.diffusion.schedule import Explicit
 from refinesr.errors import OutputError
 from refinesr.evaluate.running import Evaluation
 from refinesr.files import held, refuse_held
+from refinesr.method import Sampling
 
 FORMAT = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 """Of files of other people, deprecated for new ones."""
@@ -127,6 +134,14 @@ def test_a_model_may_stand_in_several_rows_by_its_steps(evaluate: Command) -> No
     }
     assert rows["mine"]["metrics"] == rows["photo-x4@2"]["metrics"] != rows["photo-x4@1"]["metrics"]
     assert "alls against" in Path("out/page.html").read_text()
+
+
+def test_the_method_that_refuses_an_option_is_named(evaluate: Command) -> None:
+    blind = replace(packed(4), precond=Blind(), sampling=Sampling(Ancestral(0.0), Explicit((1.0,)), 1))
+    save_stage(stage(blind), Path("blind.safetensors"))
+    ran = evaluate("bicubic", "photo-x4@2", "blind.safetensors@2")
+    message = "blind.safetensors: steps: 2 is not possible; the grid lists 1 level\n"
+    assert (ran.code, ran.err) == (2, message)
 
 
 def test_how_models_are_run_is_told(evaluate: Command) -> None:

@@ -18,6 +18,7 @@ from refinesr.checkpoint import save_stage
 from refinesr.cli import facts
 from refinesr.config import from_data
 from refinesr.diffusion import doctor
+from refinesr.diffusion.labels import Timestep
 from refinesr.diffusion.levels import Continuous
 from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Even, Karras, Linear
@@ -110,6 +111,16 @@ def test_a_file_with_a_bad_grid_is_told_what_comes_of_it(refinesr: Command) -> N
     said = "Gaussian data of mean 0.50 and std 0.20 would come out as mean 0.381, std 0.305"
     assert f"bias        {said}" in lines
     assert "images span -1 to 1" in lines[lines.index(f"bias        {said}") + 1]
+
+
+def test_a_network_that_is_told_what_it_was_not_taught_is_pointed_out(refinesr: Command) -> None:
+    method = cut_short()
+    label = Timestep(Linear(1e-6, 1e-2, 100))
+    save_stage(
+        stage(replace(method, sampling=replace(method.sampling, label=label))), Path("told.safetensors")
+    )
+    _, complaint = json.loads(refinesr("info", "told.safetensors", "--json").out)["complaints"]
+    assert complaint.startswith(f"the network is told {label}, which is not what it was taught")
 
 
 def test_what_is_odd_and_the_bias_are_those_of_the_steps_asked_for(refinesr: Command) -> None:

@@ -20,6 +20,7 @@ import refinesr.images.io
 import refinesr.restore
 from refinesr.checkpoint import save_stage
 from refinesr.cli.memory import memory_of
+from refinesr.diffusion.precond import Blind
 from refinesr.images.io import Picture, write
 
 SIGNALS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
@@ -330,6 +331,15 @@ def test_samples_that_differ_little_are_said_to_unless_it_was_asked_for(
     assert refinesr("upscale", photo, *mixing, "--samples", 2, *options).err == message
     assert refinesr("upscale", photo, *mixing, *options).err == ""
     assert refinesr("upscale", photo, "--samples", 2, "-o", "shipped", *options).err == ""
+
+
+def test_samples_that_no_seed_changes_are_said_to_be_the_same(refinesr: Command, photo: Path) -> None:
+    save_stage(stage(replace(packed(4), precond=Blind())), Path("blind.safetensors"))
+    message = "all samples will be the same: this result does not depend on the seed\n"
+    for options in (["-m", "blind.safetensors", "--steps", 1], ["--fidelity", 1]):
+        assert refinesr("upscale", photo, *options, "--samples", 2, "--overwrite").err == message
+        assert variety("photo-x4-1.png", "photo-x4-2.png") == 0
+        assert refinesr("upscale", photo, *options, "--overwrite").err == ""
 
 
 def variety(*names: str) -> float:

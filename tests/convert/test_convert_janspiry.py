@@ -14,13 +14,14 @@ from refinesr.convert import convert
 from refinesr.diffusion.labels import Gamma, SqrtGamma, Timestep
 from refinesr.diffusion.levels import Continuous, Discrete
 from refinesr.diffusion.samplers import Ancestral
-from refinesr.diffusion.schedule import Cosine, Even, Linear
+from refinesr.diffusion.schedule import Even, Linear
 from refinesr.errors import CheckpointError, ConfigError
 from refinesr.images.reduction import Bicubic
 from refinesr.images.resize import PillowBicubic
 from refinesr.method import Sampling
 from refinesr.model import Pixels
 from refinesr.nets.sr3_unet import SR3UNet, TimeStep
+from refinesr.search.trials import established
 from refinesr.sources import Blank, Upsampled
 from refinesr.stage import Stage, core_of
 from refinesr.tiles import cover
@@ -93,19 +94,56 @@ def test_it_samples_as_published(gen: Path) -> None:
     assert (method.scale, method.degradation) == (4, Bicubic(4, PillowBicubic()))
 
 
-def test_the_ddpm_variant_is_told_rows_of_the_table_it_samples_with(tmp_path: Path) -> None:
-    """As its code does; the public configuration trains with 2000 rows and samples with 100 of another."""
-    network = replace(SMALL, embedding=TimeStep())
+def two_tables(tmp_path: Path) -> Stage:
+    """The DDPM variant, sampled with fewer rows than it was trained with, as in its public configuration."""
+    network = replace(SMALL, embedding=TimeStep(), dropout=0.0)
     gen = saved(tmp_path / "gen.pth", stored(LINEAR) | weights(network))
-    table = {"schedule": "cosine", "n_timestep": 12}
+    table = {"schedule": "linear", "n_timestep": 12, "linear_start": 1e-3, "linear_end": 0.3}
     config = written(
         tmp_path / "config.json",
         janspiry_settings(network),
         lambda c: c["model"]["beta_schedule"].update(val=table),
     )
-    method = convert(gen, config=config).method
-    assert (method.label, method.levels) == (Timestep(Cosine(12)), Discrete(TABLE))
-    assert (method.sampling.grid, method.sampling.steps) == (Even(Cosine(12)), 12)
+    return convert(gen, config=config)
+
+
+def test_the_ddpm_variant_samples_as_its_code_does_with_a_table_of_its_own(tmp_path: Path) -> None:
+    """The loop of that code, in its letters: the network is told rows of the table that is sampled with."""
+    stage = two_tables(tmp_path)
+    betas = np.linspace(1e-3, 0.3, 12)
+    gammas = np.cumprod(1 - betas)
+    draws = torch.randn(12, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    low = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    image = stage.model.condition(low).image
+    x = draws[0]
+    for t in reversed(range(12)):
+        before = gammas[t - 1] if t else 1.0
+        with torch.no_grad():
+            eps = stage.model.network(x, torch.tensor([float(t)]), image=image)
+        x0 = (np.sqrt(1 / gammas[t]) * x - np.sqrt(1 / gammas[t] - 1) * eps).clamp(-1, 1)
+        mean = betas[t] * np.sqrt(before) * x0 + (1 - before) * np.sqrt(1 - betas[t]) * x
+        x = mean / (1 - gammas[t])
+        if t:
+            x = x + np.sqrt(betas[t] * (1 - before) / (1 - gammas[t])) * draws[12 - t]
+    given = iter(draws)
+    *_, last = stage(low, lambda like: next(given))
+    torch.testing.assert_close(last.image, x.to(last.image), rtol=0, atol=1e-4)
+
+
+def test_the_ddpm_variant_is_taught_rows_of_the_table_it_was_trained_with(tmp_path: Path) -> None:
+    """So it may be trained on, and other grids may be searched for it."""
+    stage = two_tables(tmp_path)
+    assert (stage.method.label, stage.method.levels) == (Timestep(TABLE), Discrete(TABLE))
+    told: list[float] = []
+    stage.model.network.register_forward_pre_hook(lambda _, given: told.append(float(given[1])))
+    high = torch.zeros(1, 3, 16, 16)
+    sigmas = np.sqrt(1 / np.cumprod(1 - LINEAR) - 1)
+    for row in (0, 7, 19):
+        sigma = torch.tensor([sigmas[row]])
+        stage.method.objective().loss(stage.model, high, torch.zeros(1, 3, 4, 4), sigma, high)
+    respaced = established(stage.method, 2)[1]
+    *_, _ = stage(torch.zeros(1, 3, 4, 4), torch.zeros_like, sampling=respaced)
+    assert told == [0, 7, 19, 19, 9]
 
 
 def test_without_a_condition_only_lows_size_counts(tmp_path: Path) -> None:

@@ -121,7 +121,10 @@ def network_of(thing: str, methods: Methods) -> "Maker":
         orientations=methods.orientations,
     )
     model = load_any(bare)
-    options.check(model)
+    try:
+        options.check(model)
+    except ConfigError as error:  # of several methods, which?
+        raise ConfigError(f"{bare}: {error}") from error
     return Restored(model, options)
 
 

@@ -85,7 +85,13 @@ class Facts:
 
     @property
     def complaints(self) -> list[str]:
-        return doctor.findings(self.grid, self.subject.method.levels)
+        found, label = doctor.findings(self.grid, self.subject.method.levels), self.sampling.label
+        if label is not None:
+            found.append(
+                f"the network is told {label}, which is not what it was taught: expect noise; grids that "
+                "`refinesr search` finds tell it what it was"
+            )
+        return found
 
     @property
     def bias(self) -> doctor.Moments | None:

@@ -68,6 +68,18 @@ class Work:
     def orientations(self) -> int | None:
         return self.restoring.options(self.restoring.seed).laid(self.model)
 
+    @cached_property
+    def settled(self) -> bool:
+        """Whether no seed changes a result."""
+        from ..diffusion.precond import Blind
+        from ..stage import Stage
+
+        if not isinstance(self.model, Stage):
+            return False
+        sampling = self.restoring.options(self.restoring.seed).sampling(self.model)
+        meant = sampling.fidelity == 1 and sampling.mean is not None
+        return meant or isinstance(self.model.method.precond, Blind)
+
 
 def upscale(
     inputs: Annotated[list[Path], Parameter(name="INPUT", negative="")],
@@ -125,11 +137,16 @@ def kept(planned: list[Job]) -> str | None:
 
 
 def alike(work: Work) -> str | None:
-    """What is said of samples that are mixed with the mean because nobody chose: how to make them differ.
+    """What is said of samples that are all the same; and of those that are mixed with the mean because nobody
+    chose: how to make them differ.
 
     Not done unasked: each sample is what its seed gives alone, to be had again by --seed.
     """
-    if work.results.samples == 1 or work.restoring.fidelity is not None or not work.fidelity:
+    if work.results.samples == 1:
+        return None
+    if work.settled:
+        return "all samples will be the same: this result does not depend on the seed"
+    if work.restoring.fidelity is not None or not work.fidelity:
         return None
     if work.steps == 1:
         return "samples of one step differ little; with --steps 4 --fidelity 0 they differ more"

@@ -60,21 +60,27 @@ def made(found: Found, asked: Asked) -> Made:
 
 
 def method(network: SR3UNet, scale: int, trained: Schedule, sampled: Schedule) -> Method:
-    """As its code trains and samples: L1, Pillow's bicubic, every row of the table `val`."""
+    """As its code trains and samples: L1, Pillow's bicubic, every row of the table `val`.
+
+    The DDPM variant is told the number of a row, and in sampling that of a row of `val`.
+    """
     sr3, conditional = isinstance(network.embedding, NoiseLevel), network.image_channels > 0
+    sampling = as_published(sampled)
+    if not sr3 and sampled != trained:
+        sampling = replace(sampling, label=Timestep(sampled))
     return Method(
         scale=scale,
         channels=network.channels,
         network=network,
         source=Upsampled(PillowBicubic(), eight_bit=True) if conditional else Blank(),
         precond=Eps(),
-        label=SqrtGamma() if sr3 else Timestep(sampled),
+        label=SqrtGamma() if sr3 else Timestep(trained),
         levels=Continuous(trained) if sr3 else Discrete(trained),
         spread=Independent(),
         target=Pixels(),
         p=1,
         degradation=Bicubic(scale, PillowBicubic()),
-        sampling=as_published(sampled),
+        sampling=sampling,
         tile=tile_of(network, network.size, scale),
     )
 

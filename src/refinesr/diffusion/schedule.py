@@ -193,7 +193,10 @@ class Explicit:
     def grid(self, steps: int) -> Grid:
         """Raises ConfigError unless there are `steps` levels."""
         if steps != len(self.levels):
-            raise ConfigError(f"steps: {steps} is not possible; the grid lists {len(self.levels)} levels")
+            count = len(self.levels)
+            raise ConfigError(
+                f"steps: {steps} is not possible; the grid lists {count} level{'s' * (count > 1)}"
+            )
         return _ending_in_zero(torch.tensor(self.levels, dtype=torch.float64))
 
 

@@ -155,7 +155,7 @@ def established(method: Method, steps: int) -> list[Sampling]:
     """What there is without a search: the model's own grid, and its training table respaced."""
     own, found = present(method, steps), []
     if isinstance(method.levels, Discrete | Continuous) and steps <= method.levels.table.rows:
-        found = [replace(method.sampling, grid=Even(method.levels.table), steps=steps)]
+        found = [replace(method.sampling, grid=Even(method.levels.table), steps=steps, label=None)]
     return list(dict.fromkeys([own, *found]))
 
 
@@ -191,7 +191,7 @@ class Bench:
         grid = place.grid(self.span, self.plan.steps)
         if grid is None:
             return None
-        asked = replace(self.stage.method.sampling, grid=grid, steps=self.plan.steps)
+        asked = replace(self.stage.method.sampling, grid=grid, steps=self.plan.steps, label=None)
         try:
             replace(self.stage.method, sampling=asked)
         except ConfigError:  # from this level on there is no mean for its fidelity
