@@ -18,9 +18,10 @@ from refinesr.evaluate import gallery
 from refinesr.evaluate.aims import Higher, Lower, Near, Neither
 from refinesr.evaluate.axes import Axis, round_numbers, tick_text
 from refinesr.evaluate.crops import SIDE, Square, differences, largest, shelf, sized
+from refinesr.evaluate.estimates import Estimate
 from refinesr.evaluate.page import page
 from refinesr.evaluate.plots import Point, Side, curves, scatter, tag
-from refinesr.evaluate.reading import Estimate, Metric, Row, read_report
+from refinesr.evaluate.reading import Metric, Row, read_report
 from refinesr.evaluate.sketches import families
 
 EVIL = '<b onclick="x">&\''

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from refinesr.evaluate.estimates import Estimate
 from refinesr.evaluate.geometry import Number
-from refinesr.evaluate.reading import Estimate
 
 
 @dataclass(frozen=True)

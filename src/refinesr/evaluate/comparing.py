@@ -17,7 +17,7 @@ from refinesr.evaluate.makers import Folder
 from refinesr.evaluate.measuring import Case, Psnr, Ssim, psnr_of, ssim_of
 from refinesr.evaluate.pairs import Shown, opened, pairs
 from refinesr.evaluate.reading import Metric, Report
-from refinesr.evaluate.report import farther
+from refinesr.evaluate.report import differences, farther
 
 Values = Float[np.ndarray, " N"]
 
@@ -34,13 +34,13 @@ ROUNDING = 1e-10
 """Sums that differ by less, relative to the sum of all sizes, are equal."""
 
 
-def sign_flip(differences: Values, seed: int = 0) -> float:
+def sign_flip(apart: Values, seed: int = 0) -> float:
     """The share of sign patterns whose mean is at least as far from 0: the two-sided p of Fisher (1935).
 
     If the two methods were alike, each difference might as well have the other sign.  Exact for up to
     `EXACT` pictures, beyond that by `FLIPS` random patterns and the observed one.
     """
-    values = np.asarray(differences, np.float64)
+    values = np.asarray(apart, np.float64)
     least = abs(values.sum()) - ROUNDING * np.abs(values).sum()
     if len(values) <= EXACT:
         return float((np.abs(all_sums(values)) >= least).mean())
@@ -119,13 +119,13 @@ class Infinite:
 
 def compared(key: str, metric: Metric, a: Mapping[str, float], b: Mapping[str, float]) -> Compared | None:
     """Of scores by picture.  None if there is no picture whose difference is a finite number."""
-    every = by_picture(a, b)
+    every = differences(b, a)
     kept = {name: difference for name, difference in every.items() if math.isfinite(difference)}
     if not kept:
         return None
-    differences = np.array(list(kept.values()))
+    apart = np.array(list(kept.values()))
     one, other = ({name: scores[name] for name in kept} for scores in (a, b))
-    estimate, p, aim = Estimate.of(list(differences)), sign_flip(differences), metric.better
+    estimate, p, aim = Estimate.of(apart), sign_flip(apart), metric.better
     return Compared(
         key,
         metric,
@@ -138,12 +138,6 @@ def compared(key: str, metric: Metric, a: Mapping[str, float], b: Mapping[str, f
         len(every) - len(kept),
         farther(aim.target, other, one).interval if isinstance(aim, Near) else None,
     )
-
-
-def by_picture(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:
-    """b - a of pictures that both have a number of; two infinite ones do not differ."""
-    names = [name for name in a if name in b and not math.isnan(a[name]) and not math.isnan(b[name])]
-    return {name: 0.0 if a[name] == b[name] else b[name] - a[name] for name in names}
 
 
 def mean(scores: Mapping[str, float]) -> float:
@@ -194,7 +188,7 @@ class Match:
         """One for each metric in which every difference is infinite."""
         for key, metric in self.metrics.items():
             one, other = self.scores(key)
-            every = by_picture(one, other)
+            every = differences(other, one)
             if every and not any(map(math.isfinite, every.values())):
                 a, b = (mean({name: scores[name] for name in every}) for scores in (one, other))
                 yield Infinite(key, metric, a, b, len(every))

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from refinesr.evaluate.aims import best, told_apart
 from refinesr.evaluate.crops import Shelf, shelf
+from refinesr.evaluate.estimates import Estimate
 from refinesr.evaluate.gallery import gallery
 from refinesr.evaluate.plots import tag
 from refinesr.evaluate.protocols import Published
 from refinesr.evaluate.published import left_out, parted
-from refinesr.evaluate.reading import Estimate, Metric, Pair, Report, read_report
+from refinesr.evaluate.reading import Metric, Pair, Report, read_report
 from refinesr.evaluate.sketches import sketches
 from refinesr.files import replacing
 

@@ -10,6 +10,7 @@ from typing import Any
 from refinesr.config import parse
 from refinesr.errors import ConfigError, InputError
 from refinesr.evaluate.aims import Aim, Higher, Near, Neither, aim_of
+from refinesr.evaluate.estimates import Estimate
 from refinesr.evaluate.protocols import Published
 from refinesr.evaluate.report import FORMAT
 
@@ -21,20 +22,6 @@ MENDED: Mapping[str, Aim] = MappingProxyType(
     {"sigma": Neither(), "coverage_50": Near(0.5), "coverage_90": Near(0.9)}
 )
 """What the first reports called better where higher."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over `count` pictures and its 95 % interval, where there is one."""
-
-    mean: float
-    low: float | None = None
-    high: float | None = None
-    count: int | None = None
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        return None if self.low is None or self.high is None else (self.low, self.high)
 
 
 @dataclass(frozen=True)
