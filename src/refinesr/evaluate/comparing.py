@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from jaxtyping import Float, Float64
 from refinesr.errors import InputError
 from refinesr.evaluate.aims import Interval, Near, told_apart
 from refinesr.evaluate.alike import check_alike
-from refinesr.evaluate.crops import Colours, Shelf, of_folder, rgb
+from refinesr.evaluate.crops import Colours, picture_in, rgb
 from refinesr.evaluate.estimates import Estimate
 from refinesr.evaluate.makers import Folder
 from refinesr.evaluate.measuring import Case, Psnr, Ssim, psnr_of, ssim_of
@@ -221,16 +222,15 @@ def of_reports(one: Report, other: Report, a: str, b: str) -> Match:
     apart = [metric.title for key, metric in one.metrics.items() if key in other.metrics and key not in same]
     pictures = tuple(image.name for image in one.images)
     place = f"{one.protocol} on {one.data}"
-    truth = of_folder(one.folder / "pictures" / "high")
+    truth = partial(picture_in, one.folder / "pictures" / "high")
     sides = side(one, a, same), side(other, b, same)
     return Match(*sides, same, pictures, truth, place, tuple(apart), one.bands)
 
 
 def side(report: Report, method: str, keys: Iterable[str]) -> Side:
-    shelf = Shelf(report.folder, lambda name: None, lambda name: None)
     scores = {key: report.scores(method, key) for key in keys}
     filled = {key: found for key, found in scores.items() if found}
-    return Side(method, filled, lambda name: shelf.result(method, name))
+    return Side(method, filled, partial(picture_in, report.folder / "pictures" / method))
 
 
 def of_folders(a: Path, b: Path, data: Path) -> Iterator[Measuring]:

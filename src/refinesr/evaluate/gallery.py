@@ -9,11 +9,11 @@ from refinesr.evaluate.bands import SHOWN
 from refinesr.evaluate.crops import (
     SIDE,
     Colours,
-    Shelf,
     Square,
     differences,
     largest,
     lossless,
+    picture_in,
     scale_of,
     sized,
     thumbnail,
@@ -28,14 +28,14 @@ BYTES = 7 * 2**20
 """All crops together, at most; the page is then under 8 MiB."""
 
 
-def gallery(report: Report, pictures: Shelf) -> str:
+def gallery(report: Report) -> str:
     """A section with as many pictures as there is room for, those that methods differ most on first."""
     shown: list[str] = []
     size = 0
     for image in ranked(report):
         if len(shown) == PICTURES:
             break
-        figure = row(report, image, pictures)
+        figure = row(report, image)
         if figure is None:
             continue
         size += len(figure.encode())
@@ -100,23 +100,23 @@ class Taken:
         return next(iter(self.results.values())) if self.truth is None else self.truth
 
 
-def taken(report: Report, image: Image, pictures: Shelf) -> Taken | None:
+def taken(report: Report, image: Image) -> Taken | None:
     """Raises InputError for a picture of another size than the report's."""
-    size, results = (image.height, image.width), {}
+    size, results, pictures = (image.height, image.width), {}, report.folder / "pictures"
     for method in report.methods:
         name = f"{report.folder}: {image.name} by {method.name}"
-        result = sized(pictures.result(method.name, image.name), size, name)
+        result = sized(picture_in(pictures / method.name, image.name), size, name)
         if result is not None:
             results[method.name] = result
     if not results:
         return None
-    truth = sized(pictures.truths(image.name), size, f"{image.name}: the truth")
-    return Taken(image, truth, pictures.inputs(image.name), results)
+    truth = sized(picture_in(pictures / "high", image.name), size, f"{image.name}: the truth")
+    return Taken(image, truth, picture_in(pictures / "low", image.name), results)
 
 
-def row(report: Report, image: Image, pictures: Shelf) -> str | None:
+def row(report: Report, image: Image) -> str | None:
     """One picture's figures, or None if no result of it is there."""
-    there = taken(report, image, pictures)
+    there = taken(report, image)
     if there is None:
         return None
     scale = scale_of(there.whole.shape, there.input)
