@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from ..errors import ConfigError
 from .messages import counted, say, tell
+from .results import check_file
 
 if TYPE_CHECKING:
     from ..stage import Stage
@@ -62,11 +62,8 @@ def convert(
     """
     from ..checkpoint import save_stage
     from ..convert import convert as converted
-    from ..files import refuse_existing
 
-    if output.suffix != ".safetensors":
-        raise ConfigError(f"--output: {output} is no name of a model; it ends in .safetensors")
-    refuse_existing(output, overwrite)
+    check_file("--output", output, overwrite, (".safetensors",))
     stage = converted(checkpoint, config=config, scale=scale, groups=groups, head_channels=head_channels)
     save_stage(stage, output, overwrite=overwrite)
     tell(f"{output}  {described(stage)}")

@@ -1,12 +1,12 @@
 """Where results go: worked out and checked before any work."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import ConfigError, OutputError
-from ..files import caseless, tells_cases_apart
+from ..files import caseless, refuse_existing, tells_cases_apart
 from .listing import Found, Listing
 
 
@@ -45,7 +45,7 @@ def jobs(listing: Listing, naming: Naming, scale: float, *, overwrite: bool, ski
     if skip:
         return [replace(job, kept=frozenset(filter(os.path.lexists, job.results))) for job in planned]
     if not overwrite:
-        refuse_existing(planned, "--skip-existing keeps {}")
+        refuse_there(planned)
     return planned
 
 
@@ -146,11 +146,21 @@ def check_places(planned: Iterable[Job]) -> None:
             raise OutputError(f"{nearest}: no permission to write into this folder")
 
 
-def refuse_existing(planned: Iterable[Job], instead: str = "") -> None:
-    """`instead` is another way out, with {} for what exists."""
+def check_file(option: str, path: Path, overwrite: bool, suffixes: Collection[str] = ()) -> None:
+    """Raises OutputError for a file that could not be written after the work.  No `suffixes`: any will do."""
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise OutputError(f"{option}: {path}: suffix '{path.suffix}' is not {' or '.join(suffixes)}")
+    if path.is_dir():
+        raise OutputError(f"{option}: {path}: is a folder; give a file's name")
+    if not path.absolute().parent.is_dir():
+        raise OutputError(f"{option}: {path}: there is no folder {path.parent}")
+    refuse_existing(path, overwrite)
+
+
+def refuse_there(planned: Iterable[Job]) -> None:
     there = [path for job in planned for path in job.results if os.path.lexists(path)]
     if there:
         more = f", and {len(there) - 1} more of the results" if len(there) > 1 else ""
         them = "them" if more else "it"
-        ways = ", ".join(filter(None, (f"--overwrite replaces {them}", instead.format(them))))
+        ways = f"--overwrite replaces {them}, --skip-existing keeps {them}"
         raise OutputError(f"{there[0]} exists{more}; {ways}")

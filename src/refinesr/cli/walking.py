@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 from cyclopts import Parameter
 
 from ..errors import ConfigError
+from ..files import refuse_existing
 from .bars import bars
 from .messages import tell
-from .results import Job, check_places, refuse_existing
+from .results import Job, check_places
 
 if TYPE_CHECKING:
     from ..images.picture import Picture
@@ -77,10 +78,8 @@ class Writing:
         """Before any work.  Raises ConfigError or OutputError."""
         if not 1 <= self.quality <= 100:
             raise ConfigError(f"--quality: {self.quality} is not between 1 and 100")
-        job = Job(output, (output,))
-        check_places([job])
-        if not self.overwrite:
-            refuse_existing([job])
+        check_places([Job(output, (output,))])
+        refuse_existing(output, self.overwrite)
 
     def write(self, picture: "Picture", output: Path) -> None:
         from ..images.io import write
