@@ -11,6 +11,7 @@ from ..errors import ConfigError, InputError
 from ..files import replacing
 from .bars import of_things
 from .messages import counted, say, tell
+from .options import Flag
 from .results import check_file
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def compare(
     features: Path | None = None,
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
     json: Path | None = None,
-    overwrite: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    overwrite: Flag = False,
 ) -> int:
     """Compare two methods picture by picture: in every metric they share, and where they differ most.
 

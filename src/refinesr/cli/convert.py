@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from .messages import counted, say, tell
+from .options import Flag, Output
 from .results import check_file
 
 if TYPE_CHECKING:
@@ -22,14 +23,12 @@ Examples:
 Nothing in a checkpoint is executed; one that holds more than tensors and plain values is refused.
 """
 
-Flag = Annotated[bool, Parameter(negative="", show_default=False)]
-
 
 def convert(
     checkpoint: Annotated[Path, Parameter(name="FILE")],
     /,
     *,
-    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    output: Output,
     config: Path | None = None,
     scale: int | None = None,
     groups: int | None = None,

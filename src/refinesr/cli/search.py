@@ -14,6 +14,7 @@ from .bars import bars, of_photos
 from .grids import grid_name
 from .judging import JUDGES
 from .messages import counted, if_memory_lacks, say, tell
+from .options import Device, Flag, Precision
 from .results import check_file
 from .signals import Notice, noticed
 
@@ -36,8 +37,6 @@ on others.
 """
 
 PLOTS = (".png", ".svg")
-
-Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 
 
 @Parameter(name="*", group="Results")
@@ -104,11 +103,8 @@ class Trying:
     seed: int = 0
     """Of the noise, and of the inputs where the task is random."""
 
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute."""
-
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """What the network computes in; auto: bf16 where the hardware is fast at it."""
+    device: Device = "auto"
+    precision: Precision = "auto"
 
     def plan(self, steps: int) -> "Search":
         from ..search import Search
