@@ -13,6 +13,7 @@ from refinesr.evaluate.aims import Aim, Higher, Near, Neither, aim_of
 from refinesr.evaluate.estimates import Estimate
 from refinesr.evaluate.protocols import Published
 from refinesr.evaluate.report import FORMAT
+from refinesr.evaluate.running import Measured
 
 DISTORTION = ("psnr", "psnr_y", "psnr_rgb")
 PERCEPTION = ("lpips", "perceptual", "dists", "fid", "frechet", "kid", "niqe")
@@ -57,16 +58,6 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Image:
-    """A picture with its scores: method, then metric."""
-
-    name: str
-    height: int
-    width: int
-    scores: Mapping[str, Mapping[str, float]]
-
-
-@dataclass(frozen=True)
 class Report:
     """What was measured on what; of metrics those of all bands, for others are for whoever reads the JSON."""
 
@@ -78,7 +69,7 @@ class Report:
     metrics: Mapping[str, Metric]
     published: tuple[Published, ...] = ()
     pairs: tuple[Pair, ...] = ()
-    images: tuple[Image, ...] = field(default=(), repr=False)
+    images: tuple[Measured, ...] = field(default=(), repr=False)
     bands: int = 0
     """How many have numbers of their own; 0 of grey and RGB."""
 
@@ -160,12 +151,12 @@ def pair(data: Mapping[str, Any]) -> Pair:
     return Pair(*names, estimate(data, "difference"), distance)
 
 
-def image(data: Mapping[str, Any]) -> Image:
+def image(data: Mapping[str, Any]) -> Measured:
     scores = {
         str(method): {str(key): number(value) for key, value in of.items()}
         for method, of in data["scores"].items()
     }
-    return Image(str(data["name"]), int(data["height"]), int(data["width"]), scores)
+    return Measured(str(data["name"]), (int(data["height"]), int(data["width"])), scores)
 
 
 def number(value: object) -> float:
