@@ -143,7 +143,8 @@ def planned(
     plan = Plan(methods.seed, methods.samples, methods.batch)
     found = pairs(source.data, source.low, source.limit, way.depth)
     entrants = entered(things, way, methods)
-    scale = methods.scale or way.scale or scale_of(entrants, found[0].scale)
+    asked = way.scale if methods.scale is None else methods.scale
+    scale = scale_of(entrants, found[0].scale) if asked is None else asked
     way.check(scale)
     bands = found[0].bands
     metrics.check_bands(bands, way)
