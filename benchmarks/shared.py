@@ -186,7 +186,7 @@ def perceptual(args: argparse.Namespace) -> "tuple[Metric, ...]":
 
     from refinesr.evaluate import weights
 
-    return weights.perceptual(args.perceptual, torch.device("cpu")) if args.perceptual else ()
+    return (weights.perceptual(args.perceptual, torch.device("cpu")),) if args.perceptual else ()
 
 
 def result(maker: "Maker", picture: "Shown", scale: int, seed: int) -> "torch.Tensor":

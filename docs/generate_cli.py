@@ -10,22 +10,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from refinesr.cli.app import application
+from refinesr.cli.app import VERBS, application
 
 PAGE = Path(__file__).with_name("cli.md")
-VERBS = (
-    "upscale",
-    "train",
-    "distill",
-    "info",
-    "evaluate",
-    "compare",
-    "search",
-    "convert",
-    "generate",
-    "interpolate",
-    "fuse",
-)
 
 HEAD = """# Command line
 
@@ -35,7 +22,8 @@ Guides: [upscale a photo](guides/upscale.md), [train](guides/train.md).*
 
 
 def page() -> str:
-    parts = [HEAD, section("refinesr", []), *(section(f"refinesr {verb}", [verb]) for verb in VERBS)]
+    verbs = [verb.__name__ for verb, *_ in VERBS]
+    parts = [HEAD, section("refinesr", []), *(section(f"refinesr {verb}", [verb]) for verb in verbs)]
     return "\n".join(parts)
 
 

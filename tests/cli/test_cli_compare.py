@@ -213,10 +213,10 @@ def test_a_difference_of_two_infinite_means_is_null(compare: Command) -> None:
         (("report", "report"), "--methods: missing; report has few, many"),
         (
             ("report", "-o", "a.gif"),
-            "a.gif: suffix '.gif' is not one of .png, .jpg, .jpeg, .webp, .tif, .tiff",
+            "--output: a.gif: suffix '.gif' is not .png or .jpg or .jpeg or .webp or .tif or .tiff",
         ),
-        (("report", "-o", "no/a.png"), "no/a.png: there is no folder no"),
-        (("report", "--json", "empty"), "empty: is a folder; give a file's name"),
+        (("report", "-o", "no/a.png"), "--output: no/a.png: there is no folder no"),
+        (("report", "--json", "empty"), "--json: empty: is a folder; give a file's name"),
     ],
 )
 def test_what_the_user_can_mend_is_one_line(

@@ -9,7 +9,8 @@ import pytest
 from commands import picture
 
 from refinesr.cli.listing import LeftOut, listed
-from refinesr.cli.results import Job, Naming, jobs
+from refinesr.cli.restoring import Results
+from refinesr.cli.results import Job, jobs
 from refinesr.errors import ConfigError, InputError, OutputError, RefineSRError
 from refinesr.files import tells_cases_apart
 
@@ -24,9 +25,10 @@ def planned(
     overwrite: bool = False,
     recursive: bool = False,
 ) -> dict[str, list[str]]:
-    naming = Naming(None if o is None else Path(o), suffix, ext, samples)
-    listing = listed([Path(name) for name in inputs], suffix, naming.output, recursive)
-    made = jobs(listing, naming, scale, overwrite=overwrite)
+    output = None if o is None else Path(o)
+    asked = Results(output, samples=samples, suffix=suffix, ext=ext, overwrite=overwrite)
+    asked.check()
+    made = jobs(listed([Path(name) for name in inputs], suffix, output, recursive), asked, scale)
     return {str(job.input): [str(path) for path in job.results] for job in made}
 
 
@@ -295,8 +297,7 @@ def test_a_folder_that_may_not_be_written_to_is_refused(monkeypatch: pytest.Monk
 
 def test_a_missing_input_is_found_out_when_it_is_read() -> None:
     """So the other files of a batch are done."""
-    naming = Naming(None, None, None)
-    planned = jobs(listed([Path("no.jpg")]), naming, 4.0, overwrite=False)
+    planned = jobs(listed([Path("no.jpg")]), Results(), 4.0)
     assert planned == [Job(Path("no.jpg"), (Path("no-x4.png"),))]
 
 

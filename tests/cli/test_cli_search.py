@@ -137,6 +137,7 @@ LPIPS, FID = ("--metric", "perceptual", "--features"), ("--metric", "fid", "--fe
         (["-o", "model.pth"], "--store: model.pth: suffix '.pth' is not .safetensors"),
         (["--plot", "a.gif"], "--plot: a.gif: suffix '.gif' is not .png or .svg"),
         (["--json", "no/a.json"], "--json: no/a.json: there is no folder no"),
+        (["--json", "photos", "--overwrite"], "--json: photos: is a folder; give a file's name"),
         (["--json", "photos/0.png"], "photos/0.png exists; --overwrite replaces it"),
         (["--metric", "perceptual"], f"{NEEDED} perceptual needs a folder with {FEATURES} and {LINEAR}"),
         ([*LPIPS, "."], f"{FEATURES}: no such file; the perceptual distance needs it"),

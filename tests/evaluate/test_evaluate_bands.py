@@ -17,7 +17,7 @@ from refinesr.checkpoint import load_stage, save_stage
 from refinesr.cli import main
 from refinesr.errors import InputError
 from refinesr.evaluate.bands import with_bands
-from refinesr.evaluate.crops import colours, found
+from refinesr.evaluate.crops import colours, picture_in
 from refinesr.evaluate.depths import AsStored, fitted, resized
 from refinesr.evaluate.foreign import Foreign
 from refinesr.evaluate.makers import interpolations
@@ -211,7 +211,7 @@ def test_pages_show_the_first_bands(bands: int, first: tuple[int, ...]) -> None:
     values = field(np.uint16, bands)
     write(Picture(values), "it.tiff")
     expected = (values[..., list(first)] / 257).round()
-    np.testing.assert_array_equal(found(Path(), "it"), expected)
+    np.testing.assert_array_equal(picture_in(Path(), "it"), expected)
     np.testing.assert_array_equal(colours(Picture(values)), expected)
 
 

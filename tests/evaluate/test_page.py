@@ -17,10 +17,11 @@ from refinesr.errors import ConfigError, InputError
 from refinesr.evaluate import gallery
 from refinesr.evaluate.aims import Higher, Lower, Near, Neither
 from refinesr.evaluate.axes import Axis, round_numbers, tick_text
-from refinesr.evaluate.crops import SIDE, Square, differences, largest, shelf, sized
+from refinesr.evaluate.crops import SIDE, Square, differences, largest, sized
+from refinesr.evaluate.estimates import Estimate
 from refinesr.evaluate.page import page
 from refinesr.evaluate.plots import Point, Side, curves, scatter, tag
-from refinesr.evaluate.reading import Estimate, Metric, Row, read_report
+from refinesr.evaluate.reading import Metric, Row, read_report
 from refinesr.evaluate.sketches import families
 
 EVIL = '<b onclick="x">&\''
@@ -241,7 +242,7 @@ def test_crops_stop_where_the_page_would_grow_too_large(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made(tmp_path, tuple("abcdef"))
-    one = len(gallery.row(read_report(tmp_path), read_report(tmp_path).images[0], shelf(tmp_path)) or "")
+    one = len(gallery.row(read_report(tmp_path), read_report(tmp_path).images[0]) or "")
     monkeypatch.setattr(gallery, "BYTES", int(2.5 * one))
     assert "2 of 6 pictures" in read(tmp_path).text
 
@@ -263,13 +264,13 @@ def test_a_report_without_pictures_has_no_crops(tmp_path: Path) -> None:
     assert there.all("dialog") == []
 
 
-def test_truths_of_a_folder_stand_in_where_the_report_has_none(tmp_path: Path) -> None:
+def test_without_truths_crops_are_of_the_methods_alone(tmp_path: Path) -> None:
     made(tmp_path, ("a",))
+    assert "a, truth" in [found["alt"] for found in read(tmp_path).all("img")]
     (tmp_path / "pictures" / "high").rename(tmp_path / "photos")
-    Read(page(tmp_path).read_text())
-    alts = [found["alt"] for found in Read(page(tmp_path, tmp_path / "photos").read_text()).all("img")]
-    assert "a, truth" in alts
-    assert "a, truth" not in [found["alt"] for found in read(tmp_path).all("img")]
+    alts = [found["alt"] for found in read(tmp_path).all("img")]
+    assert "a, net@4" in alts
+    assert "a, truth" not in alts
 
 
 def test_the_same_report_makes_the_same_page(tmp_path: Path) -> None:
@@ -341,13 +342,11 @@ def test_a_picture_smaller_than_a_crop_is_shown_as_far_as_it_goes() -> None:
     assert largest(np.zeros((3, 5), np.float32), step=4)[0] == Square(0, 0, 3)
 
 
-def test_a_truth_that_was_cut_is_cut_again_and_others_are_refused() -> None:
+def test_pictures_of_another_size_than_the_reports_are_refused() -> None:
     truth = scene(50, 67)
-    cut = sized(truth, (48, 64), "x")
-    assert cut is not None
-    assert (cut == truth[:48, :64]).all()
-    with pytest.raises(InputError, match="x: is 67 x 50, and the report is of 64 x 24 pixels"):
-        sized(truth, (24, 64), "x")
+    assert sized(truth, (50, 67), "x") is truth
+    with pytest.raises(InputError, match="x: is 67 x 50, and the report is of 64 x 48 pixels"):
+        sized(truth, (48, 64), "x")
 
 
 # ------------------------------------------------------------------------------------------------- plots

@@ -9,46 +9,25 @@ from cyclopts import App, CycloptsError, Parameter
 from .. import __version__
 from ..errors import RefineSRError
 from ..launched import leads, rank
-from .compare import EXAMPLES as COMPARE_EXAMPLES
-from .compare import compare
-from .convert import EXAMPLES as CONVERT_EXAMPLES
-from .convert import convert
-from .distill import EXAMPLES as DISTILL_EXAMPLES
-from .distill import distill
-from .evaluate import EXAMPLES as EVALUATE_EXAMPLES
-from .evaluate import evaluate
-from .fuse import EXAMPLES as FUSE_EXAMPLES
-from .fuse import fuse
-from .generate import EXAMPLES as GENERATE_EXAMPLES
-from .generate import generate
-from .info import EXAMPLES as INFO_EXAMPLES
-from .info import info
-from .interpolate import EXAMPLES as INTERPOLATE_EXAMPLES
-from .interpolate import interpolate
+from . import compare, convert, distill, evaluate, fuse, generate, info, interpolate, search, train, upscale
 from .messages import if_memory_lacks, say, streams, warnings_as_lines
-from .search import EXAMPLES as SEARCH_EXAMPLES
-from .search import search
 from .signals import Terminated, raising
-from .train import EXAMPLES as TRAIN_EXAMPLES
-from .train import train
-from .upscale import EXAMPLES as UPSCALE_EXAMPLES
-from .upscale import upscale
 from .whole import strictly
 
 SUMMARY = "Image super-resolution by diffusion: faithful to the input, seamless in tiles, good in few steps."
 
 VERBS: tuple[tuple[Callable[..., int], str, str], ...] = (
-    (upscale, "INPUT... [-o OUT]", UPSCALE_EXAMPLES),
-    (train, "RECIPE --data DIR... -o RUN", TRAIN_EXAMPLES),
-    (distill, "MODEL --data DIR... -o RUN", DISTILL_EXAMPLES),
-    (info, "NAME|FILE|RECIPE", INFO_EXAMPLES),
-    (evaluate, "METHOD... --data DIR --protocol NAME -o REPORT", EVALUATE_EXAMPLES),
-    (compare, "A [B]", COMPARE_EXAMPLES),
-    (search, "MODEL --data DIR --steps N", SEARCH_EXAMPLES),
-    (convert, "FILE -o MODEL.safetensors", CONVERT_EXAMPLES),
-    (generate, "CASCADE -o DIR", GENERATE_EXAMPLES),
-    (interpolate, "PHOTO [FIRST SECOND] -o STRIP", INTERPOLATE_EXAMPLES),
-    (fuse, "PICTURE OTHER -o OUT", FUSE_EXAMPLES),
+    (upscale.upscale, "INPUT... [-o OUT]", upscale.EXAMPLES),
+    (train.train, "RECIPE --data DIR... -o RUN", train.EXAMPLES),
+    (distill.distill, "MODEL --data DIR... -o RUN", distill.EXAMPLES),
+    (info.info, "NAME|FILE|RECIPE", info.EXAMPLES),
+    (evaluate.evaluate, "METHOD... --data DIR --protocol NAME -o REPORT", evaluate.EXAMPLES),
+    (compare.compare, "A [B]", compare.EXAMPLES),
+    (search.search, "MODEL --data DIR --steps N", search.EXAMPLES),
+    (convert.convert, "FILE -o MODEL.safetensors", convert.EXAMPLES),
+    (generate.generate, "CASCADE -o DIR", generate.EXAMPLES),
+    (interpolate.interpolate, "PHOTO [FIRST SECOND] -o STRIP", interpolate.EXAMPLES),
+    (fuse.fuse, "PICTURE OTHER -o OUT", fuse.EXAMPLES),
 )
 
 WRONG = 2

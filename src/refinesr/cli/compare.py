@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
-from ..errors import ConfigError, InputError, OutputError
-from ..files import refuse_existing, replacing
+from ..errors import ConfigError, InputError
+from ..files import replacing
 from .bars import of_things
 from .messages import counted, say, tell
+from .options import Flag
+from .results import check_file
 
 if TYPE_CHECKING:
     from ..evaluate.comparing import Compared, Infinite, Match
@@ -45,7 +47,7 @@ def compare(
     features: Path | None = None,
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
     json: Path | None = None,
-    overwrite: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    overwrite: Flag = False,
 ) -> int:
     """Compare two methods picture by picture: in every metric they share, and where they differ most.
 
@@ -91,16 +93,10 @@ def check(output: Path | None, json: Path | None, overwrite: bool) -> None:
     """Raises OutputError for what could not be written after the work."""
     from ..images.io import WRITABLE
 
-    if output is not None and output.suffix.lower() not in WRITABLE:
-        raise OutputError(f"{output}: suffix '{output.suffix}' is not one of {', '.join(WRITABLE)}")
-    for path in (output, json):
-        if path is None:
-            continue
-        if path.is_dir():
-            raise OutputError(f"{path}: is a folder; give a file's name")
-        if not path.absolute().parent.is_dir():
-            raise OutputError(f"{path}: there is no folder {path.parent}")
-        refuse_existing(path, overwrite)
+    if output is not None:
+        check_file("--output", output, overwrite, WRITABLE)
+    if json is not None:
+        check_file("--json", json, overwrite)
 
 
 def matched(a: Path, b: Path | None, methods: tuple[str, str] | None, data: Path | None) -> "Match":

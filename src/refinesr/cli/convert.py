@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from ..errors import ConfigError
 from .messages import counted, say, tell
+from .options import Flag, Output
+from .results import check_file
 
 if TYPE_CHECKING:
     from ..stage import Stage
@@ -22,14 +23,12 @@ Examples:
 Nothing in a checkpoint is executed; one that holds more than tensors and plain values is refused.
 """
 
-Flag = Annotated[bool, Parameter(negative="", show_default=False)]
-
 
 def convert(
     checkpoint: Annotated[Path, Parameter(name="FILE")],
     /,
     *,
-    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    output: Output,
     config: Path | None = None,
     scale: int | None = None,
     groups: int | None = None,
@@ -62,11 +61,8 @@ def convert(
     """
     from ..checkpoint import save_stage
     from ..convert import convert as converted
-    from ..files import refuse_existing
 
-    if output.suffix != ".safetensors":
-        raise ConfigError(f"--output: {output} is no name of a model; it ends in .safetensors")
-    refuse_existing(output, overwrite)
+    check_file("--output", output, overwrite, (".safetensors",))
     stage = converted(checkpoint, config=config, scale=scale, groups=groups, head_channels=head_channels)
     save_stage(stage, output, overwrite=overwrite)
     tell(f"{output}  {described(stage)}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from .options import Data, Output, Settings
 from .recipes import changed
 from .train import COMPUTING, Computing, material, placed, trained
 
@@ -39,8 +40,7 @@ class Teaching:
     teacher_steps: int = 8
     """Of the teacher's walk from each level, which the student learns to do in one."""
 
-    set: Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)] = ()
-    """FIELD=VALUE changes any field of the run, such as plan.steps=1000; may be given several times."""
+    set: Settings = ()
 
     def of(self, model: str) -> "tuple[Run, Stage]":
         """The student's run, and its teacher."""
@@ -57,8 +57,8 @@ def distill(
     model: Annotated[str, Parameter(name="MODEL")],
     /,
     *,
-    data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")],
-    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    data: Data,
+    output: Output,
     teaching: Teaching = TEACHING,
     computing: Computing = COMPUTING,
 ) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from ..errors import ConfigError
+from .options import Device, Precision
 
 if TYPE_CHECKING:
     from ..evaluate.makers import Maker
@@ -50,19 +51,22 @@ class Methods:
     tile: Annotated[int | None, Parameter(name=("--tile", "-t"))] = None
     """Work in tiles of this many input pixels a side; 0: no tiles; default: each model's choice."""
 
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute."""
-
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """What networks of models compute in; auto: bf16 where the hardware is fast at it."""
+    device: Device = "auto"
+    precision: Precision = "auto"
 
 
 def entered(things: Sequence[str], way: "Protocol", methods: Methods) -> "list[Entrant]":
-    """In the order named, after the pictures themselves if the protocol wants them in the table."""
+    """In the order named, after the pictures themselves if the protocol wants them in the table.
+
+    Raises ConfigError if there is nothing that --via is for.
+    """
+    from ..evaluate.detour import Detour
     from ..evaluate.makers import Truth
     from ..evaluate.running import Entrant
 
     named = [entrant(thing, way, methods) for thing in things]
+    if methods.via is not None and not any(isinstance(each.maker, Detour) for each in named):
+        raise ConfigError("--via: no model among the methods; it is for models")
     wanted = way.truth and not any(isinstance(each.maker, Truth) for each in named)
     return [Entrant("truth", Truth()), *named] if wanted else named
 

@@ -13,6 +13,7 @@ from ..errors import ConfigError, OutputError
 from .bars import bars
 from .entering import Methods, entered, scale_of
 from .messages import if_memory_lacks, say, tell
+from .options import Flag, Output
 from .weighing import WANTED, Metrics
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..evaluate.protocols import Protocol
     from ..evaluate.report import Report
-    from ..evaluate.running import At, Entrant, Evaluation, Measured
+    from ..evaluate.running import At, Evaluation, Measured
     from ..evaluate.sets import Sets as Gathered
 
 EXAMPLES = """
@@ -36,8 +37,6 @@ Examples:
 
 Results are kept in REPORT/pictures and not made again; what was stopped goes on where it was.
 """
-
-Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 
 METHODS, METRICS = Methods(), Metrics()
 
@@ -56,7 +55,7 @@ def evaluate(
         "sr3-classification",
         "bands",
     ],
-    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    output: Output,
     low: Path | None = None,
     limit: int | None = None,
     methods: Methods = METHODS,
@@ -144,27 +143,24 @@ def planned(
     plan = Plan(methods.seed, methods.samples, methods.batch)
     found = pairs(source.data, source.low, source.limit, way.depth)
     entrants = entered(things, way, methods)
-    check_via(entrants, methods)
-    scale = methods.scale or way.scale or scale_of(entrants, found[0].scale)
+    asked = way.scale if methods.scale is None else methods.scale
+    scale = scale_of(entrants, found[0].scale) if asked is None else asked
     way.check(scale)
     bands = found[0].bands
     metrics.check_bands(bands, way)
-    of_pictures = metrics.of_pictures(found, lambda: found[0].shown(way.crop, scale, way.kernel), device)
-    more = [metric for some in of_pictures for metric in some]
-    sets = [metric for some in metrics.of_sets(device) for metric in some]
+    more = list(metrics.of_pictures(found, lambda: found[0].shown(way.crop, scale, way.kernel), device))
+    sets = list(metrics.of_sets(device))
+    there = {metric.key for metric in more} | {metric.key for metric in sets}
     for key in way.more:
-        if key not in {metric.key for metric in more} | {metric.key for metric in sets}:
+        if key not in there:
             say(WANTED[key])
     every = (*way.measured(scale), *more, *spread_of(methods.samples, way.depth.units))
-    return Evaluation(told(way, methods), scale, found, entrants, with_bands(every, bands), sets, plan)
-
-
-def told(way: "Protocol", methods: Methods) -> "Protocol":
-    """The protocol with what else is done."""
-    return replace(way, remarks=(*way.remarks, *remarks(methods)))
+    way = replace(way, remarks=(*way.remarks, *remarks(methods)))
+    return Evaluation(way, scale, found, entrants, with_bands(every, bands), sets, plan)
 
 
 def remarks(methods: Methods) -> Iterator[str]:
+    """What is done besides what the protocol says."""
     from ..evaluate.alike import RUN_WITH
 
     if methods.via is not None:
@@ -176,16 +172,9 @@ def remarks(methods: Methods) -> Iterator[str]:
         yield f"{RUN_WITH} orientations {methods.orientations} (--orientations)"
 
 
-def check_via(entrants: "Sequence[Entrant]", methods: Methods) -> None:
-    """Raises ConfigError if there is nothing that --via is for."""
-    from ..evaluate.detour import Detour
-
-    if methods.via is not None and not any(isinstance(each.maker, Detour) for each in entrants):
-        raise ConfigError("--via: no model among the methods; it is for models")
-
-
 def reported(asked: "Evaluation", source: Source, output: Path, overwrite: bool) -> "Report":
     """What comes of it, which is written; the folder is held as soon as something is."""
+    from ..evaluate.page import page
     from ..evaluate.report import Report
     from ..evaluate.sets import Sets
     from ..files import held
@@ -204,7 +193,7 @@ def reported(asked: "Evaluation", source: Source, output: Path, overwrite: bool)
         data = source.data.resolve().name.encode("utf-8", "backslashreplace").decode("utf-8")
         report = Report(asked, data, source.low is not None, images, scores)
         report.write(output)
-        paged(output)
+        page(output)
     return report
 
 
@@ -230,14 +219,11 @@ def refuse_other(asked: "Evaluation", source: Source, output: Path) -> None:
         return
     there, way = read_report(output), asked.protocol
     told = way.conventions(asked.scale, source.low is not None)
-    names = {pair.name for pair in asked.pairs}
-    odd = [
-        *(f"is of {there.protocol}, not of {way.name}" for _ in range(there.protocol != way.name)),
-        *(f"is of '{image.name}', too" for image in there.images if image.name not in names),
-        *(f"says '{line}', which is not so now" for line in there.conventions if line not in told),
-        # which the first reports did not say
-        *(f"does not say '{line}'" for line in told if line not in {*there.conventions, SEEDS}),
-    ]
+    odd = [f"is of {there.protocol}, not of {way.name}"] if there.protocol != way.name else []
+    odd += [f"is of '{image.name}', too" for image in there.images if image.name not in asked.names]
+    odd += [f"says '{line}', which is not so now" for line in there.conventions if line not in told]
+    # SEEDS is what the first reports did not say
+    odd += [f"does not say '{line}'" for line in told if line not in {*there.conventions, SEEDS}]
     if odd:
         raise OutputError(f"{output}: the report there {odd[0]}; {ELSEWHERE}")
 
@@ -252,13 +238,6 @@ def results(
             show(at)
             if at.image is not None:
                 yield at.image
-
-
-def paged(output: Path) -> None:
-    """page.html, of what the report's folder holds."""
-    from ..evaluate.page import page
-
-    page(output)
 
 
 @contextmanager

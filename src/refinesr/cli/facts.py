@@ -80,10 +80,6 @@ class Facts:
     """(height, width) of the input that costs are counted for."""
 
     @property
-    def untrained(self) -> bool:
-        return self.subject.kind == "recipe"
-
-    @property
     def complaints(self) -> list[str]:
         found, label = doctor.findings(self.grid, self.subject.method.levels), self.sampling.label
         if label is not None:
@@ -216,7 +212,8 @@ class Facts:
         for name in ("data", "training", "figures"):
             if lines := getattr(card, name):
                 yield name, list(lines)
-        yield "licence", [card.licence or ("no weights, no licence" if self.untrained else "not stated")]
+        unknown = "no weights, no licence" if self.subject.kind == "recipe" else "not stated"
+        yield "licence", [card.licence or unknown]
 
 
 def facts(subject: Found, steps: int | None = None, size: tuple[int, int] = (SIDE, SIDE)) -> Facts:

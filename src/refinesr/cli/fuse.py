@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from .models import DEFAULT, Model
-from .walking import WALKING, WRITING, Flag, Walking, Writing, check_result, followed, numbers, told
+from .options import DEFAULT, Flag, Model, Output
+from .walking import WALKING, WRITING, Walking, Writing, check_result, followed, numbers, told
 
 if TYPE_CHECKING:
     from ..images.picture import Picture
@@ -66,7 +66,7 @@ def fuse(
     other: Path,
     /,
     *,
-    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    output: Output,
     model: Model = DEFAULT,
     patching: Patching = PATCHING,
     walking: Walking = WALKING,

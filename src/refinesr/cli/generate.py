@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from ..errors import ConfigError
 from .bars import bars
 from .messages import counted, if_memory_lacks, tell
+from .options import Device, Flag, Output, Precision
 
 if TYPE_CHECKING:
     from ..album import Album
@@ -56,13 +57,10 @@ class Making:
     batch: int = 4
     """Pictures made at once."""
 
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute."""
+    device: Device = "auto"
+    precision: Precision = "auto"
 
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """What the networks compute in; auto: bf16 where the hardware is fast at it."""
-
-    overwrite: Annotated[bool, Parameter(negative="", show_default=False)] = False
+    overwrite: Flag = False
     """Begin anew if DIR holds pictures made with other settings: they are removed."""
 
     def check(self) -> None:
@@ -94,7 +92,7 @@ def generate(
     cascade: str,
     /,
     *,
-    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    output: Output,
     count: Annotated[int, Parameter(name=("--count", "-n"))] = 16,
     making: Making = MAKING,
 ) -> int:
@@ -154,11 +152,18 @@ def batch(
     """The pictures of these indexes.  Says what to do when memory lacks."""
     from ..generate import generated, pictures
 
-    choices: dict[str, Any] = {"device": making.device, "precision": making.precision}
     half = len(indexes) // 2
     hint = f"use --batch {half}" if half else "give its stages a smaller tile in cascade.json"
     with if_memory_lacks(f"not enough memory for {counted(len(indexes), 'picture')} at once; {hint}"):
-        for progress in generated(cascade, indexes, label=making.label, seed=making.seed, **choices):
+        made = generated(
+            cascade,
+            indexes,
+            label=making.label,
+            seed=making.seed,
+            device=making.device,
+            precision=making.precision,
+        )
+        for progress in made:
             show(progress.done, progress.total)
     return pictures(progress.image)
 

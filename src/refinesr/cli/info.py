@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from .messages import tell
+from .options import Flag
 
 if TYPE_CHECKING:
     from .facts import Facts
@@ -29,7 +30,7 @@ def info(
     /,
     *,
     steps: int | None = None,
-    json: Annotated[bool, Parameter(negative="", show_default=False)] = False,
+    json: Flag = False,
 ) -> int:
     """Describe a model or a recipe: method, size, training, noise levels and what is odd about them, licence.
 

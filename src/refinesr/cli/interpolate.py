@@ -4,12 +4,12 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from cyclopts import Parameter
 
 from ..errors import ConfigError
-from .models import DEFAULT, Model
+from .options import DEFAULT, Model, Output
 from .walking import WALKING, WRITING, Walking, Writing, check_result, followed, numbers, told
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def interpolate(
     second: Path | None = None,
     /,
     *,
-    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    output: Output,
     model: Model = DEFAULT,
     mixing: Mixing = MIXING,
     walking: Walking = WALKING,

@@ -48,8 +48,8 @@ class Listing:
 
     found: tuple[Found, ...]
     several: bool
-    left_out: LeftOut = LeftOut()
-    closed: tuple[InputError, ...] = ()
+    left_out: LeftOut
+    closed: tuple[InputError, ...]
     """Sub-folders that cannot be listed."""
 
 

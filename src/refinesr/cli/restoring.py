@@ -1,6 +1,7 @@
 """What can be asked of `refinesr upscale`: which results, and how the model is used."""
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -8,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from ..errors import ConfigError
+from .options import Device, Flag, Precision
 
 if TYPE_CHECKING:
     from ..restore import Options
-
-Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 
 
 @Parameter(name="*", group="Results")
@@ -68,6 +68,8 @@ class Results:
             raise ConfigError(f"--samples: {self.samples} is not positive")
         if not 1 <= self.quality <= 100:
             raise ConfigError(f"--quality: {self.quality} is not between 1 and 100")
+        if self.suffix is not None and (os.sep in self.suffix or "/" in self.suffix):
+            raise ConfigError(f"--suffix: '{self.suffix}' names a folder; that is what -o is for")
         if self.overwrite and self.skip_existing:
             raise ConfigError("--skip-existing keeps what --overwrite replaces; give one of the two")
 
@@ -101,11 +103,8 @@ class Restoring:
     """Make every estimate the mean over so many ways to lay the picture: mirrored, upside down, turned.  More
     accurate and as many times slower.  Default: the model's choice, 1 as a rule."""
 
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute."""
-
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """What the network computes in; auto: bf16 where the hardware is fast at it."""
+    device: Device = "auto"
+    precision: Precision = "auto"
 
     frame: int | None = None
     """Which frame of an animation or page of a TIFF, from 0."""
@@ -114,8 +113,8 @@ class Restoring:
     """A picture of the inputs' size: what is white is made up anew, all else stays as it is.  For models that
     keep the size (scale 1)."""
 
-    def options(self, seed: int) -> "Options":
+    def options(self) -> "Options":
         from ..restore import Options
 
-        asked = self.steps, seed, self.tile, self.consistent, self.device, self.precision
+        asked = self.steps, self.seed, self.tile, self.consistent, self.device, self.precision
         return Options(*asked, self.fidelity, self.orientations)

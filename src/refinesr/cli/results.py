@@ -1,27 +1,14 @@
 """Where results go: worked out and checked before any work."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import ConfigError, OutputError
-from ..files import caseless, tells_cases_apart
+from ..files import caseless, refuse_existing, tells_cases_apart
 from .listing import Found, Listing
-
-
-@dataclass(frozen=True)
-class Naming:
-    """How results are named, as far as the user said so; an `output` of None is beside each input."""
-
-    output: Path | None
-    suffix: str | None
-    ext: str | None
-    samples: int = 1
-
-    def __post_init__(self) -> None:
-        if self.suffix is not None and (os.sep in self.suffix or "/" in self.suffix):
-            raise ConfigError(f"--suffix: '{self.suffix}' names a folder; that is what -o is for")
+from .restoring import Results
 
 
 @dataclass(frozen=True)
@@ -33,28 +20,28 @@ class Job:
     kept: frozenset[Path] = frozenset()
 
 
-def jobs(listing: Listing, naming: Naming, scale: float, *, overwrite: bool, skip: bool = False) -> list[Job]:
-    """What is to be done; `scale` is that of the results.  With `skip`, results that exist are kept.
+def jobs(listing: Listing, asked: Results, scale: float) -> list[Job]:
+    """What is to be done; `scale` is that of the results.
 
-    Raises OutputError for results that clash, exist already without `overwrite` or `skip`, or could not be
-    written.
+    Raises OutputError for results that clash, exist already and are neither to be replaced nor skipped, or
+    could not be written.
     """
-    planned = unshared(listing, naming, scale)
+    planned = unshared(listing, asked, scale)
     refuse_clashes(planned)
     check_places(planned)
-    if skip:
+    if asked.skip_existing:
         return [replace(job, kept=frozenset(filter(os.path.lexists, job.results))) for job in planned]
-    if not overwrite:
-        refuse_existing(planned, "--skip-existing keeps {}")
+    if not asked.overwrite:
+        refuse_there(planned)
     return planned
 
 
-def unshared(listing: Listing, naming: Naming, scale: float) -> list[Job]:
+def unshared(listing: Listing, asked: Results, scale: float) -> list[Job]:
     """Inputs that would share a result, as cat.jpg and cat.png, all keep their endings in its name."""
     whole: frozenset[Path] = frozenset()
     while True:
         planned = [
-            Job(found.file, results(found, naming, scale, listing.several, found.file in whole))
+            Job(found.file, results(found, asked, scale, listing.several, found.file in whole))
             for found in listing.found
         ]
         more = sharing(planned) - whole
@@ -71,32 +58,32 @@ def sharing(planned: Iterable[Job]) -> frozenset[Path]:
     return frozenset(each for inputs in owners.values() if len(inputs) > 1 for each in inputs)
 
 
-def results(found: Found, naming: Naming, scale: float, several: bool, whole: bool) -> tuple[Path, ...]:
-    path = result(found, naming, scale, several, whole)
-    if naming.samples == 1:
+def results(found: Found, asked: Results, scale: float, several: bool, whole: bool) -> tuple[Path, ...]:
+    path = result(found, asked, scale, several, whole)
+    if asked.samples == 1:
         return (path,)
-    return tuple(path.with_name(f"{path.stem}-{k}{path.suffix}") for k in range(1, naming.samples + 1))
+    return tuple(path.with_name(f"{path.stem}-{k}{path.suffix}") for k in range(1, asked.samples + 1))
 
 
-def result(found: Found, naming: Naming, scale: float, several: bool, whole: bool) -> Path:
-    output, file = naming.output, found.file
+def result(found: Found, asked: Results, scale: float, several: bool, whole: bool) -> Path:
+    output, file = asked.output, found.file
     if output is not None and not several and has_picture_suffix(output) and not output.is_dir():
-        return given(output, naming)
-    suffix = f"-x{scale:g}" if naming.suffix is None else naming.suffix
+        return given(output, asked)
+    suffix = f"-x{scale:g}" if asked.suffix is None else asked.suffix
     folder = file.parent if output is None else output / found.below
-    return folder / f"{file.name if whole else file.stem}{suffix}.{naming.ext or 'png'}"
+    return folder / f"{file.name if whole else file.stem}{suffix}.{asked.ext or 'png'}"
 
 
-def given(output: Path, naming: Naming) -> Path:
+def given(output: Path, asked: Results) -> Path:
     """OUT is the very file: it must be writable as such, and nothing else may name it."""
     from ..images.io import WRITABLE
 
     if output.suffix.lower() not in WRITABLE:
         raise OutputError(f"-o: {output}: suffix '{output.suffix}' is not one of {', '.join(WRITABLE)}")
-    if naming.suffix is not None:
-        raise ConfigError(f"--suffix: '{naming.suffix}' has no place in {output}; give a folder to -o")
-    if naming.ext is not None and WRITABLE[output.suffix.lower()] != WRITABLE[f".{naming.ext}"]:
-        raise ConfigError(f"--ext: '{naming.ext}' is not what {output} ends in; give one of the two")
+    if asked.suffix is not None:
+        raise ConfigError(f"--suffix: '{asked.suffix}' has no place in {output}; give a folder to -o")
+    if asked.ext is not None and WRITABLE[output.suffix.lower()] != WRITABLE[f".{asked.ext}"]:
+        raise ConfigError(f"--ext: '{asked.ext}' is not what {output} ends in; give one of the two")
     return output
 
 
@@ -146,11 +133,21 @@ def check_places(planned: Iterable[Job]) -> None:
             raise OutputError(f"{nearest}: no permission to write into this folder")
 
 
-def refuse_existing(planned: Iterable[Job], instead: str = "") -> None:
-    """`instead` is another way out, with {} for what exists."""
+def check_file(option: str, path: Path, overwrite: bool, suffixes: Collection[str] = ()) -> None:
+    """Raises OutputError for a file that could not be written after the work.  No `suffixes`: any will do."""
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise OutputError(f"{option}: {path}: suffix '{path.suffix}' is not {' or '.join(suffixes)}")
+    if path.is_dir():
+        raise OutputError(f"{option}: {path}: is a folder; give a file's name")
+    if not path.absolute().parent.is_dir():
+        raise OutputError(f"{option}: {path}: there is no folder {path.parent}")
+    refuse_existing(path, overwrite)
+
+
+def refuse_there(planned: Iterable[Job]) -> None:
     there = [path for job in planned for path in job.results if os.path.lexists(path)]
     if there:
         more = f", and {len(there) - 1} more of the results" if len(there) > 1 else ""
         them = "them" if more else "it"
-        ways = ", ".join(filter(None, (f"--overwrite replaces {them}", instead.format(them))))
+        ways = f"--overwrite replaces {them}, --skip-existing keeps {them}"
         raise OutputError(f"{there[0]} exists{more}; {ways}")

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from ..errors import OutputError
-from ..files import refuse_existing, replacing
+from ..files import replacing
 from .bars import bars, of_photos
 from .grids import grid_name
 from .judging import JUDGES
 from .messages import counted, if_memory_lacks, say, tell
+from .options import Device, Flag, Precision
+from .results import check_file
 from .signals import Notice, noticed
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ on others.
 """
 
 PLOTS = (".png", ".svg")
-
-Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 
 
 @Parameter(name="*", group="Results")
@@ -61,18 +60,13 @@ class Outputs:
 
     def check(self) -> None:
         """Raises ConfigError or OutputError for what could not be written after hours of work."""
-        for name, path, suffixes in (
+        for option, path, suffixes in (
             ("--store", self.store, (".safetensors",)),
             ("--plot", self.plot, PLOTS),
             ("--json", self.json, ()),
         ):
-            if path is None:
-                continue
-            if suffixes and path.suffix.lower() not in suffixes:
-                raise OutputError(f"{name}: {path}: suffix '{path.suffix}' is not {' or '.join(suffixes)}")
-            if not path.absolute().parent.is_dir():
-                raise OutputError(f"{name}: {path}: there is no folder {path.parent}")
-            refuse_existing(path, self.overwrite)
+            if path is not None:
+                check_file(option, path, self.overwrite, suffixes)
         if self.plot is not None:
             from .ranking import matplotlib_figure
 
@@ -109,11 +103,8 @@ class Trying:
     seed: int = 0
     """Of the noise, and of the inputs where the task is random."""
 
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute."""
-
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """What the network computes in; auto: bf16 where the hardware is fast at it."""
+    device: Device = "auto"
+    precision: Precision = "auto"
 
     def plan(self, steps: int) -> "Search":
         from ..search import Search

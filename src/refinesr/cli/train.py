@@ -4,7 +4,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 from cyclopts import Parameter
 
@@ -12,6 +12,7 @@ from ..errors import ConfigError
 from .bars import of_photos, of_updates
 from .messages import counted, if_memory_lacks, say, tell
 from .meter import Meter
+from .options import Data, Device, Flag, Output, Precision, Settings
 from .perceiving import PERCEIVING, Perceiving
 from .recipes import changed, recipe_named
 from .signals import noticed
@@ -53,16 +54,13 @@ goes on from there, as it does from the last save of a run that was killed.  RUN
 each update, RUN/previews pictures.
 """
 
-Flag = Annotated[bool, Parameter(negative="", show_default=False)]
-
 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Changes:
     """What differs from the recipe."""
 
-    set: Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)] = ()
-    """FIELD=VALUE changes any field of the run, such as plan.steps=1000; may be given several times."""
+    set: Settings = ()
 
     tiny: Flag = False
     """The narrowest network and 20 updates, to try things; --set comes after it."""
@@ -85,11 +83,8 @@ class Computing:
     seed: Annotated[int | None, Parameter(show_default=False)] = None
     """Of the weights, the crops and the noise; by default 0.  A resumed run keeps its own."""
 
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute."""
-
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """What the network computes in; auto: bf16 where the hardware is fast at it."""
+    device: Device = "auto"
+    precision: Precision = "auto"
 
     compile: Annotated[bool | None, Parameter(show_default=False)] = None
     """Compile the networks first, a minute or two for faster updates; by default on CUDA alone.  Needs a C++
@@ -116,8 +111,8 @@ def train(
     recipe: str,
     /,
     *,
-    data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")],
-    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    data: Data,
+    output: Output,
     start: Annotated[str | None, Parameter(name="--from")] = None,
     encoder: Path | None = None,
     changes: Changes = CHANGES,

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from time import perf_counter
@@ -15,14 +15,15 @@ from ..errors import RefineSRError
 from .bars import of_files
 from .listing import listed
 from .messages import counted, if_memory_lacks, say, tell
-from .models import DEFAULT, Model
+from .options import DEFAULT, Model
 from .restoring import Restoring, Results
-from .results import Job, Naming, jobs
+from .results import Job, jobs
 
 if TYPE_CHECKING:
     from ..cascade import Cascade
     from ..images.io import Picture
     from ..images.masks import Hidden
+    from ..restore import Options
     from ..stage import Stage
 
 EXAMPLES = """
@@ -51,6 +52,7 @@ class Work:
     model: "Stage | Cascade"
     results: Results
     restoring: Restoring
+    options: "Options"
 
     @property
     def scale(self) -> float:
@@ -58,15 +60,11 @@ class Work:
 
     @cached_property
     def steps(self) -> int:
-        return self.restoring.options(self.restoring.seed).total(self.model)
+        return self.options.total(self.model)
 
     @cached_property
     def fidelity(self) -> float | None:
-        return self.restoring.options(self.restoring.seed).mixed(self.model)
-
-    @cached_property
-    def orientations(self) -> int | None:
-        return self.restoring.options(self.restoring.seed).laid(self.model)
+        return self.options.mixed(self.model)
 
     @cached_property
     def settled(self) -> bool:
@@ -103,11 +101,9 @@ def upscale(
         Hub, or a cascade: a folder with cascade.json, or such a file.
     """
     results.check()
-    naming = Naming(results.output, results.suffix, results.ext, results.samples)
     work = prepared(model, results, restoring)
     listing = listed(inputs, results.suffix, results.output, results.recursive)
-    skip = results.skip_existing
-    planned = jobs(listing, naming, work.scale, overwrite=results.overwrite, skip=skip)
+    planned = jobs(listing, results, work.scale)
     for line in (*listing.closed, listing.left_out.line(results.recursive), kept(planned), alike(work)):
         if line is not None:
             say(line)
@@ -120,12 +116,12 @@ def prepared(model: str, results: Results, restoring: Restoring) -> Work:
     from ..chains import load_any
     from ..devices import autocast_dtype, device_named
 
-    options = restoring.options(restoring.seed)
-    restoring.options(restoring.seed + results.samples - 1)
+    options = restoring.options()
+    replace(options, seed=options.seed + results.samples - 1)  # the last one's, which may be too large
     autocast_dtype(restoring.precision, device_named(restoring.device))
     whole = load_any(model)
     options.check(whole)
-    return Work(whole, results, restoring)
+    return Work(whole, results, restoring, options)
 
 
 def kept(planned: list[Job]) -> str | None:
@@ -212,7 +208,7 @@ def enlarged(
     large, memory = picture, memory_of(work.restoring.device)
     advice = too_large(work.model, work.restoring.tile, picture, memory)
     with if_memory_lacks(f"{picture.name}: {advice}"):
-        for progress in restored(work.model, picture, work.restoring.options(seed), mask):
+        for progress in restored(work.model, picture, replace(work.options, seed=seed), mask):
             show(progress.done, progress.total)
             large = progress.image
     if work.scale == work.model.scale:
@@ -240,7 +236,7 @@ def record(
         "steps": work.steps,
         "seed": seed,
         "fidelity": work.fidelity,
-        "orientations": work.orientations,
+        "orientations": work.options.laid(work.model),
         **(asdict(measured) if measured else {"lr_psnr": None, "agreement": None}),
     }
     return json.dumps(facts)

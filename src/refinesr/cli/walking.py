@@ -5,21 +5,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from cyclopts import Parameter
 
 from ..errors import ConfigError
+from ..files import refuse_existing
 from .bars import bars
 from .messages import tell
-from .results import Job, check_places, refuse_existing
+from .options import Device, Flag, Precision
+from .results import Job, check_places
 
 if TYPE_CHECKING:
     from ..images.picture import Picture
     from ..mixing import Walk
     from ..stage import Progress
-
-Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 
 Number = TypeVar("Number", int, float)
 
@@ -46,11 +46,8 @@ class Walking:
     consistent: bool | None = None
     """Hold to the small picture: every estimate, downsampled, is it, or not.  Default: the model's choice."""
 
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute."""
-
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """What the network computes in; auto: bf16 where the hardware is fast at it."""
+    device: Device = "auto"
+    precision: Precision = "auto"
 
     def walk(self, model: str) -> "Walk":
         """Whatever does not fit the model, or this computer, is found out here."""
@@ -77,10 +74,8 @@ class Writing:
         """Before any work.  Raises ConfigError or OutputError."""
         if not 1 <= self.quality <= 100:
             raise ConfigError(f"--quality: {self.quality} is not between 1 and 100")
-        job = Job(output, (output,))
-        check_places([job])
-        if not self.overwrite:
-            refuse_existing([job])
+        check_places([Job(output, (output,))])
+        refuse_existing(output, self.overwrite)
 
     def write(self, picture: "Picture", output: Path) -> None:
         from ..images.io import write

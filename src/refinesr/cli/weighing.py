@@ -87,7 +87,7 @@ class Metrics:
 
     def of_pictures(
         self, pairs: "Sequence[Pair]", first: "Callable[[], Shown]", device: "torch.device"
-    ) -> "Iterator[tuple[Metric, ...]]":
+    ) -> "Iterator[Metric]":
         """Those asked for.  `first` reads the first of `pairs`.
 
         Raises CheckpointError for a file that was named and cannot be used; of weights that are only looked
@@ -99,32 +99,31 @@ class Metrics:
             yield w.perceptual(self.perceptual, device)
         for path, built in ((self.lpips, w.lpips), (self.dists, w.dists)):
             if path is not None:
-                yield unless_uncached(built, path, self.backbone, device)
+                yield from unless_uncached(built, path, self.backbone, device)
         if self.niqe is not None:
             yield w.niqe(self.niqe)
         if self.classifier is not None and self.labels is not None:
-            yield w.accuracy(self.classifier, self.labels, pairs, first(), device)
+            yield from w.accuracy(self.classifier, self.labels, pairs, first(), device)
 
-    def of_sets(self, device: "torch.device") -> "Iterator[tuple[SetMetric, ...]]":
+    def of_sets(self, device: "torch.device") -> "Iterator[SetMetric]":
         from ..evaluate import weights as w
 
         if self.features is not None:
-            yield w.distances(self.features, self.reference, device)
+            yield from w.distances(self.features, self.reference, device)
         if self.probabilities is not None:
             yield w.inception(self.probabilities, device)
 
 
 def unless_uncached(
-    built: "Callable[[Path, Path | None, torch.device], tuple[Metric, ...]]",
+    built: "Callable[[Path, Path | None, torch.device], Metric]",
     path: Path,
     backbone: Path | None,
     device: "torch.device",
-) -> "tuple[Metric, ...]":
+) -> "Iterator[Metric]":
     """What is built of a file.  If torch's cache lacks the network that is said, and all else goes on."""
     from ..metrics.backbones import CacheError
 
     try:
-        return built(path, backbone, device)
+        yield built(path, backbone, device)
     except CacheError as error:
         say(f"{error}; not measured")
-        return ()

@@ -69,11 +69,12 @@ class Config:
             raise self.error(name, f"{shown(self.get(name))} is not a whole number from {least}")
         return int(number)
 
-    def flag(self, name: str, default: bool) -> bool:
+    def flag(self, name: str) -> bool:
+        """True if it is not there."""
         value = self.get(name)
         if not isinstance(value, bool | None):
             raise self.error(name, f"{shown(value)} is not true or false")
-        return default if value is None else value
+        return value is not False
 
     def agree(self, name: str, wanted: object) -> None:
         """What is set must be what the weights say."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,10 @@ from refinesr.stage import core_of
 class Asked:
     """What a checkpoint does not tell; None where nothing was said."""
 
-    config: Config = field(default_factory=Config)
-    scale: int | None = None
-    groups: int | None = None
-    head_channels: int | None = None
+    config: Config
+    scale: int | None
+    groups: int | None
+    head_channels: int | None
 
     def unused(self, *names: str) -> None:
         """Raises ConfigError for what means nothing to the network at hand."""

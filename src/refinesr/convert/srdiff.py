@@ -48,10 +48,10 @@ def made(found: Found, asked: Asked) -> Made:
     noise, gain = table(found, config), config.number("res_rescale", None if config.given else GAIN)
     if not gain > 0:
         raise config.error("res_rescale", f"{gain:g} is not positive")
-    target = Residual(gain, config.flag("clip_input", True))
+    target = Residual(gain, config.flag("clip_input"))
     with naming(found.path):
         row = method(network, encoder, noise, target)
-    source = Encoded(encoder, MatlabBicubic(), frozen=config.flag("fix_rrdb", True))
+    source = Encoded(encoder, MatlabBicubic(), frozen=config.flag("fix_rrdb"))
     assumed = () if config.given else (f"residuals times {GAIN:g}, as in all public configurations",)
     return Made(replace(row, source=source, p=loss(config)), "SRDiff", assumed)
 

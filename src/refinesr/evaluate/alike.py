@@ -18,7 +18,7 @@ def check_alike(one: Report, other: Report) -> None:
     differing = {*one.conventions} ^ {*other.conventions}
     if apart := sorted(text for text in differing if not text.startswith(RUN_WITH)):
         raise InputError(f"{folders}: only one says '{apart[0]}'; both must be measured in one way")
-    sizes, others = ({image.name: (image.height, image.width) for image in r.images} for r in (one, other))
+    sizes, others = ({image.name: image.size for image in r.images} for r in (one, other))
     for name in {**sizes, **others}:
         if name not in sizes or name not in others:
             lacking = one.folder if name not in sizes else other.folder

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from refinesr.evaluate.estimates import Estimate
 from refinesr.evaluate.geometry import Number
-from refinesr.evaluate.reading import Estimate
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Axis:
         return self.at or round_numbers(self.low, self.high)
 
 
-def round_numbers(low: Number, high: Number, most: int = 6) -> tuple[Number, ...]:
-    """Multiples of 1, 2 or 5 times a power of ten within [low, high], at most so many."""
-    power = 10.0 ** math.floor(math.log10((high - low) / most))
-    step = next(s * power for s in (1, 2, 5, 10, 20) if (high - low) / (s * power) <= most - 1)
+def round_numbers(low: Number, high: Number) -> tuple[Number, ...]:
+    """Multiples of 1, 2 or 5 times a power of ten within [low, high], at most 6 of them."""
+    power = 10.0 ** math.floor(math.log10((high - low) / 6))
+    step = next(s * power for s in (1, 2, 5, 10, 20) if (high - low) / (s * power) <= 5)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return tuple(step * k for k in range(first, last + 1))
 

@@ -16,20 +16,14 @@ SHOWN = (
 RANGE = "peak 255 of 8 bits, 65535 of 16 bits, 1 of floats; no border cut"
 
 
-@dataclass(frozen=True)
-class Rmse:
+def rmse(case: Case) -> float:
     """0 for equal pictures."""
-
-    def __call__(self, case: Case) -> float:
-        return case.error.square().mean().sqrt().item()
+    return case.error.square().mean().sqrt().item()
 
 
-@dataclass(frozen=True)
-class Bias:
+def bias(case: Case) -> float:
     """Above 0 where the result is too large."""
-
-    def __call__(self, case: Case) -> float:
-        return case.error.mean().item()
+    return case.error.mean().item()
 
 
 @dataclass(frozen=True)
@@ -49,8 +43,8 @@ def of_bands(scale: int) -> tuple[Metric, ...]:
     return (
         Metric("psnr", "PSNR", Higher(), f"of all bands, {RANGE}; mean of pictures' decibels", "dB", Psnr()),
         Metric("ssim", "SSIM", Higher(), f"the mean of bands, window 11 x 11 Gaussian, {RANGE}", "", Ssim()),
-        Metric("rmse", "RMSE", Lower(), f"of all bands in {units}, no border cut", "", Rmse()),
-        Metric("bias", "bias", Near(0.0), f"mean of result - original in {units}, no border cut", "", Bias()),
+        Metric("rmse", "RMSE", Lower(), f"of all bands in {units}, no border cut", "", rmse),
+        Metric("bias", "bias", Near(0.0), f"mean of result - original in {units}, no border cut", "", bias),
         Metric(
             "consistency",
             "Consistency",

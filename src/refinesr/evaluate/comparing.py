@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,13 @@ from jaxtyping import Float, Float64
 from refinesr.errors import InputError
 from refinesr.evaluate.aims import Interval, Near, told_apart
 from refinesr.evaluate.alike import check_alike
-from refinesr.evaluate.crops import Colours, Shelf, of_folder, rgb
+from refinesr.evaluate.crops import Colours, picture_in, rgb
 from refinesr.evaluate.estimates import Estimate
 from refinesr.evaluate.makers import Folder
 from refinesr.evaluate.measuring import Case, Psnr, Ssim, psnr_of, ssim_of
 from refinesr.evaluate.pairs import Shown, opened, pairs
 from refinesr.evaluate.reading import Metric, Report
-from refinesr.evaluate.report import farther
+from refinesr.evaluate.report import differences, farther
 
 Values = Float[np.ndarray, " N"]
 
@@ -34,17 +35,17 @@ ROUNDING = 1e-10
 """Sums that differ by less, relative to the sum of all sizes, are equal."""
 
 
-def sign_flip(differences: Values, seed: int = 0) -> float:
+def sign_flip(apart: Values) -> float:
     """The share of sign patterns whose mean is at least as far from 0: the two-sided p of Fisher (1935).
 
     If the two methods were alike, each difference might as well have the other sign.  Exact for up to
     `EXACT` pictures, beyond that by `FLIPS` random patterns and the observed one.
     """
-    values = np.asarray(differences, np.float64)
+    values = np.asarray(apart, np.float64)
     least = abs(values.sum()) - ROUNDING * np.abs(values).sum()
     if len(values) <= EXACT:
         return float((np.abs(all_sums(values)) >= least).mean())
-    rng, reached = np.random.default_rng(seed), 0
+    rng, reached = np.random.default_rng(0), 0
     for _ in range(FLIPS // 100):
         signs = rng.integers(0, 2, (100, len(values))) * 2.0 - 1
         reached += int((np.abs(signs @ values) >= least).sum())
@@ -119,13 +120,13 @@ class Infinite:
 
 def compared(key: str, metric: Metric, a: Mapping[str, float], b: Mapping[str, float]) -> Compared | None:
     """Of scores by picture.  None if there is no picture whose difference is a finite number."""
-    every = by_picture(a, b)
+    every = differences(b, a)
     kept = {name: difference for name, difference in every.items() if math.isfinite(difference)}
     if not kept:
         return None
-    differences = np.array(list(kept.values()))
+    apart = np.array(list(kept.values()))
     one, other = ({name: scores[name] for name in kept} for scores in (a, b))
-    estimate, p, aim = Estimate.of(list(differences)), sign_flip(differences), metric.better
+    estimate, p, aim = Estimate.of(apart), sign_flip(apart), metric.better
     return Compared(
         key,
         metric,
@@ -138,12 +139,6 @@ def compared(key: str, metric: Metric, a: Mapping[str, float], b: Mapping[str, f
         len(every) - len(kept),
         farther(aim.target, other, one).interval if isinstance(aim, Near) else None,
     )
-
-
-def by_picture(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:
-    """b - a of pictures that both have a number of; two infinite ones do not differ."""
-    names = [name for name in a if name in b and not math.isnan(a[name]) and not math.isnan(b[name])]
-    return {name: 0.0 if a[name] == b[name] else b[name] - a[name] for name in names}
 
 
 def mean(scores: Mapping[str, float]) -> float:
@@ -194,7 +189,7 @@ class Match:
         """One for each metric in which every difference is infinite."""
         for key, metric in self.metrics.items():
             one, other = self.scores(key)
-            every = by_picture(one, other)
+            every = differences(other, one)
             if every and not any(map(math.isfinite, every.values())):
                 a, b = (mean({name: scores[name] for name in every}) for scores in (one, other))
                 yield Infinite(key, metric, a, b, len(every))
@@ -227,16 +222,15 @@ def of_reports(one: Report, other: Report, a: str, b: str) -> Match:
     apart = [metric.title for key, metric in one.metrics.items() if key in other.metrics and key not in same]
     pictures = tuple(image.name for image in one.images)
     place = f"{one.protocol} on {one.data}"
-    truth = of_folder(one.folder / "pictures" / "high")
+    truth = partial(picture_in, one.folder / "pictures" / "high")
     sides = side(one, a, same), side(other, b, same)
     return Match(*sides, same, pictures, truth, place, tuple(apart), one.bands)
 
 
 def side(report: Report, method: str, keys: Iterable[str]) -> Side:
-    shelf = Shelf(report.folder, lambda name: None, lambda name: None)
     scores = {key: report.scores(method, key) for key in keys}
     filled = {key: found for key, found in scores.items() if found}
-    return Side(method, filled, lambda name: shelf.result(method, name))
+    return Side(method, filled, partial(picture_in, report.folder / "pictures" / method))
 
 
 def of_folders(a: Path, b: Path, data: Path) -> Iterator[Measuring]:

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from refinesr.errors import InputError
 from refinesr.evaluate.depths import SUFFIXES
-from refinesr.images.io import Picture, pictures_in, read
+from refinesr.images.io import Picture, read
 from refinesr.images.picture import extent
 
 Colours = UInt8[np.ndarray, "_ _ 3"]
@@ -27,43 +27,9 @@ SIDE = 96
 THUMBNAIL = 180
 """Pixels on the longer side of the whole picture, shown small."""
 
-SLACK = 16
-"""A truth that is larger by less was cut on the right and below, to a multiple of the scale."""
 
-
-@dataclass(frozen=True)
-class Shelf:
-    """Where the pictures of a report are found; all as RGB of 8 bits, None where there is none.
-
-    `truths` and `inputs` give the picture of a name, as it was measured with.
-    """
-
-    report: Path
-    truths: Callable[[str], Colours | None]
-    inputs: Callable[[str], Colours | None]
-
-    def result(self, method: str, name: str) -> Colours | None:
-        return found(self.report / "pictures" / method, name)
-
-
-def shelf(report: Path, high: Path | None = None, low: Path | None = None) -> Shelf:
-    """Truths and inputs as they were measured, if the report holds them, else of the folders given."""
-    return Shelf(
-        report, of_folder(report / "pictures" / "high", high), of_folder(report / "pictures" / "low", low)
-    )
-
-
-def of_folder(kept: Path, other: Path | None = None) -> Callable[[str], Colours | None]:
-    """Pictures NAME.png or NAME.tiff of `kept`; without that folder those of `other`, of any suffix."""
-    if kept.is_dir() or other is None:
-        return lambda name: found(kept, name)
-    files: dict[str, Path] = {}
-    for path in pictures_in(other):
-        files.setdefault(path.stem, path)
-    return lambda name: colours(read(files[name])) if name in files else None
-
-
-def found(folder: Path, name: str) -> Colours | None:
+def picture_in(folder: Path, name: str) -> Colours | None:
+    """NAME.png or NAME.tiff of a folder of results; None if it is not there."""
     paths = [path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").is_file()]
     return colours(read(paths[0])) if paths else None
 
@@ -78,14 +44,11 @@ def colours(picture: Picture) -> Colours:
 
 
 def sized(pixels: Colours | None, size: tuple[int, int], what: str) -> Colours | None:
-    """Cut to (height, width), if hardly more is there.  Raises InputError naming `what` for other sizes."""
-    if pixels is None:
-        return None
-    height, width = size
-    if not (height <= pixels.shape[0] < height + SLACK and width <= pixels.shape[1] < width + SLACK):
+    """The same.  Raises InputError naming `what` if it is not of that (height, width)."""
+    if pixels is not None and pixels.shape[:2] != size:
         actual = extent(pixels.shape[:2])
         raise InputError(f"{what}: is {actual}, and the report is of {extent(size)} pixels")
-    return pixels[:height, :width]
+    return pixels
 
 
 def rgb(levels: UInt8[Tensor, "1 C H W"]) -> Colours:

@@ -2,19 +2,19 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import UInt8
 from torch import Tensor
 
 from refinesr.errors import InputError
-from refinesr.evaluate.depths import Stored
+from refinesr.evaluate.depths import Levels, Stored
 from refinesr.images.bands import Band, along_both, banded
 from refinesr.images.eight_bits import resize_eight_bits, rounded
 from refinesr.images.picture import extent
 from refinesr.images.resize import Kernel
 
-Levels = UInt8[Tensor, "1 C H W"]
 Cut = UInt8[Tensor, "1 C h w"]
 
 
@@ -22,9 +22,7 @@ Cut = UInt8[Tensor, "1 C h w"]
 class Multiple:
     """From the upper left corner to the largest multiple of the scale (`modcrop` of the MATLAB codes)."""
 
-    @property
-    def convention(self) -> str:
-        return "pictures cut on the right and below to a multiple of the scale"
+    convention: ClassVar[str] = "pictures cut on the right and below to a multiple of the scale"
 
     def __call__(self, high: Stored, scale: int, name: str) -> Tensor:
         height, width = (side // scale * scale for side in high.shape[-2:])

@@ -72,7 +72,7 @@ class AsStored:
         check_opaque(picture, name)
         if picture.pixels.dtype == np.float32:
             to_tensor(picture)  # which refuses them
-        return torch.from_numpy(np.ascontiguousarray(picture.pixels.transpose(2, 0, 1)))[None]
+        return stored(picture)
 
     def shows(self, channels: int) -> tuple[int, ...]:
         return (channels,)
@@ -83,6 +83,16 @@ Depth = EightBits | AsStored
 EIGHT_BITS = EightBits()
 
 SUFFIXES = (EightBits.suffix, AsStored.suffix)
+
+
+def stored(picture: Picture) -> Stored:
+    """Its bands, in their own type."""
+    return torch.from_numpy(np.ascontiguousarray(picture.pixels.transpose(2, 0, 1)))[None]
+
+
+def as_picture(image: Stored, name: str = "picture") -> Picture:
+    """The inverse of `stored`."""
+    return Picture(np.ascontiguousarray(image[0].permute(1, 2, 0).numpy()), name=name)
 
 
 def levels_of(picture: Picture, name: str) -> Levels:

@@ -1,7 +1,7 @@
 """Means over pictures, their intervals by bootstrap, and how both are written."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,29 +22,29 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over pictures and its interval, None of less than two pictures."""
+    """A mean over `count` pictures and its 95 % interval: none of less than two, nor where nobody says."""
 
     mean: float
-    low: float | None
-    high: float | None
-    count: int
+    low: float | None = None
+    high: float | None = None
+    count: int | None = None
 
     @property
     def interval(self) -> Interval | None:
         return None if self.low is None or self.high is None else (self.low, self.high)
 
     @staticmethod
-    def of(values: Sequence[float]) -> "Estimate":
+    def of(values: Iterable[float]) -> "Estimate":
         """By bootstrap over pictures (percentiles of `DRAWS` means), always from the same random numbers."""
-        column = np.array(values)
+        column = np.array([*values])
         with np.errstate(invalid="ignore"):  # inf - inf, of methods that are perfect on different pictures
-            return Estimate.around(float(column.mean()), means(column), len(values))
+            return Estimate.around(float(column.mean()), means(column), len(column))
 
     @staticmethod
     def around(mean: float, draws: Floats, count: int) -> "Estimate":
         """Of a number of `count` pictures, and of those that were drawn of them."""
         if count < 2:
-            return Estimate(mean, None, None, count)
+            return Estimate(mean, count=count)
         # whole draws, for between infinite ones there is nothing
         low, high = np.quantile(draws, ((1 - LEVEL) / 2, (1 + LEVEL) / 2), method="inverted_cdf")
         return Estimate(mean, float(low), float(high), count)

@@ -9,17 +9,18 @@ from refinesr.evaluate.bands import SHOWN
 from refinesr.evaluate.crops import (
     SIDE,
     Colours,
-    Shelf,
     Square,
     differences,
     largest,
     lossless,
+    picture_in,
     scale_of,
     sized,
     thumbnail,
 )
 from refinesr.evaluate.plots import tag
-from refinesr.evaluate.reading import DISTORTION, PERCEPTION, Image, Report
+from refinesr.evaluate.reading import DISTORTION, PERCEPTION, Report
+from refinesr.evaluate.running import Measured
 
 PICTURES = 24
 """Pictures that are shown, at most."""
@@ -28,14 +29,14 @@ BYTES = 7 * 2**20
 """All crops together, at most; the page is then under 8 MiB."""
 
 
-def gallery(report: Report, pictures: Shelf) -> str:
+def gallery(report: Report) -> str:
     """A section with as many pictures as there is room for, those that methods differ most on first."""
     shown: list[str] = []
     size = 0
     for image in ranked(report):
         if len(shown) == PICTURES:
             break
-        figure = row(report, image, pictures)
+        figure = row(report, image)
         if figure is None:
             continue
         size += len(figure.encode())
@@ -70,12 +71,12 @@ def judged_by(report: Report) -> str | None:
     return next((key for key in report.like((*PERCEPTION, *DISTORTION)) if key in measured), None)
 
 
-def ranked(report: Report) -> list[Image]:
+def ranked(report: Report) -> list[Measured]:
     """By the largest difference between methods, or from the worst number if there is one method only."""
     if (key := judged_by(report)) is None:
         return list(report.images)
 
-    def rank(image: Image) -> float:
+    def rank(image: Measured) -> float:
         found = [scores[key] for scores in image.scores.values() if key in scores]
         if not (finite := [score for score in found if math.isfinite(score)]):
             return -math.inf
@@ -90,7 +91,7 @@ def ranked(report: Report) -> list[Image]:
 class Taken:
     """What there is of one picture; of the methods those whose result is there."""
 
-    image: Image
+    image: Measured
     truth: Colours | None
     input: Colours | None
     results: dict[str, Colours]
@@ -100,29 +101,30 @@ class Taken:
         return next(iter(self.results.values())) if self.truth is None else self.truth
 
 
-def taken(report: Report, image: Image, pictures: Shelf) -> Taken | None:
+def taken(report: Report, image: Measured) -> Taken | None:
     """Raises InputError for a picture of another size than the report's."""
-    size, results = (image.height, image.width), {}
+    results, pictures = dict[str, Colours](), report.folder / "pictures"
     for method in report.methods:
         name = f"{report.folder}: {image.name} by {method.name}"
-        result = sized(pictures.result(method.name, image.name), size, name)
+        result = sized(picture_in(pictures / method.name, image.name), image.size, name)
         if result is not None:
             results[method.name] = result
     if not results:
         return None
-    truth = sized(pictures.truths(image.name), size, f"{image.name}: the truth")
-    return Taken(image, truth, pictures.inputs(image.name), results)
+    truth = sized(picture_in(pictures / "high", image.name), image.size, f"{image.name}: the truth")
+    return Taken(image, truth, picture_in(pictures / "low", image.name), results)
 
 
-def row(report: Report, image: Image, pictures: Shelf) -> str | None:
+def row(report: Report, image: Measured) -> str | None:
     """One picture's figures, or None if no result of it is there."""
-    there = taken(report, image, pictures)
+    there = taken(report, image)
     if there is None:
         return None
     scale = scale_of(there.whole.shape, there.input)
     box, _ = largest(differences(list(there.results.values()), there.truth), step=scale or 4)
     tiles = "".join(figures(report, there, box, scale))
-    place = f"{box.side} px from ({box.left}, {box.top}) of {image.width} × {image.height}"
+    height, width = image.size
+    place = f"{box.side} px from ({box.left}, {box.top}) of {width} × {height}"
     title = tag("h3", escape(image.name) + tag("small", place))
     head = tag("div", whole(there, box) + title, class_="head")
     return tag("article", head + tag("div", tiles, class_="tiles")) + "\n"
@@ -159,7 +161,7 @@ def whole(there: Taken, box: Square) -> str:
     return tag("div", picture + tag("span", style=style), class_="framed")
 
 
-def scores(report: Report, image: Image, method: str) -> str:
+def scores(report: Report, image: Measured, method: str) -> str:
     """Its distortion and its perceptual distance, as far as pictures have them."""
     found = image.scores.get(method, {})
     keys = [

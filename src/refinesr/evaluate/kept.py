@@ -1,16 +1,16 @@
 """The pictures of an evaluation, as they were measured and as methods made them: folders of its report."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from torch import Tensor
 
 from refinesr.errors import ConfigError, OutputError
-from refinesr.evaluate.depths import EIGHT_BITS, Depth
-from refinesr.evaluate.pairs import Pair, Shown, checksum
+from refinesr.evaluate.depths import Depth
+from refinesr.evaluate.pairs import Shown, checksum
 from refinesr.evaluate.store import Store
 
 FORMAT = "refinesr-evaluate-1"
@@ -21,30 +21,17 @@ TAKEN = ("high", "low")
 ELSEWHERE = "choose another folder, or --overwrite begins anew"
 
 
-@runtime_checkable  # for those who check types at run time
-class Asked(Protocol):
-    """What an evaluation says of its pictures."""
-
-    @property
-    def pairs(self) -> Sequence[Pair]: ...
-
-    @property
-    def kept(self) -> dict[str, Any]:
-        """What the pictures depend on, as they are measured."""
-        ...
-
-    def shown(self, pair: Pair) -> Shown: ...
-
-
 @dataclass(frozen=True)
 class Kept:
     """The folder of an evaluation's pictures: as they were measured, for pages, and what methods made.
 
-    All of it belongs to the same pictures, by one protocol.
+    All of it belongs to the same pictures, by one protocol; `settings` is what these depend on, as they are
+    measured.
     """
 
     path: Path
-    depth: Depth = EIGHT_BITS
+    depth: Depth
+    settings: dict[str, Any]
 
     def store(self, name: str) -> Store:
         return Store(self.path / name, self.depth)
@@ -58,11 +45,10 @@ class Kept:
         found = [Store(settings.parent) for settings in sorted(self.path.glob("*/evaluate.json"))]
         return [store for store in found if store.format == FORMAT]
 
-    def check(self, asked: Asked) -> None:
-        """Raises OutputError if it is of another protocol, or of pictures that are not asked for."""
+    def check(self, names: Collection[str]) -> None:
+        """Raises OutputError if it is of another protocol, or of other pictures than those of these names."""
         for store in self.taken.values():
-            store.check(asked.kept)
-        names = {pair.name for pair in asked.pairs}
+            store.check(self.settings)
         for store in self.stores():
             for name in store.made:
                 if "/" not in name and Path(name).stem not in names:
@@ -74,19 +60,20 @@ class Kept:
         for store, image in self.images(shown):
             store.holds(shown.name, 0, checksum(image))
 
-    def open(self, asked: Asked, *, overwrite: bool) -> None:
+    def open(self, names: Collection[str], pictures: Iterable[Shown], *, overwrite: bool) -> None:
+        """`pictures`, those of the names, are looked at only with `overwrite`."""
         if not overwrite:
-            self.check(asked)
-        elif not self.fits(asked):
+            self.check(names)
+        elif not self.fits(names, pictures):
             self.remove()
         for store in self.taken.values():
-            store.open(asked.kept, overwrite=overwrite)
+            store.open(self.settings, overwrite=overwrite)
 
-    def fits(self, asked: Asked) -> bool:
+    def fits(self, names: Collection[str], pictures: Iterable[Shown]) -> bool:
         try:
-            self.check(asked)
-            for pair in asked.pairs:
-                self.check_picture(asked.shown(pair))
+            self.check(names)
+            for shown in pictures:
+                self.check_picture(shown)
         except (ConfigError, OutputError):
             return False
         return True

@@ -15,7 +15,17 @@ from refinesr.cascade import Cascade, Link
 from refinesr.devices import autocast_dtype, device_named, put_on
 from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import ConfigError, InputError
-from refinesr.evaluate.depths import EIGHT_BITS, Depth, Stored, check_modes, fitted, mode, resized
+from refinesr.evaluate.depths import (
+    EIGHT_BITS,
+    Depth,
+    Stored,
+    as_picture,
+    check_modes,
+    fitted,
+    mode,
+    resized,
+    stored,
+)
 from refinesr.evaluate.pairs import (
     Shown,
     check_place,
@@ -190,20 +200,18 @@ class Restored:
         """Which pictures are made together may change a last bit, so the same ones must be each time."""
         made: list[Tensor] = []
         channels = self.links[0].stage.method.channels
-        together = isinstance(self.model, Stage) and {x.low.shape[1:] for x in shown} == {
-            shown[0].low.shape[1:]
-        }
+        together = isinstance(self.model, Stage) and len({x.low.shape[1:] for x in shown}) == 1
         groups = [range(len(shown))] if together and shown[0].low.shape[1] == channels else []
         for group in groups or [range(k, k + 1) for k in range(len(shown))]:
             for progress in self.batch([shown[k] for k in group], [seeds[k] for k in group]):
                 yield Progress(progress.done, progress.total, ())
-            made += [levels(picture) for picture in progress.image]
+            made += [stored(picture) for picture in progress.image]
         yield Progress(progress.total, progress.total, tuple(made))
 
     def batch(self, shown: Sequence[Shown], seeds: Sequence[int]) -> Iterator[Progress[tuple[Picture, ...]]]:
-        pictures = [Picture(np.ascontiguousarray(x.low[0].permute(1, 2, 0)), name=x.source) for x in shown]
+        pictures = [as_picture(x.low, x.source) for x in shown]
         if len(pictures) == 1:
-            options = Options(**{**vars(self.options), "seed": seeds[0]})
+            options = replace(self.options, seed=seeds[0])
             for single in restored(self.model, pictures[0], options):
                 yield Progress(single.done, single.total, (single.image,))
             return
@@ -283,10 +291,6 @@ class Folder:
         check_modes(entry.name, made, shown.source, mode(shown.high))
         check_place(entry.name, shown.high, made)
         return made
-
-
-def levels(picture: Picture) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(picture.pixels)).permute(2, 0, 1)[None].contiguous()
 
 
 def folder_like(thing: str) -> bool:

@@ -159,18 +159,12 @@ class Alone:
         return None if math.isnan(value) else value
 
 
-@dataclass(frozen=True)
-class Deviation:
-    def __call__(self, case: Case) -> float | None:
-        return case.peak / 255 * pixel_deviation(case.results) if len(case.results) > 1 else None
+def deviation(case: Case) -> float | None:
+    return case.peak / 255 * pixel_deviation(case.results) if len(case.results) > 1 else None
 
 
-@dataclass(frozen=True)
-class Crps:
-    def __call__(self, case: Case) -> float | None:
-        if len(case.results) < 2:
-            return None
-        return case.peak * crps(case.results[:, None], case.high).item()
+def fair_crps(case: Case) -> float | None:
+    return case.peak * crps(case.results[:, None], case.high).item() if len(case.results) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -215,8 +209,8 @@ def spread_of(samples: int, units: str = EIGHT_BITS.units) -> tuple[Metric, ...]
     if samples < 2:
         return ()
     over = f"over {samples} samples"
-    deviation = Metric("sigma", "σ", Neither(), f"standard deviation {over}, in {units}", "", Deviation())
-    score = Metric("crps", "CRPS", Lower(), f"fair, {over}, in {units}", "", Crps())
+    sigma = Metric("sigma", "σ", Neither(), f"standard deviation {over}, in {units}", "", deviation)
+    score = Metric("crps", "CRPS", Lower(), f"fair, {over}, in {units}", "", fair_crps)
     levels = [level for level in (0.5, 0.9) if samples >= (1 + level) / (1 - level) - 1e-9]
     convention = "share of values within the central interval of {level:.0%} " + over + "; ideal is {level:g}"
     shares = [
@@ -230,7 +224,7 @@ def spread_of(samples: int, units: str = EIGHT_BITS.units) -> tuple[Metric, ...]
         )
         for level in levels
     ]
-    return (deviation, score, *shares)
+    return (sigma, score, *shares)
 
 
 def cut(border: int) -> str:

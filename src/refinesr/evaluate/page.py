@@ -11,12 +11,12 @@ from html import escape
 from pathlib import Path
 
 from refinesr.evaluate.aims import best, told_apart
-from refinesr.evaluate.crops import Shelf, shelf
+from refinesr.evaluate.estimates import Estimate
 from refinesr.evaluate.gallery import gallery
 from refinesr.evaluate.plots import tag
 from refinesr.evaluate.protocols import Published
 from refinesr.evaluate.published import left_out, parted
-from refinesr.evaluate.reading import Estimate, Metric, Pair, Report, read_report
+from refinesr.evaluate.reading import Metric, Pair, Report, read_report
 from refinesr.evaluate.sketches import sketches
 from refinesr.files import replacing
 
@@ -29,25 +29,24 @@ NOTHING = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-
 """The browser itself refuses whatever would be fetched."""
 
 
-def page(folder: Path, high: Path | None = None, low: Path | None = None) -> Path:
+def page(folder: Path) -> Path:
     """Write page.html into the folder of a report, and return its path; an older one is replaced.
 
-    `high` and `low` are the folders of the true pictures and of the inputs, for reports without pictures/high
-    and pictures/low; where there are neither, crops are of the methods alone.  Raises InputError for
-    what cannot be read and for pictures of other sizes than the report's, ConfigError for a report.json that
-    is not understood, OutputError if nothing can be written there.
+    Without pictures/high, crops are of the methods alone.  Raises InputError for what cannot be read and for
+    pictures of other sizes than the report's, ConfigError for a report.json that is not understood,
+    OutputError if nothing can be written there.
     """
     report, path = read_report(folder), folder / "page.html"
-    text = html_of(report, shelf(folder, high, low))
+    text = html_of(report)
     with replacing(path, overwrite=True) as part:
         part.write_text(text, encoding="utf-8")
     return path
 
 
-def html_of(report: Report, pictures: Shelf) -> str:
+def html_of(report: Report) -> str:
     """The page as text."""
     title = f"{report.protocol} on {report.data}"
-    parts = [header(report, title), table(report), sketches(report), gallery(report, pictures), pairs(report)]
+    parts = [header(report, title), table(report), sketches(report), gallery(report), pairs(report)]
     body = "\n".join(parts)
     size = f"{-(-len(body.encode()) // 2**17) / 8:.1f} MiB"
     foot = tag("footer", f"Made by refinesr evaluate. This file holds all it shows, {size}.")

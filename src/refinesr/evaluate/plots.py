@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from refinesr.evaluate.axes import Axis, axis, spread, tick_text
+from refinesr.evaluate.estimates import Estimate
 from refinesr.evaluate.geometry import (
     Number,
     Place,
@@ -19,7 +20,6 @@ from refinesr.evaluate.geometry import (
     within,
 )
 from refinesr.evaluate.placing import LINE, MARK, Label, Room, Spot, placed, shortened, width
-from refinesr.evaluate.reading import Estimate
 
 WIDTH, HEIGHT = 480, 350
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 46

@@ -4,7 +4,7 @@ Numbers are comparable with a paper's only if all of these agree.  A protocol sa
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from refinesr.errors import ConfigError
@@ -53,7 +53,7 @@ class Protocol:
     measured: Callable[[int], tuple[Metric, ...]]
     more: tuple[str, ...] = ()
     published: tuple[Published, ...] = ()
-    remarks: tuple[str, ...] = field(default=())
+    remarks: tuple[str, ...] = ()
     truth: bool = False
     depth: Depth = EIGHT_BITS
 

@@ -10,8 +10,10 @@ from typing import Any
 from refinesr.config import parse
 from refinesr.errors import ConfigError, InputError
 from refinesr.evaluate.aims import Aim, Higher, Near, Neither, aim_of
+from refinesr.evaluate.estimates import Estimate
 from refinesr.evaluate.protocols import Published
 from refinesr.evaluate.report import FORMAT
+from refinesr.evaluate.running import Measured
 
 DISTORTION = ("psnr", "psnr_y", "psnr_rgb")
 PERCEPTION = ("lpips", "perceptual", "dists", "fid", "frechet", "kid", "niqe")
@@ -21,20 +23,6 @@ MENDED: Mapping[str, Aim] = MappingProxyType(
     {"sigma": Neither(), "coverage_50": Near(0.5), "coverage_90": Near(0.9)}
 )
 """What the first reports called better where higher."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over `count` pictures and its 95 % interval, where there is one."""
-
-    mean: float
-    low: float | None = None
-    high: float | None = None
-    count: int | None = None
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        return None if self.low is None or self.high is None else (self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -70,16 +58,6 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Image:
-    """A picture with its scores: method, then metric."""
-
-    name: str
-    height: int
-    width: int
-    scores: Mapping[str, Mapping[str, float]]
-
-
-@dataclass(frozen=True)
 class Report:
     """What was measured on what; of metrics those of all bands, for others are for whoever reads the JSON."""
 
@@ -91,7 +69,7 @@ class Report:
     metrics: Mapping[str, Metric]
     published: tuple[Published, ...] = ()
     pairs: tuple[Pair, ...] = ()
-    images: tuple[Image, ...] = field(default=(), repr=False)
+    images: tuple[Measured, ...] = field(default=(), repr=False)
     bands: int = 0
     """How many have numbers of their own; 0 of grey and RGB."""
 
@@ -173,12 +151,12 @@ def pair(data: Mapping[str, Any]) -> Pair:
     return Pair(*names, estimate(data, "difference"), distance)
 
 
-def image(data: Mapping[str, Any]) -> Image:
+def image(data: Mapping[str, Any]) -> Measured:
     scores = {
         str(method): {str(key): number(value) for key, value in of.items()}
         for method, of in data["scores"].items()
     }
-    return Image(str(data["name"]), int(data["height"]), int(data["width"]), scores)
+    return Measured(str(data["name"]), (int(data["height"]), int(data["width"])), scores)
 
 
 def number(value: object) -> float:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from refinesr.evaluate.aims import Near
 from refinesr.evaluate.estimates import Estimate, means, told
@@ -31,13 +30,10 @@ from refinesr.files import replacing, writing
 FORMAT = "refinesr-report-1"
 
 
-Floats = npt.NDArray[np.float64]
-
-
-def differences(a: Mapping[str, float], b: Mapping[str, float]) -> list[float]:
-    """Picture by picture, of those that both have; two infinite numbers do not differ."""
-    both = [name for name in a if name in b]
-    return [0.0 if a[name] == b[name] else a[name] - b[name] for name in both]
+def differences(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:
+    """a - b of the pictures that both have a number of; two infinite ones do not differ."""
+    both = [name for name in a if name in b and not math.isnan(a[name]) and not math.isnan(b[name])]
+    return {name: 0.0 if a[name] == b[name] else a[name] - b[name] for name in both}
 
 
 def farther(target: float, a: Mapping[str, float], b: Mapping[str, float]) -> Estimate:
@@ -88,9 +84,9 @@ class Report:
 
     def estimate(self, name: str, key: str) -> Estimate | None:
         if key in self.sets.get(name, {}):
-            return Estimate(self.sets[name][key], None, None, len(self.images))
-        values = list(self.column(name, key).values())
-        return Estimate.of(values) if values else None
+            return Estimate(self.sets[name][key], count=len(self.images))
+        scores = self.column(name, key)
+        return Estimate.of(scores.values()) if scores else None
 
     def methods(self) -> Iterator[dict[str, Any]]:
         for entrant in self.evaluation.entrants:
@@ -117,7 +113,7 @@ class Report:
                         "a": a,
                         "b": b,
                         "metric": metric.key,
-                        **ends(Estimate.of(between)),
+                        **ends(Estimate.of(between.values())),
                     }
                     if isinstance(metric.better, Near):
                         pair["distance"] = ends(farther(metric.better.target, one, other))

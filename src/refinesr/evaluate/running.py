@@ -1,7 +1,8 @@
 """Every method on every picture: made, written, read back and measured.  Only numbers are kept."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +60,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Measured:
-    """A picture's size, and each method's scores."""
+    """A picture's size (height, width), and each method's scores."""
 
     name: str
     size: tuple[int, int]
-    scores: dict[str, Scores]
+    scores: Mapping[str, Scores]
 
 
 @dataclass(frozen=True)
@@ -104,15 +105,16 @@ class Evaluation:
         return pair.shown(self.protocol.crop, self.scale, self.protocol.kernel)
 
     def kept_in(self, report: Path) -> Kept:
-        return Kept(report / "pictures", self.protocol.depth)
+        settings = {"format": FORMAT, "protocol": self.protocol.name, "scale": self.scale}
+        return Kept(report / "pictures", self.protocol.depth, settings)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Of the pictures."""
+        return frozenset(pair.name for pair in self.pairs)
 
     def samples(self, entrant: Entrant) -> int:
         return self.plan.samples if entrant.maker.random else 1
-
-    @property
-    def kept(self) -> dict[str, Any]:
-        """What the pictures depend on, as they are measured."""
-        return {"format": FORMAT, "protocol": self.protocol.name, "scale": self.scale}
 
     def settings(self, entrant: Entrant) -> dict[str, Any]:
         """All that its results depend on besides the pictures."""
@@ -127,7 +129,7 @@ class Evaluation:
         """
         kept = self.kept_in(report) if report is not None else None
         if kept is not None:
-            kept.check(self)
+            kept.check(self.names)
             for entrant in self.entrants:
                 kept.store(entrant.name).check(self.settings(entrant))
         first: tuple[str, str] | None = None
@@ -157,7 +159,7 @@ class Evaluation:
         """
         kept = self.kept_in(report)
         stores = {entrant.name: kept.store(entrant.name) for entrant in self.entrants}
-        kept.open(self, overwrite=overwrite)
+        kept.open(self.names, map(self.shown, self.pairs), overwrite=overwrite)
         for entrant in self.entrants:
             stores[entrant.name].open(self.settings(entrant), overwrite=overwrite)
         for first in range(0, len(self.pairs), self.plan.batch):

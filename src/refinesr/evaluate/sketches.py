@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from refinesr.evaluate.estimates import Estimate
 from refinesr.evaluate.plots import Point, Side, curves, scatter, tag
-from refinesr.evaluate.reading import DISTORTION, PERCEPTION, Estimate, Metric, Report, Row
+from refinesr.evaluate.reading import DISTORTION, PERCEPTION, Report, Row
 
 PLANES = 2
 """Perceptual metrics that are plotted against distortion, at most."""
@@ -70,5 +71,5 @@ def model_name(row: Row) -> str:
 
 
 def side(report: Report, key: str) -> Side:
-    metric: Metric = report.metrics[key]
+    metric = report.metrics[key]
     return Side(f"{metric.title}, {metric.unit}" if metric.unit else metric.title, metric.better.way)

@@ -5,7 +5,7 @@ import io
 import json
 import zlib
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,9 @@ from torch import Tensor
 from refinesr.album import check_settings
 from refinesr.devices import seed_out_of
 from refinesr.errors import OutputError
-from refinesr.evaluate.depths import EIGHT_BITS, SUFFIXES, Depth
+from refinesr.evaluate.depths import EIGHT_BITS, SUFFIXES, Depth, as_picture
 from refinesr.files import replacing, writing
 from refinesr.images.io import read, write
-from refinesr.images.picture import Picture
 
 
 @dataclass(frozen=True)
@@ -132,10 +131,9 @@ class Store:
     def write(self, name: str, sample: int, image: Tensor, checksum: str) -> None:
         """(1, C, H, W) of its type; whole or not at all."""
         path = self.picture(name, sample)
-        pixels = np.ascontiguousarray(image[0].permute(1, 2, 0).numpy())
         with writing(path.parent):
             path.parent.mkdir(exist_ok=True)
-        write(Picture(pixels), path)
+        write(as_picture(image), path)
         with writing(self.inputs), self.inputs.open("a", encoding="utf-8") as file:
             file.write(_line((self._key(path), checksum)) + "\n")
         self.made[self._key(path)] = checksum
@@ -143,7 +141,7 @@ class Store:
     def read(self, name: str, sample: int) -> Tensor:
         """(1, C, H, W) of its type."""
         path = self.picture(name, sample)
-        return self.depth.taken(replace(read(path), name=str(path)), str(path))
+        return self.depth.taken(read(path), str(path))
 
     def _key(self, path: Path) -> str:
         return path.relative_to(self.path).as_posix()

@@ -23,32 +23,31 @@ from refinesr.metrics.perceptual import Perceptual
 from refinesr.metrics.sets import Features, Normal
 
 
-def perceptual(folder: Path, device: torch.device) -> tuple[Metric, ...]:
+def perceptual(folder: Path, device: torch.device) -> Metric:
     """LPIPS-like, on the features of SqueezeNet as Caffe had it."""
     convention = f"{Perceptual.title}: not the published LPIPS"
     distance = Distance(Perceptual(folder, device), 32)
-    return (Metric("perceptual", "LPIPS-like", Lower(), convention, "", distance),)
+    return Metric("perceptual", "LPIPS-like", Lower(), convention, "", distance)
 
 
-def lpips(linear: Path, features: Path | None, device: torch.device) -> tuple[Metric, ...]:
+def lpips(linear: Path, features: Path | None, device: torch.device) -> Metric:
     """`linear` is called alex.pth, vgg.pth or squeeze.pth."""
     network = LPIPS(variant_of(linear), linear, features, device)
     sure = "the published weights" if network.published else "weights that are not the published ones"
     convention = f"version 0.1, {network.name}, of RGB, {sure}"
-    return (Metric("lpips", f"LPIPS ({network.name})", Lower(), convention, "", Distance(network)),)
+    return Metric("lpips", f"LPIPS ({network.name})", Lower(), convention, "", Distance(network))
 
 
-def dists(weights: Path, features: Path | None, device: torch.device) -> tuple[Metric, ...]:
-    convention = "VGG16, of RGB at full size"
-    network = DISTS(weights, features, device)
-    return (Metric("dists", "DISTS", Lower(), convention, "", Distance(network)),)
+def dists(weights: Path, features: Path | None, device: torch.device) -> Metric:
+    distance = Distance(DISTS(weights, features, device))
+    return Metric("dists", "DISTS", Lower(), "VGG16, of RGB at full size", "", distance)
 
 
-def niqe(parameters: Path) -> tuple[Metric, ...]:
+def niqe(parameters: Path) -> Metric:
     convention = (
         "of grey by rgb2gray, no border cut, blocks of 96 pixels; less than two blocks are not judged"
     )
-    return (Metric("niqe", "NIQE", Lower(), convention, "", Alone(NIQE.read(parameters))),)
+    return Metric("niqe", "NIQE", Lower(), convention, "", Alone(NIQE.read(parameters)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,5 +111,5 @@ def distances(features: Path, reference: Path | None, device: torch.device) -> t
     return Frechet(network, None if reference is None else Normal.read(reference)), Kernel(network)
 
 
-def inception(probabilities: Path, device: torch.device) -> tuple[SetMetric, ...]:
-    return (Inception(Probabilities(probabilities, device)),)
+def inception(probabilities: Path, device: torch.device) -> SetMetric:
+    return Inception(Probabilities(probabilities, device))

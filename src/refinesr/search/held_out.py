@@ -13,7 +13,7 @@ from refinesr.images.augment import CascadeAugmented
 from refinesr.images.degrade import Degradation, Photo
 from refinesr.images.picture import Picture, to_tensor
 from refinesr.images.reduction import Bicubic, GaussianBlurred
-from refinesr.images.shards import Entry, entries
+from refinesr.images.shards import Entry, classes_of, entries
 from refinesr.method import Method
 from refinesr.model import with_plane
 from refinesr.sources import Augmented, Labelled
@@ -117,7 +117,7 @@ def classes(method: Method, found: list[Entry], picked: list[Entry]) -> list[int
     """Of each picked picture: the place of its folder among all, sorted, where the model knows classes."""
     if not isinstance(method.source, Labelled):
         return []
-    names = sorted({entry.group for entry in found})
+    names = classes_of(found)
     if len(names) != method.source.count:
         shown = f"{len(names)} ({', '.join(names)[:60]})"
         raise ConfigError(f"data: the model has {method.source.count} classes and the folders are {shown}")

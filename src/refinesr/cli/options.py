@@ -1,0 +1,34 @@
+"""Options that several verbs have."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+DEFAULT = "photo-x4"
+"""The model of the verbs that make pictures of pictures."""
+
+Model = Annotated[str, Parameter(name=("--model", "-m"), group="Model")]
+
+Output = Annotated[Path, Parameter(name=("--output", "-o"))]
+
+Data = Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")]
+
+Settings = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--set",
+        negative="",
+        show_default=False,
+        help="FIELD=VALUE changes any field of the run, such as plan.steps=1000; may be given several times.",
+    ),
+]
+
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
+
+Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where to compute.")]
+
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16"],
+    Parameter(help="What models compute in; auto: bf16 where the hardware is fast at it."),
+]
