@@ -155,6 +155,14 @@ def test_names_need_not_be_text(upscale: Command) -> None:
     assert ran.out.startswith("\\udcff.png -> \\udcff-x4.png  ")
 
 
+@pytest.mark.parametrize("name", ["[1] cat.png", "[red]", '["other.png"]'])
+def test_names_may_begin_with_a_bracket(upscale: Command, name: str) -> None:
+    """They are no list of names in JSON."""
+    picture("other.png")
+    Path("other.png").rename(name)
+    assert upscale(name, "-o", "large.png").code == 0
+
+
 def test_a_bad_file_does_not_stop_the_others(upscale: Command) -> None:
     for name in ("in/a.png", "in/c.png"):
         picture(name)

@@ -62,7 +62,7 @@ def application() -> App:
         help=SUMMARY,
         help_epilogue="`refinesr VERB --help` tells more.  Try `refinesr upscale photo.jpg`.",
         help_format="markdown",
-        default_parameter=Parameter(converter=strictly),
+        default_parameter=Parameter(converter=strictly, json_list=False),  # names may begin with a bracket
     )
     for verb, arguments, examples in VERBS:
         usage = f"refinesr {verb.__name__} {arguments} [OPTIONS]"
