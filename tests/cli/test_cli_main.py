@@ -1,6 +1,7 @@
 """How the command line answers, whatever the verb."""
 
 import io
+import json
 import sys
 import warnings
 from pathlib import Path
@@ -128,6 +129,19 @@ def test_what_the_encoding_of_the_output_lacks_is_shown_as_escapes(
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(file, encoding=encoding))
     tell("日 é")
     assert file.getvalue().decode(encoding) == shown + "\n"
+
+
+def test_what_is_told_is_one_line_that_commands_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names of files are whatever their sender likes; narrow spaces are in those of screenshots."""
+    name = "a\nb\x1b[2J\x9b2J\x7f 9\u202f41\u202fAM.png"
+    tell(json.dumps({"name": name}, ensure_ascii=False))
+    tell(name)
+    say(name)
+    ran = capsys.readouterr()
+    first, second = ran.out.splitlines()
+    assert json.loads(first) == {"name": name}
+    assert second == "a\\u000ab\\u001b[2J\\u009b2J\\u007f 9\u202f41\u202fAM.png"
+    assert ran.err == "a b\\u001b[2J\\u009b2J\\u007f 9 41 AM.png\n"
 
 
 FULL = Path("/dev/full")
