@@ -271,6 +271,13 @@ def test_existing_results_stop_everything_before_any_work(upscale: Command, phot
     assert pixels("photo-x4.png").shape == (48, 80, 3)
 
 
+def test_a_mask_is_not_replaced_even_if_asked(upscale: Command, photo: Path) -> None:
+    mask = picture("mask.png", mode="L")
+    ran = upscale(photo, "--mask", mask, "-o", mask, "--overwrite")
+    message = "mask.png: the result would replace the input mask.png; rename one\n"
+    assert (ran.code, ran.out, ran.err) == (2, "", message)
+
+
 def test_skip_existing_goes_on_where_a_folder_was_left(upscale: Command) -> None:
     for name in ("in/a.png", "in/b.png"):
         picture(name)

@@ -7,6 +7,7 @@ from cyclopts import Parameter
 
 from ..errors import ConfigError
 from .messages import counted, say, tell
+from .results import refuse_inputs
 
 if TYPE_CHECKING:
     from ..stage import Stage
@@ -66,6 +67,7 @@ def convert(
 
     if output.suffix != ".safetensors":
         raise ConfigError(f"--output: {output} is no name of a model; it ends in .safetensors")
+    refuse_inputs(output, [checkpoint])
     refuse_existing(output, overwrite)
     stage = converted(checkpoint, config=config, scale=scale, groups=groups, head_channels=head_channels)
     save_stage(stage, output, overwrite=overwrite)

@@ -17,7 +17,7 @@ from .listing import listed
 from .messages import counted, if_memory_lacks, say, tell
 from .models import DEFAULT, Model
 from .restoring import Restoring, Results
-from .results import Job, Naming, jobs
+from .results import Job, Naming, jobs, refuse_inputs
 
 if TYPE_CHECKING:
     from ..cascade import Cascade
@@ -96,6 +96,9 @@ def upscale(
     listing = listed(inputs, results.suffix, results.output, results.recursive)
     skip = results.skip_existing
     planned = jobs(listing, naming, work.scale, overwrite=results.overwrite, skip=skip)
+    if restoring.mask is not None:
+        for path in (path for job in planned for path in job.results):
+            refuse_inputs(path, [restoring.mask])
     for line in (*listing.closed, listing.left_out.line(results.recursive), kept(planned), alike(work)):
         if line is not None:
             say(line)

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from ..errors import ConfigError
 from .bars import bars
 from .messages import tell
-from .results import Job, check_places, refuse_existing
+from .results import Job, check_places, refuse_existing, refuse_inputs
 
 if TYPE_CHECKING:
     from ..images.picture import Picture
@@ -73,12 +73,13 @@ class Writing:
     overwrite: Flag = False
     """Replace a result that exists."""
 
-    def check(self, output: Path) -> None:
+    def check(self, output: Path, *inputs: Path | None) -> None:
         """Before any work.  Raises ConfigError or OutputError."""
         if not 1 <= self.quality <= 100:
             raise ConfigError(f"--quality: {self.quality} is not between 1 and 100")
         job = Job(output, (output,))
         check_places([job])
+        refuse_inputs(output, filter(None, inputs))
         if not self.overwrite:
             refuse_existing([job])
 
