@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -89,6 +91,26 @@ def test_our_own_mistakes_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(app, "perform", perform)
     with pytest.raises(RuntimeError, match="a bug"):
         main([])
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_signal_is_told_whatever_a_library_makes_of_it(
+    refinesr: Command, monkeypatch: pytest.MonkeyPatch, number: int, code: int, word: str
+) -> None:
+    """NumPy, interrupted in its import, was an AttributeError of torch."""
+
+    def perform(tokens: list[str]) -> int:
+        try:
+            os.kill(os.getpid(), number)
+        except BaseException as error:
+            raise AttributeError("module 'numpy' has no attribute 'iterable'") from error
+        return 0
+
+    monkeypatch.setattr(app, "perform", perform)
+    ran = refinesr("info")
+    assert (ran.code, ran.out, ran.err) == (code, "", f"{word}\n")
 
 
 def test_pytorch_says_out_of_memory_with_a_runtime_error() -> None:
