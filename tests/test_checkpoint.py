@@ -1,14 +1,17 @@
 """A model file gives back what was put in, and every damage to it is one clear line."""
 
 import json
+import math
 import os
 import stat
 import struct
 import sys
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -20,6 +23,8 @@ from safetensors.torch import load_file, save_file
 from refinesr.checkpoint import load_stage, save_stage
 from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import CheckpointError, ConfigError, OutputError
+from refinesr.method import Method
+from refinesr.model import Model
 from refinesr.nets.sr3_unet import SR3UNet, TimeStep
 from refinesr.stage import Card, Stage
 
@@ -193,8 +198,9 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 DAMAGES: list[tuple[Callable[[dict[str, str]], object], str]] = [
-    (lambda m: m.clear(), "format: None is not 'refinesr-1'"),
+    (lambda m: m.clear(), "format: null is not 'refinesr-1'"),
     (lambda m: m.update(format="refinesr-9"), "format: 'refinesr-9' is not 'refinesr-1'"),
+    (lambda m: m.update(format="\x1b[2J"), "format: '\\x1b[2J' is not 'refinesr-1'"),
     (lambda m: m.pop("method"), "its metadata holds no 'method'"),
     (lambda m: m.pop("card"), "its metadata holds no 'card'"),
 ]
@@ -243,6 +249,42 @@ def test_a_method_that_makes_no_sense_is_named_by_file_and_field(
     assert message(path, ConfigError) == expected
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda m: m["network"].update(blocks=[10**9] * 3), "needs more weights than the file could hold"),
+        (lambda m: m["network"].update(widths=[10**9] * 3), "no network has such sizes"),
+        (lambda m: m["network"].update(embedding=2**40), "no network has such sizes"),
+    ],
+    ids=["deep", "wide", "embedding"],
+)
+def test_a_network_of_absurd_size_is_refused_before_it_is_built(
+    path: Path, change: Callable[[dict[str, Any]], object], expected: str
+) -> None:
+    """A small file may claim anything: time and memory are those of the weights that are there."""
+    changed(path, change)
+    tracemalloc.start()
+    assert message(path).startswith(f"method: {expected}")
+    assert tracemalloc.get_traced_memory()[1] < 2**27
+    tracemalloc.stop()
+
+
+def test_networks_that_other_threads_build_meanwhile_are_not_counted(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("refinesr.checkpoint.SPARE", 0)
+    built = type(stage(packed(2)).method).build
+
+    def meanwhile(method: Method) -> Model:
+        other = Thread(target=lambda: [torch.nn.Linear(1, 1) for _ in range(1000)])
+        other.start()
+        other.join()
+        return built(method)
+
+    monkeypatch.setattr(type(stage(packed(2)).method), "build", meanwhile)
+    assert load_stage(path).model
+
+
 def test_a_method_that_is_no_json_is_named(path: Path) -> None:
     weights, metadata = parts(path)
     save_file(weights, path, metadata | {"method": "{'single': 'quotes'}"})
@@ -256,6 +298,14 @@ MISFITS: list[tuple[Callable[[Weights], object], str]] = [
     (lambda w: w.update(extra=torch.zeros(2)), "extra is unknown"),
     (lambda w: w.update({NAME: torch.zeros(8, 12, 1, 1)}), f"{NAME} is (8, 12, 1, 1), not (8, 12, 3, 3)"),
     (lambda w: w[NAME][0, 0].fill_(float("nan")), f"{NAME} holds NaN or infinity"),
+    (lambda w: w.update({NAME: w[NAME].double() + 1e300}), f"{NAME} holds NaN or infinity"),
+    (
+        lambda w: w.update({NAME: (w[NAME] * math.nan).to(torch.float8_e4m3fn)}),
+        f"{NAME} holds NaN or infinity",
+    ),
+    (lambda w: w.update({NAME: w[NAME].to(torch.complex64)}), f"{NAME} is complex64, not float32"),
+    (lambda w: w.update({NAME: w[NAME].to(torch.int8)}), f"{NAME} is int8, not float32"),
+    (lambda w: w.update({"\x1b[2Jgone": torch.zeros(2)}), "'\\x1b[2Jgone' is unknown"),
 ]
 
 

@@ -94,11 +94,10 @@ stacks = st.recursive(
     lambda below: st.builds(Stack, st.lists(preconds, max_size=2).map(tuple), below),
     max_leaves=4,
 )
+integers = st.integers(1 - 2**63, 2**63 - 1)
 methods = st.builds(
     Method,
-    network=st.builds(
-        Network, st.integers(), st.lists(st.integers()).map(tuple), st.tuples(st.integers(), floats)
-    ),
+    network=st.builds(Network, integers, st.lists(integers).map(tuple), st.tuples(integers, floats)),
     precond=preconds,
     average=st.none() | st.builds(Average, st.floats(0, 1e9)),
     stack=stacks,
@@ -252,6 +251,30 @@ def test_long_values_are_cut_and_stay_on_one_line() -> None:
 
 def test_an_integer_beyond_all_floats_is_refused() -> None:
     assert refusal(described(clip=10**400)).endswith("000 is not a finite number")
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63), 10**400])
+def test_an_integer_beyond_64_bits_is_refused_before_torch_meets_it(value: int) -> None:
+    assert refusal(described(network={"width": value})).endswith(" is beyond 64 bits")
+    assert refusal(described(network={"width": value})).startswith("network.width: ")
+
+
+def test_numbers_that_overflow_in_a_class_are_blamed_on_the_data() -> None:
+    @dataclass(frozen=True)
+    class Rising:
+        mean: float
+
+        def __post_init__(self) -> None:
+            math.exp(self.mean)
+
+    @dataclass(frozen=True)
+    class Outer:
+        levels: Rising
+
+    with pytest.raises(
+        ConfigError, match=r"^text: levels: holds numbers too large or too small to work with"
+    ):
+        from_data(Outer, {"levels": {"mean": 1e4}}, "text")
 
 
 def test_nesting_without_end_is_refused() -> None:

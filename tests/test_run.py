@@ -260,7 +260,7 @@ def moments(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("step", [3, 4, 5])
-@pytest.mark.parametrize("damage", ["none", "half a line", "lines too many", "each twice", "lost"])
+@pytest.mark.parametrize("damage", ["none", "half a line", "lines too many", "each twice", "nested", "lost"])
 def test_a_killed_run_goes_on_from_its_last_save_with_one_line_an_update(
     moments: Path, tmp_path: Path, step: int, damage: str
 ) -> None:
@@ -273,6 +273,7 @@ def test_a_killed_run_goes_on_from_its_last_save_with_one_line_an_update(
         "half a line": text + all_of_it.splitlines()[-1][:20],
         "lines too many": all_of_it,
         "each twice": "".join(line + line for line in all_of_it.splitlines(keepends=True)),
+        "nested": text + "[" * 100_000 + "\n",
         "lost": "",
     }
     (tmp_path / "log.jsonl").write_text(damaged[damage])

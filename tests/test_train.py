@@ -352,6 +352,16 @@ def test_a_plan_that_has_changed_is_followed_from_the_next_update(tmp_path: Path
     assert [report.step for report in run(after, changed)] == [2]
 
 
+@pytest.mark.parametrize("step", ["3", 2.5, -1, None])
+def test_a_state_of_no_number_of_updates_is_one_line(tmp_path: Path, step: object) -> None:
+    path = tmp_path / "state.pt"
+    state().save(path)
+    torch.save(torch.load(path, weights_only=True) | {"step": step}, path)
+    with pytest.raises(CheckpointError) as caught:
+        state().restore(path)
+    assert str(caught.value).endswith(f"state of this run: step: {step!r} is no number of updates")
+
+
 @pytest.mark.parametrize("damage", ["missing", "empty", "text", "truncated", "list", "lacking", "another"])
 def test_a_state_that_is_none_of_this_run_is_one_line(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "state.pt"

@@ -7,14 +7,18 @@ make equal files, byte for byte.
 import json
 import struct
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
+from threading import get_ident
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from refinesr.config import from_data, parse, to_data
+from refinesr.config.wording import named, shown
 from refinesr.errors import CheckpointError
 from refinesr.files import is_text, replacing
 from refinesr.method import Method
@@ -22,6 +26,8 @@ from refinesr.model import Model
 from refinesr.stage import Card, Stage
 
 FORMAT = "refinesr-1"
+SPARE = 1_000
+"""Weights that a method may need beyond those in its file: so many can be named as missing."""
 PICKLES = (".pt", ".pth", ".ckpt", ".bin")
 PICKLED = (b"PK\x03\x04", b"\x80")
 """How torch's files begin: a zip archive with a pickle in it, or a pickle as it is."""
@@ -65,7 +71,7 @@ def load_stage(path: str | Path) -> Stage:
     path = Path(path)
     weights, metadata = contents(path)
     if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: format: {metadata.get('format')!r} is not '{FORMAT}'")
+        raise CheckpointError(f"{path}: format: {shown(metadata.get('format'))} is not '{FORMAT}'")
     method = from_data(Method, described(path, metadata, "method"), str(path), path="method")
     card = from_data(Card, described(path, metadata, "card"), str(path), path="card")
     return Stage(method, filled(path, method, weights), card)
@@ -78,8 +84,7 @@ def filled(
 
     `theirs` says what a tensor of the module is called there.  Raises CheckpointError if they do not fit.
     """
-    with torch.device("meta"):
-        model = method.build()
+    model = hollow(path, method, len(weights) + SPARE)
     wanted = model.state_dict()
     agree(path, weights, {theirs(name): tensor for name, tensor in wanted.items()})
     # copies: what is only mapped would change, or be gone, with the file
@@ -91,6 +96,29 @@ def filled(
     }
     model.load_state_dict(ready, assign=True)
     return model.eval().requires_grad_(False)
+
+
+def hollow(path: Path, method: Method, most: int) -> Model:
+    """The module of a method out of a file, its weights sizes only.
+
+    Raises CheckpointError if it would have more than `most`, before they fill the memory, or sizes that
+    nothing has.
+    """
+    thread, made = get_ident(), count(1)
+
+    def counted(module: nn.Module, name: str, weight: nn.Parameter) -> None:
+        if get_ident() == thread and next(made) > most:  # other threads build networks of their own
+            raise CheckpointError(f"{path}: method: needs more weights than the file could hold")
+
+    watch = register_module_parameter_registration_hook(counted)
+    try:
+        with torch.device("meta"):
+            return method.build()
+    except (RuntimeError, TypeError, ValueError, ArithmeticError) as error:
+        reason = str(error).strip().partition("\n")[0][:200]
+        raise CheckpointError(f"{path}: method: no network has such sizes ({reason})") from error
+    finally:
+        watch.remove()
 
 
 def contents(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -147,13 +175,22 @@ def agree(path: Path, found: dict[str, Tensor], wanted: dict[str, Tensor]) -> No
     Neither random weights nor black pictures come out of a file that does not fit.
     """
     wrong = [f"{name} is missing" for name in wanted if name not in found]
-    wrong += [f"{name} is unknown" for name in found if name not in wanted]
+    wrong += [f"{named(name)} is unknown" for name in found if name not in wanted]
     wrong += [
         f"{name} is {tuple(found[name].shape)}, not {tuple(tensor.shape)}"
         for name, tensor in wanted.items()
         if name in found and found[name].shape != tensor.shape
     ]
-    wrong += [f"{name} holds NaN or infinity" for name, t in found.items() if not bool(t.isfinite().all())]
+    wrong += [
+        f"{name} is {found[name].dtype}, not {tensor.dtype}".replace("torch.", "")
+        for name, tensor in wanted.items()
+        if name in found and found[name].is_floating_point() != tensor.is_floating_point()
+    ]
+    wrong += [
+        f"{name} holds NaN or infinity"
+        for name, tensor in found.items()
+        if tensor.is_floating_point() and not bool(tensor.float().isfinite().all())  # as it will be used
+    ]
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise CheckpointError(f"{path}: weights do not fit the method: {'; '.join(wrong[:3])}{more}")

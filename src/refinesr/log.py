@@ -64,6 +64,6 @@ def step_of(text: str) -> int | None:
     """The update that a line of the log is of, None for half a line."""
     try:
         step = json.loads(text)["step"]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return None
     return step if isinstance(step, int) and text.endswith("\n") else None

@@ -155,13 +155,20 @@ class State:
             self.whole = False
             for name in ("model", "average", "optimizer"):
                 getattr(self, name).load_state_dict(stored[name])
-            self.step = stored["step"]
+            self.step = counted(stored["step"])
             self.whole = True
         except UNREADABLE as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise CheckpointError(f"{path}: not the state of this run: {reason}") from error
         for group, options in zip(self.optimizer.param_groups, asked, strict=True):
             group.update(options)
+
+
+def counted(step: object) -> int:
+    """The number of updates that a file tells.  Raises ValueError for what is none."""
+    if type(step) is not int or step < 0:
+        raise ValueError(f"step: {step!r:.60} is no number of updates")
+    return step
 
 
 def check_shares(plan: Plan, team: Team) -> None:

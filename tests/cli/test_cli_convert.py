@@ -9,6 +9,7 @@ import torch
 from commands import Command, picture
 from methods import awake
 from PIL import Image
+from safetensors.torch import save_file
 from torch import Tensor
 
 import refinesr as package
@@ -138,3 +139,13 @@ def test_a_generator_is_converted_too(refinesr: Command) -> None:
     ran = refinesr("convert", "gen.pth", "-o", "a.safetensors", "--groups", 2)
     assert ran.code == 0
     assert package.load("a.safetensors").method.network == network
+
+
+def test_the_checkpoint_itself_is_not_replaced_even_if_asked(refinesr: Command) -> None:
+    save_file(weights(), "theirs.safetensors")
+    before = Path("theirs.safetensors").read_bytes()
+    words = ["--groups", 2, "--scale", 4, "--overwrite"]
+    ran = refinesr("convert", "theirs.safetensors", "-o", "./theirs.safetensors", *words)
+    message = "theirs.safetensors: the result would replace the input theirs.safetensors; rename one\n"
+    assert (ran.code, ran.out, ran.err) == (2, "", message)
+    assert Path("theirs.safetensors").read_bytes() == before

@@ -112,11 +112,24 @@ def test_values_that_make_no_sense_are_one_line(
 
 
 def test_a_result_that_exists_is_not_replaced_unasked(fuse: Command, face: Path, other: Path) -> None:
-    ran = fuse(face, other, "-o", face, "--from", "0,0,9,9")
-    assert (ran.code, ran.err) == (2, "face.png exists; --overwrite replaces it\n")
-    before = pixels("face.png")
-    assert fuse(face, other, "-o", face, "--from", "0,0,9,9", "--overwrite").code == 0
-    assert (pixels("face.png") != before).any()
+    there = picture("there.png", 2, 2)
+    ran = fuse(face, other, "-o", there, "--from", "0,0,9,9")
+    assert (ran.code, ran.err) == (2, "there.png exists; --overwrite replaces it\n")
+    assert fuse(face, other, "-o", there, "--from", "0,0,9,9", "--overwrite").code == 0
+    assert pixels("there.png").shape == pixels("face.png").shape
+
+
+def test_what_it_is_made_of_is_not_replaced_even_if_asked(fuse: Command, face: Path, other: Path) -> None:
+    """As with `upscale`: the original would be gone."""
+    low = picture("low.png", 11, 13)
+    Path("link.png").symlink_to("other.png")
+    before = {path.name: path.read_bytes() for path in (face, other, low)}
+    wanted = {"face.png": "face.png", "./other.png": "link.png", "link.png": "link.png", "low.png": "low.png"}
+    for name, source in wanted.items():
+        ran = fuse(face, "link.png", "-o", name, "--low", low, "--from", "0,0,9,9", "--overwrite")
+        message = f"{Path(name)}: the result would replace the input {source}; rename one\n"
+        assert (ran.code, ran.out, ran.err) == (2, "", message)
+    assert {path.name: path.read_bytes() for path in (face, other, low)} == before
 
 
 def test_what_a_format_cannot_hold_is_said_before_the_work(

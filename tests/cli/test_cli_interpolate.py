@@ -107,6 +107,12 @@ def test_a_result_that_exists_is_not_replaced_unasked(between: Command, photo: P
     assert pixels("strip.png").shape == (48, 80, 3)
 
 
+def test_what_it_is_made_of_is_not_replaced_even_if_asked(between: Command, photo: Path) -> None:
+    ran = between(photo, strip := picture("one.png"), "two.png", "-o", strip, "--overwrite")
+    message = "one.png: the result would replace the input one.png; rename one\n"
+    assert (ran.code, ran.out, ran.err) == (2, "", message)
+
+
 @pytest.mark.parametrize(
     ("shares", "code"), [("0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1", 2), ("0.1", 0)], ids=["11", "1"]
 )

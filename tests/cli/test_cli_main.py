@@ -1,6 +1,9 @@
 """How the command line answers, whatever the verb."""
 
 import io
+import json
+import os
+import signal
 import sys
 import warnings
 from pathlib import Path
@@ -90,6 +93,26 @@ def test_our_own_mistakes_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) 
         main([])
 
 
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_signal_is_told_whatever_a_library_makes_of_it(
+    refinesr: Command, monkeypatch: pytest.MonkeyPatch, number: int, code: int, word: str
+) -> None:
+    """NumPy, interrupted in its import, was an AttributeError of torch."""
+
+    def perform(tokens: list[str]) -> int:
+        try:
+            os.kill(os.getpid(), number)
+        except BaseException as error:
+            raise AttributeError("module 'numpy' has no attribute 'iterable'") from error
+        return 0
+
+    monkeypatch.setattr(app, "perform", perform)
+    ran = refinesr("info")
+    assert (ran.code, ran.out, ran.err) == (code, "", f"{word}\n")
+
+
 def test_pytorch_says_out_of_memory_with_a_runtime_error() -> None:
     assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
     assert is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"))
@@ -128,6 +151,19 @@ def test_what_the_encoding_of_the_output_lacks_is_shown_as_escapes(
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(file, encoding=encoding))
     tell("日 é")
     assert file.getvalue().decode(encoding) == shown + "\n"
+
+
+def test_what_is_told_is_one_line_that_commands_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names of files are whatever their sender likes; narrow spaces are in those of screenshots."""
+    name = "a\nb\x1b[2J\x9b2J\x7f 9\u202f41\u202fAM.png"
+    tell(json.dumps({"name": name}, ensure_ascii=False))
+    tell(name)
+    say(name)
+    ran = capsys.readouterr()
+    first, second = ran.out.splitlines()
+    assert json.loads(first) == {"name": name}
+    assert second == "a\\u000ab\\u001b[2J\\u009b2J\\u007f 9\u202f41\u202fAM.png"
+    assert ran.err == "a b\\u001b[2J\\u009b2J\\u007f 9 41 AM.png\n"
 
 
 FULL = Path("/dev/full")

@@ -114,6 +114,21 @@ def test_a_finished_run_has_nothing_to_resume(train: Command) -> None:
     assert (ran.code, ran.out) == (0, "run/model.safetensors  has made all its updates already\n")
 
 
+def test_nor_is_a_signal_that_comes_to_it_a_failure(train: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was told as interrupted after update 0."""
+    train("-o", "run")
+    real = refinesr.run.train
+
+    def pressed(*words: Any, **named: Any) -> Iterator[Report]:
+        os.kill(os.getpid(), signal.SIGINT)
+        yield from real(*words, **named)
+
+    monkeypatch.setattr(refinesr.run, "train", pressed)
+    ran = train("-o", "run", "--resume")
+    assert (ran.code, ran.out) == (0, "run/model.safetensors  has made all its updates already\n")
+    assert ran.err == ""
+
+
 def test_the_folder_is_checked_before_photos_are_read(
     train: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -156,6 +156,14 @@ def test_names_need_not_be_text(upscale: Command) -> None:
     assert ran.out.startswith("\\udcff.png -> \\udcff-x4.png  ")
 
 
+@pytest.mark.parametrize("name", ["[1] cat.png", "[red]", '["other.png"]'])
+def test_names_may_begin_with_a_bracket(upscale: Command, name: str) -> None:
+    """They are no list of names in JSON."""
+    picture("other.png")
+    Path("other.png").rename(name)
+    assert upscale(name, "-o", "large.png").code == 0
+
+
 def test_a_bad_file_does_not_stop_the_others(upscale: Command) -> None:
     for name in ("in/a.png", "in/c.png"):
         picture(name)
@@ -262,6 +270,13 @@ def test_existing_results_stop_everything_before_any_work(upscale: Command, phot
     assert not Path("first-x4.png").exists()
     assert upscale(photo, "--overwrite").code == 0
     assert pixels("photo-x4.png").shape == (48, 80, 3)
+
+
+def test_a_mask_is_not_replaced_even_if_asked(upscale: Command, photo: Path) -> None:
+    mask = picture("mask.png", mode="L")
+    ran = upscale(photo, "--mask", mask, "-o", mask, "--overwrite")
+    message = "mask.png: the result would replace the input mask.png; rename one\n"
+    assert (ran.code, ran.out, ran.err) == (2, "", message)
 
 
 def test_skip_existing_goes_on_where_a_folder_was_left(upscale: Command) -> None:

@@ -102,6 +102,26 @@ def test_ctrl_c_stops_a_batch_and_leaves_whole_results_only(tmp_path: Path, mode
             assert image.size == (320, 240)
 
 
+PRESSED = """
+import os, runpy, signal, sys
+
+class Pressing:
+    def find_spec(self, name, *rest):
+        if name == "refinesr.cli.app":
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Pressing())
+runpy.run_module("refinesr", run_name="__main__")
+"""
+
+
+def test_ctrl_c_before_there_is_work_is_no_traceback() -> None:
+    """The verbs alone take a second to be imported."""
+    ran = subprocess.run([sys.executable, "-c", PRESSED], check=False, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (-signal.SIGINT, "", "")
+
+
 def test_who_stops_reading_our_output_gets_no_traceback(photo: Path, model: Path) -> None:
     process = started("upscale", photo, "-m", model)
     assert process.stdout is not None

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+import zipfile
 from pathlib import Path
 from random import Random
 
@@ -193,6 +194,11 @@ def test_what_are_no_statistics_is_refused_by_name(tmp_path: Path) -> None:
     np.save(tmp_path / "one.npy", np.zeros(3))
     with pytest.raises(CheckpointError, match=r"one\.npy: not an \.npz of numbers"):
         Normal.read(tmp_path / "one.npy")
+    with zipfile.ZipFile(tmp_path / "huge.npz", "w") as archive, archive.open("mu.npy", "w") as file:
+        claimed = {"descr": "<f8", "fortran_order": False, "shape": (2**45,)}
+        np.lib.format.write_array_header_1_0(file, claimed)
+    with pytest.raises(CheckpointError, match=r"huge\.npz: .*Unable to allocate"):
+        Normal.read(tmp_path / "huge.npz")
 
 
 # ------------------------------------------------------------------------------ the network of features

@@ -11,7 +11,7 @@ from ..errors import RefineSRError
 from ..launched import leads, rank
 from . import compare, convert, distill, evaluate, fuse, generate, info, interpolate, search, train, upscale
 from .messages import if_memory_lacks, say, streams, warnings_as_lines
-from .signals import Terminated, raising
+from .signals import WORDS, Notice, Terminated, raising
 from .whole import strictly
 
 SUMMARY = "Image super-resolution by diffusion: faithful to the input, seamless in tiles, good in few steps."
@@ -41,7 +41,7 @@ def application() -> App:
         help=SUMMARY,
         help_epilogue="`refinesr VERB --help` tells more.  Try `refinesr upscale photo.jpg`.",
         help_format="markdown",
-        default_parameter=Parameter(converter=strictly),
+        default_parameter=Parameter(converter=strictly, json_list=False),  # names may begin with a bracket
     )
     for verb, arguments, examples in VERBS:
         usage = f"refinesr {verb.__name__} {arguments} [OPTIONS]"
@@ -55,28 +55,37 @@ def main(tokens: Sequence[str] | None = None) -> int:
     0: all done; 1: some files of a batch are not; 2: nothing could be done, told in one line on stderr;
     130: Ctrl-C; 143: SIGTERM.
     """
+    notice = Notice()
     with streams(), warnings_as_lines():
         try:
-            with raising(), if_memory_lacks("not enough memory"):
+            with raising(notice), if_memory_lacks("not enough memory"):
                 code = perform(sys.argv[1:] if tokens is None else list(tokens))
                 sys.stdout.flush()
                 return code
-        except (CycloptsError, RefineSRError) as error:
-            return failed(error)
         except KeyboardInterrupt:
-            return stopped(signal.SIGINT, "interrupted")
+            return stopped(signal.SIGINT)
         except Terminated:
-            return stopped(signal.SIGTERM, "terminated")
-        except BrokenPipeError:  # whoever read our output has gone
-            return 1
-        except OSError as error:
-            return failed(f"{error.filename or 'output'}: {error.strerror or error}")
+            return stopped(signal.SIGTERM)
+        except Exception as error:
+            return told(error) if notice.signal is None else stopped(notice.signal)
 
 
 def perform(tokens: list[str]) -> int:
     verb, bound, _ = application().parse_args(tokens, print_error=False, exit_on_error=False)
     code = verb(*bound.args, **bound.kwargs)
     return code if isinstance(code, int) else 0  # cyclopts' own --help and --version return nothing
+
+
+def told(error: Exception) -> int:
+    """The exit code of what the user can mend, told in a line; our own mistakes are raised again."""
+    match error:
+        case CycloptsError() | RefineSRError():
+            return failed(error)
+        case BrokenPipeError():  # whoever read our output has gone
+            return 1
+        case OSError():
+            return failed(f"{error.filename or 'output'}: {error.strerror or error}")
+    raise error
 
 
 def failed(error: object) -> int:
@@ -86,7 +95,7 @@ def failed(error: object) -> int:
     return WRONG
 
 
-def stopped(number: int, word: str) -> int:
+def stopped(number: int) -> int:
     if leads():
-        say(word)
+        say(WORDS[signal.Signals(number)])
     return 128 + number

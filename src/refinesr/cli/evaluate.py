@@ -108,7 +108,8 @@ def evaluate(
     if not overwrite:
         refuse_other(asked, source, output)
     report = reported(asked, source, output, overwrite)
-    tell(report.json().rstrip() if json else report.markdown().rstrip())
+    for line in (report.json() if json else report.markdown()).rstrip().split("\n"):
+        tell(line)
     there = {metric.key for metric in report.metrics}
     asked_for = {m.key: m.title for m in asked.metrics} | {m.key: m.title for m in asked.set_metrics}
     for key, title in asked_for.items():

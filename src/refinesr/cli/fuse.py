@@ -94,7 +94,7 @@ def fuse(
     from ..mixing import fusion
 
     started = perf_counter()
-    writing.check(output)
+    writing.check(output, picture, other, patching.low)
     walk = walking.walk(model)
     ground, part = read(picture), read(other)
     patch, low = patching.patch(part), None if patching.low is None else read(patching.low)

@@ -53,7 +53,8 @@ def info(
     from .stages import cascade_facts
 
     known = cascade_facts(model, steps) if names_cascade(model) else facts(found(model), steps)
-    tell(as_json(known) if json else as_text(known))
+    for line in (as_json(known) if json else as_text(known)).split("\n"):
+        tell(line)
     return 0
 
 

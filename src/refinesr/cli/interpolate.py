@@ -85,7 +85,7 @@ def interpolate(
     if first is not None and second is None:
         raise ConfigError(f"SECOND: missing; {first} is one picture, and two are interpolated, or none given")
     started, (shares, seeds) = perf_counter(), mixing.numbers()
-    writing.check(output)
+    writing.check(output, photo, first, second)
     walk = walking.walk(model)
     small, *ends = [read(path) for path in (photo, first, second) if path is not None]
     check_room(walk, small, len(shares), output)

@@ -1,6 +1,7 @@
 """What people are told: results on stdout, all else on stderr, one line at a time."""
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -10,11 +11,16 @@ from typing import TextIO
 from ..errors import RefineSRError
 from ..launched import leads
 
+CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f]")
+"""Characters that end lines, or command a terminal, which a file's name is not to do."""
+
 
 def tell(text: str) -> None:
-    """On stdout.  What its encoding lacks, and bytes of names that are no text, are shown as escapes."""
+    """A line on stdout.  Control characters, what its encoding lacks, and bytes of names that are no text are
+    shown as escapes.
+    """
     encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    print(shown(text).encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
 def say(text: object) -> None:
@@ -52,7 +58,12 @@ def drop(stream: TextIO) -> None:
 
 
 def one_line(text: object) -> str:
-    return " ".join(str(text).split())
+    return shown(" ".join(str(text).split()))
+
+
+def shown(line: str) -> str:
+    """Control characters as in JSON, whose texts stay the same."""
+    return CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
 def counted(number: int, thing: str) -> str:

@@ -96,8 +96,7 @@ def has_picture_suffix(path: Path) -> bool:
 def refuse_clashes(planned: Iterable[Job]) -> None:
     """Two inputs must not have one result, and no result may be an input."""
     planned = list(planned)
-    inputs = {same(Path(os.path.realpath(job.input))): job.input for job in planned}
-    inputs |= {same(job.input): job.input for job in planned}
+    inputs = by_place(job.input for job in planned)
     owners: dict[str, tuple[Path, Path]] = {}
     for job in planned:
         for path in job.results:
@@ -111,6 +110,19 @@ def refuse_clashes(planned: Iterable[Job]) -> None:
                 both = f"both {source} and {job.input}{alike}"
                 raise OutputError(f"{path} would be the result of {both}; upscale them into two folders")
             owners[same(path)] = job.input, path
+
+
+def refuse_inputs(output: Path, inputs: Iterable[Path]) -> None:
+    """Raises OutputError, whatever may be overwritten, if the one result would replace what it is made of."""
+    places = by_place(inputs)
+    if same(output) in places:
+        raise OutputError(f"{output}: the result would replace the input {places[same(output)]}; rename one")
+
+
+def by_place(inputs: Iterable[Path]) -> dict[str, Path]:
+    """What must not be replaced: the files, and what links in their names lead to."""
+    paths = list(inputs)
+    return {same(Path(os.path.realpath(path))): path for path in paths} | {same(path): path for path in paths}
 
 
 def same(path: Path) -> str:

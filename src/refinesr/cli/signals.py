@@ -30,13 +30,17 @@ class Notice:
 
 
 @contextmanager
-def raising() -> Iterator[None]:
-    """SIGTERM raises Terminated; SIGINT raises KeyboardInterrupt, as Python has it."""
+def raising(notice: Notice) -> Iterator[None]:
+    """SIGTERM raises Terminated and SIGINT KeyboardInterrupt, wherever the work is.
+
+    A library in the middle of its import may make something else of them: `notice` tells what has come.
+    """
 
     def leave(number: int, frame: FrameType | None) -> None:
-        raise Terminated
+        notice.signal = number
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
-    with _handled(leave, signal.SIGTERM):
+    with _handled(leave, signal.SIGINT, signal.SIGTERM):
         yield
 
 

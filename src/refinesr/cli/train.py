@@ -248,6 +248,7 @@ def trained(
     meter = Meter(run.plan.batch)
     bar = of_updates(run.name, run.plan.steps, run.plan.batch)
     closed = closing(cast("Generator[Report]", steps))  # it saves when it is closed
+    heard = 0
     with if_memory_lacks(advice(run, team)), noticed() as notice, bar as show, closed:
         for report in steps:
             meter.read(report)
@@ -258,13 +259,13 @@ def trained(
             if heard:
                 notice.signal = heard
                 break
-    ended = notice.signal is not None and meter.step < run.plan.steps
+    ended = heard > 0 and meter.step < run.plan.steps  # a run that was whole before makes no update
     if ended and team.leads:
         place = f"after update {meter.step} of {run.plan.steps}"
         say(f"{notice.word} {place}; the same command with --resume goes on")
     if not ended and team.leads:
         tell(f"{Folder(output).model}  {meter.summary()}{left_out(pairs)}")
-    return 128 + notice.signal if ended and notice.signal else 0
+    return 128 + heard if ended else 0
 
 
 def left_out(pairs: "Pairs") -> str:

@@ -17,7 +17,7 @@ from .listing import listed
 from .messages import counted, if_memory_lacks, say, tell
 from .options import DEFAULT, Model
 from .restoring import Restoring, Results
-from .results import Job, jobs
+from .results import Job, jobs, refuse_inputs
 
 if TYPE_CHECKING:
     from ..cascade import Cascade
@@ -104,6 +104,9 @@ def upscale(
     work = prepared(model, results, restoring)
     listing = listed(inputs, results.suffix, results.output, results.recursive)
     planned = jobs(listing, results, work.scale)
+    if restoring.mask is not None:
+        for path in (path for job in planned for path in job.results):
+            refuse_inputs(path, [restoring.mask])
     for line in (*listing.closed, listing.left_out.line(results.recursive), kept(planned), alike(work)):
         if line is not None:
             say(line)

@@ -14,7 +14,7 @@ from ..files import refuse_existing
 from .bars import bars
 from .messages import tell
 from .options import Device, Flag, Precision
-from .results import Job, check_places
+from .results import Job, check_places, refuse_inputs
 
 if TYPE_CHECKING:
     from ..images.picture import Picture
@@ -70,11 +70,12 @@ class Writing:
     overwrite: Flag = False
     """Replace a result that exists."""
 
-    def check(self, output: Path) -> None:
+    def check(self, output: Path, *inputs: Path | None) -> None:
         """Before any work.  Raises ConfigError or OutputError."""
         if not 1 <= self.quality <= 100:
             raise ConfigError(f"--quality: {self.quality} is not between 1 and 100")
         check_places([Job(output, (output,))])
+        refuse_inputs(output, filter(None, inputs))
         refuse_existing(output, self.overwrite)
 
     def write(self, picture: "Picture", output: Path) -> None:

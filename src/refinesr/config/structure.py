@@ -76,6 +76,8 @@ _SCALARS = {bool: "true or false", int: "an integer", float: "a finite number", 
 
 
 def _scalar(data: Any, kind: Any) -> Any:
+    if kind is int and type(data) is int and abs(data) >= 2**63:
+        raise ConfigError(f"{shown(data)} is beyond 64 bits")
     if type(data) is kind and (kind is not float or math.isfinite(data)):
         return data
     if kind is float and type(data) is int and abs(data) <= sys.float_info.max:

@@ -26,6 +26,8 @@ def first_mistake(error: BaseException) -> tuple[list[str], str]:
             return path, "missing, and has no default"
         case RecursionError():
             return path[:3], "nested too deeply"
+        case ArithmeticError():
+            return path, f"holds numbers too large or too small to work with ({error})"
         case ConfigError() | ValueError():
             name, colon, rest = str(error).partition(": ")  # a value that names its own field
             return ([*path, name], rest) if colon and name.isidentifier() else (path, str(error))
@@ -40,8 +42,12 @@ def _steps(error: BaseException) -> list[str]:
 
 
 def located(where: str, path: Iterable[str], message: str) -> str:
-    steps = [step if step.isprintable() and 0 < len(step) < 60 else shown(step) for step in path]
-    return ": ".join(part for part in (where, ".".join(steps), message) if part)
+    return ": ".join(part for part in (where, ".".join(map(named, path)), message) if part)
+
+
+def named(name: str) -> str:
+    """A name out of a file as it is, unless that is long or does not show."""
+    return name if name.isprintable() and 0 < len(name) < 60 else shown(name)
 
 
 def no_such_field(kind: type, name: object) -> str:

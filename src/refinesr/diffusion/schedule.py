@@ -18,6 +18,12 @@ from refinesr.shapes import Grid, Table
 CEILING = 1e4
 """The largest sigma of a table: gamma = 0 in the last row would be sigma = inf."""
 
+HIGHEST = 1e18
+"""The largest sigma of a grid: its square is still a number of float32."""
+
+LONGEST = 10**6
+"""Rows of a table and levels of a grid, at most: a few words of a file must not fill the memory."""
+
 
 @dataclass(frozen=True)
 class Linear:
@@ -116,8 +122,8 @@ def sigmas(table: Schedule) -> Table:
 
     Raises ConfigError for betas outside (0, 1].
     """
-    if table.rows < 1:
-        raise ConfigError(f"rows: {table.rows} is not a number of rows; a table needs at least 1")
+    if not 1 <= table.rows <= LONGEST:
+        raise ConfigError(f"rows: {table.rows} is not a number of rows; a table needs 1 to {LONGEST}")
     betas = table.betas()
     if not bool(((betas > 0) & (betas <= 1)).all()):
         raise ConfigError(f"{table}: betas from {betas.min():g} to {betas.max():g} must lie in (0, 1]")
@@ -237,20 +243,23 @@ def check(grid: Grid, trained_highest: float) -> list[str]:
 
 
 def check_range(low: float, high: float) -> None:
-    """Raises ConfigError unless 0 < low < high, both finite."""
-    if not 0 < low < high < math.inf:
-        raise ConfigError(f"low, high: {low:g}, {high:g} is not a range of noise levels; 0 < low < high")
+    """Raises ConfigError unless 0 < low < high <= HIGHEST."""
+    if not 0 < low < high <= HIGHEST:
+        right = f"0 < low < high, at most {HIGHEST:g}"
+        raise ConfigError(f"low, high: {low:g}, {high:g} is not a range of noise levels; {right}")
 
 
 def check_few(levels: tuple[float, ...]) -> None:
-    """Raises ConfigError unless there are levels, finite, descending and above 0."""
+    """Raises ConfigError unless there are levels, at most HIGHEST, descending and above 0."""
     if not levels or not all(upper > lower for upper, lower in pairwise((math.inf, *levels, 0.0))):
         raise ConfigError(f"levels: {levels} must be at least one, descend and stay above 0")
+    if levels[0] > HIGHEST:
+        raise ConfigError(f"levels: {levels[0]:g} is no noise level; at most {HIGHEST:g}")
 
 
 def _evenly(first: float, last: float, steps: int) -> Table:
-    if steps < 1:
-        raise ConfigError(f"steps: {steps} is not possible; at least 1")
+    if not 1 <= steps <= LONGEST:
+        raise ConfigError(f"steps: {steps} is not possible; 1 to {LONGEST}")
     return torch.linspace(first, last, steps, dtype=torch.float64)
 
 

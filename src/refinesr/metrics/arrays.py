@@ -21,6 +21,6 @@ def arrays(path: Path, names: Collection[str], what: str) -> dict[str, Tensor]:
     try:
         with zipfile.ZipFile(path), np.load(path) as file:  # of a .npy numpy makes no archive
             held = {name: file[name].astype(np.float64) for name in file.files if name in names}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path}: not an .npz of numbers: {str(error)[:200]}") from error
     return {name: torch.from_numpy(values) for name, values in held.items()}
