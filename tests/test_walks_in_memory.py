@@ -105,7 +105,7 @@ def canvases() -> int:
 
 
 def test_a_step_holds_few_canvases() -> None:
-    """What is enlarged plainly, the state, the estimate before, and the scaled state that the network sees."""
+    """What is enlarged plainly, the state, the estimate before, and what the network sees of the state."""
     held: list[int] = []
     large = stage(packed(2))
     large.model.network.register_forward_pre_hook(lambda *_: held.append(canvases()))

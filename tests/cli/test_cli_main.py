@@ -149,7 +149,8 @@ def test_what_the_encoding_of_the_output_lacks_is_shown_as_escapes(
     """A batch must not end because of a name."""
     file = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(file, encoding=encoding))
-    tell("日 é")
+    with streams():
+        tell("日 é")
     assert file.getvalue().decode(encoding) == shown + "\n"
 
 
@@ -164,6 +165,16 @@ def test_what_is_told_is_one_line_that_commands_no_terminal(capsys: pytest.Captu
     assert json.loads(first) == {"name": name}
     assert second == "a\\u000ab\\u001b[2J\\u009b2J\\u007f 9\u202f41\u202fAM.png"
     assert ran.err == "a b\\u001b[2J\\u009b2J\\u007f 9 41 AM.png\n"
+
+
+def test_help_is_shown_on_a_narrow_terminal_whose_encoding_lacks_its_dots(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(file, encoding="ascii"))
+    monkeypatch.setenv("COLUMNS", "20")
+    assert main(["--help"]) == 0
+    assert b"\\u2026" in file.getvalue()
 
 
 FULL = Path("/dev/full")

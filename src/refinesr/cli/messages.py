@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from typing import TextIO
 
 from ..errors import RefineSRError
@@ -16,11 +17,8 @@ CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f]")
 
 
 def tell(text: str) -> None:
-    """A line on stdout.  Control characters, what its encoding lacks, and bytes of names that are no text are
-    shown as escapes.
-    """
-    encoding = sys.stdout.encoding or "utf-8"
-    print(shown(text).encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    """A line on stdout, with control characters shown as escapes."""
+    print(shown(text), flush=True)
 
 
 def say(text: object) -> None:
@@ -33,13 +31,17 @@ def say(text: object) -> None:
 def streams() -> Iterator[None]:
     """stdout and stderr, whatever becomes of them.
 
-    Who was started without one (`>&-`) writes into nothing.  What could not be written to one, as its reader
-    has gone or the disk is full, is dropped: Python would try again at exit, with an exit code of its own.
+    Who was started without one (`>&-`) writes into nothing.  What the encoding of stdout lacks, and bytes of
+    names that are no text, are shown as escapes, as Python does on stderr.  What could not be written to one,
+    as its reader has gone or the disk is full, is dropped: Python would try again at exit, with an exit code
+    of its own.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             nothing = os.open(os.devnull, os.O_WRONLY)
             setattr(sys, name, os.fdopen(nothing, "w", encoding="utf-8", errors="backslashreplace"))
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         yield
     finally:
