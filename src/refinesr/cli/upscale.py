@@ -74,7 +74,7 @@ class Work:
 
         if not isinstance(self.model, Stage):
             return False
-        sampling = self.restoring.options(self.restoring.seed).sampling(self.model)
+        sampling = self.options.sampling(self.model)
         meant = sampling.fidelity == 1 and sampling.mean is not None
         return meant or isinstance(self.model.method.precond, Blind)
 

@@ -109,7 +109,7 @@ class Projection:
         self._check(x, self.high)
         self._check(low, self.low)
         # channel by channel: what comes between takes more memory than x and the result
-        channels = zip(x.split(1, 1), low.split(1, 1), strict=True)
+        channels = zip(x.chunk(x.shape[1], 1), low.chunk(low.shape[1], 1), strict=True)
         return torch.cat([self._moved(one, wanted) for one, wanted in channels], 1).to(x.dtype)
 
     def _moved(self, x: Tensor, low: Tensor) -> Tensor:
