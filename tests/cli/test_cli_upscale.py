@@ -447,16 +447,16 @@ def test_too_little_memory_is_one_line_with_a_smaller_tile(
 def test_no_tile_is_advised_where_the_result_alone_does_not_fit(
     upscale: Command, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """110 bytes for each of 400 x 520 pixels are 21.8 MiB."""
+    """85 bytes for each of 400 x 520 pixels are 16.9 MiB."""
     monkeypatch.setattr(refinesr.restore, "restored", fails_with(MemoryError()))
     said = "photo.png: not enough memory for a 130 x 100 picture; "
-    for mebibytes, hint in ((20, CUT), (24, "use --tile 32")):
+    for mebibytes, hint in ((16, CUT), (18, "use --tile 32")):
         monkeypatch.setattr(f"refinesr.memory.{name}", lambda limit=mebibytes: limit * 2**20)
         ran = upscale(picture("photo.png", 100, 130), "-t", 64)
         assert (ran.code, ran.err) == (2, f"{said}{hint}\n")
 
 
-CUT = "its result needs about 0.0213 GiB for any tile, of 0.0195 GiB: cut it into parts"
+CUT = "its result needs about 0.0165 GiB for any tile, of 0.0156 GiB: cut it into parts"
 
 
 def test_what_there_is_of_memory_is_what_the_system_the_shell_and_the_container_leave(

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ..stage import Stage
 
 SMALLEST_TILE = 32
-CANVAS = 110 / 3
+CANVAS = 85 / 3
 """Bytes for each value of the result, whatever the tile (benchmarks/memory.py)."""
 
 
