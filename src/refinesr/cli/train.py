@@ -16,6 +16,7 @@ from .options import Data, Device, Flag, Output, Precision, Settings
 from .perceiving import PERCEIVING, Perceiving
 from .recipes import changed, recipe_named
 from .signals import noticed
+from .sizes import small_crops
 
 if TYPE_CHECKING:
     import torch
@@ -141,6 +142,8 @@ def train(
     with placed(data, output, computing) as (device, team):
         run, distance = perceiving.of(run, device)
         learnt(run, None, distance)  # what is wrong with it is said before any photo is decoded
+        if team.leads and not changes.tiny and (odd := small_crops(run)):
+            say(odd)
         run, first = beginning(run, start, encoder, computing)
         pairs = material(run, data, device, team)
         return trained(run, pairs, output, computing, team, encoder=encoder, start=first, distance=distance)

@@ -1,0 +1,20 @@
+"""What is odd about the sizes that a run learns and works at."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..run import Run
+
+
+def small_crops(run: "Run") -> str | None:
+    """Says so if a network that sees its whole window would be shown larger ones than it learns from."""
+    from ..stage import core_of, window
+
+    method, size = run.method, run.plan.size
+    if method.network.reach is not None or not method.tile or (seen := window(method)) <= size:
+        return None
+    core = size // method.scale if method.generates else core_of(size // method.scale, method.stride)
+    advice = f"--set method.tile={core}"
+    if getattr(method.network, "size", size) != size:
+        advice += f" --set method.network.size={size}"
+    return f"plan.size: {size}, but pictures will be made in windows of {seen} pixels; add {advice}"
