@@ -1,6 +1,8 @@
 """Classes of pictures: from lines and from folders, and what is refused."""
 
+import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from photographs import cat, save
@@ -54,9 +56,18 @@ def test_folders_are_classes_by_name_empty_ones_too() -> None:
 
 def test_a_picture_without_a_class_is_named() -> None:
     save("data/a.png", cat("ear", 8, 8))
-    of("a 1\nz 3\n").check(pairs(Path("data")))
+    assert of("a 1\nz 3\n").of(pairs(Path("data"))) == {"a": 1}
     with pytest.raises(InputError, match=r"^labels: has no class of 'a', which is data/a.png$"):
-        of("b 1\n").check(pairs(Path("data")))
+        of("b 1\n").of(pairs(Path("data")))
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_one_name_in_two_encodings_is_one_picture(form: Literal["NFC", "NFD"]) -> None:
+    """A Mac's old file system took é apart into e and an accent."""
+    name = unicodedata.normalize(form, "été")
+    save(f"data/{name}.png", cat("ear", 8, 8))
+    for written in ("NFC", "NFD"):
+        assert of(unicodedata.normalize(written, "été,7\n")).of(pairs(Path("data"))) == {name: 7}
 
 
 def test_a_class_that_the_classifier_does_not_know_is_named() -> None:

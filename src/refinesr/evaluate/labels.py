@@ -1,6 +1,7 @@
 """The classes that pictures are of, as somebody has written them down."""
 
 import csv
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -13,7 +14,7 @@ from refinesr.images.shards import entries
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Classes, from 0, by the names of pictures without suffix.
+    """Classes, from 0, by the names of pictures without suffix, é being one letter (NFC).
 
     folders  the number of folders, where each is a class; None of a file
     """
@@ -30,11 +31,15 @@ class Labels:
         """
         return of_folders(source) if source.is_dir() else of_lines(source)
 
-    def check(self, pairs: Iterable[Pair]) -> None:
-        """Raises InputError for a picture without a class."""
+    def of(self, pairs: Iterable[Pair]) -> dict[str, int]:
+        """Classes by the names of pairs.  Raises InputError for a picture without one."""
+        found = {}
         for pair in pairs:
-            if pair.name not in self.classes:
+            label = self.classes.get(composed(pair.name))  # file systems differ in how é is encoded
+            if label is None:
                 raise InputError(f"{self.source}: has no class of '{pair.name}', which is {pair.high.name}")
+            found[pair.name] = label
+        return found
 
     def fit(self, count: int) -> None:
         """Raises InputError unless they can be those of a classifier that tells `count` classes apart."""
@@ -88,9 +93,14 @@ def of_folders(path: Path) -> Labels:
 def gathered(path: Path, found: Iterable[tuple[str, int]]) -> dict[str, int]:
     """Raises InputError for a picture of two classes, and if there is none."""
     classes: dict[str, int] = {}
-    for name, label in found:
+    for given, label in found:
+        name = composed(given)
         if classes.setdefault(name, label) != label:
             raise InputError(f"{path}: '{name}' is of two classes, {classes[name]} and {label}")
     if not classes:
         raise InputError(f"{path}: holds no class of any picture")
     return classes
+
+
+def composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)

@@ -71,7 +71,7 @@ def accuracy(
     classes that lack or that it does not know.
     """
     known = Labels.read(labels)
-    known.check(pairs)
+    classes = known.of(pairs)
     network = named(classifier, device)
     count = network(unit(first.high).float().expand(-1, 3, -1, -1)).shape[1]
     known.fit(count)
@@ -88,7 +88,7 @@ def accuracy(
             Lower(),
             f"share of results whose class is not {words[k]} of {count}; {network.convention}",
             "",
-            Wrong(logits, known.classes, k),
+            Wrong(logits, classes, k),
         )
         for k in (1, 5)
         if k <= count
