@@ -9,7 +9,21 @@ from cyclopts import App, CycloptsError, Parameter
 from .. import __version__
 from ..errors import RefineSRError
 from ..launched import leads, rank
-from . import compare, convert, distill, evaluate, fuse, generate, info, interpolate, search, train, upscale
+from . import (
+    compare,
+    convert,
+    distill,
+    evaluate,
+    fool_rate,
+    fuse,
+    generate,
+    info,
+    interpolate,
+    search,
+    study,
+    train,
+    upscale,
+)
 from .messages import if_memory_lacks, say, streams, warnings_as_lines
 from .signals import WORDS, Notice, Terminated, raising
 from .whole import strictly
@@ -23,6 +37,8 @@ VERBS: tuple[tuple[Callable[..., int], str, str], ...] = (
     (info.info, "NAME|FILE|RECIPE", info.EXAMPLES),
     (evaluate.evaluate, "METHOD... --data DIR --protocol NAME -o REPORT", evaluate.EXAMPLES),
     (compare.compare, "A [B]", compare.EXAMPLES),
+    (study.study, "REPORT -o STUDY.html", study.EXAMPLES),
+    (fool_rate.fool_rate, "ANSWERS...", fool_rate.EXAMPLES),
     (search.search, "MODEL --data DIR --steps N", search.EXAMPLES),
     (convert.convert, "FILE -o MODEL.safetensors", convert.EXAMPLES),
     (generate.generate, "CASCADE -o DIR", generate.EXAMPLES),
@@ -44,9 +60,15 @@ def application() -> App:
         default_parameter=Parameter(converter=strictly, json_list=False),  # names may begin with a bracket
     )
     for verb, arguments, examples in VERBS:
-        usage = f"refinesr {verb.__name__} {arguments} [OPTIONS]"
-        app.command(verb, usage=usage, help_epilogue=examples)
+        name = called(verb)
+        usage = f"refinesr {name} {arguments} [OPTIONS]"
+        app.command(verb, name=name, usage=usage, help_epilogue=examples)
     return app
+
+
+def called(verb: Callable[..., int]) -> str:
+    """As on the command line, where names have hyphens."""
+    return verb.__name__.replace("_", "-")
 
 
 def main(tokens: Sequence[str] | None = None) -> int:

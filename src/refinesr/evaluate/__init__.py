@@ -11,4 +11,5 @@ report  published         means, intervals and differences; JSON, CSV, Markdown
 page  gallery  crops      the same for the browser, and its pictures
 sketches  plots  axes  placing  geometry    its plots, and where their labels go
 reading  alike  comparing  swaps  sheet     two methods of reports that were written
+questions  study  answers                   people who choose between the truth and a method's picture
 """

@@ -1,0 +1,104 @@
+"""`refinesr fool-rate`: how often the subjects of a study took a method's picture for the true one."""
+
+import json as json_
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from ..files import replacing
+from .compare import aligned
+from .messages import counted, tell
+from .options import Flag
+from .results import check_file
+
+if TYPE_CHECKING:
+    from ..evaluate.answers import Asked, Rate
+
+EXAMPLES = """
+Examples:
+
+    refinesr fool-rate answers/
+    refinesr fool-rate answers-1.json answers-2.json --json rates.json
+
+The fool rate of a method is the share of choices for its picture and against the true one.  At 50 % they
+cannot be told apart.  Its 95 % interval is by bootstrap over subjects.
+"""
+
+
+def fool_rate(
+    answers: Annotated[tuple[Path, ...], Parameter(name="ANSWERS")],
+    /,
+    *,
+    json: Path | None = None,
+    overwrite: Flag = False,
+) -> int:
+    """Count how often people took a method's picture for the true one.
+
+    Parameters
+    ----------
+    answers
+        Files that subjects of one page of `refinesr study` saved, and folders of them.
+    json
+        All numbers, as JSON.
+    overwrite
+        Replace what exists.
+    """
+    if json is not None:
+        check_file("--json", json, overwrite)
+    from ..evaluate.answers import of_files
+
+    asked = of_files(answers)
+    for line in lines(asked):
+        tell(line)
+    if json is not None:
+        text = json_.dumps(facts(asked), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        with replacing(json, overwrite=overwrite) as part:
+            part.write_text(text, encoding="utf-8")
+    return 0
+
+
+def lines(asked: "Asked") -> Iterator[str]:
+    from ..evaluate.answers import FEW
+    from ..evaluate.questions import TASKS
+
+    number = len(asked.subjects)
+    yield f"{TASKS[asked.task].question} {counted(number, 'subject')}, study {asked.study[:12]}"
+    rows = [cells(name, rate) for name, rate in asked.rates.items()]
+    yield from aligned([("method", "fool rate", "95 % interval", "subjects", "choices"), *rows])
+    ends = interval(asked.left)
+    yield f"left picture chosen: {asked.left.share.mean:.1%} of {asked.left.choices}" + (
+        f", {ends}" if ends else ""
+    )
+    yield "fool rate: share of choices for the method's picture; at 50 % it cannot be told from the truth"
+    if number == 1:
+        yield "of one subject there is no interval; ask more people"
+    elif number < FEW:
+        yield f"interval: bootstrap over subjects; of {number} it is wide and not sure; ask more people"
+    else:
+        yield "interval: bootstrap over subjects"
+
+
+def cells(name: str, rate: "Rate") -> tuple[str, ...]:
+    return name, f"{rate.share.mean:.1%}", interval(rate), str(rate.share.count), str(rate.choices)
+
+
+def interval(rate: "Rate") -> str:
+    return "" if rate.share.interval is None else " to ".join(f"{end:.1%}" for end in rate.share.interval)
+
+
+def facts(asked: "Asked") -> dict[str, Any]:
+    return {
+        "study": asked.study,
+        "task": asked.task,
+        "subjects": len(asked.subjects),
+        "methods": [{"name": name, **entry(rate, "fooled")} for name, rate in asked.rates.items()],
+        "left": entry(asked.left, "chosen"),
+    }
+
+
+def entry(rate: "Rate", counted: str) -> dict[str, Any]:
+    share = rate.share
+    numbers = {"rate": share.mean, "low": share.low, "high": share.high, "subjects": share.count}
+    return numbers | {counted: rate.counted, "choices": rate.choices}

@@ -1,0 +1,76 @@
+"""`refinesr study`: a page that asks people which picture is the true one."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from ..files import replacing
+from .bars import of_things
+from .messages import counted, tell
+from .options import Flag
+from .results import check_file
+
+EXAMPLES = """
+Examples:
+
+    refinesr study report/ -o study.html
+    refinesr study report/ --task camera --methods photo-x4@1 photo-x4@4 -o camera.html
+    refinesr fool-rate answers/
+
+A report is what `refinesr evaluate` writes.  The page is one file that fetches and sends nothing: give it to
+people, who open it in a browser, choose between the true picture and a method's, and give you the file that
+they save at the end.
+"""
+
+
+def study(
+    report: Annotated[Path, Parameter(name="REPORT")],
+    /,
+    *,
+    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    methods: Annotated[tuple[str, ...] | None, Parameter(consume_multiple=True, negative="")] = None,
+    task: Literal["better", "camera"] = "better",
+    trials: int = 50,
+    seconds: float = 3.0,
+    overwrite: Flag = False,
+) -> int:
+    """Ask people which is the true picture, as SR3's paper did: a page for the browser.
+
+    Parameters
+    ----------
+    report
+        A report's folder, with its pictures.
+    output
+        The page, .html.
+    methods
+        Rows of the report.  Default: all but the truth.
+    task
+        better: which of the two is the better high-quality version of the poor picture, which stands between
+        them; camera: which of the two is from a camera.
+    trials
+        Pairs that each subject is shown, each of another picture; no more than there are pictures.
+    seconds
+        How long a pair is shown before it is hidden and a choice is made.
+    overwrite
+        Replace OUTPUT.
+    """
+    check_file("-o", output, overwrite, (".html", ".htm"))
+    from ..evaluate.questions import TASKS
+    from ..evaluate.reading import read_report
+    from ..evaluate.study import Study, methods_of
+
+    there = read_report(report)
+    asked = Study(there, TASKS[task], methods_of(there) if methods is None else methods, trials, seconds)
+    pictures, total = [], len(there.images)
+    with of_things("reading pictures") as show:
+        for picture in asked.pictures():
+            pictures.append(picture)
+            show(len(pictures), total)
+    page = asked.page(pictures)
+    with replacing(output, overwrite=overwrite) as part:
+        part.write_text(page, encoding="utf-8")
+    size = f"{len(page.encode()) / 2**20:.2f} MiB"
+    pairs = f"{counted(min(trials, total), 'pair')} of {counted(total, 'picture')}"
+    tell(f"{output}: {pairs} for each subject, {counted(len(asked.methods), 'method')}, {size}")
+    return 0

@@ -1,0 +1,181 @@
+"""A study of people as one HTML file: the true picture or a method's, shown for seconds, and a choice.
+
+Two-alternative forced choice as Saharia et al. 2022 had it.  The file asks for nothing from
+anywhere.  Whoever opens it is another subject: its script draws the pictures, methods and sides anew.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from refinesr.errors import ConfigError, InputError
+from refinesr.evaluate.answers import FORMAT
+from refinesr.evaluate.crops import lossless, picture_in, sized
+from refinesr.evaluate.page import ASSETS, NOTHING
+from refinesr.evaluate.plots import tag
+from refinesr.evaluate.questions import Task
+from refinesr.evaluate.reading import Report
+from refinesr.evaluate.running import Measured
+from refinesr.images.picture import extent
+
+LARGEST = 16383
+"""Pixels a side of a picture, which is kept as WebP."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is shown to whom and asked; `trials` of each subject, no more than there are pictures."""
+
+    report: Report
+    task: Task
+    methods: tuple[str, ...]
+    trials: int = 50
+    seconds: float = 3.0
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError or InputError for what cannot be asked."""
+        if self.trials < 1:
+            raise ConfigError(f"--trials: {self.trials} is not positive")
+        if not 0 < self.seconds <= 3600:
+            raise ConfigError(f"--seconds: {self.seconds:g} is not above 0, and an hour at most")
+        if not self.methods:
+            raise ConfigError(f"--methods: there is none in {self.report.folder} but the truth")
+        there = methods_of(self.report)
+        for name in self.methods:
+            if name not in there:
+                raise ConfigError(f"--methods: '{name}' is not one of {', '.join(there)}")
+        if twice := repeated(self.methods):
+            raise ConfigError(f"--methods: '{twice}' is given twice")
+        if not self.report.images:
+            raise InputError(f"{self.report.folder}: there are no pictures in the report")
+        if twice := repeated(image.name for image in self.report.images):
+            raise InputError(f"{self.report.folder}: two pictures are called '{twice}'")
+
+    def pictures(self) -> Iterator["Asked"]:
+        """Of one picture of the report after the other.
+
+        Raises InputError for one that is not there, or of another size than the report's.
+        """
+        return (asked(self.report, image, self.methods, self.task) for image in self.report.images)
+
+    def page(self, pictures: Sequence["Asked"]) -> str:
+        """The HTML, of all that `pictures` yields."""
+        told: dict[str, Any] = {
+            "task": self.task.name,
+            "seconds": self.seconds,
+            "trials": min(self.trials, len(pictures)),
+            "methods": self.methods,
+        }
+        sums = [{"name": picture.name, "sha256": picture.sha256} for picture in pictures]
+        name = hashlib.sha256(json.dumps(told | {"images": sums}, sort_keys=True).encode()).hexdigest()
+        images = [picture.data for picture in pictures]
+        return html_of(self.task, told | {"format": FORMAT, "study": name, "images": images})
+
+
+def methods_of(report: Report) -> tuple[str, ...]:
+    """Those that may be compared with the truth: all others."""
+    return tuple(row.name for row in report.methods if row.kind != "truth")
+
+
+def repeated(names: Iterable[str]) -> str | None:
+    return next((name for name, count in Counter(names).items() if count > 1), None)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A picture as it stands in the page, `data`, and the checksum of all its pixels."""
+
+    name: str
+    data: dict[str, Any]
+    sha256: str
+
+
+def asked(report: Report, image: Measured, methods: Sequence[str], task: Task) -> Asked:
+    """Raises InputError."""
+    pictures, checksum = report.folder / "pictures", hashlib.sha256()
+
+    def shown(folder: str, size: tuple[int, int] | None) -> str:
+        name = f"{pictures / folder}: {image.name}"
+        pixels = picture_in(pictures / folder, image.name)
+        if pixels is None:
+            raise InputError(f"{name}: is not there; refinesr evaluate makes it")
+        if size is not None:
+            sized(pixels, size, name)
+        if max(pixels.shape) > LARGEST:
+            raise InputError(f"{name}: is {extent(pixels.shape[:2])}; {LARGEST} pixels a side can be shown")
+        checksum.update(np.array(pixels.shape, "<i8").tobytes() + pixels.tobytes())
+        return lossless(pixels)
+
+    height, width = image.size
+    data = {"name": image.name, "width": width, "height": height, "truth": shown("high", image.size)}
+    data["low"] = shown("low", None) if task.low else None
+    data["results"] = [shown(method, image.size) for method in methods]
+    return Asked(image.name, data, checksum.hexdigest())
+
+
+def html_of(task: Task, data: dict[str, Any]) -> str:
+    style, draw, script = (
+        ASSETS.joinpath(name).read_text(encoding="utf-8") for name in ("study.css", "draw.js", "study.js")
+    )
+    body = "\n".join((introduction(task, data), trial(task), END))
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{NOTHING}">\n'
+        f"<title>Which image?</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
+        f'<script type="application/json" id="study">{in_script(data)}</script>\n'
+        f"<script>\n{draw}{script}</script>\n</body>\n</html>\n"
+    )
+
+
+def in_script(data: object) -> str:
+    """JSON in ASCII that no text in it can end the element of."""
+    return json.dumps(data, allow_nan=False).replace("<", "\\u003c")
+
+
+def introduction(task: Task, data: dict[str, Any]) -> str:
+    pairs = "one pair of images" if data["trials"] == 1 else f"{data['trials']} pairs of images"
+    seconds = "one second" if data["seconds"] == 1 else f"{data['seconds']:g} seconds"
+    middle = " Between the two stands the low resolution image, enlarged." if task.low else ""
+    steps = [
+        f"You will see {pairs}.{middle}",
+        f"A pair is shown for {seconds}. Then it is hidden, and you choose one of the two: click on its "
+        "place, or press the left or the right arrow key. The next pair follows at once.",
+        "If you are not sure, guess.",
+        "Make the window as large as you can, and set the browser's zoom to 100 %.",
+        "At the end you save your answers in a file. Nothing is sent anywhere, nothing else is asked.",
+    ]
+    listed = tag("ul", "".join(tag("li", text) for text in steps))
+    parts = tag("h1", "Which image?") + tag("p", escape(task.question), class_="question") + listed
+    narrow = '<p id="narrow" class="warning" hidden>The window is too small: images will be reduced.</p>'
+    script = "<noscript><p>This page needs JavaScript.</p></noscript>"
+    button = tag("button", "Begin", type="button", id="begin")
+    return tag("section", parts + narrow + script + button, id="introduction")
+
+
+def trial(task: Task) -> str:
+    head = tag("p", escape(task.question), class_="question")
+    left, right = (
+        tag("button", f'<img alt="{side} image">', type="button", id=side, aria_label=f"{side} image")
+        for side in ("left", "right")
+    )
+    middle = '<img id="low" alt="low resolution image">' if task.low else ""
+    row = tag("div", left + middle + right, class_="row")
+    foot = tag("p", "", id="hint", role="status") + tag("p", "", id="progress")
+    return f'<section id="trial" hidden>{head}{row}{foot}</section>'
+
+
+END = """<section id="end" hidden>
+<h1>Thank you</h1>
+<p>Please save your answers, and give the file to whoever asked you. It holds what you chose and when, and a
+random name.</p>
+<p><a id="save" class="button">Save the answers</a> <button type="button" id="copy">Copy them</button>
+<span id="copied" role="status"></span></p>
+<textarea id="answers" readonly rows="12" spellcheck="false" aria-label="answers"></textarea>
+</section>"""
