@@ -2,13 +2,14 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from refinesr.errors import ConfigError
-from refinesr.nets.packed_unet import PackedEncoder, PackedUNet
+from refinesr.nets.packed_unet import PackedEncoder, PackedUNet, PixelNorm
 
 SMALL = PackedUNet(scale=2, features=4, widths=(4, 6, 8), blocks=(1, 1, 1), embedding=8)
 
@@ -103,3 +104,17 @@ def test_the_condition_must_fit_the_value() -> None:
 def test_a_value_that_cannot_be_built_is_refused(fields: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         PackedUNet(**fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("dtype", "rounding"), [(torch.float64, 1e-14), (torch.bfloat16, 2**-8)])
+def test_a_norm_is_torchs_to_rounding(dtype: torch.dtype, rounding: float) -> None:
+    torch.manual_seed(0)
+    norm = PixelNorm(24)
+    norm.weight.data.uniform_(0.5, 2)
+    x = (3 * torch.randn(2, 24, 5, 7)).to(dtype)
+    x[0, :, 0, 0] = 0
+    places = x.double().permute(0, 2, 3, 1)
+    expected = F.rms_norm(places, norm.weight.shape, norm.weight.double(), eps=1e-6).permute(0, 3, 1, 2)
+    made = norm(x)
+    assert made.dtype == dtype
+    torch.testing.assert_close(made.double(), expected, rtol=rounding, atol=0)

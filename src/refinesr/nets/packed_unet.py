@@ -178,8 +178,9 @@ class Block(nn.Module):
         if modulation is not None:
             scale, shift = modulation[..., None, None].chunk(2, dim=1)  # each (B, F, 1, 1)
             h = torch.addcmul(shift, h, 1 + scale)
-        y: Tensor = self.back(F.silu(self.wide(h)))
-        return x + y
+        wide = self.wide(h)
+        y: Tensor = self.back(F.silu(wide, inplace=not wide.requires_grad))
+        return y.add_(x)
 
 
 class PixelNorm(nn.Module):
@@ -190,8 +191,11 @@ class PixelNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Features) -> Features:
-        y = F.rms_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight.to(x.dtype), eps=1e-6)
-        return y.permute(0, 3, 1, 2)
+        # on a CPU twice as fast as F.rms_norm, which fills several maps on the way
+        wide = torch.promote_types(x.dtype, torch.float32)
+        length: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=wide)
+        mean_square = length.square() / x.shape[1]
+        return ((mean_square + 1e-6).rsqrt() * x * self.weight[:, None, None]).to(x.dtype)
 
 
 class Enlarge(nn.Module):
