@@ -257,11 +257,13 @@ def core_of(side: int, stride: int) -> int:
     return next(cores, side)
 
 
-def window(method: Method) -> int:
-    """Side in pixels of the result of what the network sees at once of a large picture, at most.
+def window(method: Method) -> int | None:
+    """Side in pixels of what is shown, at most, to a network that sees all of it; those of the result.
 
-    Of a method with tiles whose network has no reach: it should be no more than it was trained on.
+    It should be no more than it was trained on.  None where the network has a reach, or nothing is cut.
     """
+    if method.reach is not None or not method.tile:
+        return None
     if method.generates:
         return method.tile * method.scale
     return method.scale * largest(method.tile, stride=method.stride, blend=blend_of(method.tile))

@@ -90,8 +90,8 @@ def test_a_page_that_is_there_is_kept(refinesr: Command, report: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("-o", "study.png"), "-o: study.png: suffix '.png' is not .html or .htm"),
-        (("-o", "no/study.html"), "-o: no/study.html: there is no folder no"),
+        (("-o", "study.png"), "--output: study.png: suffix '.png' is not .html or .htm"),
+        (("-o", "no/study.html"), "--output: no/study.html: there is no folder no"),
         (("-o", "s.html", "--methods", "one"), "--methods: 'one' is not one of few, many"),
         (("-o", "s.html", "--trials", "0"), "--trials: 0 is not positive"),
         (("-o", "s.html", "--seconds", "-1"), "--seconds: -1 is not above 0, and an hour at most"),

@@ -15,9 +15,9 @@ from PIL import ImageFont
 
 from refinesr.evaluate import placing
 from refinesr.evaluate.axes import Axis, spread
+from refinesr.evaluate.document import ASSETS
 from refinesr.evaluate.estimates import Estimate
 from refinesr.evaluate.geometry import Place, Rectangle, crossing, meet, rows_of, within
-from refinesr.evaluate.page import ASSETS
 from refinesr.evaluate.placing import AROUND, LINE, SIZE, Label, Room, Spot, placed, shortened, width
 from refinesr.evaluate.plots import FRAME, NAMES, Point, Side, curves, scatter
 

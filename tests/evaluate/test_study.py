@@ -17,7 +17,7 @@ from test_page import EVIL, Read, pixels_of
 
 from refinesr.errors import ConfigError, InputError
 from refinesr.evaluate.answers import FORMAT
-from refinesr.evaluate.page import ASSETS
+from refinesr.evaluate.document import ASSETS
 from refinesr.evaluate.questions import BETTER, CAMERA, TASKS, Name
 from refinesr.evaluate.reading import read_report
 from refinesr.evaluate.study import Study, methods_of

@@ -1,6 +1,5 @@
 """`refinesr compare`: two methods on the same pictures, and whether they differ by chance."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -8,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from cyclopts import Parameter
 
 from ..errors import ConfigError, InputError
-from ..files import replacing
 from .bars import of_things
 from .messages import counted, say, tell
 from .options import Flag
-from .results import check_file
+from .results import check_file, write_json
 
 if TYPE_CHECKING:
     from ..evaluate.comparing import Compared, Infinite, Match
@@ -78,12 +76,13 @@ def compare(
     with of_things("comparing") as show:
         results = list(seen(match.compared(), len(match.metrics), show))
     sets = [] if network is None else as_sets(match, network)
-    for line in lines(match, results, sets):
-        tell(line)
+    tell(*lines(match, results, sets))
     if match.left_out:
         say(f"not compared, for the reports measured them in other ways: {', '.join(match.left_out)}")
     if json is not None:
-        write_json(match, results, sets, json, overwrite)
+        from ..evaluate.report import finite
+
+        write_json(json, finite(facts(match, results, sets)), overwrite)
     if output is not None:
         write_picture(match, output)
     return 0
@@ -245,28 +244,16 @@ def left_out(title: str, number: str) -> str:
 # ------------------------------------------------------------------------------------------------- into files
 
 
-def write_json(
-    match: "Match",
-    results: Sequence["Compared"],
-    sets: Sequence["SetCompared"],
-    path: Path,
-    overwrite: bool,
-) -> None:
-    from ..evaluate.report import finite
-
+def facts(match: "Match", results: Sequence["Compared"], sets: Sequence["SetCompared"]) -> dict[str, Any]:
     told = {found.key: entry(found) for found in results}
     told |= {found.key: entry_of_infinite(found) for found in match.infinite()}
-    facts = {
+    return {
         "place": match.place,
         "a": match.a.name,
         "b": match.b.name,
         "metrics": [told[key] for key in match.metrics if key in told],
         "sets": [entry_of_sets(found) for found in sets],
     }
-    with replacing(path, overwrite=overwrite) as part:
-        part.write_text(
-            json.dumps(finite(facts), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-        )
 
 
 def entry(found: "Compared") -> dict[str, Any]:

@@ -108,8 +108,7 @@ def evaluate(
     if not overwrite:
         refuse_other(asked, source, output)
     report = reported(asked, source, output, overwrite)
-    for line in (report.json() if json else report.markdown()).rstrip().split("\n"):
-        tell(line)
+    tell(*(report.json() if json else report.markdown()).rstrip().split("\n"))
     there = {metric.key for metric in report.metrics}
     asked_for = {m.key: m.title for m in asked.metrics} | {m.key: m.title for m in asked.set_metrics}
     for key, title in asked_for.items():

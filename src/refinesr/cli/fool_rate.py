@@ -1,17 +1,15 @@
 """`refinesr fool-rate`: how often the subjects of a study took a method's picture for the true one."""
 
-import json as json_
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from ..files import replacing
 from .compare import aligned
 from .messages import counted, tell
 from .options import Flag
-from .results import check_file
+from .results import check_file, write_json
 
 if TYPE_CHECKING:
     from ..evaluate.answers import Asked, Rate
@@ -50,12 +48,9 @@ def fool_rate(
     from ..evaluate.answers import of_files
 
     asked = of_files(answers)
-    for line in lines(asked):
-        tell(line)
+    tell(*lines(asked))
     if json is not None:
-        text = json_.dumps(facts(asked), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        with replacing(json, overwrite=overwrite) as part:
-            part.write_text(text, encoding="utf-8")
+        write_json(json, facts(asked), overwrite)
     return 0
 
 

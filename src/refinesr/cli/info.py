@@ -53,8 +53,7 @@ def info(
     from .stages import cascade_facts
 
     known = cascade_facts(model, steps) if names_cascade(model) else facts(found(model), steps)
-    for line in (as_json(known) if json else as_text(known)).split("\n"):
-        tell(line)
+    tell(*(as_json(known) if json else as_text(known)).split("\n"))
     return 0
 
 

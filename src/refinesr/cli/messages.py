@@ -16,9 +16,10 @@ CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f]")
 """Characters that end lines, or command a terminal, which a file's name is not to do."""
 
 
-def tell(text: str) -> None:
-    """A line on stdout, with control characters shown as escapes."""
-    print(shown(text), flush=True)
+def tell(*lines: str) -> None:
+    """On stdout, with control characters shown as escapes."""
+    for line in lines:
+        print(shown(line), flush=True)
 
 
 def say(text: object) -> None:

@@ -1,12 +1,13 @@
 """Where results go: worked out and checked before any work."""
 
+import json
 import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import ConfigError, OutputError
-from ..files import caseless, refuse_existing, tells_cases_apart
+from ..files import caseless, refuse_existing, replacing, tells_cases_apart
 from .listing import Found, Listing
 from .restoring import Results
 
@@ -154,6 +155,13 @@ def check_file(option: str, path: Path, overwrite: bool, suffixes: Collection[st
     if not path.absolute().parent.is_dir():
         raise OutputError(f"{option}: {path}: there is no folder {path.parent}")
     refuse_existing(path, overwrite)
+
+
+def write_json(path: Path, facts: object, overwrite: bool) -> None:
+    """Numbers that JSON has, whole or not at all.  Raises OutputError."""
+    with replacing(path, overwrite=overwrite) as part:
+        text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False)
+        part.write_text(text + "\n", encoding="utf-8")
 
 
 def refuse_there(planned: Iterable[Job]) -> None:

@@ -1,6 +1,5 @@
 """`refinesr search`: the best grid of noise levels for a number of steps, found on held-out pictures."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from .grids import grid_name
 from .judging import JUDGES
 from .messages import counted, if_memory_lacks, say, tell
 from .options import Device, Flag, Precision
-from .results import check_file
+from .results import check_file, write_json
 from .signals import Notice, noticed
 
 if TYPE_CHECKING:
@@ -210,15 +209,12 @@ class Work:
 
 def finished(work: Work, ranking: "Ranking", notice: Notice, outputs: Outputs) -> int:
     """Tell the ranking and write what is asked for; the exit code."""
-    for line in ranking.lines():
-        tell(line)
+    tell(*ranking.lines())
     if notice.signal is not None:
         say(f"{notice.word} after {counted(len(ranking.trials), 'trial')}; nothing is stored")
         return 128 + notice.signal
     if outputs.json is not None:
-        with replacing(outputs.json, overwrite=outputs.overwrite) as part:
-            text = json.dumps(work.facts() | ranking.data(), indent=1, allow_nan=False)
-            part.write_text(text + "\n", encoding="utf-8")
+        write_json(outputs.json, work.facts() | ranking.data(), outputs.overwrite)
     if outputs.plot is not None:
         with replacing(outputs.plot, overwrite=outputs.overwrite) as part:
             ranking.draw(part, outputs.plot.suffix[1:].lower())

@@ -11,7 +11,8 @@ def small_crops(run: "Run") -> str | None:
     from ..stage import core_of, window
 
     method, size = run.method, run.plan.size
-    if method.network.reach is not None or not method.tile or (seen := window(method)) <= size:
+    seen = window(method)
+    if seen is None or seen <= size:
         return None
     core = size // method.scale if method.generates else core_of(size // method.scale, method.stride)
     advice = f"--set method.tile={core}"

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from ..files import replacing
 from .bars import of_things
 from .messages import counted, tell
-from .options import Flag
+from .options import Flag, Output
 from .results import check_file
 
 EXAMPLES = """
@@ -28,7 +28,7 @@ def study(
     report: Annotated[Path, Parameter(name="REPORT")],
     /,
     *,
-    output: Annotated[Path, Parameter(name=("--output", "-o"))],
+    output: Output,
     methods: Annotated[tuple[str, ...] | None, Parameter(consume_multiple=True, negative="")] = None,
     task: Literal["better", "camera"] = "better",
     trials: int = 50,
@@ -55,7 +55,7 @@ def study(
     overwrite
         Replace OUTPUT.
     """
-    check_file("-o", output, overwrite, (".html", ".htm"))
+    check_file("--output", output, overwrite, (".html", ".htm"))
     from ..evaluate.questions import TASKS
     from ..evaluate.reading import read_report
     from ..evaluate.study import Study, methods_of

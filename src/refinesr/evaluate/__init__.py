@@ -8,7 +8,7 @@ sets                      distances between sets of pictures
 aims  estimates           which numbers are better, and how sure a mean is
 store  kept  running      every method on every picture, made once and kept in a folder
 report  published         means, intervals and differences; JSON, CSV, Markdown
-page  gallery  crops      the same for the browser, and its pictures
+page  document  gallery  crops    the same for the browser, and its pictures
 sketches  plots  axes  placing  geometry    its plots, and where their labels go
 reading  alike  comparing  swaps  sheet     two methods of reports that were written
 questions  study  answers                   people who choose between the truth and a method's picture

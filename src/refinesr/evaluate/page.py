@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 
 from refinesr.evaluate.aims import best, told_apart
+from refinesr.evaluate.document import document
 from refinesr.evaluate.estimates import Estimate
 from refinesr.evaluate.gallery import gallery
 from refinesr.evaluate.plots import tag
@@ -20,13 +21,8 @@ from refinesr.evaluate.reading import Metric, Pair, Report, read_report
 from refinesr.evaluate.sketches import sketches
 from refinesr.files import replacing
 
-ASSETS = Path(__file__).with_name("page_assets")
-
 PAIRS = 300
 """Rows of paired differences, at most; report.json has all."""
-
-NOTHING = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-"""The browser itself refuses whatever would be fetched."""
 
 
 def page(folder: Path) -> Path:
@@ -50,14 +46,7 @@ def html_of(report: Report) -> str:
     body = "\n".join(parts)
     size = f"{-(-len(body.encode()) // 2**17) / 8:.1f} MiB"
     foot = tag("footer", f"Made by refinesr evaluate. This file holds all it shows, {size}.")
-    style, script = (ASSETS.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{NOTHING}">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n{body}\n"
-        f"{foot}\n</main>\n<script>\n{script}</script>\n</body>\n</html>\n"
-    )
+    return document(title, f"{body}\n{foot}", "page.css", ("page.js",))
 
 
 def header(report: Report, title: str) -> str:

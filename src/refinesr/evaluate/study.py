@@ -17,7 +17,7 @@ import numpy as np
 from refinesr.errors import ConfigError, InputError
 from refinesr.evaluate.answers import FORMAT
 from refinesr.evaluate.crops import lossless, picture_in, sized
-from refinesr.evaluate.page import ASSETS, NOTHING
+from refinesr.evaluate.document import document
 from refinesr.evaluate.plots import tag
 from refinesr.evaluate.questions import Task
 from refinesr.evaluate.reading import Report
@@ -120,18 +120,9 @@ def asked(report: Report, image: Measured, methods: Sequence[str], task: Task) -
 
 
 def html_of(task: Task, data: dict[str, Any]) -> str:
-    style, draw, script = (
-        ASSETS.joinpath(name).read_text(encoding="utf-8") for name in ("study.css", "draw.js", "study.js")
-    )
     body = "\n".join((introduction(task, data), trial(task), END))
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{NOTHING}">\n'
-        f"<title>Which image?</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n"
-        f'<script type="application/json" id="study">{in_script(data)}</script>\n'
-        f"<script>\n{draw}{script}</script>\n</body>\n</html>\n"
-    )
+    held = f'<script type="application/json" id="study">{in_script(data)}</script>\n'
+    return document("Which image?", body, "study.css", ("draw.js", "study.js"), held)
 
 
 def in_script(data: object) -> str:

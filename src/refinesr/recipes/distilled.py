@@ -57,7 +57,7 @@ def distilled(teacher: Stage, lesson: Lesson, levels: tuple[float, ...]) -> Run:
 
 def side(method: Method) -> int:
     """Of the crops: the window that was trained, where all of it is seen; else `SIDE`, in whole strides."""
-    if method.reach is None and method.tile:
-        return window(method)
+    if (seen := window(method)) is not None:
+        return seen
     unit = method.stride * method.scale
     return -(-SIDE // unit) * unit
