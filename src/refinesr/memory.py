@@ -1,11 +1,18 @@
-"""How much memory there is: the computer's, and what a shell or a container leaves of it."""
+"""How much memory there is, what a shell or a container leaves of it, and what is said when it lacks."""
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from refinesr.errors import RefineSRError
 
 GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """What a container may use; a number, or "max"."""
+
+LACKS = ("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory")
+"""What PyTorch and Python say of memory, for it has no error of its own."""
 
 UNKNOWN = 4 * 2**30
 """Bytes that are counted on where nobody can tell."""
@@ -58,3 +65,21 @@ def contained() -> int | None:
         except (OSError, ValueError):
             continue
     return None
+
+
+@contextmanager
+def if_memory_lacks(advice: str) -> Iterator[None]:
+    """Says what to do then: a RefineSRError.  Other errors pass."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise RefineSRError(advice) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a CPU or a GPU had too little memory; PyTorch says so with a RuntimeError."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in LACKS)

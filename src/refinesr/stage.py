@@ -194,8 +194,7 @@ class Stage:
 
     def encoded(self, low: GivenImages, core: int, autocast: torch.dtype | None) -> dict[str, Tensor]:
         """What comes through the network's doors; an encoder, too, works tile by tile, and as exactly."""
-        source = self.method.source
-        pieces = cover(low.shape[-2], low.shape[-1], core=core, reach=source.reach, stride=1)
+        source, pieces = self.method.source, self.pieces(low, core)
         with precision(low.device, autocast):
             if len(pieces) == 1 or not isinstance(source, Encoded):
                 return self.model.condition(low).doors()
@@ -207,6 +206,12 @@ class Stage:
         found = self.model.condition(low).features
         assert found is not None  # an encoder makes some
         return found
+
+    def pieces(self, low: GivenImages, core: int) -> list[Tile]:
+        """Where what is encoded is cut: by a network alone, all else takes little."""
+        source, (height, width) = self.method.source, low.shape[-2:]
+        core = core if isinstance(source, Encoded) else 0
+        return cover(height, width, core=core, reach=source.reach, stride=1)
 
     def tiles(self, low: GivenImages, core: int) -> list[Tile]:
         """Where the network's reach is known the halo makes tiles exact; else it only blends."""

@@ -13,9 +13,10 @@ from commands import Command
 
 from refinesr import __version__
 from refinesr.cli import app, main
-from refinesr.cli.messages import if_memory_lacks, is_out_of_memory, say, streams, tell, warnings_as_lines
+from refinesr.cli.messages import say, streams, tell, warnings_as_lines
 from refinesr.cli.recipes import near
 from refinesr.errors import RefineSRError
+from refinesr.memory import if_memory_lacks, is_out_of_memory
 from refinesr.recipes import RECIPES
 
 

@@ -9,6 +9,7 @@ from cyclopts import App, CycloptsError, Parameter
 from .. import __version__
 from ..errors import RefineSRError
 from ..launched import leads, rank
+from ..memory import if_memory_lacks
 from . import (
     compare,
     convert,
@@ -24,7 +25,7 @@ from . import (
     train,
     upscale,
 )
-from .messages import if_memory_lacks, say, streams, warnings_as_lines
+from .messages import say, streams, warnings_as_lines
 from .signals import WORDS, Notice, Terminated, raising
 from .whole import strictly
 

@@ -40,11 +40,11 @@ def bars(*columns: Any) -> Iterator["Progress"]:
 
 @contextmanager
 def of_files(number: int) -> Iterator[Callable[[Path, int, int], None]]:
-    """`show(input, done, total)`: steps of the file at work, and files if there are several."""
-    from rich.progress import MofNCompleteColumn, TimeElapsedColumn
+    """`show(input, done, total)`: how far the file at work is, and files if there are several."""
+    from rich.progress import TaskProgressColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    with bars(MofNCompleteColumn(), TimeElapsedColumn()) as progress:
-        files = progress.add_task("files", total=number, visible=number > 1)
+    with bars(TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn()) as progress:
+        files = progress.add_task(f"{number} files", total=number, visible=number > 1)
         steps = progress.add_task("", total=None)
         names: list[Path] = []
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from ..errors import ConfigError, OutputError
+from ..memory import if_memory_lacks
 from .bars import bars
 from .entering import Methods, entered, scale_of
-from .messages import if_memory_lacks, say, tell
+from .messages import say, tell
 from .options import Flag, Output
 from .weighing import WANTED, Metrics
 

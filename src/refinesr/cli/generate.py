@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from ..errors import ConfigError
+from ..memory import if_memory_lacks
 from .bars import bars
-from .messages import counted, if_memory_lacks, tell
+from .messages import counted, tell
 from .options import Device, Flag, Output, Precision
 
 if TYPE_CHECKING:

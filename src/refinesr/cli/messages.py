@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import TextIO
 
-from ..errors import RefineSRError
 from ..launched import leads
 
 CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f]")
@@ -94,24 +93,3 @@ def warnings_as_lines() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.showwarning = show
         yield
-
-
-_MEMORY = ("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory")
-
-
-@contextmanager
-def if_memory_lacks(advice: str) -> Iterator[None]:
-    """Says what to do then: a RefineSRError.  Other errors pass."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise RefineSRError(advice) from error
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a CPU or a GPU had too little memory; PyTorch says so with a RuntimeError."""
-    if isinstance(error, MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _MEMORY)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from ..files import replacing
+from ..memory import if_memory_lacks
 from .bars import bars, of_photos
 from .grids import grid_name
 from .judging import JUDGES
-from .messages import counted, if_memory_lacks, say, tell
+from .messages import counted, say, tell
 from .options import Device, Flag, Precision
 from .results import check_file, write_json
 from .signals import Notice, noticed

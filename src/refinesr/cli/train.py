@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, cast
 from cyclopts import Parameter
 
 from ..errors import ConfigError
+from ..memory import if_memory_lacks
 from .bars import of_photos, of_updates
-from .messages import counted, if_memory_lacks, say, tell
+from .messages import counted, say, tell
 from .meter import Meter
 from .options import Data, Device, Flag, Output, Precision, Settings
 from .perceiving import PERCEIVING, Perceiving

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..errors import RefineSRError
+from ..memory import if_memory_lacks
 from .bars import of_files
 from .listing import listed
-from .messages import counted, if_memory_lacks, say, tell
+from .messages import counted, say, tell
 from .options import DEFAULT, Model
 from .restoring import Restoring, Results
 from .results import Job, jobs, refuse_inputs
@@ -184,8 +185,10 @@ def outcomes(work: Work, job: Job, show: Show) -> Iterator[str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         check_output(picture, path, math.ceil(work.scale))
         seed = work.restoring.seed + number
-        large = enlarged(work, picture, seed, mask, lambda k, n: show(job.input, k, n))
+        show(job.input, 0, 1)
+        large = enlarged(work, picture, seed, mask, lambda k, n: show(job.input, k, n + 1))
         write(large, path, quality=work.results.quality)
+        show(job.input, 1, 1)
         seconds, started = perf_counter() - started, perf_counter()
         if work.results.json:
             yield record(work, job.input, path, picture, large, seconds, seed)
@@ -204,19 +207,17 @@ def hidden(path: Path) -> "Hidden":
 def enlarged(
     work: Work, picture: "Picture", seed: int, mask: "Hidden | None", show: Callable[[int, int], None]
 ) -> "Picture":
-    from ..restore import restored
-    from .memory import memory_of, too_large
+    from ..diffusion.walking import last
+    from ..restore import passing, restored
+    from ..restore.memory import memory_of, too_large
 
-    show(0, work.steps)
-    large, memory = picture, memory_of(work.restoring.device)
+    memory, options = memory_of(work.restoring.device), replace(work.options, seed=seed)
     advice = too_large(work.model, work.restoring.tile, picture, memory)
-    with if_memory_lacks(f"{picture.name}: {advice}"):
-        for progress in restored(work.model, picture, replace(work.options, seed=seed), mask):
-            show(progress.done, progress.total)
-            large = progress.image
+    with if_memory_lacks(f"{picture.name}: {advice}"), passing(work.model, picture.size, options, show):
+        large = last(restored(work.model, picture, options, mask)).image
     if work.scale == work.model.scale:
         return large
-    from .fidelity import resampled
+    from ..restore.fidelity import resampled
 
     height, width = picture.size
     return resampled(large, (max(1, round(work.scale * height)), max(1, round(work.scale * width))))
@@ -227,7 +228,7 @@ def record(
 ) -> str:
     """The line of JSON for a result; how far it is its input is measured on what the file holds."""
     from ..images.io import read
-    from .fidelity import fidelity
+    from ..restore.fidelity import fidelity
 
     measured = fidelity(picture, large if path.suffix.lower() in LOSSLESS else read(path))
     facts: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 kinds       PIL images, arrays and tensors as pictures
 options     what may be asked for
+passes      how far a picture has come
 pictures    what a stage is given of a picture, and what is made of what it says
 restoring   by a stage, or by a cascade
 upscaling   the public functions
@@ -9,6 +10,7 @@ upscaling   the public functions
 
 from refinesr.restore.kinds import AnyImage, alike, array_of, check_answer, hidden_of, picture_of
 from refinesr.restore.options import Asked, Options, kept_kernel
+from refinesr.restore.passes import passes, passing
 from refinesr.restore.pictures import (
     colourable,
     completed,
@@ -40,6 +42,8 @@ __all__ = [
     "kept_kernel",
     "model_of",
     "opaque",
+    "passes",
+    "passing",
     "picture_of",
     "pictured",
     "put_back",

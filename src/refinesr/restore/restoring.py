@@ -86,8 +86,7 @@ def one_after_the_other(
     links, before = options.links(cascade), 0
     total = sum(link.steps for link in links)
     for number, link in enumerate(links):
-        tile = link.tile if options.tile is None else options.tile
-        own = replace(options, seed=seed_of(options.seed, number), tile=tile)
+        own = replace(options, seed=seed_of(options.seed, number), tile=link.tile)
         hidden = None if number else mask
         for progress in by_stage(link.placed, picture, own, hidden, link.level, watched=watched):
             yield Progress(before + progress.done, total, progress.image)

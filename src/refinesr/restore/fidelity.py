@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..images.io import Picture, from_tensor, to_tensor
-from ..images.resize import PillowBicubic, resize
-from ..metrics.fidelity import decibels, missed
-from ..metrics.pixel import levels, precise
+from refinesr.images.io import Picture, from_tensor, to_tensor
+from refinesr.images.resize import PillowBicubic, resize
+from refinesr.metrics.fidelity import decibels, missed
+from refinesr.metrics.pixel import levels, precise
 
 
 @dataclass(frozen=True)

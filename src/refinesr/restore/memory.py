@@ -1,21 +1,19 @@
 """What to do when memory lacks."""
 
-from typing import TYPE_CHECKING
+import torch
 
-from ..images.picture import extent
-from ..memory import most
-
-if TYPE_CHECKING:
-    from ..cascade import Cascade
-    from ..images.picture import Picture
-    from ..stage import Stage
+from refinesr.cascade import Cascade
+from refinesr.devices import device_named
+from refinesr.images.picture import Picture, extent
+from refinesr.memory import most
+from refinesr.stage import Stage
 
 SMALLEST_TILE = 32
 CANVAS = 85 / 3
 """Bytes for each value of the result, whatever the tile (benchmarks/memory.py)."""
 
 
-def too_large(model: "Stage | Cascade", tile: int | None, picture: "Picture", memory: int | None) -> str:
+def too_large(model: Stage | Cascade, tile: int | None, picture: Picture, memory: int | None) -> str:
     """Half the tile, or half of what the picture needs at most; or that no tile can help.
 
     `tile` is the one asked for; `memory` is what there is, in bytes, None if that is not known.
@@ -40,10 +38,6 @@ def gibibytes(number: int) -> str:
 
 def memory_of(device: str) -> int | None:
     """Bytes that a process can have at most; None if nobody says."""
-    import torch
-
-    from ..devices import device_named
-
     chosen = device_named(device)
     if chosen.type == "cuda":
         return int(torch.cuda.get_device_properties(chosen).total_memory)

@@ -1,0 +1,77 @@
+"""How far a picture has come: every pass of an encoder or a network is seen, and their number is known."""
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from methods import packed, photo, plain, stage
+
+from refinesr.cascade import Cascade, Link
+from refinesr.diffusion.samplers import Heun
+from refinesr.diffusion.walking import last
+from refinesr.restore import Options, passing, picture_of, restored
+from refinesr.stage import Stage
+
+OURS = stage(replace(packed(2), tile=16))
+CAT = picture_of(photo(20, 40, 50, 70))
+
+
+def heun() -> Stage:
+    sampling = replace(OURS.method.sampling, sampler=Heun(), mean=2.0)
+    return replace(OURS, method=replace(OURS.method, sampling=sampling))
+
+
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        (OURS, {}),
+        (OURS, {"tile": 0}),
+        (OURS, {"tile": 8, "orientations": 4}),
+        (OURS, {"fidelity": 1.0}),
+        (heun(), {"fidelity": 0.5, "steps": 2}),
+        (stage(plain(2)), {"tile": 16}),
+        (Cascade((Link(OURS, tile=16), Link(stage(plain(2)), tile=24))), {}),
+        (Cascade((Link(OURS, tile=16), Link(OURS))), {"tile": 32}),
+    ],
+)
+def test_every_pass_is_shown_and_their_number_is_known(
+    model: Stage | Cascade, options: dict[str, Any]
+) -> None:
+    seen: list[tuple[int, int]] = []
+    chosen = Options(**options, precision="fp32")
+    with passing(model, CAT.size, chosen, lambda done, total: seen.append((done, total))):
+        watched = last(restored(model, CAT, chosen)).image
+    (total,) = {total for _, total in seen}
+    assert [done for done, _ in seen] == list(range(1, total + 1))
+    alone = last(restored(model, CAT, chosen)).image
+    assert len(seen) == total, "nothing is seen when it is over"
+    assert np.array_equal(watched.pixels, alone.pixels)
+
+
+def test_a_pass_is_one_tile_of_the_encoder_or_of_the_network() -> None:
+    passed: Counter[str] = Counter()
+    hooks = [
+        part.register_forward_hook(lambda module, *_: passed.update([type(module).__name__]))
+        for part in (OURS.model.get_submodule("source.encoder"), OURS.model.network)
+    ]
+    seen: list[int] = []
+    with passing(OURS, CAT.size, Options(), lambda done, total: seen.append(total)):
+        last(restored(OURS, CAT, Options()))
+    for hook in hooks:
+        hook.remove()
+    assert len(passed) == 2
+    assert seen[0] == len(seen) == sum(passed.values())
+
+
+def test_what_the_watcher_raises_ends_the_walk() -> None:
+    class EnoughError(Exception):
+        pass
+
+    def show(done: int, total: int) -> None:
+        if done == 3:
+            raise EnoughError
+
+    with pytest.raises(EnoughError), passing(OURS, CAT.size, Options(), show):
+        last(restored(OURS, CAT, Options()))
