@@ -15,6 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "refinesr"
 LAYERS = """
     __main__
     cli
+    web
     recipes
     run mixing evaluate
     pretrained restore convert search generate

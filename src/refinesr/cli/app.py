@@ -21,6 +21,7 @@ from . import (
     info,
     interpolate,
     search,
+    serve,
     study,
     train,
     upscale,
@@ -33,6 +34,7 @@ SUMMARY = "Image super-resolution by diffusion: faithful to the input, seamless 
 
 VERBS: tuple[tuple[Callable[..., int], str, str], ...] = (
     (upscale.upscale, "INPUT... [-o OUT]", upscale.EXAMPLES),
+    (serve.serve, "", serve.EXAMPLES),
     (train.train, "RECIPE --data DIR... -o RUN", train.EXAMPLES),
     (distill.distill, "MODEL --data DIR... -o RUN", distill.EXAMPLES),
     (info.info, "NAME|FILE|RECIPE", info.EXAMPLES),
@@ -62,7 +64,7 @@ def application() -> App:
     )
     for verb, arguments, examples in VERBS:
         name = called(verb)
-        usage = f"refinesr {name} {arguments} [OPTIONS]"
+        usage = " ".join(["refinesr", name, *arguments.split(), "[OPTIONS]"])
         app.command(verb, name=name, usage=usage, help_epilogue=examples)
     return app
 

@@ -1,0 +1,198 @@
+"""One picture: what is asked for, how far it is, what became of it."""
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Event
+from time import perf_counter
+from typing import Any, Literal
+
+import numpy as np
+
+from refinesr.cascade import Cascade
+from refinesr.errors import RefineSRError
+from refinesr.files import replacing
+from refinesr.images.io import check_output, encode, read_bytes, write
+from refinesr.images.picture import Picture
+from refinesr.memory import if_memory_lacks
+from refinesr.restore import Options, passing, restored
+from refinesr.restore.fidelity import fidelity
+from refinesr.restore.memory import memory_of, too_large
+from refinesr.stage import Stage
+
+ESTIMATE = 1024
+"""Pixels a side, at most, of what is shown while the picture is refined."""
+
+LONGEST = 200
+"""Bytes of a result's name before its ending; file systems have 255."""
+
+AFTER = "after.png"
+"""The result, where browsers cannot show its file."""
+
+State = Literal["waiting", "working", "done", "failed", "cancelled"]
+
+
+class CancelledError(RefineSRError):
+    """Whoever asked does not want it any more."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for a picture; None leaves a choice to the model.  As in `restore.Options`.
+
+    ext     format of the result
+    """
+
+    steps: int | None = None
+    seed: int = 0
+    consistent: bool | None = None
+    fidelity: float | None = None
+    orientations: int | None = None
+    ext: Literal["png", "jpg", "webp", "tiff"] = "png"
+
+    def options(self, own: Options) -> Options:
+        """`own` are the server's.  Raises ConfigError."""
+        asked = {name: value for name, value in vars(self).items() if name != "ext"}
+        return replace(own, **asked)
+
+
+@dataclass(eq=False)
+class Job:
+    """Written by the thread at work alone; others read, and may cancel.
+
+    name    the picture's file, as the user calls it
+    data    its bytes, until it is read
+    folder  where its files are: before.png, estimate.png, and the result
+    report  what the browser is told besides the state
+    """
+
+    name: str
+    data: bytes
+    wish: Wish
+    options: Options
+    folder: Path
+    state: State = "waiting"
+    report: dict[str, Any] = field(default_factory=dict)
+    result: Path | None = None
+    cancelled: Event = field(default_factory=Event)
+
+    @property
+    def over(self) -> bool:
+        return self.state in ("done", "failed", "cancelled")
+
+    @property
+    def before(self) -> Path:
+        return self.folder / "before.png"
+
+    @property
+    def estimate(self) -> Path:
+        return self.folder / "estimate.png"
+
+    @property
+    def shown(self) -> Path | None:
+        """The result as browsers can show it."""
+        if self.result is None:
+            return None
+        return self.folder / AFTER if self.wish.ext == "tiff" else self.result
+
+    def run(self, model: Stage | Cascade) -> None:
+        """To its end, whatever that is."""
+        self.state = "working"
+        try:
+            self.report = self.made(model)
+            self.state = "done"
+        except CancelledError:
+            self.state = "cancelled"
+        except RefineSRError as error:
+            self.fail(str(error))
+        except Exception as error:
+            self.fail(f"{self.name}: {type(error).__name__}: {error}")
+            raise
+
+    def fail(self, message: str) -> None:
+        """`message` without the place of our own files."""
+        self.report, self.state = {"message": message.replace(f"{self.folder}{os.sep}", "")}, "failed"
+
+    def made(self, model: Stage | Cascade) -> dict[str, Any]:
+        """Writes the files; what is to be told of them."""
+        started = perf_counter()
+        self.passed(0, 1)
+        picture, self.data = read_bytes(self.data, self.name), b""
+        path = self.folder / named(self.name, model.scale, self.wish.ext)
+        check_output(picture, path, model.scale)
+        height, width = picture.size
+        self.report |= {"from": picture.size, "size": (height * model.scale, width * model.scale)}
+        show(picture, self.before)
+        large = self.enlarged(model, picture)
+        write(large, path)
+        if self.wish.ext == "tiff":
+            show(large, self.folder / AFTER)
+        measured = fidelity(picture, large)
+        self.result = path
+        return {
+            **self.report,
+            "name": path.name,
+            "bytes": path.stat().st_size,
+            "seconds": perf_counter() - started,
+            "agreement": measured and measured.agreement,
+        }
+
+    def enlarged(self, model: Stage | Cascade, picture: Picture) -> Picture:
+        advice = too_large(model, self.options.tile, picture, memory_of(self.options.device))
+        large = picture
+        with (
+            if_memory_lacks(f"{self.name}: {advice}"),
+            passing(model, picture.size, self.options, self.passed),
+        ):
+            for progress in restored(model, picture, self.options, watched=True):
+                large = progress.image
+                if progress.done < progress.total:
+                    show(reduced(large), self.estimate)
+                    self.report |= {"estimate": progress.done}
+        return large
+
+    def passed(self, done: int, total: int) -> None:
+        """Raises CancelledError."""
+        if self.cancelled.is_set():
+            raise CancelledError(f"{self.name}: cancelled")
+        self.report |= {"done": done, "total": total}
+
+
+def show(picture: Picture, path: Path) -> None:
+    """As browsers can show it; whole or not at all, for they may ask at any time."""
+    with replacing(path, overwrite=True) as part:
+        part.write_bytes(encode(seen(picture), "PNG"))
+
+
+def named(name: str, scale: int, ext: str) -> str:
+    """Of the result: whatever a browser says, a plain name."""
+    stem = Path(name.replace("\\", "/")).stem
+    plain = "".join(letter for letter in stem if letter.isprintable() and letter not in '<>:"|?*')
+    kept = plain.encode("utf-8", "ignore")[:LONGEST].decode("utf-8", "ignore")
+    return f"{kept if kept.strip('. ') else 'picture'}-x{scale}.{ext}"
+
+
+def seen(picture: Picture) -> Picture:
+    """In 8 bits; of more than three bands the first three."""
+    colours = picture.channels if picture.channels in (1, 3) else 3 if picture.channels > 3 else 1
+    levels = [None if x is None else in_levels(x, picture.peak) for x in (picture.pixels, picture.alpha)]
+    pixels, alpha = levels
+    assert pixels is not None
+    return replace(picture, pixels=np.ascontiguousarray(pixels[..., :colours]), alpha=alpha, exif=None)
+
+
+def in_levels(values: Any, peak: float) -> Any:
+    if values.dtype == np.uint8:
+        return values
+    return np.clip(np.rint(values * np.float32(255 / peak)), 0, 255).astype(np.uint8)
+
+
+def reduced(picture: Picture) -> Picture:
+    """To so many pixels a side at most, by leaving some out: it is looked at for a second."""
+    every = -(-max(picture.size) // ESTIMATE)
+    alpha = picture.alpha
+    return replace(
+        picture,
+        pixels=np.ascontiguousarray(picture.pixels[::every, ::every]),
+        alpha=None if alpha is None else np.ascontiguousarray(alpha[::every, ::every]),
+    )

@@ -1,0 +1,376 @@
+"""What a browser asks of `refinesr serve`, and what it is answered; the model is tiny."""
+
+import io
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from methods import packed, plain, stage
+from PIL import Image
+from starlette.testclient import TestClient
+
+import refinesr
+from refinesr.images.io import read_bytes
+from refinesr.restore import Options
+from refinesr.stage import Progress, Stage
+from refinesr.web import app, desk, job
+from refinesr.web.app import BINARY, PAGE, application
+from refinesr.web.desk import Desk
+from refinesr.web.job import Wish, named
+
+MODEL = stage(replace(packed(4), tile=16))
+OPTIONS = Options(precision="fp32")
+RNG = np.random.default_rng(0)
+PIXELS = RNG.integers(20, 235, (20, 31, 3), np.uint8)
+
+
+class Browser:
+    """What the page does."""
+
+    def __init__(self, there: Desk) -> None:
+        self.desk = there
+        self.http = TestClient(application(there, ["127.0.0.1"]), base_url="http://127.0.0.1")
+
+    def send(self, data: bytes, name: str = "photo.png", **wish: Any) -> str:
+        query = {"name": name, "wish": json.dumps(wish)}
+        answer = self.http.post("/jobs", params=query, content=data, headers={"content-type": BINARY})
+        assert answer.status_code == 201, answer.text
+        key = answer.json()["key"]
+        assert isinstance(key, str)
+        return key
+
+    def state(self, key: str) -> dict[str, Any]:
+        answer = self.http.get(f"/jobs/{key}")
+        return answer.json() if answer.status_code == 200 else {"state": "gone"}
+
+    def until(self, key: str, *states: str) -> dict[str, Any]:
+        for _ in range(6000):
+            if (said := self.state(key))["state"] in states:
+                return said
+            time.sleep(0.01)
+        raise AssertionError(f"{said} for a minute")
+
+    def over(self, key: str) -> dict[str, Any]:
+        return self.until(key, "done", "failed", "cancelled", "gone")
+
+    def fetched(self, path: str) -> bytes:
+        answer = self.http.get(path)
+        assert answer.status_code == 200, path
+        return answer.content
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    with Desk(MODEL, OPTIONS, "tiny") as there:
+        yield Browser(there)
+
+
+def png(pixels: Any = PIXELS, **more: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", **more)
+    return file.getvalue()
+
+
+def opened(data: bytes) -> np.ndarray[Any, Any]:
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+@pytest.mark.parametrize(
+    "wish", [{}, {"seed": 3, "steps": 2}, {"fidelity": 1.0}, {"orientations": 2, "consistent": False}]
+)
+def test_the_result_is_what_upscale_makes(browser: Browser, wish: dict[str, Any]) -> None:
+    key = browser.send(png(dpi=(300, 300)), **wish)
+    said = browser.over(key)
+    large = refinesr.upscale(MODEL, PIXELS, precision="fp32", **wish)
+    assert np.array_equal(opened(browser.fetched(f"/jobs/{key}/result")), large)
+    assert np.array_equal(opened(browser.fetched(f"/jobs/{key}/after")), large)
+    assert np.array_equal(opened(browser.fetched(f"/jobs/{key}/before")), PIXELS)
+    assert (said["from"], said["size"], said["name"]) == ([20, 31], [80, 124], "photo-x4.png")
+    assert said["bytes"] == len(browser.fetched(f"/jobs/{key}/result"))
+    small = Image.fromarray(large).resize((31, 20), Image.Resampling.BICUBIC)
+    assert said["agreement"] == pytest.approx(np.mean(np.asarray(small) == PIXELS))
+    answer = browser.http.get(f"/jobs/{key}/result")
+    assert answer.headers["content-disposition"] == 'attachment; filename="photo-x4.png"'
+    assert Image.open(io.BytesIO(answer.content)).info["dpi"] == pytest.approx((300, 300), abs=0.1)
+
+
+def test_estimates_are_seen_on_the_way(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is the estimate that `refine` yields, if not so large that it is reduced."""
+    seen: list[np.ndarray[Any, Any]] = []
+    show = job.show
+
+    def watched(picture: Any, path: Path) -> None:
+        show(picture, path)
+        if path.name == "estimate.png":
+            seen.append(opened(path.read_bytes()))
+
+    monkeypatch.setattr(job, "show", watched)
+    key = browser.send(png(), steps=3)
+    assert browser.over(key)["estimate"] == 2
+    walk = list(refinesr.refine(MODEL, PIXELS, steps=3, precision="fp32"))
+    assert len(seen) == 2
+    assert all(np.array_equal(*pair) for pair in zip(seen, [step.image for step in walk[:2]], strict=True))
+    assert np.array_equal(opened(browser.fetched(f"/jobs/{key}/estimate")), seen[-1])
+
+
+def test_a_large_estimate_is_reduced_by_leaving_pixels_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "ESTIMATE", 10)
+    alpha = RNG.integers(0, 255, (20, 31), np.uint8)
+    small = job.reduced(read_bytes(png(np.dstack([PIXELS, alpha]))))
+    assert np.array_equal(small.bands(), np.dstack([PIXELS, alpha])[::4, ::4])
+
+
+@pytest.mark.parametrize("ext", ["png", "jpg", "webp", "tiff"])
+def test_the_format_is_the_one_asked_for_and_browsers_can_show_it(browser: Browser, ext: str) -> None:
+    key = browser.send(png(), "a.b.jpeg", ext=ext)
+    assert browser.over(key)["name"] == f"a.b-x4.{ext}"
+    for part, form in (("result", ext), ("after", "png" if ext == "tiff" else ext)):
+        answer = browser.http.get(f"/jobs/{key}/{part}")
+        kind = Image.open(io.BytesIO(answer.content)).get_format_mimetype()
+        assert answer.headers["content-type"] == kind == f"image/{form.replace('jpg', 'jpeg')}"
+
+
+def test_deep_pictures_keep_their_depth_and_are_shown_in_8_bits(browser: Browser) -> None:
+    file = io.BytesIO()
+    deep = RNG.random((12, 14, 4), np.float32)
+    tifffile.imwrite(file, deep[..., :3], photometric="rgb")
+    key = browser.send(file.getvalue(), "field.tif", ext="tiff")
+    browser.over(key)
+    large = tifffile.imread(io.BytesIO(browser.fetched(f"/jobs/{key}/result")))
+    assert (large.dtype, large.shape) == (np.float32, (48, 56, 3))
+    after, before = (opened(browser.fetched(f"/jobs/{key}/{part}")) for part in ("after", "before"))
+    assert np.array_equal(after, np.rint(large.clip(0, 1) * 255))
+    assert np.array_equal(before, np.rint(deep[..., :3] * 255))
+
+
+def test_what_is_shown_of_other_bands() -> None:
+    for bands, shown in ((1, 1), (2, 1), (3, 3), (5, 3)):
+        pixels = RNG.integers(0, 65535, (3, 4, bands), np.uint16)
+        seen = job.seen(replace(read_bytes(png()), pixels=pixels))
+        assert np.array_equal(seen.pixels, np.rint(pixels[..., :shown] / 257))
+
+
+def test_what_cannot_be_done_is_told_and_the_next_is_done(browser: Browser) -> None:
+    bad = browser.send(b"not a picture", "bad.png")
+    file = io.BytesIO()
+    tifffile.imwrite(file, RNG.random((8, 8, 3), np.float32), photometric="rgb")
+    floats = browser.send(file.getvalue(), "field.tif")
+    good = browser.send(png())
+    message = "bad.png: not a picture; PNG, JPEG, WebP, BMP, GIF and TIFF can be read"
+    assert browser.over(bad) == {"state": "failed", "ahead": 0, "message": message}
+    assert browser.over(floats)["message"] == "field-x4.png: PNG cannot hold float pixels; use .tiff"
+    assert browser.http.get(f"/jobs/{bad}/result").status_code == 404
+    assert browser.over(good)["state"] == "done"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_mistake_of_ours_costs_one_picture(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(job, "restored", lambda *_, **__: iter([1 // 0]))
+        assert browser.over(browser.send(png()))["message"].startswith("photo.png: ZeroDivisionError")
+    assert browser.over(browser.send(png()))["state"] == "done"
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """The model waits for it before its first step."""
+    opens, walk = threading.Event(), job.restored
+
+    def restored(*args: Any, **named: Any) -> Iterator[Progress[Any]]:
+        assert opens.wait(60)
+        yield from walk(*args, **named)
+
+    monkeypatch.setattr(job, "restored", restored)
+    return opens
+
+
+def test_one_after_the_other_and_how_many_are_before(browser: Browser, gate: threading.Event) -> None:
+    first, second, third = (browser.send(png(), seed=seed) for seed in range(3))
+    browser.until(first, "working")
+    assert [browser.state(key)["ahead"] for key in (first, second, third)] == [0, 1, 2]
+    assert [browser.state(key)["state"] for key in (second, third)] == ["waiting", "waiting"]
+    gate.set()
+    assert [browser.over(key)["state"] for key in (first, second, third)] == ["done"] * 3
+
+
+def test_nobody_waits_for_what_is_removed(browser: Browser, gate: threading.Event) -> None:
+    """At work, waiting, over: its files go, and the next is done."""
+    over = browser.send(b"")
+    browser.over(over)
+    working, waiting, wanted = (browser.send(png(), seed=seed) for seed in range(3))
+    browser.until(working, "working")
+    for key in (over, working, waiting):
+        assert browser.http.delete(f"/jobs/{key}").status_code == 204
+    gate.set()
+    assert browser.over(wanted)["state"] == "done"
+    assert [browser.over(key)["state"] for key in (over, working, waiting)] == ["gone"] * 3
+    assert [path.name for path in Path(browser.desk.folder.name).iterdir()] == [wanted]
+
+
+def test_the_walk_ends_where_it_is_cancelled() -> None:
+    """Between two passes of a network, not at the end of a step."""
+    passed: list[int] = []
+    done = job.Job("photo.png", png(), Wish(), OPTIONS, Path())
+
+    def passes(*_: object) -> None:
+        passed.append(1)
+        done.cancelled.set()
+
+    handle = MODEL.model.network.register_forward_hook(passes)
+    with pytest.raises(job.CancelledError):
+        done.enlarged(MODEL, read_bytes(png(RNG.integers(0, 255, (60, 60, 3), np.uint8))))
+    handle.remove()
+    assert len(passed) == 1
+
+
+def test_the_newest_are_kept(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk, "KEPT", 2)
+    keys = []
+    for _ in range(4):
+        keys.append(browser.send(png()))
+        browser.over(keys[-1])
+    assert [browser.state(key)["state"] for key in keys] == ["gone", "gone", "done", "done"]
+    assert {path.name for path in Path(browser.desk.folder.name).iterdir()} == set(keys[2:])
+
+
+def test_only_so_many_wait(browser: Browser, gate: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk, "WAITING", 1)
+    browser.send(png())
+    answer = browser.http.post("/jobs?name=b.png", content=png(), headers={"content-type": BINARY})
+    assert (answer.status_code, answer.json()["message"]) == (
+        503,
+        "b.png: 1 pictures wait already; try again later",
+    )
+    gate.set()
+
+
+def test_nothing_is_left(gate: threading.Event) -> None:
+    with Desk(MODEL, OPTIONS, "tiny") as there:
+        browser = Browser(there)
+        browser.send(png(), steps=4)
+        browser.send(png())
+        gate.set()
+    assert not Path(there.folder.name).exists()
+    assert not there.thread.is_alive()
+
+
+REFUSED: list[tuple[Callable[[TestClient], Any], int, str]] = [
+    (lambda http: http.post("/jobs", content=png()), 415, f"a picture is sent as {BINARY}"),
+    (lambda http: http.get("/jobs/nothing"), 404, "this picture is no longer kept; send it again"),
+    (lambda http: http.delete("/jobs/nothing"), 404, "this picture is no longer kept; send it again"),
+    (lambda http: http.get("/nothing.html"), 404, "Not Found"),
+    (lambda http: http.get("/%2e%2e/app.py"), 404, "Not Found"),
+]
+WISHES = [
+    ("{", "wish: not to be read as JSON"),
+    ('{"step": 3}', "wish: step: no such field of Wish; did you mean 'steps'?"),
+    ('{"steps": "3"}', "wish: steps: '3' is"),
+    ('{"ext": "gif"}', "wish: ext: 'gif' is not one of"),
+    ('{"steps": 0}', "steps: 0 is not positive"),
+    ('{"fidelity": 2}', "fidelity: 2 is not between"),
+    ('{"seed": -1}', "seed: -1 is"),
+]
+
+
+@pytest.mark.parametrize(("asked", "status", "message"), REFUSED)
+def test_what_is_refused(
+    browser: Browser, asked: Callable[[TestClient], Any], status: int, message: str
+) -> None:
+    answer = asked(browser.http)
+    assert (answer.status_code, answer.json()) == (status, {"message": message})
+
+
+@pytest.mark.parametrize(("wish", "message"), WISHES)
+def test_wishes_that_make_no_sense_are_refused(browser: Browser, wish: str, message: str) -> None:
+    answer = browser.http.post(
+        "/jobs", params={"wish": wish}, content=png(), headers={"content-type": BINARY}
+    )
+    assert answer.status_code == 400
+    assert answer.json()["message"].startswith(message)
+
+
+def test_a_file_that_is_too_large_is_refused(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "LARGEST", 2**20)
+    sent = {"params": {"name": "a.png"}, "headers": {"content-type": BINARY}}
+    answer = browser.http.post("/jobs", content=bytes(2**20 + 1), **sent)
+    assert (answer.status_code, answer.json()["message"]) == (413, "a.png: at most 1 MiB can be sent")
+    assert browser.http.post("/jobs", content=bytes(2**20), **sent).status_code == 201
+
+
+def test_pages_of_other_sites_are_kept_out(browser: Browser) -> None:
+    """Neither by a name of theirs that leads here, nor by a form, which cannot send `BINARY` unasked."""
+    assert browser.http.get("/model", headers={"host": "elsewhere.example"}).status_code == 400
+    asked = {"origin": "http://elsewhere.example", "access-control-request-method": "POST"}
+    answer = browser.http.options("/jobs", headers=asked)
+    assert answer.status_code == 405
+    assert not any(name.startswith("access-control") for name in answer.headers)
+
+
+def test_every_answer_says_that_nothing_comes_from_elsewhere(browser: Browser) -> None:
+    for path in ("/", "/page.js", "/model", "/jobs/nothing"):
+        policy = browser.http.get(path).headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self'")
+        assert "http" not in policy
+
+
+@pytest.mark.parametrize(
+    ("name", "result"),
+    [
+        ("cat.jpg", "cat-x4.png"),
+        ("../../etc/passwd", "passwd-x4.png"),
+        ("C:\\photos\\cat.jpg", "cat-x4.png"),
+        ("日本 é.webp", "日本 é-x4.png"),
+        ('a<b>:"|?*\n\x00.png', "ab-x4.png"),
+        ("", "picture-x4.png"),
+        ("..", "picture-x4.png"),
+        ("/", "picture-x4.png"),
+        ("\udcff.png", "picture-x4.png"),
+    ],
+)
+def test_results_have_plain_names(name: str, result: str) -> None:
+    assert named(name, 4, "png") == result
+
+
+def test_no_name_is_too_long_for_a_file_system(tmp_path: Path) -> None:
+    for letter in "a日😀":
+        (tmp_path / named(letter * 300 + ".png", 16, "tiff")).write_bytes(b"")
+
+
+@pytest.mark.parametrize(("model", "shut"), [(MODEL, set()), (stage(plain(1)), {"consistent"})])
+def test_the_page_asks_only_for_what_the_model_leaves_open(model: Stage, shut: set[str]) -> None:
+    with Desk(model, OPTIONS, "tiny") as there:
+        said = Browser(there).http.get("/model").json()
+    asks = {name: name not in shut for name in ("steps", "consistent", "fidelity", "orientations")}
+    assert said == {"name": "tiny", "scale": model.scale, "steps": model.steps, "asks": asks}
+
+
+def test_the_page_is_whole() -> None:
+    """It names no file but its own; its script asks for parts and for wishes that there are."""
+    html, script = ((PAGE / name).read_text(encoding="utf-8") for name in ("index.html", "page.js"))
+    assert set(re.findall(r'(?:src|href)="([^"#]+)"', html)) == {"data:,", "page.css", "page.js"}
+    assert "//" not in html.replace("<!doctype html>", "")
+    assert not re.findall(r"https?:", script)
+    ids = set(re.findall(r'id="(\w+)"', html))
+    assert set(re.findall(r'part\("(\w+)"\)', script)) <= ids
+    asked = set(re.findall(r'<(?:select|input) name="(\w+)"', html))
+    assert asked == {field.name for field in fields(Wish)}
+    read = re.search(r"FROM_TEXT = \{(.*)\}", script)
+    assert read is not None
+    assert set(re.findall(r"(\w+): [A-Z(]", read[1])) == asked
+    shown = set(re.findall(r'data-asks="(\w+)"', html))
+    assert shown == {"steps", "consistent", "fidelity", "orientations"}
+
+
+def test_weights_are_not_changed_by_work(browser: Browser) -> None:
+    before = {name: value.clone() for name, value in MODEL.model.state_dict().items()}
+    browser.over(browser.send(png()))
+    assert all(torch.equal(value, before[name]) for name, value in MODEL.model.state_dict().items())
