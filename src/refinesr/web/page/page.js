@@ -209,6 +209,8 @@ addEventListener("pagehide", () => {
 const times = { 1: "at its size", 2: "twice as large", 3: "three times as large", 4: "four times as large" };
 const step = model.steps === 1 ? "one step" : `${model.steps} steps`;
 part("about").textContent = `${model.name} makes photos ${times[model.scale] ?? `${model.scale} times as large`}, in ${step} if not told otherwise.`;
+const here = ["127.0.0.1", "localhost", "[::1]"].includes(location.hostname);
+part("where").textContent = here ? "stay on this computer" : `are sent to ${location.host}, and nowhere else`;
 document.querySelectorAll("[data-asks]").forEach((label) => {
   label.hidden = !model.asks[label.dataset.asks];
 });
