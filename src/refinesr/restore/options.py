@@ -66,8 +66,6 @@ class Options:
 
     def total(self, model: Stage | Cascade) -> int:
         """Steps to the result, of all stages."""
-        if isinstance(model, Stage):
-            return len(self.sampling(model).levels()) - 1
         return sum(link.steps for link in self.links(model))
 
     def mixed(self, model: Stage | Cascade) -> float | None:
@@ -78,17 +76,21 @@ class Options:
         """The orientations; None where each stage of a cascade has its own."""
         return self.sampling(model).orientations if isinstance(model, Stage) else self.orientations
 
-    def links(self, cascade: Cascade) -> tuple[Link, ...]:
-        """The cascade's, with what is asked for here.  Raises ConfigError for what one of them refuses."""
+    def links(self, model: Stage | Cascade) -> tuple[Link, ...]:
+        """The cascade's, or the stage as one, with what is asked for here.  Raises ConfigError for what one
+        of them refuses."""
+        if isinstance(model, Stage):
+            return (self._link(Link(model, tile=model.method.tile)),)
         if self.steps is not None:
             raise ConfigError("steps: each stage of a cascade has its own; its JSON file says them")
-        return tuple(self._link(link, f"stages.{number}") for number, link in enumerate(cascade.links))
+        return tuple(self._link(link, f"stages.{number}.") for number, link in enumerate(model.links))
 
-    def _link(self, link: Link, where: str) -> Link:
+    def _link(self, link: Link, where: str = "") -> Link:
+        tile = link.tile if self.tile is None else self.tile
         try:
-            return replace(link, sampling=self.sampling(link.placed))
+            return replace(link, sampling=self.sampling(link.placed), tile=tile)
         except ConfigError as error:
-            raise ConfigError(f"{where}.{error}") from error
+            raise ConfigError(f"{where}{error}") from error
 
     def sampling(self, stage: Stage) -> Sampling:
         """The stage's own, with what is asked for here.  Raises ConfigError if there is no such thing."""
