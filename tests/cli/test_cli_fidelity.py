@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from refinesr.cli.fidelity import Fidelity, fidelity, resampled
-from refinesr.images.io import Picture
+from refinesr.images.picture import Picture
 
 RNG = np.random.default_rng(0)
 LARGE = RNG.integers(0, 256, (48, 40, 3), dtype=np.uint8)

@@ -21,7 +21,8 @@ import refinesr.restore
 from refinesr.checkpoint import save_stage
 from refinesr.cli.memory import memory_of
 from refinesr.diffusion.precond import Blind
-from refinesr.images.io import Picture, write
+from refinesr.images.io import write
+from refinesr.images.picture import Picture
 
 SIGNALS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from refinesr.errors import InputError, OutputError
 from refinesr.images import vips
-from refinesr.images.io import Picture, check_output, encode, read, read_bytes, write
+from refinesr.images.io import check_output, encode, read, read_bytes, write
+from refinesr.images.picture import Picture
 
 WHOLE = {
     "a.png": (3, np.uint8, "PNG"),

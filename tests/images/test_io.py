@@ -10,8 +10,8 @@ from drawings import drawn, equal, fault, picture, pillow_bytes, same
 from PIL import Image
 
 from refinesr.images import vips
-from refinesr.images.io import Picture, encode, pictures_in, read, read_bytes, write
-from refinesr.images.picture import SLACK
+from refinesr.images.io import encode, pictures_in, read, read_bytes, write
+from refinesr.images.picture import SLACK, Picture
 
 LOSSLESS = [
     *[(".png", bands, np.uint8, clear) for bands in (1, 3) for clear in (False, True)],

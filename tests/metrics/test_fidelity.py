@@ -10,7 +10,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from torch import Tensor
 
 from refinesr.cli.fidelity import fidelity
-from refinesr.images.io import Picture, to_tensor
+from refinesr.images.picture import Picture, to_tensor
 from refinesr.images.projection import Projection
 from refinesr.images.resize import Kernel, MatlabBicubic, PillowBicubic, resize
 from refinesr.metrics.fidelity import consistency, decibels, lr_psnr, lr_psnr_eight_bits

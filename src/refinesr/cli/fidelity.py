@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..images.io import Picture, from_tensor, to_tensor
+from ..images.picture import Picture, from_tensor, to_tensor
 from ..images.resize import PillowBicubic, resize
 from ..metrics.fidelity import decibels, missed
 from ..metrics.pixel import levels, precise
