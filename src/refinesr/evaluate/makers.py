@@ -13,6 +13,7 @@ from torch import Tensor
 
 from refinesr.cascade import Cascade, Link
 from refinesr.devices import autocast_dtype, device_named
+from refinesr.diffusion.precond import Blind
 from refinesr.errors import ConfigError, InputError
 from refinesr.evaluate.depths import (
     EIGHT_BITS,
@@ -52,7 +53,8 @@ class Maker(Protocol):
     kind    what it is, for people
     scale   the one it has; None: any
     calls   of networks, for one picture; None if nobody knows
-    random  whether other seeds make other results
+    random  whether results are asked for with seeds
+    equal   whether other seeds make the same ones
     """
 
     @property
@@ -63,6 +65,8 @@ class Maker(Protocol):
     def calls(self) -> int | None: ...
     @property
     def random(self) -> bool: ...
+    @property
+    def equal(self) -> bool: ...
 
     def facts(self) -> dict[str, Any]:
         """All that results depend on besides pictures and seeds, as plain data."""
@@ -92,6 +96,7 @@ class Interpolation:
     scale: ClassVar[int | None] = None
     calls: ClassVar[int] = 0
     random: ClassVar[bool] = False
+    equal: ClassVar[bool] = True
 
     def facts(self) -> dict[str, Any]:
         return {"interpolation": self.name, "kernel": None if self.kernel is None else repr(self.kernel)}
@@ -134,6 +139,7 @@ class Truth:
     scale: ClassVar[int | None] = None
     calls: ClassVar[int] = 0
     random: ClassVar[bool] = False
+    equal: ClassVar[bool] = True
 
     def facts(self) -> dict[str, Any]:
         return {"pictures": "themselves"}
@@ -171,6 +177,11 @@ class Restored:
     @property
     def links(self) -> tuple[Link, ...]:
         return self.options.links(self.model)
+
+    @property
+    def equal(self) -> bool:
+        """Whether no stage sees any noise."""
+        return all(isinstance(link.stage.method.precond, Blind) and link.level == 0 for link in self.links)
 
     @property
     def calls(self) -> int | None:
@@ -219,6 +230,7 @@ class Folder:
     scale: ClassVar[int | None] = None
     calls: ClassVar[int | None] = None
     random: ClassVar[bool] = True
+    equal: ClassVar[bool] = False
 
     @staticmethod
     def of(path: Path, samples: int, depth: Depth = EIGHT_BITS) -> "Folder":
