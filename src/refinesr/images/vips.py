@@ -5,6 +5,7 @@ pyvips is imported where it is needed.
 """
 
 import struct
+import threading
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from refinesr.images.pillow import resolution
 
 LARGEST = 2**29  # pixels of 3 bands; a small file can claim any size, and this takes 6 GB as floats
 CLASSIC = 2**32 - 2**24  # bytes of pixels; offsets of a TIFF that is no BigTIFF have 32 bits
+TILES = threading.Lock()  # one image at a time is read whose errors libvips only notes
 KINDS = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
 OTHER_SPACES = ("cmyk", "lab", "labs", "labq", "xyz")
 MILLIMETRES = 25.4  # in an inch; libvips counts pixels per millimetre, 1 where it knows nothing
@@ -44,7 +46,9 @@ def decode(data: bytes, name: str, frame: int | None) -> tuple[Picture, int]:
             image, icc = _as_rgb(image, icc), None
         if image.format not in KINDS:
             raise InputError(f"{name}: {_numbers(tags) or image.format} cannot be read; {RIGHT}")
-        bands = image.numpy().reshape(image.height, image.width, image.bands)
+        tiled = bool(tags) and any(tag == TILE for tag, *_ in _entries(data, frame or 0))
+        values = _whole_tiles(pyvips, image) if tiled else image.numpy()
+        bands = values.reshape(image.height, image.width, image.bands)
         if column is not None:
             bands = np.concatenate(np.split(bands, column.bands), axis=2)[: column.height]
     except pyvips.Error as error:
@@ -73,6 +77,20 @@ def _opened(pyvips: Any, data: bytes, name: str, frame: int | None, column: "Col
         size = f"{image.width} x {height} {kind} are too many"
         raise InputError(f"{name}: {size}; at most {most // 10**6} million can be read")
     return image
+
+
+def _whole_tiles(pyvips: Any, image: Any) -> Any:
+    """Its values.  Raises libvips' error for tiles that it cannot read.
+
+    It would paint them black and go on, and only note why, where the notes of all threads are.
+    """
+    with TILES:
+        pyvips.Error("")  # which takes what has been noted, of other files
+        values = image.numpy()
+        noted = pyvips.Error("a tile")
+    if noted.detail:
+        raise noted
+    return values
 
 
 def _tags(data: bytes, page: int) -> Mapping[int, tuple[int, ...]]:
@@ -105,33 +123,28 @@ def _by_bands(data: bytes, tags: Mapping[int, tuple[int, ...]], page: int) -> tu
     if tags.get(PLANES) != (SEPARATE,) or look not in ((BLACK_IS_ZERO,), (RGB,)) or bands == 1:
         return data, None
     entries = list(_entries(data, page))
-    sizes = {
-        tag: _whole(data, kind, at) for tag, kind, n, at, _ in entries if tag in (HEIGHT, TILE) and n == 1
-    }
+    order, forms = _order(data), {SHORT: "H", LONG: "I"}
+    rows = [each for each in entries if each[0] in (HEIGHT, TILE) and each[1] in forms and each[2] == 1]
+    sizes = {tag: struct.unpack_from(order + forms[kind], data, at)[0] for tag, kind, _, at, _ in rows}
     column = Column(bands, sizes[HEIGHT]) if sizes.get(HEIGHT) and sizes.get(TILE) else None
     changes = {LOOK: (SHORT, RGB)}
     if column is not None:
-        rows = bands * -(-column.height // sizes[TILE]) * sizes[TILE]
+        whole = bands * -(-column.height // sizes[TILE]) * sizes[TILE]
         one = {LOOK: BLACK_IS_ZERO, COUNT: 1, PLANES: CHUNKY, EXTRA: 0}
-        changes = {HEIGHT: (LONG, min(rows, 2**32 - 1))} | {tag: (SHORT, value) for tag, value in one.items()}
+        one |= {tag: tags[tag][0] for tag in (BITS, FORMAT) if tags.get(tag)}
+        changes = {HEIGHT: (LONG, min(whole, 2**32 - 1))} | {
+            tag: (SHORT, value) for tag, value in one.items()
+        }
     changed, count = bytearray(data), "Q" if _big(data) else "I"
     for tag, *_, entry in entries:
         if tag in changes:  # a single number lies in its entry
             kind, value = changes[tag]
-            form = f"{_order(data)}HH{count}{'H' if kind == SHORT else 'I'}"
-            struct.pack_into(form, changed, entry, tag, kind, 1, value)
+            struct.pack_into(f"{order}HH{count}{forms[kind]}", changed, entry, tag, kind, 1, value)
     return bytes(changed), column
 
 
-def _whole(tiff: bytes, kind: int, place: int) -> int:
-    """A number of 16 or of 32 bits."""
-    (number,) = struct.unpack_from(_order(tiff) + ("H" if kind == SHORT else "I"), tiff, place)
-    return int(number)
-
-
 def _big(tiff: bytes) -> bool:
-    """Whether it is a BigTIFF."""
-    return 43 in tiff[2:4]
+    return 43 in tiff[2:4]  # the mark of BigTIFF
 
 
 def _order(tiff: bytes) -> str:
