@@ -27,8 +27,8 @@ from refinesr.evaluate.makers import Maker, interpolations
 from refinesr.evaluate.measuring import Case, Metric, psnr_of, y
 from refinesr.evaluate.pairs import Shown
 from refinesr.evaluate.sheet import GAP, TEXT, write
-from refinesr.images.io import Picture
 from refinesr.images.io import write as saved
+from refinesr.images.picture import Picture
 from refinesr.images.resize import PillowBicubic
 
 CONVENTIONS = (

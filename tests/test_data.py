@@ -14,7 +14,8 @@ from PIL import Image
 from refinesr.data import Pairs, Photos, loading
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.degrade import Bicubic, Photo
-from refinesr.images.io import Picture, write
+from refinesr.images.io import write
+from refinesr.images.picture import Picture
 from refinesr.images.shards import entries
 from refinesr.images.stock import Draw, stocked
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from refinesr.images.io import Picture
+from refinesr.images.picture import Picture
 from refinesr.restore.fidelity import Fidelity, fidelity, resampled
 
 RNG = np.random.default_rng(0)

@@ -89,6 +89,16 @@ def test_the_picture_and_the_numbers_are_written(compare: Command, report: Path)
     assert compare(report, "-o", "apart.png", "--overwrite").code == 0
 
 
+def test_results_replace_neither_one_another_nor_a_report(compare: Command, report: Path) -> None:
+    ran = compare(report, "-o", "apart.png", "--json", "apart.png", "--overwrite")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == "--json: apart.png: is the file of --output, too; name another\n"
+    before = (file := report / "report.json").read_bytes()
+    ran = compare(report, "--json", file, "--overwrite")
+    assert (ran.code, ran.err) == (2, f"{file}: the result would replace the input {file}; rename one\n")
+    assert file.read_bytes() == before
+
+
 @FORMAT
 def test_sets_are_compared_by_the_features_of_their_pictures(compare: Command, report: Path) -> None:
     torch.jit.script(Colours()).save("colours.pt")

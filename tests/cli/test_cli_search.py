@@ -138,6 +138,7 @@ LPIPS, FID = ("--metric", "perceptual", "--features"), ("--metric", "fid", "--fe
         (["--plot", "a.gif"], "--plot: a.gif: suffix '.gif' is not .png or .svg"),
         (["--json", "no/a.json"], "--json: no/a.json: there is no folder no"),
         (["--json", "photos", "--overwrite"], "--json: photos: is a folder; give a file's name"),
+        (["--plot", "a.png", "--json", "./a.png"], "--json: a.png: is the file of --plot, too; name another"),
         (["--json", "photos/0.png"], "photos/0.png exists; --overwrite replaces it"),
         (["--metric", "perceptual"], f"{NEEDED} perceptual needs a folder with {FEATURES} and {LINEAR}"),
         ([*LPIPS, "."], f"{FEATURES}: no such file; the perceptual distance needs it"),
@@ -153,6 +154,19 @@ LPIPS, FID = ("--metric", "perceptual", "--features"), ("--metric", "fid", "--fe
 def test_what_cannot_be_is_one_line(seek: Command, words: list[str], message: str) -> None:
     ran = seek(*words)
     assert (ran.code, ran.out, ran.err) == (2, "", message + "\n")
+
+
+def test_no_result_replaces_the_model(refinesr: Command, model: str, photos: Path) -> None:
+    Path("run").mkdir()
+    Path("run/model.safetensors").write_bytes(before := Path(model).read_bytes())
+    Path("link.safetensors").symlink_to("run/model.safetensors")
+    for name, source in (("run", "run/model.safetensors"), ("link.safetensors", "link.safetensors")):
+        for option in ("--store", "--json"):
+            words = ("--data", photos, *FAST, option, "run/model.safetensors", "--overwrite")
+            ran = refinesr("search", name, *words)
+            message = f"run/model.safetensors: the result would replace the input {source}; rename one\n"
+            assert (ran.code, ran.out, ran.err) == (2, "", message)
+    assert Path("run/model.safetensors").read_bytes() == before
 
 
 def test_each_spacing_needs_a_candidate(refinesr: Command, model: str, photos: Path) -> None:

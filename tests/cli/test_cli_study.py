@@ -175,3 +175,7 @@ def test_rates_that_are_there_are_kept(refinesr: Command, report: Path) -> None:
     ran = refinesr("fool-rate", folder, "--json", "rates.json")
     assert (ran.code, ran.out, ran.err) == (2, "", "rates.json exists; --overwrite replaces it\n")
     assert refinesr("fool-rate", folder, "--json", "rates.json", "--overwrite").code == 0
+    before = (file := folder / "0.json").read_bytes()
+    ran = refinesr("fool-rate", folder, "--json", file, "--overwrite")
+    assert (ran.code, ran.err) == (2, f"{file}: the result would replace the input {file}; rename one\n")
+    assert file.read_bytes() == before

@@ -20,7 +20,8 @@ import refinesr.images.io
 import refinesr.restore
 from refinesr.checkpoint import save_stage
 from refinesr.diffusion.precond import Blind
-from refinesr.images.io import Picture, write
+from refinesr.images.io import write
+from refinesr.images.picture import Picture
 from refinesr.restore.memory import memory_of
 
 SIGNALS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]

@@ -12,10 +12,13 @@ from photographs import array, cat, save, saved, shown
 from PIL import Image
 
 from refinesr.cascade import Cascade, Link
-from refinesr.errors import ConfigError, InputError
+from refinesr.diffusion.walking import last
+from refinesr.errors import CheckpointError, ConfigError, InputError
 from refinesr.evaluate.makers import Folder, Maker, Restored, folder_like, interpolations
+from refinesr.images.picture import Picture
 from refinesr.images.resize import MatlabBicubic, PillowBicubic
-from refinesr.restore import Options, upscale
+from refinesr.method import Method
+from refinesr.restore import Options, restored, together, upscale
 
 CAT = [shown(name) for name in ("nose", "ear", "eye")]
 OPTIONS = Options(device="cpu", precision="fp32")
@@ -59,6 +62,28 @@ def test_pictures_restored_at_once_are_those_restored_alone() -> None:
     for one, other in zip(alone, together, strict=True):
         assert one.shape == other.shape == (1, 3, 48, 40)
         assert (one.int() - other.int()).abs().max() <= 1
+
+
+def test_a_broken_model_is_noticed_at_once_by_all_pictures() -> None:
+    broken, calls = stage(packed(4)), []
+    next(broken.model.network.parameters()).fill_(float("nan"))
+    broken.model.network.register_forward_hook(lambda *_: calls.append(1))
+    with pytest.raises(CheckpointError, match=r"^nose\.png: the model makes NaN or infinity"):
+        results(Restored(broken, OPTIONS), CAT, [1, 2, 3])
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("model", [packed(4, 3), packed(4, 1)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_of_any_colours_may_be_restored_together(model: Method, channels: int) -> None:
+    """Grey as a colour, and each colour as a grey: to each picture its own bands, and its own noise."""
+    maker = stage(model)
+    pictures = tuple(Picture(np.ascontiguousarray(array(each.low)[..., :channels])) for each in CAT)
+    alone = [last(restored(maker, one, replace(OPTIONS, seed=k))) for k, one in enumerate(pictures)]
+    made = last(together(maker, pictures, OPTIONS, range(3))).image
+    for one, other in zip(alone, made, strict=True):
+        assert one.image.channels == other.channels == channels
+        np.testing.assert_allclose(other.pixels.astype(int), one.image.pixels, atol=1)
 
 
 def test_grey_pictures_and_those_of_other_sizes_are_restored_one_by_one() -> None:
@@ -156,8 +181,8 @@ def test_a_folder_with_a_model_is_a_model() -> None:
     assert not folder_like("photo-x4")
 
 
-def test_fidelity_is_one_of_the_facts_that_results_depend_on() -> None:
-    """Of a cascade too: kept results of another fidelity are no results of this one."""
+def test_fidelity_and_tiles_are_facts_that_results_depend_on() -> None:
+    """Of a cascade too: kept results of another fidelity or tile are no results of this one."""
     chain = Cascade((Link(stage(packed(2))), Link(stage(packed(2), seed=1))))
     for model in (stage(packed(4)), chain):
         makers = [Restored(model, replace(OPTIONS, fidelity=share)) for share in (None, 0.0, 1.0)]
@@ -167,3 +192,4 @@ def test_fidelity_is_one_of_the_facts_that_results_depend_on() -> None:
         turned = Restored(model, replace(OPTIONS, orientations=8))
         assert turned.facts() != facts[0]
         assert turned.calls == 8 * (makers[0].calls or 0)
+        assert Restored(model, replace(OPTIONS, tile=8)).facts() != facts[0]

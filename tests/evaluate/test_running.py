@@ -13,10 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from methods import packed, stage
-from photographs import saved
+from methods import packed, plain, stage
+from photographs import array, opened, saved
 
 import refinesr.evaluate.pairs
+from refinesr.cascade import Cascade, Link
+from refinesr.diffusion.levels import OneLevel
+from refinesr.diffusion.precond import Blind
+from refinesr.diffusion.samplers import Ancestral
+from refinesr.diffusion.schedule import Explicit
 from refinesr.errors import ConfigError, InputError, OutputError
 from refinesr.evaluate.makers import Folder, Made, Restored, interpolations
 from refinesr.evaluate.pairs import Shown, pairs
@@ -39,7 +44,7 @@ class Counting:
     version: int = 0
     asked: list[str] = field(default_factory=list)
 
-    kind, scale, calls, random = "test", 4, 1, True
+    kind, scale, calls, random, equal = "test", 4, 1, True, False
 
     def facts(self) -> dict[str, Any]:
         return {"version": self.version}
@@ -124,6 +129,23 @@ def test_other_settings_are_refused_until_overwritten() -> None:
     other = run(evaluation(plan=Plan(seed=3)), overwrite=True)
     assert other != first
     assert run(evaluation(plan=Plan(seed=3))) == other
+
+
+def test_what_sees_no_noise_is_made_once_and_its_samples_are_what_seeds_would_make() -> None:
+    grid = replace(packed(4).sampling, sampler=Ancestral(0.0), grid=Explicit((1.0,)), steps=1)
+    blind = stage(replace(packed(4), precond=Blind(), levels=OneLevel(1.0), sampling=grid))
+    maker, calls = Restored(blind, OPTIONS), []
+    blind.model.network.register_forward_hook(lambda *_: calls.append(1))
+    asked = evaluation(maker, plan=Plan(samples=3))
+    first = run(asked)
+    assert len(calls) == 4
+    for pair in asked.pairs:
+        for sample, place in enumerate((f"{pair.name}", f"samples/{pair.name}-2", f"samples/{pair.name}-3")):
+            *_, made = maker.make([asked.shown(pair)], 4, [99 + sample], sample)
+            assert np.array_equal(opened(OUT / f"pictures/noisy/{place}.png"), array(made.image[0]))
+    assert run(asked) == first
+    two = Cascade((Link(stage(plain(2))), Link(stage(plain(2)))))
+    assert [Restored(x, OPTIONS).equal for x in (blind, stage(packed(4)), two)] == [True, False, False]
 
 
 def test_results_of_another_picture_of_that_name_are_refused() -> None:

@@ -7,7 +7,7 @@ import pytest
 from PIL import ImageCms
 
 from refinesr.errors import InputError
-from refinesr.images.io import Picture
+from refinesr.images.picture import Picture
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

@@ -1,3 +1,4 @@
+import io
 import os
 import struct
 import subprocess
@@ -7,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawings import SRGB, drawn, fault, picture, pillow_bytes, same
+import tifffile
+from drawings import SRGB, drawn, equal, fault, picture, pillow_bytes, same
 from PIL import Image
 
 from refinesr.errors import InputError, OutputError
 from refinesr.images import vips
-from refinesr.images.io import Picture, check_output, encode, read, read_bytes, write
+from refinesr.images.io import check_output, encode, read, read_bytes, write
+from refinesr.images.picture import Picture
 
 WHOLE = {
     "a.png": (3, np.uint8, "PNG"),
@@ -38,6 +41,25 @@ def test_a_file_cut_short_is_named_in_one_line(name, share, capfd):
     assert fault(read_bytes, data[: int(share * len(data))], name).startswith(
         f"{name}: cannot be read whole: "
     )
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("plane", ["contig", "separate"])
+@pytest.mark.parametrize("packing", [None, "zlib"])
+def test_a_tile_that_cannot_be_read_is_no_black_one(plane, packing, capfd):
+    """libvips would paint it so, and read on.  Files that are whole are read after it as before."""
+    pixels, file = drawn(100, 70, 4), io.BytesIO()
+    values = np.moveaxis(pixels, -1, 0) if plane == "separate" else pixels
+    how = {"photometric": "minisblack", "tile": (32, 48), "planarconfig": plane, "compression": packing}
+    tifffile.imwrite(file, values, metadata=None, **how)
+    data = file.getvalue()
+    bad = [data[: int(share * len(data))] for share in (0.4, 0.7, 0.99)]
+    if packing:
+        start = tifffile.TiffFile(io.BytesIO(data)).pages[0].dataoffsets[3]
+        bad.append(data[:start] + bytes(20) + data[start + 20 :])
+    for each in bad:
+        assert fault(read_bytes, each, "a.tif").startswith("a.tif: cannot be read whole: ")
+        assert equal(read_bytes(data).pixels, pixels)
     assert capfd.readouterr() == ("", "")
 
 

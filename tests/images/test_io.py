@@ -10,8 +10,8 @@ from drawings import drawn, equal, fault, picture, pillow_bytes, same
 from PIL import Image
 
 from refinesr.images import vips
-from refinesr.images.io import Picture, encode, pictures_in, read, read_bytes, write
-from refinesr.images.picture import SLACK
+from refinesr.images.io import encode, pictures_in, read, read_bytes, write
+from refinesr.images.picture import SLACK, Picture
 
 LOSSLESS = [
     *[(".png", bands, np.uint8, clear) for bands in (1, 3) for clear in (False, True)],
@@ -262,6 +262,46 @@ def test_bands_that_lie_one_after_the_other_are_read_as_they_are(bands, kind, bi
             file.write(np.moveaxis(page, -1, 0), **how, metadata=None)
     assert equal(read_bytes(data.getvalue(), frame=0).pixels, pixels)
     assert equal(read_bytes(data.getvalue(), frame=1).pixels, pixels[::-1])
+
+
+@pytest.mark.parametrize("bands", [2, 3, 4, 5])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize(
+    "how", [{}, {"byteorder": ">"}, {"bigtiff": True}, {"byteorder": ">", "bigtiff": True}]
+)
+@pytest.mark.parametrize("size", [(64, 64), (65, 127), (20, 30), (129, 40)])
+def test_bands_in_tiles_one_after_the_other_are_read_as_they_are(bands, kind, how, size):
+    """As GDAL's INTERLEAVE=BAND with TILED=YES lays them; libvips reads none."""
+    first, second, data = drawn(*size, bands, kind=kind), drawn(48, 33, bands, kind=kind)[::-1], io.BytesIO()
+    packed = {"compression": "zlib", "predictor": kind != np.float32}
+    looks = {"planarconfig": "separate", "tile": (64, 32), "metadata": None}
+    looks["photometric"] = "rgb" if bands == 3 else "minisblack"
+    with tifffile.TiffWriter(data, **how) as file:
+        file.write(np.moveaxis(first, -1, 0), **looks)
+        file.write(np.moveaxis(second, -1, 0), **looks | packed)
+    plain, deflated = (read_bytes(data.getvalue(), frame=frame) for frame in (0, 1))
+    assert plain.alpha is deflated.alpha is None
+    assert equal(plain.pixels, first)
+    assert equal(deflated.pixels, second)
+
+
+@pytest.mark.parametrize("bands", [2, 4])
+def test_the_last_of_bands_in_tiles_may_be_alpha(bands):
+    pixels, data = drawn(40, 50, bands), io.BytesIO()
+    extra = ["unspecified"] * (bands - 2) + ["unassalpha"]
+    how = {"photometric": "minisblack", "planarconfig": "separate", "tile": (32, 16), "extrasamples": extra}
+    tifffile.imwrite(data, np.moveaxis(pixels, -1, 0), **how)
+    made = read_bytes(data.getvalue())
+    assert equal(made.pixels, pixels[..., :-1])
+    assert equal(made.alpha, pixels[..., -1])
+
+
+def test_inks_in_tiles_one_after_the_other_are_refused_with_what_helps():
+    data = io.BytesIO()
+    how = {"photometric": "separated", "planarconfig": "separate", "tile": (16, 16)}
+    tifffile.imwrite(data, np.moveaxis(drawn(40, 50, 4), -1, 0), **how)
+    why = "tiff2vips: tiled separate planes not supported; lay them pixel by pixel"
+    assert fault(read_bytes, data.getvalue(), "a.tif") == f"a.tif: cannot be read whole: {why}"
 
 
 NUMBERS = {

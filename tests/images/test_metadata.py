@@ -7,7 +7,8 @@ import tifffile
 from drawings import SRGB, drawn, equal, picture, pillow_bytes
 from PIL import Image, ImageOps
 
-from refinesr.images.io import encode, from_pil, read_bytes
+from refinesr.images.io import encode, read_bytes
+from refinesr.images.pillow import from_pil
 
 GREY = SRGB[:16] + b"GRAY" + SRGB[20:]  # only its header is ever looked at here
 

@@ -8,8 +8,8 @@ from PIL import Image
 
 from refinesr.errors import InputError
 from refinesr.images.alpha import bleed
-from refinesr.images.io import Picture, from_pil, from_tensor, to_pil, to_tensor
-from refinesr.images.pillow import quiet
+from refinesr.images.picture import Picture, from_tensor, to_tensor
+from refinesr.images.pillow import from_pil, quiet, to_pil
 from refinesr.images.resize import PillowBicubic, resize
 
 EXIF = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"

@@ -9,7 +9,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 from torch import Tensor
 
-from refinesr.images.io import Picture, to_tensor
+from refinesr.images.picture import Picture, to_tensor
 from refinesr.images.projection import Projection
 from refinesr.images.resize import Kernel, MatlabBicubic, PillowBicubic, resize
 from refinesr.metrics.fidelity import consistency, decibels, lr_psnr, lr_psnr_eight_bits

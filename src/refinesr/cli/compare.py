@@ -10,7 +10,7 @@ from ..errors import ConfigError, InputError
 from .bars import of_things
 from .messages import counted, say, tell
 from .options import Flag
-from .results import check_file, write_json
+from .results import check_file, refuse_twice, write_json
 
 if TYPE_CHECKING:
     from ..evaluate.comparing import Compared, Infinite, Match
@@ -70,7 +70,8 @@ def compare(
     overwrite
         Replace what exists.
     """
-    check(output, json, overwrite)
+    read = [path / "report.json" for path in (a, b) if path is not None]
+    check(output, json, overwrite, [*read, *([features] if features else [])])
     network = opened(features)
     match = matched(a, b, methods, data)
     with of_things("comparing") as show:
@@ -88,14 +89,15 @@ def compare(
     return 0
 
 
-def check(output: Path | None, json: Path | None, overwrite: bool) -> None:
+def check(output: Path | None, json: Path | None, overwrite: bool, inputs: Sequence[Path]) -> None:
     """Raises OutputError for what could not be written after the work."""
     from ..images.io import WRITABLE
 
+    refuse_twice({"--output": output, "--json": json})
     if output is not None:
-        check_file("--output", output, overwrite, WRITABLE)
+        check_file("--output", output, overwrite, WRITABLE, inputs)
     if json is not None:
-        check_file("--json", json, overwrite)
+        check_file("--json", json, overwrite, inputs=inputs)
 
 
 def matched(a: Path, b: Path | None, methods: tuple[str, str] | None, data: Path | None) -> "Match":

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from .messages import counted, say, tell
 from .options import Flag, Output
-from .results import check_file, refuse_inputs
+from .results import check_file
 
 if TYPE_CHECKING:
     from ..stage import Stage
@@ -62,8 +62,7 @@ def convert(
     from ..checkpoint import save_stage
     from ..convert import convert as converted
 
-    refuse_inputs(output, [checkpoint])
-    check_file("--output", output, overwrite, (".safetensors",))
+    check_file("--output", output, overwrite, (".safetensors",), [checkpoint])
     stage = converted(checkpoint, config=config, scale=scale, groups=groups, head_channels=head_channels)
     save_stage(stage, output, overwrite=overwrite)
     tell(f"{output}  {described(stage)}")

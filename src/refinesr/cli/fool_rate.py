@@ -43,10 +43,10 @@ def fool_rate(
     overwrite
         Replace what exists.
     """
-    if json is not None:
-        check_file("--json", json, overwrite)
-    from ..evaluate.answers import of_files
+    from ..evaluate.answers import files_of, of_files
 
+    if json is not None:
+        check_file("--json", json, overwrite, inputs=files_of(answers))
     asked = of_files(answers)
     tell(*lines(asked))
     if json is not None:

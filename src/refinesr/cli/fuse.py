@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from .options import DEFAULT, Flag, Model, Output
-from .walking import WALKING, WRITING, Walking, Writing, check_result, followed, numbers, told
+from .options import DEFAULT, Flag, Model, Output, numbers
+from .walking import WALKING, WRITING, Walking, Writing, check_result, followed, told
 
 if TYPE_CHECKING:
     from ..images.picture import Picture

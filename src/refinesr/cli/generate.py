@@ -14,7 +14,7 @@ from ..errors import ConfigError
 from ..memory import if_memory_lacks
 from .bars import bars
 from .messages import counted, tell
-from .options import Device, Flag, Output, Precision
+from .options import Device, Flag, Output, Precision, numbers
 
 if TYPE_CHECKING:
     from ..album import Album
@@ -76,10 +76,9 @@ class Making:
         """The cascade with what is asked for here.  Raises ConfigError for what it cannot do."""
         from ..generate import classes, told
 
-        steps = None if self.steps is None else numbers("--steps", self.steps)
-        size = None if self.size is None else numbers("--size", self.size)
-        if size is not None and len(size) > 2:
-            raise ConfigError(f"--size: '{self.size}' is not a side or height,width")
+        steps = None if self.steps is None else numbers("--steps", self.steps, "STEPS,...", int)
+        form = "HEIGHT,WIDTH" if "," in (self.size or "") else "SIDE"
+        size = None if self.size is None else numbers("--size", self.size, form, int)
         square = None if size is None else (size[0], size[-1])
         made = told(cascade, steps=steps, guidance=self.guidance, size=square)
         classes(made, [0], self.label, self.seed)
@@ -174,14 +173,6 @@ def described(path: Path, cascade: "Cascade", index: int, making: Making) -> str
 
     (label,) = classes(cascade, [index], making.label, making.seed)
     return str(path) if label is None else f"{path}  class {label}"
-
-
-def numbers(name: str, text: str) -> tuple[int, ...]:
-    """Positive whole numbers with commas between.  Raises ConfigError for anything else."""
-    parts = text.split(",")
-    if not all(part.strip().isdecimal() and int(part) for part in parts):
-        raise ConfigError(f"{name}: '{text}' is not positive whole numbers, such as 50,20,10")
-    return tuple(map(int, parts))
 
 
 @contextmanager

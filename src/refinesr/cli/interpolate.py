@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from cyclopts import Parameter
 
 from ..errors import ConfigError
-from .options import DEFAULT, Model, Output
-from .walking import WALKING, WRITING, Walking, Writing, check_result, followed, numbers, told
+from .options import DEFAULT, Model, Output, numbers
+from .walking import WALKING, WRITING, Walking, Writing, check_result, followed, told
 
 if TYPE_CHECKING:
     from ..images.picture import Picture

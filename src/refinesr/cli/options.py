@@ -1,9 +1,12 @@
 """Options that several verbs have."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from cyclopts import Parameter
+
+from ..errors import ConfigError
 
 DEFAULT = "photo-x4"
 """The model of the verbs that make pictures of pictures."""
@@ -32,3 +35,16 @@ Precision = Annotated[
     Literal["auto", "fp32", "bf16"],
     Parameter(help="What models compute in; auto: bf16 where the hardware is fast at it."),
 ]
+
+Number = TypeVar("Number", int, float)
+
+
+def numbers(option: str, text: str, form: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:
+    """`text` as numbers with commas between them, as many as `form` has unless that ends in dots."""
+    try:
+        found = tuple(kind(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or ("..." not in form and len(found) != form.count(",") + 1):
+        raise ConfigError(f"{option}: '{text}' is not {form}")
+    return found

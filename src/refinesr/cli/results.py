@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -146,14 +146,28 @@ def check_places(planned: Iterable[Job]) -> None:
             raise OutputError(f"{nearest}: no permission to write into this folder")
 
 
-def check_file(option: str, path: Path, overwrite: bool, suffixes: Collection[str] = ()) -> None:
-    """Raises OutputError for a file that could not be written after the work.  No `suffixes`: any will do."""
+def refuse_twice(outputs: Mapping[str, Path | None]) -> None:
+    """Raises OutputError if two options, each with its file, name one place."""
+    options: dict[str, str] = {}
+    for option, path in outputs.items():
+        if path is not None and (other := options.setdefault(same(path), option)) != option:
+            raise OutputError(f"{option}: {path}: is the file of {other}, too; name another")
+
+
+def check_file(
+    option: str, path: Path, overwrite: bool, suffixes: Collection[str] = (), inputs: Iterable[Path] = ()
+) -> None:
+    """Raises OutputError for a file that could not be written after the work, or would replace an input.
+
+    No `suffixes`: any will do.
+    """
     if suffixes and path.suffix.lower() not in suffixes:
         raise OutputError(f"{option}: {path}: suffix '{path.suffix}' is not {' or '.join(suffixes)}")
     if path.is_dir():
         raise OutputError(f"{option}: {path}: is a folder; give a file's name")
     if not path.absolute().parent.is_dir():
         raise OutputError(f"{option}: {path}: there is no folder {path.parent}")
+    refuse_inputs(path, inputs)
     refuse_existing(path, overwrite)
 
 

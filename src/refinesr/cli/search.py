@@ -1,6 +1,6 @@
 """`refinesr search`: the best grid of noise levels for a number of steps, found on held-out pictures."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from .grids import grid_name
 from .judging import JUDGES
 from .messages import counted, say, tell
 from .options import Device, Flag, Precision
-from .results import check_file, write_json
+from .results import check_file, refuse_twice, write_json
 from .signals import Notice, noticed
 
 if TYPE_CHECKING:
@@ -58,15 +58,16 @@ class Outputs:
     overwrite: Flag = False
     """Replace what exists."""
 
-    def check(self) -> None:
+    def check(self, inputs: Sequence[Path]) -> None:
         """Raises ConfigError or OutputError for what could not be written after hours of work."""
+        refuse_twice({"--store": self.store, "--plot": self.plot, "--json": self.json})
         for option, path, suffixes in (
             ("--store", self.store, (".safetensors",)),
             ("--plot", self.plot, PLOTS),
             ("--json", self.json, ()),
         ):
             if path is not None:
-                check_file(option, path, self.overwrite, suffixes)
+                check_file(option, path, self.overwrite, suffixes, inputs)
         if self.plot is not None:
             from .ranking import matplotlib_figure
 
@@ -141,9 +142,10 @@ def search(
     """
     from ..devices import autocast_dtype, device_named, put_on
     from ..search import trained
-    from ..shipped import load
+    from ..shipped import file_of, load
 
-    outputs.check()
+    with file_of(model) as file:
+        outputs.check([file, data, *([trying.features] if trying.features else [])])
     plan, device = trying.plan(steps), device_named(trying.device)
     autocast, judge = autocast_dtype(trying.precision, device), JUDGES[trying.metric](trying.features, device)
     stage = load(model)

@@ -22,8 +22,8 @@ from .results import Job, jobs, refuse_inputs
 
 if TYPE_CHECKING:
     from ..cascade import Cascade
-    from ..images.io import Picture
     from ..images.masks import Hidden
+    from ..images.picture import Picture
     from ..restore import Options
     from ..stage import Stage
 

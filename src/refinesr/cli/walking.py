@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ..images.picture import Picture
     from ..mixing import Walk
     from ..stage import Progress
-
-Number = TypeVar("Number", int, float)
 
 
 @Parameter(name="*", group="Model")
@@ -112,17 +110,6 @@ def check_result(picture: "Picture", output: Path, scale: int = 1) -> None:
 
     output.parent.mkdir(parents=True, exist_ok=True)
     check_output(picture, output, scale)
-
-
-def numbers(option: str, text: str, form: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:
-    """`text` as numbers with commas between them, as many as `form` has unless that ends in dots."""
-    try:
-        found = tuple(kind(part) for part in text.split(","))
-    except ValueError:
-        found = ()
-    if not found or ("..." not in form and len(found) != form.count(",") + 1):
-        raise ConfigError(f"{option}: '{text}' is not {form}")
-    return found
 
 
 def told(walk: "Walk", line: str, started: float) -> None:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from refinesr.errors import InputError
 from refinesr.evaluate.depths import SUFFIXES
-from refinesr.images.io import Picture, read
-from refinesr.images.picture import extent
+from refinesr.images.io import read
+from refinesr.images.picture import Picture, extent
 
 Colours = UInt8[np.ndarray, "_ _ 3"]
 """A picture or a part of one: in one call there are many sizes."""

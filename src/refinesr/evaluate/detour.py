@@ -45,6 +45,10 @@ class Detour:
     def random(self) -> bool:
         return self.maker.random
 
+    @property
+    def equal(self) -> bool:
+        return self.maker.equal
+
     def facts(self) -> dict[str, Any]:
         return {**self.maker.facts(), "via": self.side, "by": repr(self.kernel)}
 

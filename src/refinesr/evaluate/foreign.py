@@ -38,6 +38,7 @@ class Foreign:
     kind: ClassVar[str] = "network"
     calls: ClassVar[int] = 1
     random: ClassVar[bool] = False
+    equal: ClassVar[bool] = True
 
     @staticmethod
     def read(path: Path, device: torch.device) -> "Foreign":

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from refinesr.cascade import Cascade, Link
-from refinesr.devices import autocast_dtype, device_named, put_on
-from refinesr.diffusion.noise import NoiseField
+from refinesr.devices import autocast_dtype, device_named
+from refinesr.diffusion.precond import Blind
 from refinesr.errors import ConfigError, InputError
 from refinesr.evaluate.depths import (
     EIGHT_BITS,
@@ -37,10 +37,9 @@ from refinesr.evaluate.pairs import (
     stem,
 )
 from refinesr.generate import facts
-from refinesr.images.picture import Picture, to_tensor
 from refinesr.images.resize import Kernel
 from refinesr.images.shards import Entry, entries
-from refinesr.restore import Options, completed, pictured, restored
+from refinesr.restore import Options, together
 from refinesr.stage import Progress, Stage
 
 Made = Progress[tuple[Tensor, ...]]
@@ -54,7 +53,8 @@ class Maker(Protocol):
     kind    what it is, for people
     scale   the one it has; None: any
     calls   of networks, for one picture; None if nobody knows
-    random  whether other seeds make other results
+    random  whether results are asked for with seeds
+    equal   whether other seeds make the same ones
     """
 
     @property
@@ -65,6 +65,8 @@ class Maker(Protocol):
     def calls(self) -> int | None: ...
     @property
     def random(self) -> bool: ...
+    @property
+    def equal(self) -> bool: ...
 
     def facts(self) -> dict[str, Any]:
         """All that results depend on besides pictures and seeds, as plain data."""
@@ -94,6 +96,7 @@ class Interpolation:
     scale: ClassVar[int | None] = None
     calls: ClassVar[int] = 0
     random: ClassVar[bool] = False
+    equal: ClassVar[bool] = True
 
     def facts(self) -> dict[str, Any]:
         return {"interpolation": self.name, "kernel": None if self.kernel is None else repr(self.kernel)}
@@ -136,6 +139,7 @@ class Truth:
     scale: ClassVar[int | None] = None
     calls: ClassVar[int] = 0
     random: ClassVar[bool] = False
+    equal: ClassVar[bool] = True
 
     def facts(self) -> dict[str, Any]:
         return {"pictures": "themselves"}
@@ -172,11 +176,12 @@ class Restored:
 
     @property
     def links(self) -> tuple[Link, ...]:
-        if isinstance(self.model, Cascade):
-            links = self.model.links
-            return tuple(replace(link, sampling=self.options.sampling(link.placed)) for link in links)
-        tile = self.model.method.tile if self.options.tile is None else self.options.tile
-        return (Link(self.model, self.options.sampling(self.model), tile),)
+        return self.options.links(self.model)
+
+    @property
+    def equal(self) -> bool:
+        """Whether no stage sees any noise."""
+        return all(isinstance(link.stage.method.precond, Blind) and link.level == 0 for link in self.links)
 
     @property
     def calls(self) -> int | None:
@@ -200,35 +205,14 @@ class Restored:
         """Which pictures are made together may change a last bit, so the same ones must be each time."""
         made: list[Tensor] = []
         channels = self.links[0].stage.method.channels
-        together = isinstance(self.model, Stage) and len({x.low.shape[1:] for x in shown}) == 1
-        groups = [range(len(shown))] if together and shown[0].low.shape[1] == channels else []
-        for group in groups or [range(k, k + 1) for k in range(len(shown))]:
-            for progress in self.batch([shown[k] for k in group], [seeds[k] for k in group]):
+        alike = isinstance(self.model, Stage) and len({x.low.shape[1:] for x in shown}) == 1
+        count = len(shown) if alike and shown[0].low.shape[1] == channels else 1
+        for group in (slice(first, first + count) for first in range(0, len(shown), count)):
+            pictures = tuple(as_picture(x.low, x.source) for x in shown[group])
+            for progress in together(self.model, pictures, self.options, seeds[group]):
                 yield Progress(progress.done, progress.total, ())
-            made += [stored(picture) for picture in progress.image]
+            made += map(stored, progress.image)
         yield Progress(progress.total, progress.total, tuple(made))
-
-    def batch(self, shown: Sequence[Shown], seeds: Sequence[int]) -> Iterator[Progress[tuple[Picture, ...]]]:
-        pictures = [as_picture(x.low, x.source) for x in shown]
-        if len(pictures) == 1:
-            options = replace(self.options, seed=seeds[0])
-            for single in restored(self.model, pictures[0], options):
-                yield Progress(single.done, single.total, (single.image,))
-            return
-        assert isinstance(self.model, Stage)
-        (link,), device = self.links, device_named(self.options.device)
-        put_on(self.model.model, device)
-        low, noise = torch.cat([to_tensor(x) for x in pictures]).to(device), NoiseField(tuple(seeds))
-        given = completed(self.model, low, noise, None, shown[0].source)
-        autocast = autocast_dtype(self.options.precision, device)
-        for progress in self.model(given, noise, sampling=link.chosen, tile=link.tile, autocast=autocast):
-            if progress.done < progress.total:
-                yield Progress(progress.done, progress.total, ())
-        kernel = link.chosen.consistent
-        parts = [Progress(1, 1, image) for image in torch.split(progress.image, 1)]
-        ready = zip(parts, torch.split(low, 1), pictures, strict=True)
-        finished = tuple(pictured(part, one, kernel, like, None).image for part, one, like in ready)
-        yield Progress(progress.total, progress.total, finished)
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,6 +230,7 @@ class Folder:
     scale: ClassVar[int | None] = None
     calls: ClassVar[int | None] = None
     random: ClassVar[bool] = True
+    equal: ClassVar[bool] = False
 
     @staticmethod
     def of(path: Path, samples: int, depth: Depth = EIGHT_BITS) -> "Folder":

@@ -16,24 +16,8 @@ from refinesr.errors import InputError, OutputError
 from refinesr.files import check_name, replacing
 from refinesr.images import pillow, vips
 from refinesr.images.exif import ORIENTATION, turned
-from refinesr.images.picture import Picture, from_tensor, in_range, picked, to_tensor
-from refinesr.images.pillow import from_pil, in_a_line, to_pil
-
-__all__ = [
-    "SUFFIXES",
-    "WRITABLE",
-    "Picture",
-    "check_output",
-    "encode",
-    "from_pil",
-    "from_tensor",
-    "pictures_in",
-    "read",
-    "read_bytes",
-    "to_pil",
-    "to_tensor",
-    "write",
-]
+from refinesr.images.picture import Picture, in_range, picked
+from refinesr.images.pillow import from_pil, in_a_line
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}

@@ -10,7 +10,8 @@ import numpy as np
 
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.constants import BT601
-from refinesr.images.io import SUFFIXES, Picture, read, read_bytes
+from refinesr.images.io import SUFFIXES, read, read_bytes
+from refinesr.images.picture import Picture
 from refinesr.images.stock import Raster
 
 

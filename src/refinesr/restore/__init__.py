@@ -21,7 +21,7 @@ from refinesr.restore.pictures import (
     put_back,
     spread,
 )
-from refinesr.restore.restoring import restored
+from refinesr.restore.restoring import restored, together
 from refinesr.restore.upscaling import Source, model_of, refine, stage_of, upscale
 from refinesr.stage import Progress
 
@@ -51,5 +51,6 @@ __all__ = [
     "restored",
     "spread",
     "stage_of",
+    "together",
     "upscale",
 ]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from refinesr.images.io import Picture, from_tensor, to_tensor
+from refinesr.images.picture import Picture, from_tensor, to_tensor
 from refinesr.images.resize import PillowBicubic, resize
 from refinesr.metrics.fidelity import decibels, missed
 from refinesr.metrics.pixel import levels, precise

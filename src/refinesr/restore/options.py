@@ -77,22 +77,20 @@ class Options:
         return self.sampling(model).orientations if isinstance(model, Stage) else self.orientations
 
     def links(self, model: Stage | Cascade) -> tuple[Link, ...]:
-        """The stages, with what is asked for here.  Raises ConfigError for what one of them refuses."""
+        """The cascade's, or the stage as one, with what is asked for here.  Raises ConfigError for what one
+        of them refuses."""
         if isinstance(model, Stage):
-            return (self._link(Link(model, tile=model.tile)),)
+            return (self._link(Link(model, tile=model.method.tile)),)
         if self.steps is not None:
             raise ConfigError("steps: each stage of a cascade has its own; its JSON file says them")
-        return tuple(self._numbered(link, number) for number, link in enumerate(model.links))
+        return tuple(self._link(link, f"stages.{number}.") for number, link in enumerate(model.links))
 
-    def _numbered(self, link: Link, number: int) -> Link:
-        try:
-            return self._link(link)
-        except ConfigError as error:
-            raise ConfigError(f"stages.{number}.{error}") from error
-
-    def _link(self, link: Link) -> Link:
+    def _link(self, link: Link, where: str = "") -> Link:
         tile = link.tile if self.tile is None else self.tile
-        return replace(link, sampling=self.sampling(link.placed), tile=tile)
+        try:
+            return replace(link, sampling=self.sampling(link.placed), tile=tile)
+        except ConfigError as error:
+            raise ConfigError(f"{where}{error}") from error
 
     def sampling(self, stage: Stage) -> Sampling:
         """The stage's own, with what is asked for here.  Raises ConfigError if there is no such thing."""

@@ -77,14 +77,14 @@ def pictured(
 
 
 def spread(low: Images, channels: int, name: str) -> Tensor:
-    """(1, C, h, w) as a model of `channels` wants it: grey as colour, or each channel as a grey image."""
+    """(B, C, h, w) as a model of `channels` wants it: grey as colour, or each channel as a grey image."""
     given = low.shape[1]
     if given == channels:
         return low
     if given == 1:
         return low.expand(-1, channels, -1, -1)
     if channels == 1:
-        return low.transpose(0, 1)
+        return low.reshape(-1, 1, *low.shape[2:])
     raise InputError(f"{name}: has {given} channels; the model restores pictures of 1 or {channels}")
 
 
@@ -120,7 +120,7 @@ def gathered(image: Tensor, given: int) -> Images:
     """The inverse of `spread`."""
     if image.shape[1] == given:
         return image
-    return image.mean(1, keepdim=True) if given == 1 else image.transpose(0, 1)
+    return image.mean(1, keepdim=True) if given == 1 else image.reshape(-1, given, *image.shape[2:])
 
 
 def finished(image: Images, low: LowImages, kernel: Kernel | None, like: Picture) -> Tensor:

@@ -1,12 +1,14 @@
 """A picture restored by a stage, or by the stages of a cascade, one after the other."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from refinesr.cascade import Cascade
+from refinesr.cascade import Cascade, Link
 from refinesr.devices import autocast_dtype, device_named, put_on, seed_out_of
 from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import ConfigError
@@ -24,6 +26,8 @@ from refinesr.restore.pictures import (
 )
 from refinesr.stage import Progress, Stage
 
+Pictures = tuple[Picture, ...]
+
 
 def restored(
     model: Stage | Cascade,
@@ -38,59 +42,67 @@ def restored(
     Where they are `watched`, estimates are simply rounded; else a stage shows what it was given until its
     last step.  The picture of that is made to keep its promises.
     """
-    if isinstance(model, Cascade):
-        return one_after_the_other(model, picture, options, mask, watched)
-    return by_stage(model, picture, options, mask, watched=watched)
+    for progress in together(model, (picture,), options, (options.seed,), mask, watched=watched):
+        yield Progress(progress.done, progress.total, progress.image[0])
+
+
+def together(
+    model: Stage | Cascade,
+    pictures: Pictures,
+    options: Options,
+    seeds: Sequence[int],
+    mask: Hidden | None = None,
+    *,
+    watched: bool = False,
+) -> Iterator[Progress[Pictures]]:
+    """`restored` for pictures of one size and as many channels, in one batch; a seed for each.
+
+    Each stage is given what the one before has made, as a picture of the depth of the first.  So what each of
+    them promises of its input, the last one's result keeps of the first one's.
+    """
+    links, before = options.links(model), 0
+    total = sum(link.steps for link in links)
+    for number, link in enumerate(links):
+        noises, hidden = [seed_of(seed, number) for seed in seeds], None if number else mask
+        for progress in by_stage(link, pictures, options, noises, hidden, watched):
+            yield Progress(before + progress.done, total, progress.image)
+        pictures, before = progress.image, before + progress.total
 
 
 def by_stage(
-    stage: Stage,
-    picture: Picture,
-    options: Options,
-    mask: Hidden | None = None,
-    level: float = 0.0,
-    *,
-    watched: bool = False,
-) -> Iterator[Progress[Picture]]:
-    """`level` is the standard deviation of the noise that the stage's input is given."""
-    device = device_named(options.device)
-    autocast, sampling = autocast_dtype(options.precision, device), options.sampling(stage)
+    link: Link, pictures: Pictures, options: Options, seeds: Sequence[int], mask: Hidden | None, watched: bool
+) -> Iterator[Progress[Pictures]]:
+    """As the link says, on the device and in the precision of the options."""
+    stage, kernel, device = link.stage, link.chosen.consistent, device_named(options.device)
+    autocast = autocast_dtype(options.precision, device)
     if mask is None and fills(stage):
         raise ConfigError("mask: none is given, and the model only makes up what one marks as missing")
     put_on(stage.model, device)
-    picture = colourable(stage, picture)
-    low = to_tensor(opaque(picture)).to(device)
-    alpha = None if picture.alpha is None else enlarged_alpha(picture, stage.method.scale)
-    images = spread(low, stage.method.channels, picture.name)
-    tile = stage.method.tile if options.tile is None else options.tile
-    noise = NoiseField((options.seed,) * len(images))
-    stirred = images + level * noise(images) if level > 0 else images
+    pictures = tuple(colourable(stage, picture) for picture in pictures)
+    low, name = torch.cat([to_tensor(opaque(picture)) for picture in pictures]).to(device), pictures[0].name
+    alphas = [None if x.alpha is None else enlarged_alpha(x, stage.method.scale) for x in pictures]
+    images = spread(low, stage.method.channels, name)
+    each = len(images) // len(pictures)
+    noise = NoiseField(tuple(seed for seed in seeds for _ in range(each)))
+    stirred = images + link.level * noise(images) if link.level > 0 else images
     # a hole, too, is filled with a draw of its own: what the start is made of would be seen twice
-    given = completed(stage, stirred, noise, mask, picture.name, level)
-    steps = stage(given, noise, sampling=sampling, tile=tile, autocast=autocast)
+    given = completed(stage, stirred, noise, mask, name, link.level)
+    steps = stage(given, noise, sampling=link.chosen, tile=link.tile, autocast=autocast)
+
+    def seen(progress: Progress[Tensor]) -> Progress[Pictures]:
+        parts = [replace(progress, image=image) for image in torch.split(progress.image, each)]
+        made = [
+            pictured(part, one, kernel, like, alpha, mask=mask, watched=watched).image
+            for part, one, like, alpha in zip(parts, torch.split(low, 1), pictures, alphas, strict=True)
+        ]
+        return Progress(progress.done, progress.total, tuple(made))
+
     for progress in steps:
         if progress.done == progress.total:
             deque(steps, maxlen=0)  # nothing more comes, and what the walk holds makes room
-        shown = pictured(progress, low, sampling.consistent, picture, alpha, mask=mask, watched=watched)
+        shown = seen(progress)
         del progress
         yield shown
-
-
-def one_after_the_other(
-    cascade: Cascade, picture: Picture, options: Options, mask: Hidden | None, watched: bool
-) -> Iterator[Progress[Picture]]:
-    """Each stage is given what the one before has made, as a picture of the depth of the first.
-
-    So what each of them promises of its input, the last one's result keeps of the first one's.
-    """
-    links, before = options.links(cascade), 0
-    total = sum(link.steps for link in links)
-    for number, link in enumerate(links):
-        own = replace(options, seed=seed_of(options.seed, number), tile=link.tile)
-        hidden = None if number else mask
-        for progress in by_stage(link.placed, picture, own, hidden, link.level, watched=watched):
-            yield Progress(before + progress.done, total, progress.image)
-        picture, before = progress.image, before + progress.total
 
 
 def seed_of(seed: int, number: int) -> int:
