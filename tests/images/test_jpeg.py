@@ -5,6 +5,7 @@ import pytest
 import skimage.data
 import torch
 from PIL import Image
+from scipy.fft import dctn
 
 from refinesr.images.jpeg import compressed
 
@@ -53,6 +54,37 @@ def test_it_differs_from_pillow_by_a_tenth_of_a_level_where_jpeg_itself_loses_tw
 def test_grey_differs_from_pillow_even_less(quality):
     pixels = photo("chelsea")[:, :, 1:2].copy()
     assert np.abs(by_us(pixels, quality) - by_pillow(pixels, quality)).mean() < 0.08
+
+
+@pytest.mark.parametrize("quality", [30, 75, 95])
+@pytest.mark.parametrize("subsampling", [WHOLE, HALVED])
+@pytest.mark.parametrize("kind", ["grey", "primaries", "blue"])
+def test_the_purest_colours_stay_in_eight_bits_as_pillows_do(kind, subsampling, quality):
+    """What overshoots is cut off before colours are mixed, and halves of colour are rounded down: measured
+    0.36 of 255 at most, and 0.6 to 1.7 if they are rounded to even ones."""
+    rng = np.random.default_rng(0)
+    pixels = 255 * rng.integers(0, 2, (64, 64, 1 if kind == "grey" else 3)).astype(np.uint8)
+    if kind == "blue":
+        pixels = np.concatenate((0 * pixels[..., :2], rng.integers(0, 256, (64, 64, 1), np.uint8)), -1)
+    theirs = by_pillow(pixels, quality, subsampling)
+    assert np.abs(by_us(pixels, quality, subsampling) - theirs).mean() < 0.5
+
+
+def test_every_step_of_both_tables_is_libjpegs():
+    """Pillow tells the tables of a file; the median of a coefficient, divided by its number of steps, is one
+    step: rounded pixels leave less than half a level.  Noise without strong colours, which would be cut off.
+    """
+    noise = np.random.default_rng(0).integers(64, 192, (512, 512, 3)).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "JPEG", quality=50)
+    luma, chroma = (Image.open(file).quantization[table] for table in (0, 1))
+    to_ycc = [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
+    blocks = (by_us(noise, 50) @ np.transpose(to_ycc) - [128, 0, 0]).reshape(64, 8, 64, 8, 3)
+    found = dctn(blocks, axes=(1, 3), norm="ortho").transpose(0, 2, 4, 1, 3).reshape(-1, 3, 64)
+    steps = np.array([luma, chroma, chroma])
+    times = np.round(found / steps)
+    step = np.nanmedian(np.divide(found, times, where=times != 0, out=np.full_like(found, np.nan)), 0)
+    np.testing.assert_allclose(step, steps, rtol=0, atol=0.5)
 
 
 @pytest.mark.parametrize("subsampling", [WHOLE, HALVED])
