@@ -66,20 +66,22 @@ def test_the_purest_colours_stay_in_eight_bits_as_pillows_do(kind, subsampling, 
     pixels = 255 * rng.integers(0, 2, (64, 64, 1 if kind == "grey" else 3)).astype(np.uint8)
     if kind == "blue":
         pixels = np.concatenate((0 * pixels[..., :2], rng.integers(0, 256, (64, 64, 1), np.uint8)), -1)
-    theirs = by_pillow(pixels, quality, subsampling)
-    assert np.abs(by_us(pixels, quality, subsampling) - theirs).mean() < 0.5
+    ours, theirs = by_us(pixels, quality, subsampling), by_pillow(pixels, quality, subsampling)
+    assert np.abs(ours - theirs).mean() < 0.5
+    assert 0 <= ours.min() < ours.max() < 255.01
 
 
-def test_every_step_of_both_tables_is_libjpegs():
+@pytest.mark.parametrize("quality", [41, 50])
+def test_every_step_of_both_tables_is_libjpegs(quality):
     """Pillow tells the tables of a file; the median of a coefficient, divided by its number of steps, is one
     step: rounded pixels leave less than half a level.  Noise without strong colours, which would be cut off.
     """
     noise = np.random.default_rng(0).integers(64, 192, (512, 512, 3)).astype(np.uint8)
     file = io.BytesIO()
-    Image.fromarray(noise).save(file, "JPEG", quality=50)
+    Image.fromarray(noise).save(file, "JPEG", quality=quality)
     luma, chroma = (Image.open(file).quantization[table] for table in (0, 1))
     to_ycc = [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]
-    blocks = (by_us(noise, 50) @ np.transpose(to_ycc) - [128, 0, 0]).reshape(64, 8, 64, 8, 3)
+    blocks = (by_us(noise, quality) @ np.transpose(to_ycc) - [128, 0, 0]).reshape(64, 8, 64, 8, 3)
     found = dctn(blocks, axes=(1, 3), norm="ortho").transpose(0, 2, 4, 1, 3).reshape(-1, 3, 64)
     steps = np.array([luma, chroma, chroma])
     times = np.round(found / steps)
@@ -116,9 +118,19 @@ def test_every_image_of_a_batch_has_its_own_quality_and_colour_size():
         np.testing.assert_allclose(as_pixels(image[None]), by_us(each, quality, subsampling), atol=1e-3)
 
 
-def test_results_are_levels_of_eight_bits():
-    levels = by_us(photo("coffee"), 80, HALVED)
+def test_results_are_levels_of_eight_bits_and_so_is_what_is_saved():
+    pixels = photo("coffee")
+    levels = by_us(pixels, 80, HALVED)
     np.testing.assert_allclose(levels, levels.round(), atol=1e-4)
+    between = np.random.default_rng(0).uniform(-0.49, 0.49, pixels.shape)
+    np.testing.assert_array_equal(by_us(pixels + between, 80, HALVED), levels)
+
+
+def test_colour_of_half_the_size_is_doubled_as_by_pillow_to_the_bit():
+    """Squares of one colour lose nothing to the transform; what is left is how one becomes the next."""
+    squares = np.random.default_rng(0).integers(64, 192, (6, 6, 3)).astype(np.uint8)
+    pixels = squares.repeat(16, 0).repeat(16, 1)
+    np.testing.assert_array_equal(by_us(pixels, 90, HALVED).round(), by_pillow(pixels, 90, HALVED))
 
 
 def test_it_stays_exact_under_autocast():

@@ -210,6 +210,7 @@ def test_the_centre_is_a_quarter_of_the_picture_in_its_middle():
     assert shares(mask).tolist() == [0.25, 0.25]
     assert torch.equal(mask, mask.flip(2, 3))
     assert spans(Centre()(dice(1, 7, 1))).tolist() == [[2, 5, 0, 0]]
+    assert spans(Centre(0.0)(dice(1, 9, 5))).tolist() == [[4, 4, 2, 2]]  # one pixel at least
 
 
 def test_a_box_has_the_sides_and_the_margin_named():
