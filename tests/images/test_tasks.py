@@ -291,6 +291,17 @@ def test_strokes_begin_at_every_pixel_alike_and_set_out_into_every_quarter():
         assert (counts - 4000 / kinds).abs().max() < 5 * math.sqrt(4000 / kinds * (1 - 1 / kinds))
 
 
+def test_each_corner_is_one_step_from_the_last_and_none_leaves_the_picture():
+    size = torch.tensor([160.0, 250.0])
+    path, _ = FreeForm(length=0.01, box=None).paths(dice(100, 160, 250))
+    pieces = path.diff(dim=2).norm(dim=-1) / 200  # the side of a square as large
+    assert pieces.mean() == pytest.approx(0.01, rel=0.03)
+    assert pieces.max() == pytest.approx(0.02, rel=1e-4)  # of coordinates in float32
+    far, _ = FreeForm(length=1.0, box=None).paths(dice(100, 160, 250))
+    assert torch.equal(far.amin((0, 1, 2)), 0 * size)
+    assert torch.equal(far.amax((0, 1, 2)), size)
+
+
 def test_a_stroke_that_goes_nowhere_is_a_dot():
     dot = FreeForm(strokes=(1, 1), width=(0.25, 0.25), length=0.0, box=None)
     path, _ = dot.paths(dice(5, 32, 50))
