@@ -86,6 +86,18 @@ def test_calls_are_those_of_the_network(sampler: Ancestral | Heun, calls: int) -
     assert Sampling(sampler, Karras(0.1, 10.0), 5).calls == calls
 
 
+@pytest.mark.parametrize(("guidance", "each"), [(0.0, 1), (1.0, 1), (0.5, 2), (3.0, 2)])
+def test_guidance_between_two_estimates_takes_both(guidance: float, each: int) -> None:
+    """Of 0 and of 1 one counts for nothing."""
+    for orientations in (1, 8):
+        sampling = Sampling(Ancestral(), Karras(0.1, 10.0), 5, guidance=guidance, orientations=orientations)
+        assert sampling.calls == 5 * each * orientations
+
+
+def test_whole_pictures_are_asked_for_with_no_tile() -> None:
+    assert replace(packed(4), tile=0).tile == 0
+
+
 def test_levels_are_the_grid_for_these_steps() -> None:
     table = Linear(1e-4, 0.1, 20)
     assert torch.equal(Sampling(Ancestral(), Even(table), 7).levels(), Even(table).grid(7))

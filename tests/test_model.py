@@ -122,11 +122,12 @@ def test_truncated_snr_weighs_errors_of_x0_whatever_the_network_predicts(precond
     torch.testing.assert_close(losses, torch.maximum(*published), **CLOSE)
 
 
-def test_min_snr_of_eps_is_the_weight_of_its_paper() -> None:
-    """Hang et al. 2023, section 3.3: min(SNR, 5) of x0 is min(SNR, 5) / SNR of eps."""
-    sigma = torch.tensor([0.05, 0.2, 0.5, 3.0], dtype=torch.float64)
-    weight = TruncatedSNR(1.0, 0.0, 5.0).weight(Eps().coefficients(sigma), sigma, 2)
-    snr = 1 / sigma**2
+@pytest.mark.parametrize("data", [1.0, 0.4])
+def test_min_snr_of_eps_is_the_weight_of_its_paper(data: float) -> None:
+    """Hang et al. 2023, section 3.3: min(SNR, 5) of x0 is min(SNR, 5) / SNR of eps; in units of the data."""
+    sigma = data * torch.tensor([0.05, 0.2, 0.5, 3.0], dtype=torch.float64)
+    weight = TruncatedSNR(data, 0.0, 5.0).weight(Eps().coefficients(sigma), sigma, 2) / data**2
+    snr = (data / sigma) ** 2
     torch.testing.assert_close(weight, snr.clamp(max=5) / snr)
 
 
@@ -135,7 +136,17 @@ def test_weightings_can_be_written_and_read(weighting: TruncatedSNR) -> None:
     assert from_data(Weighting, to_data(weighting, Weighting), "file") == weighting
 
 
-@pytest.mark.parametrize(("values", "field"), [((0.0,), "data"), ((1.0, 2.0, 1.0), "least, most")])
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ((0.0,), "data"),
+        ((np.inf,), "data"),
+        ((1.0, 2.0, 1.0), "least, most"),
+        ((1.0, -0.1), "least, most"),
+        ((1.0, np.inf), "least, most"),
+        ((1.0, 0.0, 0.0), "least, most"),
+    ],
+)
 def test_weightings_that_weigh_nothing_are_refused(values: tuple[float, ...], field: str) -> None:
     with pytest.raises(ConfigError, match=f"^{field}: "):
         TruncatedSNR(*values)

@@ -89,6 +89,19 @@ def test_steps_are_of_the_size_of_adamws() -> None:
         assert float(weight.detach().square().mean().sqrt()) == pytest.approx(0.2, rel=0.25)
 
 
+def test_matrices_of_one_shape_move_as_each_would_alone() -> None:
+    """More of them than they have rows or columns."""
+    shapes = [(2, 3)] * 5 + [(3, 2)]
+    together, alone = ([nn.Parameter(torch.ones(shape)) for shape in shapes] for _ in range(2))
+    for weights in (together, *([weight] for weight in alone)):
+        optimizer = Muon().build(weights, 0.1, BETAS, 0.0)
+        for weight in weights:
+            (weight.grad,) = gradients(tuple(weight.shape), 1)
+        optimizer.step()
+    for one, other in zip(together, alone, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_the_rest_moves_as_by_adamw() -> None:
     ours, theirs = (nn.Parameter(torch.ones(7)) for _ in range(2))
     optimizer = Muon(rest=0.5).build([ours, nn.Parameter(torch.ones(3, 3))], 0.02, BETAS, 0.1)

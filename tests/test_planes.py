@@ -196,8 +196,8 @@ def test_a_mask_is_white_or_black_in_any_type(kind: type) -> None:
 
 
 def test_masks_of_any_tensor_and_of_deep_images() -> None:
-    values = [[0.0, 0.4, 0.6, 1.0]]
-    expected = [[0.0, 0.0, 1.0, 1.0]]
+    values = [[0.0, 0.4, 0.5, 0.6, 1.0]]
+    expected = [[0.0, 0.0, 0.0, 1.0, 1.0]]
     assert mask_of(torch.tensor(values, dtype=torch.bfloat16)).tolist() == expected
     assert mask_of(torch.tensor(values, requires_grad=True)).tolist() == expected
     assert mask_of(Image.fromarray(np.array(values, np.float32))).tolist() == expected

@@ -254,13 +254,16 @@ def test_a_mean_with_a_level_of_its_own_is_the_same_for_all_seeds_and_states() -
     torch.testing.assert_close(half, (sample + one) / 2, rtol=0, atol=1e-5)
 
 
-def test_of_exact_data_that_mean_is_the_mean() -> None:
-    """Asked at sigma = 2000 of pixels N(MEAN, STD²): what is left of the noise is STD² / sigma."""
+@pytest.mark.parametrize("level", [1.5, 2000.0])
+def test_of_exact_data_that_mean_is_the_mean(level: float) -> None:
+    """Of pixels N(MEAN, STD²), given pure noise of that level: the higher it is, the nearer to MEAN."""
     made = exact()
-    asked = cooler(made, mean=2000.0, fidelity=1.0)
-    made = replace(made, method=replace(made.method, levels=LogUniform(0.01, 5000.0), sampling=asked))
-    (image,) = walked(made, torch.zeros(1, 3, 8, 8))
-    torch.testing.assert_close(image, torch.full_like(image, MEAN), rtol=0, atol=5 * STD**2 / 2000)
+    asked = cooler(made, mean=level, fidelity=1.0)
+    made = replace(made, method=replace(made.method, levels=LogUniform(0.01, level), sampling=asked))
+    (image,) = walked(made, torch.zeros(1, 3, 8, 8), NoiseField((7,)))
+    pure = math.sqrt(1 + level**2) * NoiseField((0,))(image)  # whatever the seed
+    expected = MEAN + STD**2 / (STD**2 + level**2) * (pure - MEAN)
+    torch.testing.assert_close(image, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_where_pictures_are_learnt_by_their_looks_the_mean_is_asked_for_elsewhere() -> None:

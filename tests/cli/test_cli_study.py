@@ -125,7 +125,9 @@ def test_answers_become_rates(refinesr: Command, report: Path) -> None:
     assert many.split() == ["many", "75.0%", "50.0%", "to", "100.0%", "2", "4"]
     assert few.split() == ["few", "25.0%", "0.0%", "to", "50.0%", "2", "4"]
     assert left == "left picture chosen: 50.0% of 8, 25.0% to 75.0%"
-    assert notes[-1] == "interval: bootstrap over subjects; of 2 it is wide and not sure; ask more people"
+    assert len(notes) == 2
+    assert "at 50 % it cannot be told from the truth" in notes[0]
+    assert notes[1] == "interval: bootstrap over subjects; of 2 it is wide and not sure; ask more people"
     rates = json.loads(Path("rates.json").read_text())
     assert rates == {
         "study": asked_in("study.html")["study"],

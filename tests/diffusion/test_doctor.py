@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import pytest
 import torch
@@ -252,6 +252,24 @@ def test_it_finds(name):
     for line, words in zip(found, expected, strict=True):
         assert words in line
         assert "\n" not in line
+
+
+@pytest.mark.parametrize(("turn", "count"), [(2.9, 0), (3.1, 1)])
+def test_a_step_is_coarse_that_turns_three_times_as_far_as_if_all_did_equally(turn, count):
+    """Eight steps of which one, the fourth, goes so far and the others share the rest."""
+    whole = math.atan(1.0 / STD)
+    rest = whole * (1 - turn / 8) / 7
+    turned = accumulate([rest] * 3 + [whole * turn / 8] + [rest] * 3, initial=0.0)
+    grid = Explicit(tuple(STD * math.tan(whole - angle) for angle in turned)).grid(8)
+    found = findings(grid, OneLevel(1.0))
+    assert sum("the step, from sigma" in line for line in found) == count
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.99, 0), (1.01, 1)])
+def test_a_last_step_is_coarse_that_takes_a_tenth_of_the_contrast(share, count):
+    """1 - STD / sqrt(STD² + sigma²) of it, whatever the sampler."""
+    sigma = STD * math.sqrt(1 / (1 - 0.1 * share) ** 2 - 1)
+    assert len(findings(LogSNR(sigma, 150.0).grid(50), Continuous(SR3))) == count
 
 
 def test_continuous_levels_go_down_to_any_level():

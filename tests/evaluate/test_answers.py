@@ -26,7 +26,7 @@ def subject(number: int, choices: Iterable[tuple[str, bool, bool]], **changes: A
             "method": method,
             "chose": "method" if fooled else "truth",
             "side": "left" if left else "right",
-            "milliseconds": 3000 + place,
+            "milliseconds": 3000 * place,
         }
         for place, (method, fooled, left) in enumerate(choices)
     ]
@@ -109,7 +109,7 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     (path,) = written(tmp_path, ONE)
     answers = read_answers(path)
     assert to_data(answers) == ONE
-    assert answers.answers[0] == Answer("picture 0", "x", "method", "left", 3000)
+    assert answers.answers[0] == Answer("picture 0", "x", "method", "left", 0)
     assert isinstance(answers, Answers)
     assert isinstance(of_files([path]), Asked)
 
@@ -170,6 +170,13 @@ def test_answers_that_do_not_belong_together_are_refused_by_both_names(
     with pytest.raises(ConfigError) as caught:
         of_files([tmp_path])
     assert str(caught.value) == f"{two}: {message.format(one)}"
+
+
+def test_a_subject_is_counted_once_wherever_it_stands(tmp_path: Path) -> None:
+    *_, two, again = written(tmp_path, ONE, TWO, TWO)
+    with pytest.raises(ConfigError) as caught:
+        of_files([tmp_path])
+    assert str(caught.value) == f"{again}: subject: {TWO['subject']} is that of {two}, too"
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:

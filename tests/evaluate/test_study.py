@@ -73,6 +73,36 @@ def test_there_are_no_more_trials_than_asked_for_nor_than_pictures(tmp_path: Pat
     assert [Page(replace(study, trials=count)).data["trials"] for count in (1, 2, 3, 50)] == [1, 2, 3, 3]
 
 
+def test_the_page_has_every_part_that_its_script_and_its_style_name(tmp_path: Path) -> None:
+    study = made(tmp_path)
+    there = Page(study)
+    script, style = (ASSETS.joinpath(name).read_text(encoding="utf-8") for name in ("study.js", "study.css"))
+    ids = [found["id"] for _, found in there.elements if "id" in found]
+    assert len(set(ids)) == len(ids)
+    named = {
+        *re.findall(r'part\("(\w+)"\)', script),
+        *re.findall(r"#(?![\da-f]{6}\b|[\da-f]{3}\b)(\w+)", style),
+    }
+    assert named <= set(ids)
+    assert {"introduction", "trial", "end", "left", "right", "low"} <= named
+    classes = {name for _, found in there.elements for name in (found.get("class") or "").split()}
+    assert {"question", "warning", "row", "button"} <= classes
+
+
+def test_it_says_how_many_pairs_there_are_and_for_how_long(tmp_path: Path) -> None:
+    study = made(tmp_path)
+    for changes, words in (
+        ({}, ("see 3 pairs of images. Between the two stands the low", "shown for 3 seconds.")),
+        ({"trials": 1, "seconds": 1.0}, ("see one pair of images. Between", "shown for one second.")),
+        ({"trials": 2, "seconds": 0.5, "task": CAMERA}, ("see 2 pairs of images.", "shown for 0.5 seconds.")),
+        ({"seconds": 3600.0}, ("shown for 3600 seconds.",)),
+    ):
+        there = Page(replace(study, **changes))
+        assert all(text in there.text for text in words)
+        assert ("Between the two" in there.text) == ("task" not in changes)
+        assert there.said.count("Which image?") == 2  # the title, and the heading
+
+
 def test_the_pictures_are_the_reports_own_pixels(tmp_path: Path) -> None:
     study = made(tmp_path)
     images = Page(study).data["images"]

@@ -246,17 +246,14 @@ def test_blur_alone_dims_detail_within_its_range():
         assert ((low.flatten(1).std(1) - bound) * (-1 if more else 1) >= -1e-3).all()
 
 
-@pytest.mark.parametrize("level", [-1.0, 0.0, 1.0])
-def test_grain_grows_with_brightness(level):
-    """At white std is `std`; at black an even draw is left of its square, half of it on average."""
+@pytest.mark.parametrize(("level", "left"), [(-1.5, 0.5), (-1.0, 0.5), (0.0, 0.75), (1.0, 1.0), (1.5, 1.0)])
+def test_grain_grows_with_brightness(level, left):
+    """At white std is `std`; at black an even draw is left of its square, half of it on average.  What
+    overshoots is white or black.
+    """
     flat = torch.full((512, 1, 8, 8), level)
-    grain = Grain(share=1.0, std=(6.0, 6.0))
-    degrade = Photo(1, clean=0.0, blur=NO_BLUR, noise=grain, jpeg=NO_JPEG)
-    rest = degrade(flat, seeded()) - flat
-    # clipping leaves the half of a normal distribution that points inwards
-    variance = rest.square().mean() * 127.5**2 * (1 if level == 0 else 2)
-    left = {-1.0: 0.5, 0.0: 0.75, 1.0: 1.0}[level]
-    assert variance == pytest.approx(36 * left, rel=0.05)
+    noisy = Grain(share=1.0, std=(6.0, 6.0))(flat, torch.ones(512, dtype=torch.bool), Dice(seeded(), flat))
+    assert (noisy - flat).square().mean() * 127.5**2 == pytest.approx(36 * left, rel=0.05)
 
 
 def test_noise_is_independent_from_pixel_to_pixel_and_channel_to_channel():
@@ -289,6 +286,20 @@ def test_a_stretched_blur_is_wider_along_one_axis_by_up_to_the_ratio_named():
     assert lean.square().mean() == pytest.approx(1 / 3, abs=4 * math.sqrt(4 / 45 / count))
 
 
+def test_a_blur_is_even_in_its_span_and_reaches_as_far_as_the_widest():
+    """What is left at the point is that of both widths: 1 / (2 pi sigma²), of a pixel or more."""
+    count, least, most = 400, 0.8, 3.0
+    points = torch.zeros(count, 1, 41, 41, dtype=torch.float64)
+    points[:, :, 20, 20] = 1
+    blur = Blur(share=1.0, sigma=(least, most), stretch=1.0)
+    spread = blur(points, 1, torch.ones(count, dtype=torch.bool), Dice(seeded(), points))
+    sigma = (1 / (2 * math.pi * spread[:, 0, 20, 20])).sqrt()
+    assert least * 0.98 < sigma.min() < sigma.max() < most
+    assert sigma.mean() == pytest.approx((least + most) / 2, abs=4 * (most - least) / math.sqrt(12 * count))
+    reached = (spread[:, 0, 20] > 0).sum(1)
+    assert (reached == 19).all()  # 9 either way, three of the most
+
+
 def test_steps_not_taken_leave_the_others_as_they_are():
     """Every step always draws as much, so that a share can be changed without changing the other steps."""
     high = crops(16)
@@ -302,7 +313,9 @@ def test_steps_not_taken_leave_the_others_as_they_are():
 def test_any_number_of_channels_but_for_jpeg(channels):
     high = noise(2, channels, 16, 16)
     assert Photo(4, jpeg=NO_JPEG)(high, seeded()).shape == (2, channels, 4, 4)
-    if channels not in (1, 3):
+    if channels in (1, 3):
+        assert Photo(4, clean=0.0)(high, seeded()).shape == (2, channels, 4, 4)
+    else:
         with pytest.raises(ConfigError, match=rf"degradation\.jpeg\.share is 0\.7 .* {channels} channels"):
             Photo(4)(high, seeded())
 

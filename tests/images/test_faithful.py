@@ -83,11 +83,13 @@ def test_black_and_white_shapes_come_back():
     assert share(to_eight_bits(estimate(low, 4), low), low) >= 0.999
 
 
-def test_black_and_white_are_asked_for_as_at_most_and_at_least():
+@pytest.mark.parametrize("negative", [False, True])
+def test_black_and_white_are_asked_for_as_at_most_and_at_least(negative):
     """Contrast so hard that 85 % are saturated, as in a scan of print: 0.957 come back, 0.944 where 0 and 255
     ask for just that, which a picture within 0..255 can seldom give beside an edge.
     """
     low = ((crop("astronaut").float() - 127.5) * 3 + 127.5).clamp(0, 255).round().byte()
+    low = 255 - low if negative else low  # most of the picture is dark
     assert ((low == 0) | (low == 255)).double().mean() > 0.8
     assert share(to_eight_bits(estimate(low, 4), low), low) > 0.951
 

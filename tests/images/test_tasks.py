@@ -210,6 +210,7 @@ def test_the_centre_is_a_quarter_of_the_picture_in_its_middle():
     assert shares(mask).tolist() == [0.25, 0.25]
     assert torch.equal(mask, mask.flip(2, 3))
     assert spans(Centre()(dice(1, 7, 1))).tolist() == [[2, 5, 0, 0]]
+    assert spans(Centre(0.0)(dice(1, 9, 5))).tolist() == [[4, 4, 2, 2]]  # one pixel at least
 
 
 def test_a_box_has_the_sides_and_the_margin_named():
@@ -219,13 +220,14 @@ def test_a_box_has_the_sides_and_the_margin_named():
         assert 88 / 256 - 0.002 <= side.min() < 0.36
         assert 0.48 < side.max() <= 0.5
         room = length * 20 / 256
-        assert room - 1 <= first.min() < room + 0.05 * length
-        assert room - 1 <= (length - 1 - last).min() < room + 0.05 * length
+        assert room - 1 <= first.min() < room + 0.02 * length
+        assert room - 1 <= (length - 1 - last).min() < room + 0.02 * length
     assert abs(torch.corrcoef(torch.stack((bottom - top, right - left)).float())[0, 1]) < 0.2
 
 
-def test_a_box_fits_where_there_is_no_room_for_its_margin():
-    mask = Box((1.0, 1.0), margin=0.5)(dice(3, 20, 20))
+@pytest.mark.parametrize("margin", [0.0, 0.5])
+def test_a_box_fits_where_there_is_no_room_for_its_margin(margin):
+    mask = Box((1.0, 1.0), margin)(dice(3, 20, 20))
     assert shares(mask).tolist() == [1.0, 1.0, 1.0]
 
 
@@ -269,8 +271,43 @@ def test_pieces_go_up_and_down_in_turns_at_the_angles_and_lengths_named():
     length = steps.norm(dim=-1)
     angle = torch.atan2(down.abs(), across.abs()).rad2deg()[length > 1e-3]
     assert 29.9 < angle.min() < 32 < 58 < angle.max() < 60.1
-    assert length.mean() == pytest.approx(math.sqrt(2) / 8, rel=0.03)
-    assert length.max() == pytest.approx(math.sqrt(2) / 4)
+    mean = math.sqrt(2) / 8
+    assert length.mean() == pytest.approx(mean, rel=0.03)
+    assert length.max() == pytest.approx(2 * mean)
+    cut = 4 - 3 * math.erf(math.sqrt(2)) - 4 * math.exp(-2) / math.sqrt(2 * math.pi)  # at two deviations
+    assert length.std() == pytest.approx(mean / 2 * math.sqrt(cut), rel=0.03)
+
+
+def test_strokes_begin_at_every_pixel_alike_and_set_out_into_every_quarter():
+    """Of 4000 of each; 5 standard errors of a share."""
+    brush = FreeForm(strokes=(2, 2), turn=(30.0, 60.0), box=None)
+    path, _ = brush.paths(dice(4000, 3, 4))
+    place = path[:, :, 0].floor() @ torch.tensor([4.0, 1.0])
+    assert (path[:, :, 0] % 1 == 0.5).all()
+    quarter = (brush.steps(dice(4000, 3, 4))[:, 0, 0] > 0).float() @ torch.tensor([2.0, 1.0])
+    for drawn, kinds in ((place[:, 0], 12), (place[:, 1], 12), (quarter, 4)):
+        counts = torch.bincount(drawn.long(), minlength=kinds)
+        assert len(counts) == kinds
+        assert (counts - 4000 / kinds).abs().max() < 5 * math.sqrt(4000 / kinds * (1 - 1 / kinds))
+
+
+def test_each_corner_is_one_step_from_the_last_and_none_leaves_the_picture():
+    size = torch.tensor([160.0, 250.0])
+    path, _ = FreeForm(length=0.01, box=None).paths(dice(100, 160, 250))
+    pieces = path.diff(dim=2).norm(dim=-1) / 200  # the side of a square as large
+    assert pieces.mean() == pytest.approx(0.01, rel=0.03)
+    assert pieces.max() == pytest.approx(0.02, rel=1e-4)  # of coordinates in float32
+    far, _ = FreeForm(length=1.0, box=None).paths(dice(100, 160, 250))
+    assert torch.equal(far.amin((0, 1, 2)), 0 * size)
+    assert torch.equal(far.amax((0, 1, 2)), size)
+
+
+def test_a_stroke_that_goes_nowhere_is_a_dot():
+    dot = FreeForm(strokes=(1, 1), width=(0.25, 0.25), length=0.0, box=None)
+    path, _ = dot.paths(dice(5, 32, 50))
+    y, x = np.mgrid[:32, :50] + 0.5
+    for mask, (top, left) in zip(dot(dice(5, 32, 50)), path[:, 0, 0].tolist(), strict=True):
+        assert np.array_equal(mask[0].numpy(), np.hypot(y - top, x - left) <= 5)  # of a side of 40
 
 
 def test_a_stroke_hangs_together():

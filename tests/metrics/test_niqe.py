@@ -119,6 +119,15 @@ def test_the_fit_scales_and_mirrors_with_the_values() -> None:
         torch.testing.assert_close(found, expected)
 
 
+def test_zeros_are_of_neither_side_and_of_one_side_alone_the_exponent_is_the_least() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.laplace(0.2, 1.0, 5000) * rng.integers(0, 2, 5000)
+    found = [value.item() for value in aggd(torch.from_numpy(x)[None])]
+    np.testing.assert_allclose(found, fit(x), rtol=1e-9)
+    shape, left, _ = aggd(torch.from_numpy(np.abs(x))[None])
+    assert (shape.item(), left.isnan().item()) == (pytest.approx(0.2), True)
+
+
 def test_what_is_added_to_a_picture_changes_nothing_and_its_contrast_little() -> None:
     """The 1 beside the local deviation is all that knows the contrast: here the sixtieth part of it."""
     rng = np.random.default_rng(0)
@@ -166,6 +175,31 @@ def test_a_batch_is_judged_image_by_image() -> None:
     niqe = fitted()
     assert niqe(both).tolist() == [niqe(image[None]).item() for image in both]
     assert niqe(both).dtype == torch.float64
+
+
+def test_it_is_fitted_to_the_sharp_blocks_of_each_photo() -> None:
+    """Noise of known contrast, which is what the local deviation measures."""
+    rng = np.random.default_rng(0)
+    contrasts = np.array([[[20, 78, 100], [90, 60, 85]], [[50, 10, 40], [45, 20, 30]]])
+    noise = rng.uniform(-1, 1, (2, 2 * SIDE, 3 * SIDE)) * contrasts.repeat(SIDE, 1).repeat(SIDE, 2)
+    photos = torch.from_numpy(noise + 128)[:, None] / 255
+    sharp = [
+        rows(photo[None])[0][torch.from_numpy(most.ravel() > 0.75 * most.max())]
+        for photo, most in zip(photos, contrasts, strict=True)
+    ]
+    assert [len(part) for part in sharp] == [4, 3]
+    expected = torch.cat(sharp).numpy()
+    for given in ([photos], [photos[:1], photos[1:]]):
+        made = NIQE.fitted(given)
+        np.testing.assert_allclose(made.mean.numpy(), expected.mean(0), rtol=1e-12)
+        np.testing.assert_allclose(made.covariance.numpy(), np.cov(expected.T), rtol=1e-9, atol=1e-12)
+
+
+def test_two_blocks_are_enough_and_one_that_is_not_flat_is_not() -> None:
+    image = photo("astronaut")[..., :96, :192].clone()
+    assert fitted()(image).isfinite().all()
+    image[..., :96] = 0.5
+    assert fitted()(image).isnan().all()
 
 
 def test_flat_blocks_do_not_count_and_flat_pictures_have_no_distance() -> None:

@@ -110,8 +110,9 @@ def compressed(x: Images, quality: PerImage, halved: Bool[Tensor, " B"]) -> Imag
         luma, chroma = _scaled(_LUMA, quality), _scaled(_CHROMA, quality)
         if x.shape[1] == 1:
             return (_coded(levels - 128, luma) + 128) / 255
-        y, colour = _mixed(_TO_YCC, levels).round().tensor_split((1,), dim=1)
-        y = _coded(y - 128, luma) + 128
+        y, colour = _mixed(_TO_YCC, levels).tensor_split((1,), dim=1)
+        y = _coded(y.round() - 128, luma) + 128
+        colour = (colour - 0.5).ceil()  # libjpeg rounds halves down here; else pure blue would be level 256
         small, full = _coded_at_half_size(colour, chroma), _coded(colour, chroma)
         colour = torch.where(halved[:, None, None, None], small, full)
         return _mixed(_TO_RGB, torch.cat([y, colour], dim=1)).round().clamp(0, 255) / 255
