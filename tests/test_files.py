@@ -134,20 +134,25 @@ def test_places_where_nothing_can_be_written_are_named(tmp_path: Path) -> None:
     assert names(tmp_path) == {"file", "folder"}
 
 
-@pytest.fixture
+@contextmanager
 def small_files() -> Iterator[None]:
     """Files may hold 1000 bytes: as good as a full disk."""
     resource = pytest.importorskip("resource")  # not on Windows
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:  # before anything is told of the test, which may go into a larger file
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("small_files")
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
     path = tmp_path / "big.png"
-    with pytest.raises(OutputError, match="too large"), replacing(path, overwrite=False) as part:
+    with (
+        small_files(),
+        pytest.raises(OutputError, match="too large"),
+        replacing(path, overwrite=False) as part,
+    ):
         part.write_bytes(bytes(10_000))
     assert names(tmp_path) == set()
 

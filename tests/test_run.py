@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Generator, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -23,7 +23,7 @@ import refinesr.train
 from refinesr import load
 from refinesr.config import from_data, override
 from refinesr.errors import CheckpointError, ConfigError, OutputError
-from refinesr.files import refuse_held
+from refinesr.files import new_part, refuse_held
 from refinesr.folder import Folder, check_folder
 from refinesr.log import Log
 from refinesr.run import DivergedError, Run, fresh, train
@@ -284,6 +284,15 @@ def test_a_killed_run_goes_on_from_its_last_save_with_one_line_an_update(
     assert models[0] == models[1]
 
 
+def test_what_a_killed_run_left_half_written_is_gone_when_it_goes_on(tmp_path: Path) -> None:
+    """Under a hidden name and as large as a state: nobody would look for it."""
+    whole(tmp_path, override(RUN, "plan.steps=2"))
+    new_part(tmp_path).write_bytes(b"half a state")
+    (tmp_path / ".mine.part").write_text("")
+    whole(tmp_path, override(RUN, "plan.steps=4"), resume=True)
+    assert [path.name for path in tmp_path.glob(".*.part")] == [".mine.part"]
+
+
 def test_a_run_killed_before_its_first_save_starts_again(moments: Path, tmp_path: Path) -> None:
     shutil.copytree(moments / "1", tmp_path, dirs_exist_ok=True)
     assert {path.name for path in tmp_path.iterdir()} == {"run.json", "log.jsonl", ".lock"}
@@ -460,19 +469,20 @@ def test_a_gradient_that_is_none_stops_it_too(tmp_path: Path, monkeypatch: pytes
     assert saved(tmp_path) == 2
 
 
-@pytest.fixture
+@contextmanager
 def small_files() -> Iterator[None]:
     """Files may hold 20 000 bytes: as good as a full disk."""
     resource = pytest.importorskip("resource")  # not on Windows
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:  # before anything is told of the test, which may go into a larger file
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("small_files")
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path: Path) -> None:
-    with pytest.raises(OutputError) as caught:
+    with small_files(), pytest.raises(OutputError) as caught:
         whole(tmp_path)
     assert str(caught.value) == f"{tmp_path}/state.pt: cannot be written: File too large"
     assert {path.name for path in tmp_path.iterdir()} == {"run.json", "log.jsonl", ".lock"}

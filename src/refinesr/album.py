@@ -62,21 +62,20 @@ class Album:
         Raises OutputError if that was made with other settings, unless `overwrite`: then it is removed.  What
         is there without settings is not ours, and never removed.
         """
-        held = self.held()
-        if held and not self.settings.exists():
-            raise OutputError(f"{held[0]} exists, without {self.settings.name}; choose another folder")
-        if not overwrite and self.settings.exists():
-            self.check(settings)
+        self.check(settings, overwrite=overwrite)
         with writing(self.path):
-            for path in held if overwrite else []:
+            for path in self.held() if overwrite else []:
                 path.unlink()
             self.path.mkdir(parents=True, exist_ok=True)
         with replacing(self.settings, overwrite=True) as part:
             part.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
-    def check(self, settings: dict[str, Any]) -> None:
-        """Raises OutputError for the first setting that is another one."""
-        check_settings(self.settings, settings)
+    def check(self, settings: dict[str, Any], *, overwrite: bool = False) -> None:
+        """Raises OutputError as `open` does.  Changes nothing."""
+        if (held := self.held()) and not self.settings.exists():
+            raise OutputError(f"{held[0]} exists, without {self.settings.name}; choose another folder")
+        if not overwrite and self.settings.exists():
+            check_settings(self.settings, settings)
 
     def write(self, index: int, picture: Picture) -> Path:
         """Whole or not at all."""

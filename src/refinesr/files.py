@@ -45,6 +45,13 @@ def new_part(folder: Path) -> Path:
     return part
 
 
+def remove_parts(folder: Path) -> None:
+    """What writers that were killed have left: for who holds the folder, in which nobody else writes."""
+    for part in folder.glob(f".{'[0-9a-f]' * 16}.part"):
+        with writing(part):
+            part.unlink()
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Raises OutputError naming `path` in place of what the system says."""

@@ -18,7 +18,7 @@ from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.walking import last
 from refinesr.distill import Lesson, taught
 from refinesr.errors import ConfigError
-from refinesr.files import held, replacing, writing
+from refinesr.files import held, remove_parts, replacing, writing
 from refinesr.folder import Folder, check_files, check_folder
 from refinesr.log import DivergedError, Log
 from refinesr.method import Method
@@ -106,6 +106,7 @@ def train(
         yield from updates(left(run, stood(run, place, model, resume)))
         return
     with held(place.path):
+        remove_parts(place.path)  # half a state may be as large as all the rest
         state = left(run, stood(run, place, model, resume))
         enter(run, place, state, resume)
         log = Log(place.log)

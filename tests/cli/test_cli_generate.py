@@ -38,7 +38,7 @@ def files() -> dict[str, bytes]:
 def test_pictures_are_numbered_and_shown_in_a_grid(generate: Command) -> None:
     ran = generate("-n", 3)
     assert (ran.code, ran.err) == (0, "")
-    assert sorted(files()) == ["00000.png", "00001.png", "00002.png", "generate.json", "grid.png"]
+    assert sorted(files()) == [".lock", "00000.png", "00001.png", "00002.png", "generate.json", "grid.png"]
     assert read("out/00002.png").size == (16, 16)
     assert read("out/grid.png").size == (40, 40)  # two by two, each with a gap of 4
     *lines, last = ran.out.splitlines()
@@ -92,8 +92,28 @@ def test_other_settings_are_refused_until_overwritten(generate: Command) -> None
     assert ran.err == "out: was made with seed 0, not 4; --overwrite begins anew\n"
     assert files() == before
     assert generate("-n", 1, "--seed", 4, "--overwrite").code == 0
-    assert sorted(files()) == ["00000.png", "generate.json", "grid.png"]
+    assert sorted(files()) == [".lock", "00000.png", "generate.json", "grid.png"]
     assert files()["00000.png"] != before["00000.png"]
+
+
+def test_two_processes_never_mix_their_pictures(generate: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second one is refused as long as the first is at work, even where it would begin anew."""
+    whole, seen = refinesr.generate.generated, []
+
+    def generated(*given: Any, **options: Any) -> Iterator[object]:
+        before = files()
+        monkeypatch.setattr(refinesr.generate, "generated", whole)
+        seen.append(generate("-n", 3, "--seed", 4, "--overwrite"))
+        assert files() == before
+        return whole(*given, **options)
+
+    monkeypatch.setattr(refinesr.generate, "generated", generated)
+    assert generate("-n", 2).code == 0
+    (second,) = seen
+    wait = "wait until it is done, or choose another folder"
+    message = f"out: another process is at work in this folder; {wait}\n"
+    assert (second.code, second.out, second.err) == (2, "", message)
+    assert generate("-n", 3, "--seed", 4, "--overwrite").code == 0
 
 
 def test_a_class_is_made_when_asked_for(generate: Command) -> None:
@@ -198,7 +218,7 @@ def test_ctrl_c_keeps_what_is_finished(generate: Command, monkeypatch: pytest.Mo
     monkeypatch.setattr(refinesr.generate, "generated", generated)
     ran = generate("-n", 4, "--batch", 2)
     assert (ran.code, ran.err) == (130, "interrupted\n")
-    assert sorted(files()) == ["00000.png", "00001.png", "generate.json"]
+    assert sorted(files()) == [".lock", "00000.png", "00001.png", "generate.json"]
 
 
 def test_a_terminal_sees_pictures_and_the_steps_of_all_stages(

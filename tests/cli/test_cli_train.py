@@ -270,6 +270,15 @@ def test_a_resumed_run_is_as_it_was_started_but_for_what_is_set_now(
     assert (other.code, other.err) == (2, "run: holds a run of photo-x4, not of photo-x4-small\n")
 
 
+def test_a_run_with_a_name_of_its_own_goes_on_by_the_same_command(train: Command) -> None:
+    named = ("-o", "run", "--set", "name=mine")
+    train(*named)
+    assert train(*named, "--resume", "--set", "plan.steps=8").code == 0
+    assert json.loads(Path("run/run.json").read_text())["name"] == "mine"
+    other = train("-o", "run", "--resume", "--set", "name=yours")
+    assert (other.code, other.err) == (2, "run: holds a run of mine, not of yours\n")
+
+
 def test_a_resumed_run_keeps_its_seed_and_another_is_refused(
     refinesr: Command, train: Command, photos: Path
 ) -> None:

@@ -258,3 +258,16 @@ def test_a_batch_goes_on_when_nobody_hears_of_a_damaged_picture(
 def test_results_that_cannot_be_told_are_one_line() -> None:
     ran = in_shell(">/dev/full", "info", "photo-x4")
     assert (ran.returncode, ran.stderr) == (2, "output: No space left on device\n")
+
+
+@FULL
+def test_a_search_stores_what_it_found_where_nobody_can_be_told(
+    tmp_path: Path, photos: Path, model: Path
+) -> None:
+    """Hours of work, and `| head -1`."""
+    found, told = tmp_path / "found.safetensors", tmp_path / "found.json"
+    words = "search", model, "--data", photos, "--steps", 2, "--candidates", 2, "-o", found, "--json", told
+    ran = in_shell(">/dev/full", *words)
+    assert (ran.returncode, ran.stderr) == (2, "output: No space left on device\n")
+    assert main(["info", str(found)]) == 0
+    assert told.exists()

@@ -120,12 +120,23 @@ def generate(
 
 
 def filled(cascade: "Cascade", album: "Album", count: int, making: Making) -> int:
-    """Make what is missing; the exit code."""
+    """The folder as it is asked for; the exit code."""
+    from ..files import held
     from ..generate import settings
 
     started, precision = perf_counter(), computed_in(making)
     asked = settings(cascade, label=making.label, seed=making.seed, precision=precision)
-    album.open(asked, overwrite=making.overwrite)
+    album.check(asked, overwrite=making.overwrite)  # before there is a lock in somebody's folder
+    with held(album.path):
+        album.open(asked, overwrite=making.overwrite)
+        kept = completed(cascade, album, count, making)
+    few = f", {kept} of them kept" if kept else ""
+    tell(f"{album.grid}  {counted(count, 'picture')}{few}  {perf_counter() - started:.1f} s")
+    return 0
+
+
+def completed(cascade: "Cascade", album: "Album", count: int, making: Making) -> int:
+    """Make what is missing, and the grid; how many were there."""
     missing = album.missing(count)
     with of_pictures(count) as show:
         for first in range(0, len(missing), making.batch):
@@ -135,9 +146,7 @@ def filled(cascade: "Cascade", album: "Album", count: int, making: Making) -> in
             for index, picture in zip(indexes, made, strict=True):
                 tell(described(album.write(index, picture), cascade, index, making))
     album.write_grid(count)
-    kept = f", {count - len(missing)} of them kept" if len(missing) < count else ""
-    tell(f"{album.grid}  {counted(count, 'picture')}{kept}  {perf_counter() - started:.1f} s")
-    return 0
+    return count - len(missing)
 
 
 def computed_in(making: Making) -> str:

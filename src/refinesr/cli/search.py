@@ -211,11 +211,21 @@ class Work:
 
 
 def finished(work: Work, ranking: "Ranking", notice: Notice, outputs: Outputs) -> int:
-    """Tell the ranking and write what is asked for; the exit code."""
-    tell(*ranking.lines())
+    """Write what is asked for and tell the ranking; the exit code."""
     if notice.signal is not None:
+        tell(*ranking.lines())
         say(f"{notice.word} after {counted(len(ranking.trials), 'trial')}; nothing is stored")
         return 128 + notice.signal
+    try:
+        write(work, ranking, outputs)
+    finally:  # it is told if nothing can be written, and all is written if nobody reads it
+        tell(*ranking.lines())
+    if outputs.store is not None:
+        tell(f"{outputs.store}  {grid_name(ranking.best.sampling.grid)}")
+    return 0
+
+
+def write(work: Work, ranking: "Ranking", outputs: Outputs) -> None:
     if outputs.json is not None:
         write_json(outputs.json, work.facts() | ranking.data(), outputs.overwrite)
     if outputs.plot is not None:
@@ -223,8 +233,6 @@ def finished(work: Work, ranking: "Ranking", notice: Notice, outputs: Outputs) -
             ranking.draw(part, outputs.plot.suffix[1:].lower())
     if outputs.store is not None:
         stored(work, ranking, outputs)
-        tell(f"{outputs.store}  {grid_name(ranking.best.sampling.grid)}")
-    return 0
 
 
 def stored(work: Work, ranking: "Ranking", outputs: Outputs) -> None:

@@ -161,9 +161,10 @@ def asked(recipe: "Run", changes: Changes, output: Path, computing: Computing) -
     before = begun_as(Folder(output)) if computing.resume else None
     if before is None:
         return computing.seeded(changes.of(recipe))
-    if before.name != recipe.name:
-        raise ConfigError(f"{output}: holds a run of {before.name}, not of {recipe.name}")
-    return computing.seeded(changed(before, changes.set))
+    run = changed(replace(before, name=recipe.name), changes.set)
+    if run.name != before.name:
+        raise ConfigError(f"{output}: holds a run of {before.name}, not of {run.name}")
+    return computing.seeded(run)
 
 
 def beginning(
