@@ -162,11 +162,11 @@ def test_the_error_falls_to_that_of_the_mean_along_a_parabola() -> None:
     E|X - (1 - f) S - f M|² = D* + (1 - f)² (D_S - D*), where D* = E|X - M|² and D_S = E|X - S|² = 2 D*
     (Freirich et al. 2021).  Of 196,608 values errors are known to 0.3 %."""
     low, high = torch.zeros(4, 3, 64, 64), MEAN + STD * normal(4, 3, 128, 128, seed=99)
-    errors, shares = [], (0.0, 0.25, 0.5, 0.75, 1.0)
+    errors, shares = [], (-0.5, 0.0, 0.25, 0.5, 0.75, 1.0)
     for share in shares:
         image = walked(exact(sampler=DPM2M(), steps=40, grid=LogSNR(0.01, 200.0), fidelity=share), low)[-1]
         errors.append(float((image - high).square().mean()))
-    least, sample = errors[-1], errors[0]
+    least, sample = errors[-1], errors[1]
     assert least == pytest.approx(STD**2, rel=0.01)
     assert sample == pytest.approx(2 * STD**2, rel=0.02)
     for share, error in zip(shares, errors, strict=True):
@@ -174,7 +174,7 @@ def test_the_error_falls_to_that_of_the_mean_along_a_parabola() -> None:
     assert errors == sorted(errors, reverse=True)  # PSNR rises
 
 
-@pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
+@pytest.mark.parametrize("share", [-0.4, 0.3, 0.5, 0.9])
 def test_every_estimate_is_the_sample_s_with_that_share_of_the_first(share: float) -> None:
     sample = walked(X2, LOW)
     mixed = walked(X2, LOW, sampling=cooler(X2, fidelity=share))
@@ -203,8 +203,9 @@ def test_the_mean_is_asked_for_once(sampler: Sampler) -> None:
     torch.testing.assert_close(half, (whole + image) / 2, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("share", [0.3, -0.3])
 @pytest.mark.parametrize("sampler", [Ancestral(), Heun(), DPM2M()], ids=str)
-def test_a_mean_with_a_level_of_its_own_is_asked_for_there(sampler: Sampler) -> None:
+def test_a_mean_with_a_level_of_its_own_is_asked_for_there(sampler: Sampler, share: float) -> None:
     """Once, by a call that the walk knows nothing of; the rest is the straight line."""
     made, asked = stage(packed(2)), []
     made.model.network.register_forward_hook(lambda module, given, out: asked.append(float(given[1][0])))
@@ -215,12 +216,12 @@ def test_a_mean_with_a_level_of_its_own_is_asked_for_there(sampler: Sampler) -> 
     assert replace(sampling, fidelity=1.0).calls == len(asked) - sampler.calls(3) == 1
     assert asked[-1] == pytest.approx(math.log(40.0) / 4)
     asked.clear()
-    part = replace(sampling, fidelity=0.3)
+    part = replace(sampling, fidelity=share)
     mixed = walked(made, LOW, sampling=part)
     assert part.calls == len(asked) == sampler.calls(3) + 1
     assert asked.count(pytest.approx(math.log(40.0) / 4)) == 1
     for ours, its in zip(mixed, sample, strict=True):
-        torch.testing.assert_close(ours, 0.7 * its + 0.3 * mean, rtol=0, atol=1e-5)
+        torch.testing.assert_close(ours, (1 - share) * its + share * mean, rtol=0, atol=1e-5)
 
 
 def test_that_call_is_counted_in_every_orientation() -> None:
@@ -342,9 +343,9 @@ def values(image: Image.Image) -> np.ndarray:
     return np.asarray(image).astype(int)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.35, 0.7, 1.0])
+@pytest.mark.parametrize("share", [-1.0, -0.3, 0.0, 0.35, 0.7, 1.0])
 def test_a_mixture_keeps_the_input_in_eight_bits_as_its_parts_do(share: float) -> None:
-    """Both ends, made small, are the input, so all between are."""
+    """Both ends, made small, are the input, so all on the line through them are."""
     large = refinesr.upscale(X4, CAT, fidelity=share, precision="fp32")
     again = large.resize(CAT.size, Image.Resampling.BICUBIC)
     assert (values(again) == values(CAT)).mean() >= 0.995
@@ -377,9 +378,10 @@ def test_each_stage_of_a_cascade_is_asked_for_its_mean() -> None:
     assert (values(again) == values(middle)).mean() > 0.98
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.1, math.nan])
+@pytest.mark.parametrize("value", [-1.1, 1.1, math.nan])
 def test_fidelity_is_a_share(value: float) -> None:
-    with pytest.raises(ConfigError, match=r"fidelity: .* is not between 0 \(the sample\) and 1 \(the mean\)"):
+    right = r"-1 \(as far beyond the sample\) and 1 \(the mean\)"
+    with pytest.raises(ConfigError, match=rf"fidelity: .* is not between {right}"):
         refinesr.upscale(X4, CAT, fidelity=value)
 
 
@@ -395,6 +397,8 @@ def test_of_predicted_noise_there_is_no_mean() -> None:
         Options(fidelity=1.0).check(stage(method))
     with pytest.raises(ConfigError, match=r"sampling\.fidelity: 1 is for networks"):
         Options(fidelity=1.0).check(Cascade((Link(X2), Link(stage(method)))))
+    with pytest.raises(ConfigError, match=r"sampling\.fidelity: -0\.3 is for networks"):
+        Options(fidelity=-0.3).check(stage(method))
     Options(fidelity=0.0).check(stage(method))
     assert replace(method, precond=Blind(), sampling=replace(method.sampling, fidelity=0.5)).sampling.fidelity
 

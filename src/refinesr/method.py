@@ -41,7 +41,8 @@ class Sampling:
     consistent  every estimate is projected so that, downsampled with this kernel, it is the low image
     guidance    how much more than an estimate without the class the one with it counts; 1 is as it is
     temperature what all noise of sampling, the start and every fresh draw, is multiplied by; 1 is as trained
-    fidelity    share of an estimate of the mean of all answers in the result; 0: the sample
+    fidelity    share of an estimate of the mean of all answers in the result; 0: the sample; below 0 it is
+                left behind by so much, which makes up for what a mean over orientations smooths
     mean        the level at which a call of its own asks for that estimate; null: it is the first one
     orientations  every estimate is the mean of the network's for 1, 2 (mirrored), 4 (upside down) or 8
                 (turned) ways to lay the picture: self-ensemble (Timofte et al. 2016, arXiv 1511.02228)
@@ -70,8 +71,9 @@ class Sampling:
             raise ConfigError(f"guidance: {self.guidance:g} is negative; 1 is none, 0 ignores the class")
         if not 0 <= self.temperature <= 1:
             raise ConfigError(f"temperature: {self.temperature:g} is not between 0 (no noise) and 1 (all)")
-        if not 0 <= self.fidelity <= 1:
-            raise ConfigError(f"fidelity: {self.fidelity:g} is not between 0 (the sample) and 1 (the mean)")
+        if not -1 <= self.fidelity <= 1:
+            right = "-1 (as far beyond the sample) and 1 (the mean)"
+            raise ConfigError(f"fidelity: {self.fidelity:g} is not between {right}")
         if self.orientations not in (1, 2, 4, 8):
             raise ConfigError(f"orientations: {self.orientations} is not 1, 2, 4 or 8")
         if self.mean is not None and not 0 < self.mean < math.inf:
@@ -87,7 +89,7 @@ class Sampling:
     @property
     def asks(self) -> bool:
         """Whether the mean of all answers takes a call of its own."""
-        return self.mean is not None and 0 < self.fidelity < 1
+        return self.mean is not None and self.fidelity not in (0, 1)
 
     @property
     def calls(self) -> int:
@@ -164,7 +166,7 @@ class Method:
         mean, highest = self.sampling.mean, self.levels.highest()
         if mean is not None and mean > highest:
             raise ConfigError(f"sampling.mean: {mean:g} is above the highest level learnt, {highest:.4g}")
-        if self.sampling.fidelity > 0:
+        if self.sampling.fidelity != 0:
             self._check_mean()
         self.objective()
 

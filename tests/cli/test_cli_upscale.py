@@ -402,7 +402,7 @@ def test_json_measures_deep_pictures_in_their_depth(upscale: Command, deep: bool
         (["--seed", 2**63 - 1, "--samples", 2], f"seed: {2**63} is not between 0 and 2**63 - 1"),
         (["--tile", "-1"], "tile: -1 is negative; 0 means no tiles"),
         (["--steps", "0"], "steps: 0 is not positive"),
-        (["--fidelity", "2"], "fidelity: 2 is not between 0 (the sample) and 1 (the mean)"),
+        (["--fidelity", "2"], "fidelity: 2 is not between -1 (as far beyond the sample) and 1 (the mean)"),
     ],
 )
 def test_values_that_make_no_sense_are_one_line(

@@ -36,7 +36,8 @@ class Methods:
     measured; all else is measured on the first."""
 
     fidelity: float | None = None
-    """0: each model's sample, 1: its estimate of their mean; default: each model's choice."""
+    """0: each model's sample, 1: its estimate of their mean, below 0: beyond the sample; default: each
+    model's choice."""
 
     orientations: Literal[1, 2, 4, 8] | None = None
     """Ways to lay a picture that each estimate of models is the mean of; default: each model's choice."""

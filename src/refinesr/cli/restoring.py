@@ -97,7 +97,8 @@ class Restoring:
 
     fidelity: float | None = None
     """0: the model's sample, 1: an estimate of the mean of all answers: higher PSNR, smoother; between: that
-    much of the way.  Default: the model's choice."""
+    much of the way; down to -1: as far beyond the sample: sharper, for several --orientations.  Default: the
+    model's choice."""
 
     orientations: Literal[1, 2, 4, 8] | None = None
     """Make every estimate the mean over so many ways to lay the picture: mirrored, upside down, turned.  More

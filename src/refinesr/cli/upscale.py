@@ -146,7 +146,7 @@ def alike(work: Work) -> str | None:
         return None
     if work.settled:
         return "all samples will be the same: this result does not depend on the seed"
-    if work.restoring.fidelity is not None or not work.fidelity:
+    if work.restoring.fidelity is not None or (work.fidelity or 0) <= 0:
         return None
     if work.steps == 1:
         return "samples of one step differ little; with --steps 4 --fidelity 0 they differ more"

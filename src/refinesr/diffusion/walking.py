@@ -51,8 +51,9 @@ def anchored(
     If it is not given it is the first thing the denoiser says: asked at a level of pure noise, of data it has
     learnt by squared errors, a denoiser says the mean of all answers.  Given the input, a sample is
     independent of the truth, so the squared error is D* + (1 - share)² (D - D*), where D* is the mean's and D
-    the sample's.  Between the mean and that estimator of the right distribution whose error is least, nothing
-    does better than this straight line (Freirich et al. 2021, arXiv 2107.02555).
+    the sample's; a share below 0 goes beyond the sample.  Between the mean and that estimator of the right
+    distribution whose error is least, nothing does better than this straight line (Freirich et al. 2021,
+    arXiv 2107.02555).
     """
     first = [] if mean is None else [mean]
 

@@ -37,7 +37,8 @@ class Options:
     device      'auto', 'cpu', 'cuda', 'mps': where to compute; the model is moved there and stays
     precision   'auto', 'fp32', 'bf16': what the network runs in
     fidelity    0 to 1: from the model's sample to its estimate of their mean, which is smoother and, in mean
-                squared error, nearer to the original; by a cascade, of every stage
+                squared error, nearer to the original; by a cascade, of every stage; down to -1: as far beyond
+                the sample, which makes up for what a mean over orientations smooths
     orientations  1, 2, 4, 8: every estimate is the mean over so many ways to lay the picture, each a call: as
                 it is, mirrored, upside down, turned; for models that have learnt from crops laid those ways
     """
