@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 import refinesr.search as searching
 from refinesr.checkpoint import contents, load_stage, save_stage
+from refinesr.cli.ranking import matplotlib_figure, save
 from refinesr.config import from_data
 from refinesr.diffusion.levels import OneLevel
 from refinesr.diffusion.precond import Blind
@@ -109,6 +110,16 @@ def test_a_plot_is_a_picture_in_either_format(seek: Command) -> None:
     assert seek("--plot", "a.svg").code == 0
     assert np.asarray(Image.open("a.png").convert("L")).std() > 10
     assert ElementTree.parse("a.svg").getroot().tag.endswith("}svg")
+
+
+def test_a_drawing_is_the_same_file_each_time(tmp_path: Path) -> None:
+    """Also where parts of it are named, as clipped lines and colours of a scatter are."""
+    pytest.importorskip("matplotlib")
+    for name in ("a.svg", "b.svg"):
+        figure = matplotlib_figure()
+        figure.subplots().scatter([0.1, 1], [1, 2], 60, [1, 2])
+        save(figure, tmp_path / name, "svg")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
 def test_without_matplotlib_a_plot_is_refused_before_any_work(

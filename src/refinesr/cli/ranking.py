@@ -129,7 +129,7 @@ class Ranking:
         right.set(yscale="log", xlabel="step", ylabel="sigma", title="levels")
         right.xaxis.get_major_locator().set_params(integer=True)
         right.legend(fontsize="small")
-        figure.savefig(path, format=form, metadata={"Date": None} if form == "svg" else None)
+        save(figure, path, form)
 
     def draw_ends(self, axes: "Axes") -> None:
         """Scores on fewer pictures are no others' equals: grids given up are grey, and not coloured."""
@@ -148,6 +148,14 @@ def ends(trials: Iterable[Trial]) -> tuple[list[float], list[float]]:
     """The last levels and the first ones."""
     levels = [trial.sampling.levels().tolist() for trial in trials]
     return [grid[-2] for grid in levels], [grid[0] for grid in levels]
+
+
+def save(figure: "Figure", path: Path, form: str) -> None:
+    """The same picture is the same file: without a date, and with names of parts that are no chance."""
+    from matplotlib import rc_context
+
+    with rc_context({"svg.hashsalt": "refinesr"}):
+        figure.savefig(path, format=form, metadata={"Date": None} if form == "svg" else None)
 
 
 def number(value: float) -> float | None:
