@@ -99,6 +99,18 @@ def test_results_replace_neither_one_another_nor_a_report(compare: Command, repo
     assert file.read_bytes() == before
 
 
+def test_no_result_replaces_a_picture_that_is_compared(compare: Command) -> None:
+    for name, pictures in (("originals", TRUTHS), ("few", FEW), ("many", MANY)):
+        save(Path(name), pictures)
+    for folder, option in (("few", "-o"), ("many", "--json"), ("originals", "-o")):
+        file = next(Path(folder).iterdir())
+        before = file.read_bytes()
+        ran = compare("few", "many", "--data", "originals", option, file, "--overwrite")
+        message = f"{file}: the result would replace the input {file}; rename one\n"
+        assert (ran.code, ran.out, ran.err) == (2, "", message)
+        assert file.read_bytes() == before
+
+
 @FORMAT
 def test_sets_are_compared_by_the_features_of_their_pictures(compare: Command, report: Path) -> None:
     torch.jit.script(Colours()).save("colours.pt")

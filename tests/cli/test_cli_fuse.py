@@ -90,7 +90,9 @@ def test_grey_pictures_stay_grey_and_transparent_ones_transparent(fuse: Command,
     [
         (["--from", "1,2,3"], "--from: '1,2,3' is not TOP,LEFT,HEIGHT,WIDTH"),
         (["--from", "1,2,3,4.5"], "--from: '1,2,3,4.5' is not TOP,LEFT,HEIGHT,WIDTH"),
+        (["--from", ""], "--from: '' is not TOP,LEFT,HEIGHT,WIDTH"),
         (["--from", "0,0,9,9", "--to", "1"], "--to: '1' is not TOP,LEFT"),
+        (["--from", "0,0,9,9", "--to", ""], "--to: '' is not TOP,LEFT"),
         (["--from", "0,0,0,9"], "from: 9 x 0 pixels are no region"),
         (
             ["--from", "0,51,9,10"],

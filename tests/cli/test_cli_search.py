@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import warnings
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
@@ -139,6 +140,7 @@ def test_without_matplotlib_a_plot_is_refused_before_any_work(
 
 
 NEEDED = "--features: --metric"
+REPLACES = "the result would replace the input"
 LPIPS, FID = ("--metric", "perceptual", "--features"), ("--metric", "fid", "--features")
 
 
@@ -150,7 +152,7 @@ LPIPS, FID = ("--metric", "perceptual", "--features"), ("--metric", "fid", "--fe
         (["--json", "no/a.json"], "--json: no/a.json: there is no folder no"),
         (["--json", "photos", "--overwrite"], "--json: photos: is a folder; give a file's name"),
         (["--plot", "a.png", "--json", "./a.png"], "--json: a.png: is the file of --plot, too; name another"),
-        (["--json", "photos/0.png"], "photos/0.png exists; --overwrite replaces it"),
+        (["--json", "photos/0.png"], f"photos/0.png: {REPLACES} photos/0.png; rename one"),
         (["--metric", "perceptual"], f"{NEEDED} perceptual needs a folder with {FEATURES} and {LINEAR}"),
         ([*LPIPS, "."], f"{FEATURES}: no such file; the perceptual distance needs it"),
         (["--metric", "fid"], f"{NEEDED} fid needs a TorchScript file like inception-2015-12-05.pt"),
@@ -178,6 +180,27 @@ def test_no_result_replaces_the_model(refinesr: Command, model: str, photos: Pat
             message = f"run/model.safetensors: the result would replace the input {source}; rename one\n"
             assert (ran.code, ran.out, ran.err) == (2, "", message)
     assert Path("run/model.safetensors").read_bytes() == before
+
+
+def test_no_result_replaces_a_picture_or_features(refinesr: Command, model: str, photos: Path) -> None:
+    """Nor one that is reached by a link, or a tar of them; beside them it may lie."""
+    with tarfile.open("photos/more.tar", "w") as tar:
+        tar.add("photos/0.png")
+    Path("photos/link.png").symlink_to(picture("far.png", 40, 48).absolute())
+    Path("lpips").mkdir()
+    Path("lpips", LINEAR).write_bytes(b"weights")
+    words = ("--data", photos, *FAST, *LPIPS, "lpips", "--overwrite")
+    for source in ("photos/1.png", "photos/more.tar", "photos/link.png", f"lpips/{LINEAR}"):
+        path = os.path.relpath(os.path.realpath(source))
+        before = Path(path).read_bytes()
+        ran = refinesr("search", model, *words, "--json", path)
+        message = f"{path}: {REPLACES} {source}; rename one\n"
+        assert (ran.code, ran.out, ran.err) == (2, "", message)
+        assert Path(path).read_bytes() == before
+    words = ("--data", photos, *FAST, "--json", "photos/found.json")
+    assert refinesr("search", model, *words).code == 0
+    assert refinesr("search", model, *words).err == "photos/found.json exists; --overwrite replaces it\n"
+    assert refinesr("search", model, *words, "--overwrite").code == 0
 
 
 def test_each_spacing_needs_a_candidate(refinesr: Command, model: str, photos: Path) -> None:

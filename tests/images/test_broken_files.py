@@ -130,6 +130,19 @@ def test_a_picture_of_a_claimed_size_beyond_reason_is_refused():
     assert fault(read_bytes, bytes(bmp), "a.bmp").startswith("a.bmp: too many pixels for a BMP")
 
 
+@pytest.mark.parametrize("plane", ["contig", "separate"])
+def test_of_a_claimed_height_no_more_than_the_last_tile_is_tried(plane):
+    """libvips would first paint all 384 million bytes black."""
+    pixels, file = drawn(100, 40, 3), io.BytesIO()
+    values = np.moveaxis(pixels, -1, 0) if plane == "separate" else pixels
+    tifffile.imwrite(file, values, photometric="rgb", tile=(32, 64), planarconfig=plane, metadata=None)
+    height, data = 32 * 10**5, bytearray(file.getvalue())
+    place = tifffile.TiffFile(io.BytesIO(data)).pages[0].tags["ImageLength"].offset
+    struct.pack_into("<HII", data, place + 2, 4, 1, height)
+    last = height // 32 * (3 if plane == "separate" else 1) - 1
+    assert fault(read_bytes, bytes(data), "a.tif").endswith(f"tile {last}")
+
+
 def test_many_bands_are_as_large_as_more_pixels(monkeypatch):
     """10 x 10 pixels of 6 bands are as many numbers as 20 x 10 of 3."""
     monkeypatch.setattr(vips, "LARGEST", 100)

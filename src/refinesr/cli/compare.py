@@ -70,7 +70,11 @@ def compare(
     overwrite
         Replace what exists.
     """
+    from ..images.shards import entries
+
     read = [path / "report.json" for path in (a, b) if path is not None]
+    if b is not None and data is not None:
+        read += {entry.path for entry in entries([a, b, data])}
     check(output, json, overwrite, [*read, *([features] if features else [])])
     network = opened(features)
     match = matched(a, b, methods, data)

@@ -50,11 +50,10 @@ class Patching:
         from ..mixing import Patch
         from ..tiles import Box
 
-        all_of_it = (0, 0, *other.size)
-        box = numbers("--from", self.region, "TOP,LEFT,HEIGHT,WIDTH", int) if self.region else all_of_it
-        region = Box(*box)
-        place = numbers("--to", self.place, "TOP,LEFT", int) if self.place else (region.top, region.left)
-        top, left = place
+        place, region = self.place, Box(0, 0, *other.size)
+        if self.region is not None:
+            region = Box(*numbers("--from", self.region, "TOP,LEFT,HEIGHT,WIDTH", int))
+        top, left = (region.top, region.left) if place is None else numbers("--to", place, "TOP,LEFT", int)
         return Patch(region, top, left, self.feather)
 
 

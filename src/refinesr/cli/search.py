@@ -112,6 +112,12 @@ class Trying:
 
         return Search(steps, self.candidates, self.seed, self.batch)
 
+    def feature_files(self) -> list[Path]:
+        """What of --features is read: itself, or in it as a folder."""
+        from ..metrics.perceptual import FEATURES, LINEAR
+
+        return [] if self.features is None else [self.features / name for name in ("", FEATURES, LINEAR)]
+
 
 OUTPUTS, TRYING = Outputs(), Trying()
 
@@ -141,11 +147,12 @@ def search(
         Sampling steps to search for: each number has a grid of its own.
     """
     from ..devices import autocast_dtype, device_named, put_on
+    from ..images.shards import entries
     from ..search import trained
     from ..shipped import file_of, load
 
     with file_of(model) as file:
-        outputs.check([file, data, *([trying.features] if trying.features else [])])
+        outputs.check([file, *{entry.path for entry in entries(data)}, *trying.feature_files()])
     plan, device = trying.plan(steps), device_named(trying.device)
     autocast, judge = autocast_dtype(trying.precision, device), JUDGES[trying.metric](trying.features, device)
     stage = load(model)

@@ -7,8 +7,7 @@ pyvips is imported where it is needed.
 import struct
 import threading
 import zlib
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,6 +16,7 @@ from refinesr.errors import InputError, OutputError, RefineSRError
 from refinesr.images.exif import MARK, from_tiff, into_tiff
 from refinesr.images.picture import Picture, parted, picked
 from refinesr.images.pillow import resolution
+from refinesr.images.tiff import Column, Directory, by_bands, with_extra_samples
 
 LARGEST = 2**29  # pixels of 3 bands; a small file can claim any size, and this takes 6 GB as floats
 CLASSIC = 2**32 - 2**24  # bytes of pixels; offsets of a TIFF that is no BigTIFF have 32 bits
@@ -24,47 +24,38 @@ TILES = threading.Lock()  # one image at a time is read whose errors libvips onl
 KINDS = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}
 OTHER_SPACES = ("cmyk", "lab", "labs", "labq", "xyz")
 MILLIMETRES = 25.4  # in an inch; libvips counts pixels per millimetre, 1 where it knows nothing
-
-BITS, EXTRA, FORMAT = 258, 338, 339  # TIFF 6.0: BitsPerSample, ExtraSamples, SampleFormat
-LOOK, COUNT, PLANES = 262, 277, 284  # PhotometricInterpretation, SamplesPerPixel, PlanarConfiguration
-HEIGHT, TILE = 257, 323  # ImageLength, TileLength: rows
-BLACK_IS_ZERO, RGB, CHUNKY, SEPARATE = 1, 2, 1, 2
-ALPHA = ASSOCIATED, UNASSOCIATED = 1, 2  # in ExtraSamples: multiplied into the colours, or not; 0: no alpha
-SHORT, LONG = 3, 4  # types: of the former, but for rows, which may be of both
-NUMBERS = {1: "unsigned {}-bit integers", 2: "signed {}-bit integers", 3: "{}-bit floats"}  # by SampleFormat
 RIGHT = "convert them to unsigned 8 or 16 bits, or to 32-bit floats from 0 to 1"
 
 
 def decode(data: bytes, name: str, frame: int | None) -> tuple[Picture, int]:
     """The picture as it is stored, and its EXIF orientation.  Raises InputError naming `name`."""
-    pyvips, tags = _pyvips(name, InputError), _tags(data, frame or 0)
+    pyvips, directory = _pyvips(name, InputError), Directory.of(data, frame or 0)
     try:
-        readable, column = _by_bands(data, tags, frame or 0)
+        readable, column = by_bands(directory)
         image = _opened(pyvips, readable, name, frame, column)
         icc = _blob(image, "icc-profile-data")
         if image.interpretation in OTHER_SPACES and image.format in ("uchar", "ushort"):
             image, icc = _as_rgb(image, icc), None
         if image.format not in KINDS:
-            raise InputError(f"{name}: {_numbers(tags) or image.format} cannot be read; {RIGHT}")
-        tiled = bool(tags) and any(tag == TILE for tag, *_ in _entries(data, frame or 0))
-        values = _whole_tiles(pyvips, image) if tiled else image.numpy()
+            raise InputError(f"{name}: {directory.pixels() or image.format} cannot be read; {RIGHT}")
+        values = _whole_tiles(pyvips, image) if directory.tiled else image.numpy()
         bands = values.reshape(image.height, image.width, image.bands)
         if column is not None:
             bands = np.concatenate(np.split(bands, column.bands), axis=2)[: column.height]
     except pyvips.Error as error:
-        if _too_wide(tags):  # of which libvips says "samples out of range"
-            raise InputError(f"{name}: {_numbers(tags)} cannot be read; {RIGHT}") from error
+        if directory.wide:  # of which libvips says "samples out of range"
+            raise InputError(f"{name}: {directory.pixels()} cannot be read; {RIGHT}") from error
         remedy = "; lay them pixel by pixel" if "separate planes" in _reason(error) else ""
         raise InputError(f"{name}: cannot be read whole: {_reason(error)}{remedy}") from error
     form = str(image.get("vips-loader")).partition("load")[0].upper()
     clear = bool(image.hasalpha()) if column is None else column.bands != 3
-    pixels, alpha = parted(bands, clear and (form != "TIFF" or _ends_in_alpha(tags)))
+    pixels, alpha = parted(bands, clear and (form != "TIFF" or directory.ends_in_alpha))
     exif = _tiff_exif(data) if form == "TIFF" else _blob(image, "exif-data")
     turn = image.get("orientation") if "orientation" in image.get_fields() else 1
     return Picture(pixels, alpha, icc, exif, _dpi(image), form, name), int(turn)
 
 
-def _opened(pyvips: Any, data: bytes, name: str, frame: int | None, column: "Column | None") -> Any:
+def _opened(pyvips: Any, data: bytes, name: str, frame: int | None, column: Column | None) -> Any:
     """libvips' image, nothing decoded yet.  Its "truncated" lets half a TIFF pass; "error" does not."""
     image = pyvips.Image.new_from_buffer(data, "", access="sequential", fail_on="error")
     page = picked(frame, image.get_n_pages(), name)
@@ -82,110 +73,17 @@ def _opened(pyvips: Any, data: bytes, name: str, frame: int | None, column: "Col
 def _whole_tiles(pyvips: Any, image: Any) -> Any:
     """Its values.  Raises libvips' error for tiles that it cannot read.
 
-    It would paint them black and go on, and only note why, where the notes of all threads are.
+    It would paint them black and go on, and only note why, where the notes of all threads are.  The last is
+    tried before all others: a small file that claims a great height has none there.
     """
     with TILES:
         pyvips.Error("")  # which takes what has been noted, of other files
-        values = image.numpy()
-        noted = pyvips.Error("a tile")
-    if noted.detail:
-        raise noted
+        for part in (image.crop(image.width - 1, image.height - 1, 1, 1), image):
+            values = part.numpy()
+            noted = pyvips.Error("a tile")
+            if noted.detail:
+                raise noted
     return values
-
-
-def _tags(data: bytes, page: int) -> Mapping[int, tuple[int, ...]]:
-    """The whole numbers of 16 bits in the directory of that page of a TIFF, by tag.
-
-    Nothing where it is damaged or is no TIFF.  Pillow knows no BigTIFF of big-endian numbers.
-    """
-    try:
-        shorts = [entry for entry in _entries(data, page) if entry[1] == SHORT and entry[2] < 2**16]
-        return {tag: struct.unpack_from(f"{_order(data)}{n}H", data, at) for tag, _, n, at, _ in shorts}
-    except (struct.error, OverflowError):  # an offset beyond the end, or beyond all memory
-        return {}
-
-
-class Column(NamedTuple):
-    """Bands one below the other; below the rows of each are those that fill its last tiles."""
-
-    bands: int
-    height: int
-
-
-def _by_bands(data: bytes, tags: Mapping[int, tuple[int, ...]], page: int) -> tuple[bytes, Column | None]:
-    """The same TIFF, of which libvips reads bands that lie one after the other.
-
-    If they are called levels of grey (as GDAL's INTERLEAVE=BAND does), libvips 8.18 reads the first row of
-    each strip and scrambles the others; called colours, they come out as they are.  In tiles it reads none;
-    these are the tiles of a single band, too, that is as high as all of them together.
-    """
-    look, (bands, *_) = tags.get(LOOK), tags.get(COUNT) or (1,)
-    if tags.get(PLANES) != (SEPARATE,) or look not in ((BLACK_IS_ZERO,), (RGB,)) or bands == 1:
-        return data, None
-    entries = list(_entries(data, page))
-    order, forms = _order(data), {SHORT: "H", LONG: "I"}
-    rows = [each for each in entries if each[0] in (HEIGHT, TILE) and each[1] in forms and each[2] == 1]
-    sizes = {tag: struct.unpack_from(order + forms[kind], data, at)[0] for tag, kind, _, at, _ in rows}
-    column = Column(bands, sizes[HEIGHT]) if sizes.get(HEIGHT) and sizes.get(TILE) else None
-    changes = {LOOK: (SHORT, RGB)}
-    if column is not None:
-        whole = bands * -(-column.height // sizes[TILE]) * sizes[TILE]
-        one = {LOOK: BLACK_IS_ZERO, COUNT: 1, PLANES: CHUNKY, EXTRA: 0}
-        one |= {tag: tags[tag][0] for tag in (BITS, FORMAT) if tags.get(tag)}
-        changes = {HEIGHT: (LONG, min(whole, 2**32 - 1))} | {
-            tag: (SHORT, value) for tag, value in one.items()
-        }
-    changed, count = bytearray(data), "Q" if _big(data) else "I"
-    for tag, *_, entry in entries:
-        if tag in changes:  # a single number lies in its entry
-            kind, value = changes[tag]
-            struct.pack_into(f"{order}HH{count}{forms[kind]}", changed, entry, tag, kind, 1, value)
-    return bytes(changed), column
-
-
-def _big(tiff: bytes) -> bool:
-    return 43 in tiff[2:4]  # the mark of BigTIFF
-
-
-def _order(tiff: bytes) -> str:
-    return "<" if tiff[:2] == b"II" else ">"
-
-
-def _entries(tiff: bytes, page: int = 0) -> Iterator[tuple[int, int, int, int, int]]:
-    """(tag, type, number of values, place of the first if they are of 16 bits, own place) of a directory.
-
-    TIFF 6.0, section 2; BigTIFF has offsets and numbers of 64 bits.
-    """
-    order, big = _order(tiff), _big(tiff)
-    offset, count = (order + "Q", order + "Q") if big else (order + "I", order + "H")
-    size, header, place = struct.calcsize(offset), struct.calcsize(count), 8 if big else 4
-    for number in range(page + 1):
-        (start,) = struct.unpack_from(offset, tiff, place)
-        (entries,) = struct.unpack_from(count, tiff, start)
-        place = start + header + entries * (4 + 2 * size)
-        for entry in range(start + header, place, 4 + 2 * size) if number == page else ():
-            tag, kind = struct.unpack_from(order + "HH", tiff, entry)
-            values, elsewhere = struct.unpack_from(order + 2 * offset[-1], tiff, entry + 4)
-            yield tag, kind, values, entry + 4 + size if 2 * values <= size else elsewhere, entry
-
-
-def _ends_in_alpha(tags: Mapping[int, tuple[int, ...]]) -> bool:
-    """Whether the last band, and no other, is transparency: libvips would call any second or fourth that.
-
-    Files with several, as libvips writes for five bands, do not mean it.
-    """
-    *others, last = tags.get(EXTRA) or (0,)
-    return last in ALPHA and not any(value in ALPHA for value in others)
-
-
-def _numbers(tags: Mapping[int, tuple[int, ...]]) -> str | None:
-    """What its pixels are, in words."""
-    bits, kind = tags.get(BITS), tags.get(FORMAT) or (1,)
-    return NUMBERS.get(kind[0], "{}-bit complex numbers").format(bits[0]) if bits else None
-
-
-def _too_wide(tags: Mapping[int, tuple[int, ...]]) -> bool:
-    return any(bits > 32 for bits in tags.get(BITS, ()))
 
 
 def _as_rgb(image: Any, icc: bytes | None) -> Any:
@@ -254,23 +152,13 @@ def encode_tiff(picture: Picture) -> bytes:
         yres=down / MILLIMETRES,
         resunit="inch",
     )
-    tiff = _with_extra_samples(tiff, picture.alpha is not None)
+    tiff = with_extra_samples(tiff, picture.alpha is not None)
     if not picture.exif:
         return tiff
     try:
         return into_tiff(tiff, picture.exif)
     except Exception:  # damaged EXIF data is no reason to refuse the picture, here as in reading
         return tiff
-
-
-def _with_extra_samples(tiff: bytes, clear: bool) -> bytes:
-    """The same file, of whose further bands the last alone is transparency, if any: libvips calls all so."""
-    data = bytearray(tiff)
-    for tag, _, bands, place, _ in _entries(tiff):
-        if tag == EXTRA:
-            last = UNASSOCIATED if clear else 0
-            struct.pack_into(f"{_order(tiff)}{bands}H", data, place, *[0] * (bands - 1), last)
-    return bytes(data)
 
 
 def _image(picture: Picture, space: str) -> Any:
