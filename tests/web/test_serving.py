@@ -1,6 +1,7 @@
 """What a browser asks of `refinesr serve`, and what it is answered; the model is tiny."""
 
 import io
+import itertools
 import json
 import re
 import threading
@@ -106,20 +107,34 @@ def test_the_result_is_what_upscale_makes(browser: Browser, wish: dict[str, Any]
 def test_estimates_are_seen_on_the_way(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is the estimate that `refine` yields, if not so large that it is reduced."""
     seen: list[np.ndarray[Any, Any]] = []
-    show = job.show
+    reduced = job.reduced
 
-    def watched(picture: Any, path: Path) -> None:
-        show(picture, path)
-        if path.name == "estimate.png":
-            seen.append(opened(path.read_bytes()))
+    def watched(picture: Any) -> Any:
+        seen.append(picture.pixels)
+        return reduced(picture)
 
-    monkeypatch.setattr(job, "show", watched)
+    monkeypatch.setattr(job, "reduced", watched)
     key = browser.send(png(), steps=3)
     assert browser.over(key)["estimate"] == 2
     walk = list(refinesr.refine(MODEL, PIXELS, steps=3, precision="fp32"))
     assert len(seen) == 2
     assert all(np.array_equal(*pair) for pair in zip(seen, [step.image for step in walk[:2]], strict=True))
     assert np.array_equal(opened(browser.fetched(f"/jobs/{key}/estimate")), seen[-1])
+
+
+def test_an_estimate_is_sent_whole_while_the_next_is_made(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The length that is told before is not that of another one."""
+    heights = itertools.cycle((1, 20))
+    monkeypatch.setattr(job, "reduced", lambda _: read_bytes(png(PIXELS[: next(heights)])))
+    key, fetched = browser.send(png(), steps=300), 0
+    while browser.state(key)["state"] != "done":
+        answer = browser.http.get(f"/jobs/{key}/estimate")
+        if answer.status_code == 200:
+            fetched += 1
+            assert int(answer.headers["content-length"]) == len(answer.content)
+    assert fetched > 1
 
 
 def test_a_large_estimate_is_reduced_by_leaving_pixels_out(monkeypatch: pytest.MonkeyPatch) -> None:

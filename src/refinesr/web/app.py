@@ -102,7 +102,9 @@ class Pages:
     def picture(self, request: Request) -> Response:
         """Before, meanwhile, after."""
         job, name = self.job(request), request.path_params["picture"]
-        return sent({"before": job.before, "estimate": job.estimate, "after": job.shown}.get(name))
+        if name == "estimate" and job.estimate is not None:
+            return Response(job.estimate, media_type="image/png")
+        return sent({"before": job.before, "after": job.shown}.get(name))
 
     def result(self, request: Request) -> Response:
         job = self.job(request)

@@ -62,8 +62,9 @@ class Job:
 
     name    the picture's file, as the user calls it
     data    its bytes, until it is read
-    folder  where its files are: before.png, estimate.png, and the result
+    folder  where its files are: before.png, and the result
     report  what the browser is told besides the state
+    estimate  the newest, as a PNG: no file, for it changes while it is sent
     """
 
     name: str
@@ -74,6 +75,7 @@ class Job:
     state: State = "waiting"
     report: dict[str, Any] = field(default_factory=dict)
     result: Path | None = None
+    estimate: bytes | None = None
     cancelled: Event = field(default_factory=Event)
 
     @property
@@ -83,10 +85,6 @@ class Job:
     @property
     def before(self) -> Path:
         return self.folder / "before.png"
-
-    @property
-    def estimate(self) -> Path:
-        return self.folder / "estimate.png"
 
     @property
     def shown(self) -> Path | None:
@@ -147,7 +145,7 @@ class Job:
             for progress in restored(model, picture, self.options, watched=True):
                 large = progress.image
                 if progress.done < progress.total:
-                    show(reduced(large), self.estimate)
+                    self.estimate = encode(seen(reduced(large)), "PNG")
                     self.report |= {"estimate": progress.done}
         return large
 
