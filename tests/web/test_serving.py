@@ -195,6 +195,17 @@ def test_a_mistake_of_ours_costs_one_picture(browser: Browser, monkeypatch: pyte
     assert browser.over(browser.send(png()))["state"] == "done"
 
 
+@pytest.mark.parametrize("part", ["read_bytes", "write", "fidelity"])
+def test_memory_may_lack_before_and_after_the_model_works(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def lacking(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(job, part, lacking)
+    assert browser.over(browser.send(png()))["message"] == "photo.png: not enough memory"
+
+
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """The model waits for it before its first step."""

@@ -97,7 +97,8 @@ class Job:
         """To its end, whatever that is."""
         self.state = "working"
         try:
-            self.report = self.made(model)
+            with if_memory_lacks(f"{self.name}: not enough memory"):
+                self.report = self.made(model)
             self.state = "done"
         except CancelledError:
             self.state = "cancelled"
