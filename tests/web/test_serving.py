@@ -195,6 +195,16 @@ def test_a_mistake_of_ours_costs_one_picture(browser: Browser, monkeypatch: pyte
     assert browser.over(browser.send(png()))["state"] == "done"
 
 
+def test_an_answer_that_is_a_mistake_of_ours_says_so(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(browser.desk, "ahead", lambda _: 1 // 0)
+    http = TestClient(browser.http.app, "http://127.0.0.1", raise_server_exceptions=False)
+    answer = http.get(f"/jobs/{browser.send(png())}")
+    assert (answer.status_code, answer.json()["message"][:18]) == (500, "ZeroDivisionError:")
+    assert "1 // 0" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("part", ["read_bytes", "write", "fidelity"])
 def test_memory_may_lack_before_and_after_the_model_works(
     browser: Browser, monkeypatch: pytest.MonkeyPatch, part: str
