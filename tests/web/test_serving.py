@@ -406,6 +406,25 @@ def test_the_page_is_whole() -> None:
     assert shown == {"steps", "consistent", "fidelity", "orientations"}
 
 
+def test_neither_picture_is_seen_through_the_other() -> None:
+    """What can be seen through would show both: each ends where the other begins."""
+    css = (PAGE / "page.css").read_text(encoding="utf-8")
+    found = re.findall(r"#(before|after) \{ clip-path: inset\(0 (.+) 0 (.+)\); \}", css)
+    insets = {name: (right, left) for name, right, left in found}
+    assert insets == {"before": ("calc(100% - var(--at))", "0"), "after": ("0", "var(--at)")}
+
+
+def test_the_page_can_be_used_by_keyboard_and_by_ear() -> None:
+    """An arrow moves the line by more than a pixel; of each photo one line is told, when it is over."""
+    html = (PAGE / "index.html").read_text(encoding="utf-8")
+    (slider,) = re.findall(r'<input id="split"[^>]*>', html)
+    assert 'step="any"' in slider  # an arrow moves it by a hundredth then, and a mouse as it likes
+    assert re.search(r'<div id="frame" tabindex="0"', html)
+    live = re.findall(r'id="(\w+)"[^>]* (?:role="status"|aria-live)', html)
+    assert live == ["told", "news"]
+    assert len(re.findall(r'role="status"|aria-live', html)) == len(live)
+
+
 def test_weights_are_not_changed_by_work(browser: Browser) -> None:
     before = {name: value.clone() for name, value in MODEL.model.state_dict().items()}
     browser.over(browser.send(png()))
