@@ -252,6 +252,29 @@ def test_nobody_waits_for_what_is_removed(browser: Browser, gate: threading.Even
     assert [path.name for path in Path(browser.desk.folder.name).iterdir()] == [wanted]
 
 
+def test_what_is_removed_while_it_waits_makes_room_at_once(
+    browser: Browser, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "WAITING", 2)
+    working, waiting = browser.send(png()), browser.send(png())
+    browser.until(working, "working")
+    held = browser.desk.jobs[waiting]
+    assert browser.http.delete(f"/jobs/{waiting}").status_code == 204
+    assert (browser.state(waiting)["state"], held.data, held.folder.exists()) == ("gone", b"", False)
+    wanted = browser.send(png())
+    assert browser.state(wanted)["ahead"] == 1
+    gate.set()
+    assert browser.over(wanted)["state"] == "done"
+    assert held.state == "cancelled"
+
+
+def test_what_was_sent_is_not_kept_when_it_is_over(browser: Browser) -> None:
+    for data in (png(), b"not a picture"):
+        key = browser.send(data)
+        browser.over(key)
+        assert browser.desk.jobs[key].data == b""
+
+
 def test_the_walk_ends_where_it_is_cancelled() -> None:
     """Between two passes of a network, not at the end of a step."""
     passed: list[int] = []

@@ -112,11 +112,15 @@ class Job:
         """`message` without the place of our own files."""
         self.report, self.state = {"message": message.replace(f"{self.folder}{os.sep}", "")}, "failed"
 
+    def taken(self) -> bytes:
+        data, self.data = self.data, b""
+        return data
+
     def made(self, model: Stage | Cascade) -> dict[str, Any]:
         """Writes the files; what is to be told of them."""
         started = perf_counter()
         self.passed(0, 1)
-        picture, self.data = read_bytes(self.data, self.name), b""
+        picture = read_bytes(self.taken(), self.name)
         path = self.folder / named(self.name, model.scale, self.wish.ext)
         check_output(picture, path, model.scale)
         height, width = picture.size
