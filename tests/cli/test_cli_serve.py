@@ -7,9 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from cascades import PAGE
@@ -20,23 +24,80 @@ from refinesr.checkpoint import save_stage
 from refinesr.cli import serve
 from refinesr.images.tasks import Inpainting
 from refinesr.stage import Stage
+from refinesr.web.app import BINARY
+
+
+@contextmanager
+def running(*words: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """As a user runs it: its own process, any free port; and the address that it tells."""
+    line = [sys.executable, "-m", "refinesr", "serve", "--port", "0", *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    variables = os.environ | {"PYTHONUNBUFFERED": "1"} | environment
+    with subprocess.Popen(line, env=variables, **pipes) as process:
+        try:
+            assert process.stdout is not None
+            told = process.stdout.readline()
+            found = re.fullmatch(r"(http://127\.0\.0\.1:\d+/)  Ctrl-C ends it\n", told)
+            assert found is not None, told
+            yield process, found[1]
+        finally:
+            process.kill()
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """By Ctrl-C, which is heard once."""
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
 
 
 def test_a_browser_is_answered_until_ctrl_c(model: str) -> None:
-    """As a user runs it: its own process, any free port."""
-    words = [sys.executable, "-m", "refinesr", "serve", "-m", model, "--port", "0", "--no-browser"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(words, env=os.environ | {"PYTHONUNBUFFERED": "1"}, **pipes) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        found = re.fullmatch(r"(http://127\.0\.0\.1:\d+/)  Ctrl-C ends it\n", line)
-        assert found is not None, line
-        with urllib.request.urlopen(found[1] + "model") as answer:
+    with running("-m", model, "--no-browser") as (process, address):
+        with urllib.request.urlopen(address + "model") as answer:
             said = json.load(answer)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        assert ended(process) == (130, "", "interrupted\n")
     assert (said["name"], said["scale"]) == (model, 4)
-    assert (process.returncode, out, err) == (130, "", "interrupted\n")
+
+
+def sending(address: str) -> socket.socket:
+    """A photo of which the first bytes have come."""
+    port = urlsplit(address).port
+    assert port is not None
+    sender = socket.create_connection(("127.0.0.1", port))
+    head = f"POST /jobs HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: {BINARY}\r\ncontent-length: 99\r\n"
+    sender.sendall(f"{head}expect: 100-continue\r\n\r\n".encode())
+    assert b"100" in sender.recv(100), "the server reads"
+    return sender
+
+
+def test_ctrl_c_does_not_wait_for_photos_on_their_way(model: str) -> None:
+    with running("-m", model, "--no-browser") as (process, address), sending(address):
+        assert ended(process) == (130, "", "interrupted\n")
+
+
+def test_who_leaves_while_sending_a_photo_is_no_mistake(model: str) -> None:
+    with running("-m", model, "--no-browser") as (process, address):
+        sending(address).close()
+        with urllib.request.urlopen(address + "model"):
+            pass
+        assert ended(process) == (130, "", "interrupted\n")
+
+
+def test_a_browser_may_be_waited_for(model: str, tmp_path: Path) -> None:
+    """As those in a terminal are: the server answers meanwhile."""
+    browser, page = tmp_path / "browser", tmp_path / "page"
+    fetch = (
+        "import pathlib, sys, urllib.request\ndata = urllib.request.urlopen(sys.argv[1], timeout=60).read()\n"
+    )
+    browser.write_text(f"#!{sys.executable}\n{fetch}pathlib.Path({str(page)!r}).write_bytes(data)\n")
+    browser.chmod(0o755)
+    with running("-m", model, BROWSER=str(browser)) as (process, _):
+        for _ in range(300):
+            if page.exists() and page.stat().st_size:
+                break
+            time.sleep(0.1)
+        assert ended(process) == (130, "", "interrupted\n")
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
 def test_a_port_that_is_taken_is_told(refinesr: Command, model: str) -> None:
@@ -100,3 +161,22 @@ def test_options_that_make_no_sense_are_refused(refinesr: Command, model: str) -
 )
 def test_the_address_is_one_that_a_browser_can_open(host: str, told: str) -> None:
     assert serve.shown(host) == told
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "own"),
+    [
+        ("127.0.0.1", "127.0.0.1", "127.0.0.1"),
+        ("localhost", "::1", "localhost"),
+        ("::1", "::1", "[::1]"),
+        ("Box", "127.0.1.1", "box"),
+        ("0.0.0.0", "0.0.0.0", None),
+        ("::", "::", None),
+        ("192.168.0.2", "192.168.0.2", None),
+    ],
+)
+def test_where_only_this_computer_is_heard_other_names_are_not(
+    host: str, address: str, own: str | None
+) -> None:
+    expected = {"*"} if own is None else {"127.0.0.1", "localhost", "[::1]", own}
+    assert set(serve.names(host, address)) == expected

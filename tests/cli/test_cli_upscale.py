@@ -7,6 +7,7 @@ import re
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from commands import Command, picture
 from methods import packed, stage
 from PIL import Image
+from rich.progress import Progress
 
 import refinesr.images.io
 import refinesr.restore
@@ -509,6 +511,32 @@ def test_a_terminal_sees_files_and_how_far_each_is(
     ran = upscale(photo, picture("more.png"))
     assert all(word in ran.err for word in ("2 files", "photo.png", "more.png", "50%", "100%"))
     assert [line.split()[0] for line in ran.out.splitlines()] == ["photo.png", "more.png"]
+
+
+def test_files_are_as_far_as_all_of_their_samples(
+    upscale: Command, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing goes back, and nothing is over, with no time left, while samples are still to be made."""
+    seen: list[tuple[tuple[float, float], bool]] = []
+
+    class Watched(Progress):
+        def update(self, *words: Any, **named: Any) -> None:
+            super().update(*words, **named)
+            files, at_work = self.tasks
+            seen.append(((files.percentage, at_work.percentage), files.finished))
+
+    monkeypatch.setattr("rich.progress.Progress", Watched)
+    upscale(photo, "--samples", 3, "-o", "large")
+    os.remove("large/photo-x4-2.png")
+    seen.clear()
+    Path("bad.png").write_bytes(b"")
+    upscale("bad.png", photo, picture("more.png"), "--samples", 3, "--skip-existing", "-o", "large")
+    files, at_work = zip(*(each for each, _ in seen), strict=True)
+    assert list(files) == sorted(files)
+    assert [over for _, over in seen].index(True) == len(seen) - 1
+    ninths = {round(9 * share / 100, 6) for share in files}
+    assert ninths >= {0, 3, 6, 7, 8, 9}, "two of the samples of photo.png are there already"
+    assert sum(later < sooner for sooner, later in pairwise(at_work)) == 1, "the next file alone begins anew"
 
 
 def test_a_cascade_enlarges_by_all_of_its_stages(refinesr: Command, photo: Path) -> None:

@@ -1,6 +1,7 @@
 """What a browser asks of `refinesr serve`, and what it is answered; the model is tiny."""
 
 import io
+import itertools
 import json
 import re
 import threading
@@ -106,20 +107,34 @@ def test_the_result_is_what_upscale_makes(browser: Browser, wish: dict[str, Any]
 def test_estimates_are_seen_on_the_way(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is the estimate that `refine` yields, if not so large that it is reduced."""
     seen: list[np.ndarray[Any, Any]] = []
-    show = job.show
+    reduced = job.reduced
 
-    def watched(picture: Any, path: Path) -> None:
-        show(picture, path)
-        if path.name == "estimate.png":
-            seen.append(opened(path.read_bytes()))
+    def watched(picture: Any) -> Any:
+        seen.append(picture.pixels)
+        return reduced(picture)
 
-    monkeypatch.setattr(job, "show", watched)
+    monkeypatch.setattr(job, "reduced", watched)
     key = browser.send(png(), steps=3)
     assert browser.over(key)["estimate"] == 2
     walk = list(refinesr.refine(MODEL, PIXELS, steps=3, precision="fp32"))
     assert len(seen) == 2
     assert all(np.array_equal(*pair) for pair in zip(seen, [step.image for step in walk[:2]], strict=True))
     assert np.array_equal(opened(browser.fetched(f"/jobs/{key}/estimate")), seen[-1])
+
+
+def test_an_estimate_is_sent_whole_while_the_next_is_made(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The length that is told before is not that of another one."""
+    heights = itertools.cycle((1, 20))
+    monkeypatch.setattr(job, "reduced", lambda _: read_bytes(png(PIXELS[: next(heights)])))
+    key, fetched = browser.send(png(), steps=300), 0
+    while browser.state(key)["state"] != "done":
+        answer = browser.http.get(f"/jobs/{key}/estimate")
+        if answer.status_code == 200:
+            fetched += 1
+            assert int(answer.headers["content-length"]) == len(answer.content)
+    assert fetched > 1
 
 
 def test_a_large_estimate_is_reduced_by_leaving_pixels_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,6 +195,27 @@ def test_a_mistake_of_ours_costs_one_picture(browser: Browser, monkeypatch: pyte
     assert browser.over(browser.send(png()))["state"] == "done"
 
 
+def test_an_answer_that_is_a_mistake_of_ours_says_so(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(browser.desk, "ahead", lambda _: 1 // 0)
+    http = TestClient(browser.http.app, "http://127.0.0.1", raise_server_exceptions=False)
+    answer = http.get(f"/jobs/{browser.send(png())}")
+    assert (answer.status_code, answer.json()["message"][:18]) == (500, "ZeroDivisionError:")
+    assert "1 // 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("part", ["read_bytes", "write", "fidelity"])
+def test_memory_may_lack_before_and_after_the_model_works(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def lacking(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(job, part, lacking)
+    assert browser.over(browser.send(png()))["message"] == "photo.png: not enough memory"
+
+
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """The model waits for it before its first step."""
@@ -214,6 +250,29 @@ def test_nobody_waits_for_what_is_removed(browser: Browser, gate: threading.Even
     assert browser.over(wanted)["state"] == "done"
     assert [browser.over(key)["state"] for key in (over, working, waiting)] == ["gone"] * 3
     assert [path.name for path in Path(browser.desk.folder.name).iterdir()] == [wanted]
+
+
+def test_what_is_removed_while_it_waits_makes_room_at_once(
+    browser: Browser, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "WAITING", 2)
+    working, waiting = browser.send(png()), browser.send(png())
+    browser.until(working, "working")
+    held = browser.desk.jobs[waiting]
+    assert browser.http.delete(f"/jobs/{waiting}").status_code == 204
+    assert (browser.state(waiting)["state"], held.data, held.folder.exists()) == ("gone", b"", False)
+    wanted = browser.send(png())
+    assert browser.state(wanted)["ahead"] == 1
+    gate.set()
+    assert browser.over(wanted)["state"] == "done"
+    assert held.state == "cancelled"
+
+
+def test_what_was_sent_is_not_kept_when_it_is_over(browser: Browser) -> None:
+    for data in (png(), b"not a picture"):
+        key = browser.send(data)
+        browser.over(key)
+        assert browser.desk.jobs[key].data == b""
 
 
 def test_the_walk_ends_where_it_is_cancelled() -> None:
@@ -368,6 +427,25 @@ def test_the_page_is_whole() -> None:
     assert set(re.findall(r"(\w+): [A-Z(]", read[1])) == asked
     shown = set(re.findall(r'data-asks="(\w+)"', html))
     assert shown == {"steps", "consistent", "fidelity", "orientations"}
+
+
+def test_neither_picture_is_seen_through_the_other() -> None:
+    """What can be seen through would show both: each ends where the other begins."""
+    css = (PAGE / "page.css").read_text(encoding="utf-8")
+    found = re.findall(r"#(before|after) \{ clip-path: inset\(0 (.+) 0 (.+)\); \}", css)
+    insets = {name: (right, left) for name, right, left in found}
+    assert insets == {"before": ("calc(100% - var(--at))", "0"), "after": ("0", "var(--at)")}
+
+
+def test_the_page_can_be_used_by_keyboard_and_by_ear() -> None:
+    """An arrow moves the line by more than a pixel; of each photo one line is told, when it is over."""
+    html = (PAGE / "index.html").read_text(encoding="utf-8")
+    (slider,) = re.findall(r'<input id="split"[^>]*>', html)
+    assert 'step="any"' in slider  # an arrow moves it by a hundredth then, and a mouse as it likes
+    assert re.search(r'<div id="frame" tabindex="0"', html)
+    live = re.findall(r'id="(\w+)"[^>]* (?:role="status"|aria-live)', html)
+    assert live == ["told", "news"]
+    assert len(re.findall(r'role="status"|aria-live', html)) == len(live)
 
 
 def test_weights_are_not_changed_by_work(browser: Browser) -> None:

@@ -39,21 +39,21 @@ def bars(*columns: Any) -> Iterator["Progress"]:
 
 
 @contextmanager
-def of_files(number: int) -> Iterator[Callable[[Path, int, int], None]]:
-    """`show(input, done, total)`: how far the file at work is, and files if there are several."""
+def of_files(number: int) -> Iterator[Callable[[Path, float], None]]:
+    """`show(input, share)`: how far the file at work is, from 0 to 1, and all files if there are several."""
     from rich.progress import TaskProgressColumn, TimeElapsedColumn, TimeRemainingColumn
 
     with bars(TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn()) as progress:
         files = progress.add_task(f"{number} files", total=number, visible=number > 1)
-        steps = progress.add_task("", total=None)
+        at_work = progress.add_task("", total=None)
         names: list[Path] = []
 
-        def show(name: Path, done: int, total: int) -> None:
+        def show(name: Path, share: float) -> None:
             if not names or names[-1] != name:
                 names.append(name)
-                progress.reset(steps, description=name.name, total=total)
-            progress.update(steps, completed=done, total=total)
-            progress.update(files, completed=len(names) - (done < total))
+                progress.reset(at_work, description=name.name, total=1)
+            progress.update(at_work, completed=share)
+            progress.update(files, completed=len(names) - 1 + share)
 
         yield show
 

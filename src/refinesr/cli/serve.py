@@ -5,6 +5,8 @@ import webbrowser
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from importlib.util import find_spec
+from ipaddress import ip_address
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -32,6 +34,9 @@ NEEDED = ("starlette", "uvicorn")
 
 OWN = ("127.0.0.1", "localhost", "[::1]")
 """Names of this computer for itself."""
+
+PATIENCE = 1
+"""Seconds that photos on their way have at the end."""
 
 
 def serve(
@@ -75,10 +80,10 @@ def serve(
     with listening(host, port) as heard, Desk(loaded, options, model) as desk:
         address = f"http://{shown(host)}:{heard.getsockname()[1]}/"
         tell(f"{address}  Ctrl-C ends it")
-        if browser:
-            webbrowser.open(address)
-        hosts = OWN if host in OWN else ("*",)
-        Server(Config(application(desk, hosts), log_level="warning")).run(sockets=[heard])
+        if browser:  # some keep us waiting until they have the page
+            Thread(target=webbrowser.open, args=[address], daemon=True).start()
+        app = application(desk, names(host, heard.getsockname()[0]))
+        Server(Config(app, log_level="critical", timeout_graceful_shutdown=PATIENCE)).run(sockets=[heard])
     return 0
 
 
@@ -119,6 +124,11 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         raise OutputError(f"{host}, port {port}: {why}") from error
     with closing(heard):
         yield heard
+
+
+def names(host: str, address: str) -> tuple[str, ...]:
+    """That the server answers to: of sites elsewhere, which may lead here, none where only we are heard."""
+    return (*OWN, shown(host).lower()) if ip_address(address).is_loopback else ("*",)
 
 
 def shown(host: str) -> str:

@@ -41,7 +41,7 @@ Exit code: 0 all done, 1 some files could not be, 2 none could; what can be done
 
 LOSSLESS = (".png", ".tif", ".tiff")
 
-Show = Callable[[Path, int, int], None]
+Show = Callable[[Path, float], None]
 
 RESULTS, RESTORING = Results(), Restoring()
 
@@ -177,24 +177,28 @@ def outcomes(work: Work, job: Job, show: Show) -> Iterator[str]:
     from ..images.picture import extent
 
     started = perf_counter()
+    show(job.input, 0.0)
     picture = read(job.input, work.restoring.frame)
     mask = None if work.restoring.mask is None else hidden(work.restoring.mask)
-    for number, path in enumerate(job.results):
-        if path in job.kept:
-            continue
+    missing = [sample for sample in enumerate(job.results) if sample[1] not in job.kept]
+    for before, (number, path) in enumerate(missing):
         path.parent.mkdir(parents=True, exist_ok=True)
         check_output(picture, path, math.ceil(work.scale))
         seed = work.restoring.seed + number
-        show(job.input, 0, 1)
-        large = enlarged(work, picture, seed, mask, lambda k, n: show(job.input, k, n + 1))
+        large = enlarged(work, picture, seed, mask, within(job.input, before, len(missing), show))
         write(large, path, quality=work.results.quality)
-        show(job.input, 1, 1)
+        show(job.input, (before + 1) / len(missing))
         seconds, started = perf_counter() - started, perf_counter()
         if work.results.json:
             yield record(work, job.input, path, picture, large, seconds, seed)
         else:
             sizes = f"{extent(picture.size)} -> {extent(large.size)}"
             yield f"{job.input} -> {path}  {sizes}  {seconds:.1f} s"
+
+
+def within(name: Path, before: int, samples: int, show: Show) -> Callable[[int, int], None]:
+    """How far a file is when a sample of it has made so many passes; one more is for what comes after."""
+    return lambda done, total: show(name, (before + done / (total + 1)) / samples)
 
 
 def hidden(path: Path) -> "Hidden":

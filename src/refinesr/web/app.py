@@ -10,6 +10,7 @@ DELETE /jobs/KEY             nobody wants it any more
 All else is a file of `page/`.  What is refused is answered by {"message": ...}.
 """
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -67,7 +68,12 @@ def application(desk: Desk, hosts: Sequence[str]) -> Starlette:
     return Starlette(
         routes=routes,
         middleware=[Middleware(Headed), Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))],
-        exception_handlers={RefineSRError: refused, HTTPException: unknown},
+        exception_handlers={
+            RefineSRError: refused,
+            HTTPException: unknown,
+            ClientDisconnect: unheard,
+            Exception: mistaken,
+        },
     )
 
 
@@ -102,7 +108,9 @@ class Pages:
     def picture(self, request: Request) -> Response:
         """Before, meanwhile, after."""
         job, name = self.job(request), request.path_params["picture"]
-        return sent({"before": job.before, "estimate": job.estimate, "after": job.shown}.get(name))
+        if name == "estimate" and job.estimate is not None:
+            return Response(job.estimate, media_type="image/png")
+        return sent({"before": job.before, "after": job.shown}.get(name))
 
     def result(self, request: Request) -> Response:
         job = self.job(request)
@@ -153,6 +161,17 @@ def refused(request: Request, error: Exception) -> Response:
 def unknown(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return JSONResponse({"message": error.detail}, error.status_code, error.headers)
+
+
+def unheard(request: Request, error: Exception) -> Response:
+    """Who sent a photo has gone before it was here."""
+    return Response(status_code=400)
+
+
+def mistaken(request: Request, error: Exception) -> Response:
+    """A mistake of ours, which the server need not tell again."""
+    traceback.print_exception(error)
+    return JSONResponse({"message": f"{type(error).__name__}: {error}"}, 500)
 
 
 class Headed:

@@ -85,9 +85,10 @@ class Desk:
         """Nobody wants it any more."""
         with self.lock:
             job.cancelled.set()
-            if job.over:
+            if job.state != "working":
                 self.forget(job)
 
     def forget(self, job: Job) -> None:
         self.jobs.pop(job.folder.name, None)
+        job.data = b""  # the queue holds it until its turn would come
         rmtree(job.folder, ignore_errors=True)  # on Windows the browser may be fetching one of its files

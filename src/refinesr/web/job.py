@@ -62,8 +62,9 @@ class Job:
 
     name    the picture's file, as the user calls it
     data    its bytes, until it is read
-    folder  where its files are: before.png, estimate.png, and the result
+    folder  where its files are: before.png, and the result
     report  what the browser is told besides the state
+    estimate  the newest, as a PNG: no file, for it changes while it is sent
     """
 
     name: str
@@ -74,6 +75,7 @@ class Job:
     state: State = "waiting"
     report: dict[str, Any] = field(default_factory=dict)
     result: Path | None = None
+    estimate: bytes | None = None
     cancelled: Event = field(default_factory=Event)
 
     @property
@@ -83,10 +85,6 @@ class Job:
     @property
     def before(self) -> Path:
         return self.folder / "before.png"
-
-    @property
-    def estimate(self) -> Path:
-        return self.folder / "estimate.png"
 
     @property
     def shown(self) -> Path | None:
@@ -99,7 +97,8 @@ class Job:
         """To its end, whatever that is."""
         self.state = "working"
         try:
-            self.report = self.made(model)
+            with if_memory_lacks(f"{self.name}: not enough memory"):
+                self.report = self.made(model)
             self.state = "done"
         except CancelledError:
             self.state = "cancelled"
@@ -113,11 +112,15 @@ class Job:
         """`message` without the place of our own files."""
         self.report, self.state = {"message": message.replace(f"{self.folder}{os.sep}", "")}, "failed"
 
+    def taken(self) -> bytes:
+        data, self.data = self.data, b""
+        return data
+
     def made(self, model: Stage | Cascade) -> dict[str, Any]:
         """Writes the files; what is to be told of them."""
         started = perf_counter()
         self.passed(0, 1)
-        picture, self.data = read_bytes(self.data, self.name), b""
+        picture = read_bytes(self.taken(), self.name)
         path = self.folder / named(self.name, model.scale, self.wish.ext)
         check_output(picture, path, model.scale)
         height, width = picture.size
@@ -147,7 +150,7 @@ class Job:
             for progress in restored(model, picture, self.options, watched=True):
                 large = progress.image
                 if progress.done < progress.total:
-                    show(reduced(large), self.estimate)
+                    self.estimate = encode(seen(reduced(large)), "PNG")
                     self.report |= {"estimate": progress.done}
         return large
 

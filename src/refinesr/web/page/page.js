@@ -36,14 +36,17 @@ const add = (file, asked) => {
   element.querySelector(".name").textContent = file.name;
   element.querySelector(".show").addEventListener("click", () => choose(photo));
   element.querySelector(".drop").addEventListener("click", () => remove(photo));
+  element.querySelector(".drop").ariaLabel = `Remove ${file.name}`;
   document.body.classList.add("busy");
   choose(photo);
-  follow(photo);
   return photo;
 };
 
 const follow = async (photo) => {
   try {
+    await photo.file.slice(0, 1).arrayBuffer().catch(() => {
+      throw new Error("cannot be read; folders cannot be sent");
+    });
     const query = new URLSearchParams({ name: photo.file.name, wish: JSON.stringify(photo.asked) });
     const headers = { "content-type": "application/octet-stream" };
     ({ key: photo.key } = await ask(`jobs?${query}`, { method: "POST", headers, body: photo.file }));
@@ -60,6 +63,7 @@ const follow = async (photo) => {
     show(photo);
   }
   if (photo.removed) forget(photo);
+  else part("news").textContent = `${photo.file.name}: ${words(photo)}`;
 };
 
 const forget = (photo) => {
@@ -169,20 +173,23 @@ addEventListener("resize", place);
 part("actual").addEventListener("click", () => {
   actual = !actual;
   part("actual").setAttribute("aria-pressed", String(actual));
+  part("frame").classList.toggle("actual", actual);
   place();
 });
-part("again").addEventListener("click", () => add(chosen.file, wish()));
+part("again").addEventListener("click", () => take([chosen.file]));
 part("another").addEventListener("click", () => {
   const seed = (chosen.asked.seed ?? 0) + 1;
   part("wish").elements.seed.value = seed;
-  add(chosen.file, { ...chosen.asked, seed });
+  follow(add(chosen.file, { ...chosen.asked, seed }));
 });
 
 // Ways in
 
 const take = (files) => {
+  if (!part("wish").checkValidity()) part("how").open = true; // else nobody would see what is wrong
   if (!part("wish").reportValidity()) return;
-  [...files].reverse().forEach((file) => add(file, wish())); // the first one is chosen, and comes first
+  const added = [...files].reverse().map((file) => add(file, wish())); // the first one is chosen, and listed first
+  added.reverse().forEach(follow);
 };
 
 part("files").addEventListener("change", () => {
