@@ -11,11 +11,12 @@ from types import TracebackType
 
 from refinesr.cascade import Cascade
 from refinesr.errors import RefineSRError
+from refinesr.files import writing
 from refinesr.restore import Options
 from refinesr.stage import Stage
 from refinesr.web.job import Job, Wish
 
-KEPT = 24
+KEPT = 100
 """Pictures that are over and can still be looked at."""
 
 WAITING = 100
@@ -60,7 +61,7 @@ class Desk:
                 self.drop(job)
 
     def take(self, name: str, data: bytes, wish: Wish) -> str:
-        """The key of a new job.  Raises ConfigError for what cannot be asked, FullError."""
+        """The key of a new job.  Raises ConfigError for what cannot be asked, FullError, OutputError."""
         options = wish.options(self.options)
         options.check(self.model)
         key = secrets.token_urlsafe(16)
@@ -70,10 +71,12 @@ class Desk:
             over = [job for job in self.jobs.values() if job.over]
             for old in over[: max(0, len(over) + 1 - KEPT)]:
                 self.forget(old)
-            folder = Path(self.folder.name, key)
-            folder.mkdir()
-            self.jobs[key] = Job(name, data, wish, options, folder)
-        self.queue.put(self.jobs[key])
+            job = Job(name, wish, options, Path(self.folder.name, key))
+            with writing(Path(name)):
+                job.folder.mkdir()
+                job.sent.write_bytes(data)
+            self.jobs[key] = job
+        self.queue.put(job)
         return key
 
     def ahead(self, job: Job) -> int:
@@ -90,5 +93,4 @@ class Desk:
 
     def forget(self, job: Job) -> None:
         self.jobs.pop(job.folder.name, None)
-        job.data = b""  # the queue holds it until its turn would come
         rmtree(job.folder, ignore_errors=True)  # on Windows the browser may be fetching one of its files

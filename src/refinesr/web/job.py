@@ -61,14 +61,12 @@ class Job:
     """Written by the thread at work alone; others read, and may cancel.
 
     name    the picture's file, as the user calls it
-    data    its bytes, until it is read
-    folder  where its files are: before.png, and the result
+    folder  where its files are: what was sent, until it is read, before.png, and the result
     report  what the browser is told besides the state
     estimate  the newest, as a PNG: no file, for it changes while it is sent
     """
 
     name: str
-    data: bytes
     wish: Wish
     options: Options
     folder: Path
@@ -81,6 +79,10 @@ class Job:
     @property
     def over(self) -> bool:
         return self.state in ("done", "failed", "cancelled")
+
+    @property
+    def sent(self) -> Path:
+        return self.folder / "sent"
 
     @property
     def before(self) -> Path:
@@ -113,7 +115,8 @@ class Job:
         self.report, self.state = {"message": message.replace(f"{self.folder}{os.sep}", "")}, "failed"
 
     def taken(self) -> bytes:
-        data, self.data = self.data, b""
+        data = self.sent.read_bytes()
+        self.sent.unlink()
         return data
 
     def made(self, model: Stage | Cascade) -> dict[str, Any]:
