@@ -167,13 +167,6 @@ def test_deep_pictures_keep_their_depth_and_are_shown_in_8_bits(browser: Browser
     assert np.array_equal(before, np.rint(deep[..., :3] * 255))
 
 
-def test_what_is_shown_of_other_bands() -> None:
-    for bands, shown in ((1, 1), (2, 1), (3, 3), (5, 3)):
-        pixels = RNG.integers(0, 65535, (3, 4, bands), np.uint16)
-        seen = job.seen(replace(read_bytes(png()), pixels=pixels))
-        assert np.array_equal(seen.pixels, np.rint(pixels[..., :shown] / 257))
-
-
 def test_what_cannot_be_done_is_told_and_the_next_is_done(browser: Browser) -> None:
     bad = browser.send(b"not a picture", "bad.png")
     file = io.BytesIO()

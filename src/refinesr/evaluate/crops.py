@@ -15,6 +15,7 @@ from refinesr.errors import InputError
 from refinesr.evaluate.depths import SUFFIXES
 from refinesr.images.io import read
 from refinesr.images.picture import Picture, extent
+from refinesr.images.seen import seen
 
 Colours = UInt8[np.ndarray, "_ _ 3"]
 """A picture or a part of one: in one call there are many sizes."""
@@ -36,11 +37,8 @@ def picture_in(folder: Path, name: str) -> Colours | None:
 
 def colours(picture: Picture) -> Colours:
     """RGB in 8 bits, as shown: the first three bands, of fewer the first three times, no transparency."""
-    pixels = picture.pixels if picture.channels >= 3 else picture.pixels[:, :, :1].repeat(3, axis=2)
-    if pixels.dtype == np.uint8:
-        return np.ascontiguousarray(pixels[:, :, :3])
-    levels = np.nan_to_num(pixels[:, :, :3].astype(np.float64)) / picture.peak * 255
-    return levels.round().clip(0, 255).astype(np.uint8)
+    pixels = seen(picture).pixels
+    return pixels if pixels.shape[2] == 3 else pixels.repeat(3, axis=2)
 
 
 def sized(pixels: Colours | None, size: tuple[int, int], what: str) -> Colours | None:

@@ -14,6 +14,7 @@ from refinesr.errors import RefineSRError
 from refinesr.files import replacing
 from refinesr.images.io import check_output, encode, read_bytes, write
 from refinesr.images.picture import Picture
+from refinesr.images.seen import seen
 from refinesr.memory import if_memory_lacks
 from refinesr.restore import Options, passing, restored
 from refinesr.restore.fidelity import fidelity
@@ -167,7 +168,7 @@ class Job:
 def show(picture: Picture, path: Path) -> None:
     """As browsers can show it; whole or not at all, for they may ask at any time."""
     with replacing(path, overwrite=True) as part:
-        part.write_bytes(encode(seen(picture), "PNG"))
+        part.write_bytes(encode(replace(seen(picture), exif=None), "PNG"))
 
 
 def named(name: str, scale: int, ext: str) -> str:
@@ -176,21 +177,6 @@ def named(name: str, scale: int, ext: str) -> str:
     plain = "".join(letter for letter in stem if letter.isprintable() and letter not in '<>:"|?*')
     kept = plain.encode("utf-8", "ignore")[:LONGEST].decode("utf-8", "ignore")
     return f"{kept if kept.strip('. ') else 'picture'}-x{scale}.{ext}"
-
-
-def seen(picture: Picture) -> Picture:
-    """In 8 bits; of more than three bands the first three."""
-    colours = picture.channels if picture.channels in (1, 3) else 3 if picture.channels > 3 else 1
-    levels = [None if x is None else in_levels(x, picture.peak) for x in (picture.pixels, picture.alpha)]
-    pixels, alpha = levels
-    assert pixels is not None
-    return replace(picture, pixels=np.ascontiguousarray(pixels[..., :colours]), alpha=alpha, exif=None)
-
-
-def in_levels(values: Any, peak: float) -> Any:
-    if values.dtype == np.uint8:
-        return values
-    return np.clip(np.rint(values * np.float32(255 / peak)), 0, 255).astype(np.uint8)
 
 
 def reduced(picture: Picture) -> Picture:

@@ -1,0 +1,25 @@
+"""Pictures as screens show them: in 8 bits, grey or RGB."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from numpy.typing import NDArray
+
+from refinesr.images.picture import Picture
+
+
+def seen(picture: Picture) -> Picture:
+    """Of three bands and more the first three, of two the first.  NaN is black."""
+    pixels = picture.pixels[..., : 3 if picture.channels >= 3 else 1]
+    alpha = None if picture.alpha is None else in_levels(picture.alpha, picture.peak)
+    return replace(picture, pixels=in_levels(pixels, picture.peak), alpha=alpha)
+
+
+def in_levels(values: NDArray[Any], peak: float) -> UInt8[np.ndarray, "..."]:
+    """Values from 0 to `peak` as levels of 255."""
+    if values.dtype == np.uint8:
+        return np.ascontiguousarray(values)
+    levels = np.nan_to_num(values.astype(np.float32)) * np.float32(255 / peak)
+    return np.ascontiguousarray(levels.round().clip(0, 255).astype(np.uint8))
