@@ -57,15 +57,29 @@ def test_tiles_leave_no_trace(core: int) -> None:
 
 @pytest.mark.parametrize("ways", [1, 4])
 @pytest.mark.parametrize("steps", [1, 3])
-def test_calls_and_encodings_are_counted(ways: int, steps: int) -> None:
+@pytest.mark.parametrize("room", [4 * 13 * 10 * 8, 4 * 13 * 10 * 8 - 1])
+def test_calls_and_encodings_are_counted(
+    ways: int, steps: int, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each way is encoded once where there is room for all features, 8 a low pixel; else for each call."""
+    monkeypatch.setattr("refinesr.method.KEPT", room)
     called, encoded = [], []
     made = stage(packed(2))
     made.model.network.register_forward_hook(lambda *_: called.append(1))
     made.model.source.register_forward_hook(lambda *_: encoded.append(1))
     chosen = sampling(ways, steps=steps)
     last(LOW, made=made, sampling=chosen)
-    assert (len(called), len(encoded)) == (chosen.calls, chosen.encodings)
-    assert chosen.calls == ways * steps
+    assert len(called) == chosen.calls == ways * steps
+    once = ways == 1 or room == 4 * 13 * 10 * 8
+    assert len(encoded) == made.method.encodings(chosen, 13 * 10) == (ways if once else ways * steps)
+
+
+@pytest.mark.parametrize("core", [0, 4])
+def test_what_is_kept_changes_nothing(core: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = sampling(4, steps=3)
+    kept = last(LOW, sampling=chosen, tile=core)
+    monkeypatch.setattr("refinesr.method.KEPT", 0)
+    assert torch.equal(kept, last(LOW, sampling=chosen, tile=core))
 
 
 def test_every_estimate_is_consistent_all_the_same() -> None:

@@ -30,6 +30,9 @@ from refinesr.objective import Distance, Objective, Perception, Rollout
 from refinesr.shapes import Denoiser, Grid, Images, Noise
 from refinesr.sources import Augmented, Blank, Encoded, Labelled, Source, check_guidance
 
+KEPT = 2**25
+"""Values that are kept of what a picture, laid several ways, is encoded to: 128 MiB in float32."""
+
 Network = PackedUNet | SR3UNet | SRDiffUNet | ADMUNet | RRDBNetwork | Tiny
 
 
@@ -96,11 +99,6 @@ class Sampling:
         """Network calls an image costs."""
         walked = self.sampler.calls(1 if self.fidelity == 1 else self.steps)
         return (walked + self.asks) * (1 if self.guidance in (0, 1) else 2) * self.orientations
-
-    @property
-    def encodings(self) -> int:
-        """How often an image is encoded: once, or for every call if it is laid several ways."""
-        return 1 if self.orientations == 1 else self.calls
 
     def walk(self, denoise: Denoiser, x: Images, grid: Grid, noise: Noise) -> Iterator[Images]:
         """The sampler's estimates from x on, one after each step: with the temperature of fresh draws, and of
@@ -232,6 +230,16 @@ class Method:
         """What is learnt; a `perception` is learnt by a distance."""
         besides = self.rollout, self.perception, distance
         return Objective(self.levels, self.spread, self.target, self.p, self.weighting, *besides)
+
+    def encodings(self, sampling: Sampling, pixels: int) -> int:
+        """How often a picture of so many low pixels is encoded: each way it is laid once, or once a call."""
+        ways = sampling.orientations
+        return ways if ways == 1 or self.keeps(ways * pixels) else sampling.calls
+
+    def keeps(self, pixels: int) -> bool:
+        """Whether what so many low pixels are encoded to is kept from call to call."""
+        doors = self.source.doors(self.channels)
+        return pixels * (doors.get("features", 0) + doors.get("image_channels", 0) * self.scale**2) <= KEPT
 
     @property
     def generates(self) -> bool:

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Generic, TypeVar
 
 import torch
@@ -167,12 +168,14 @@ class Stage:
         if sampling.orientations == 1:
             return self.informed(low, sampling.guidance, tile, autocast)
 
-        def lying(way: Dihedral) -> Denoiser:
-            def denoise(x: Images, sigma: Sigma) -> Images:
-                # encoded anew each time: features of eight pictures are too many to keep
-                return self.informed(way.of(low), sampling.guidance, tile, autocast)(x, sigma)
+        kept = self.method.keeps(sampling.orientations * low[:, 0].numel())
 
-            return denoise
+        def lying(way: Dihedral) -> Denoiser:
+            def encoded() -> Denoiser:
+                return self.informed(way.of(low), sampling.guidance, tile, autocast)
+
+            again = cache(encoded) if kept else encoded
+            return lambda x, sigma: again()(x, sigma)
 
         return mirrored([(way, lying(way)) for way in DIHEDRAL[: sampling.orientations]])
 

@@ -1,5 +1,6 @@
 """What is to be known of a model, and what it costs, without its weights taking memory."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -111,7 +112,11 @@ class Facts:
     @property
     def gflop(self) -> float:
         """Of one picture, without what tiles do twice."""
-        return self.sampling.calls * self.costs.call + self.sampling.encodings * self.costs.encoder
+        return self.sampling.calls * self.costs.call + self.encodings * self.costs.encoder
+
+    @property
+    def encodings(self) -> int:
+        return self.subject.method.encodings(self.sampling, math.prod(self.size))
 
     def data(self) -> dict[str, Any]:
         """For JSON.  `grid` is sigma, down to 0; `reach` and `stride` are in low pixels, null is all.
@@ -186,8 +191,8 @@ class Facts:
         yield "gamma", [levels(gamma_of(self.grid).tolist())]
         yield "check", self.complaints or ["nothing odd"]
         yield "bias", self.predicted()
-        often = "once" if self.sampling.encodings == 1 else "each time to encode"
-        cost = f"{self.costs.call:.1f} GFLOP a call and {self.costs.encoder:.1f} {often}"
+        often = "once" if self.encodings == 1 else f"{self.encodings} times"
+        cost = f"{self.costs.call:.1f} GFLOP a call and {self.costs.encoder:.1f} {often}, to encode"
         yield "cost", [f"{cost}, for {enlarging(self.size, self.subject.method.scale)}"]
 
     def predicted(self) -> list[str]:

@@ -34,7 +34,8 @@ def passes(model: Stage | Cascade, size: tuple[int, int], options: Options) -> i
     for link in options.links(model):
         scale, sampling = link.stage.scale, link.chosen
         low = torch.empty(1, 0, *size, device="meta")
-        total += sampling.encodings * len(link.stage.pieces(low, link.tile))
+        encodings = link.stage.method.encodings(sampling, size[0] * size[1])
+        total += encodings * len(link.stage.pieces(low, link.tile))
         total += sampling.calls * len(link.stage.tiles(low, link.tile))
         size = size[0] * scale, size[1] * scale
     return total
