@@ -121,7 +121,8 @@ const source = (image, path) => {
 const view = (photo) => {
   const { key, state, report } = photo;
   const seen = state === "done" ? "after" : report.estimate ? `estimate?${report.estimate}` : null;
-  part("viewer").hidden = !seen;
+  part("viewer").hidden = !seen && state !== "failed"; // what has failed can be tried again
+  ["frame", "sides", "told", "save", "actual", "another"].forEach((id) => (part(id).hidden = !seen));
   if (!seen) return;
   source(part("before"), `jobs/${key}/before`);
   source(part("after"), `jobs/${key}/${seen}`);
