@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from refinesr.diffusion.precond import Blind
 from refinesr.errors import ConfigError
 from refinesr.given import of_kind, settle, whole
 from refinesr.images.augment import CascadeAugmented
@@ -72,6 +73,12 @@ class Link:
     @property
     def steps(self) -> int:
         return len(self.chosen.levels()) - 1
+
+    @property
+    def settled(self) -> bool:
+        """Whether no seed changes what it makes: it sees no noise, or only the mean's, one for all seeds."""
+        mean = self.chosen.fidelity == 1 and self.chosen.mean is not None
+        return self.level == 0 and (mean or isinstance(self.stage.method.precond, Blind))
 
     @property
     def generates(self) -> bool:

@@ -72,10 +72,11 @@ def serve(
             raise ConfigError(f"serve: needs the package {package}: pip install 'refinesr[web]'")
     from uvicorn import Config, Server
 
+    from ..restore import Options
     from ..web.app import application
     from ..web.desk import Desk
 
-    options = asked(tile, device, precision)
+    options = Options(tile=tile, device=device, precision=precision)
     loaded = restoring(model, options)
     with listening(host, port) as heard, Desk(loaded, options, model) as desk:
         address = f"http://{shown(host)}:{heard.getsockname()[1]}/"
@@ -85,14 +86,6 @@ def serve(
         app = application(desk, names(host, heard.getsockname()[0]))
         Server(Config(app, log_level="critical", timeout_graceful_shutdown=PATIENCE)).run(sockets=[heard])
     return 0
-
-
-def asked(tile: int | None, device: str, precision: str) -> "Options":
-    from ..devices import autocast_dtype, device_named
-    from ..restore import Options
-
-    autocast_dtype(precision, device_named(device))
-    return Options(tile=tile, device=device, precision=precision)
 
 
 def restoring(model: str, options: "Options") -> "Stage | Cascade":

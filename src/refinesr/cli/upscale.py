@@ -70,14 +70,7 @@ class Work:
     @cached_property
     def settled(self) -> bool:
         """Whether no seed changes a result."""
-        from ..diffusion.precond import Blind
-        from ..stage import Stage
-
-        if not isinstance(self.model, Stage):
-            return False
-        sampling = self.options.sampling(self.model)
-        meant = sampling.fidelity == 1 and sampling.mean is not None
-        return meant or isinstance(self.model.method.precond, Blind)
+        return all(link.settled for link in self.options.links(self.model))
 
 
 def upscale(
@@ -118,11 +111,9 @@ def upscale(
 def prepared(model: str, results: Results, restoring: Restoring) -> Work:
     """The model, loaded once; options that do not fit it, or this computer, are found out here."""
     from ..chains import load_any
-    from ..devices import autocast_dtype, device_named
 
     options = restoring.options()
     replace(options, seed=options.seed + results.samples - 1)  # the last one's, which may be too large
-    autocast_dtype(restoring.precision, device_named(restoring.device))
     whole = load_any(model)
     options.check(whole)
     return Work(whole, results, restoring, options)
@@ -213,13 +204,12 @@ def enlarged(
 ) -> "Picture":
     from ..diffusion.walking import last
     from ..restore import passing, restored
-    from ..restore.memory import memory_of, too_large
+    from ..restore.memory import advising
 
-    memory, options = memory_of(work.restoring.device), replace(work.options, seed=seed)
-    advice = too_large(work.model, work.restoring.tile, picture, memory)
-    with if_memory_lacks(f"{picture.name}: {advice}"), passing(work.model, picture.size, options, show):
-        large = last(restored(work.model, picture, options, mask)).image
-    if work.scale == work.model.scale:
+    model, options = work.model, replace(work.options, seed=seed)
+    with advising(model, options, picture), passing(model, picture.size, options, show):
+        large = last(restored(model, picture, options, mask)).image
+    if work.scale == model.scale:
         return large
     from ..restore.fidelity import resampled
 

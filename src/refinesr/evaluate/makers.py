@@ -13,7 +13,6 @@ from torch import Tensor
 
 from refinesr.cascade import Cascade, Link
 from refinesr.devices import autocast_dtype, device_named
-from refinesr.diffusion.precond import Blind
 from refinesr.errors import ConfigError, InputError
 from refinesr.evaluate.depths import (
     EIGHT_BITS,
@@ -180,8 +179,7 @@ class Restored:
 
     @property
     def equal(self) -> bool:
-        """Whether no stage sees any noise."""
-        return all(isinstance(link.stage.method.precond, Blind) and link.level == 0 for link in self.links)
+        return all(link.settled for link in self.links)
 
     @property
     def calls(self) -> int | None:

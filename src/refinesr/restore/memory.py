@@ -1,11 +1,14 @@
 """What to do when memory lacks."""
 
+from contextlib import AbstractContextManager
+
 import torch
 
 from refinesr.cascade import Cascade
 from refinesr.devices import device_named
 from refinesr.images.picture import Picture, extent
-from refinesr.memory import most
+from refinesr.memory import if_memory_lacks, most
+from refinesr.restore.options import Options
 from refinesr.stage import Stage
 
 SMALLEST_TILE = 32
@@ -30,6 +33,12 @@ def too_large(model: Stage | Cascade, tile: int | None, picture: Picture, memory
     return f"{said}; " + (
         f"use --tile {smaller}" if smaller else "not even its result fits; cut it into parts"
     )
+
+
+def advising(model: Stage | Cascade, options: Options, picture: Picture) -> AbstractContextManager[None]:
+    """Where memory lacks while the picture is restored so, a RefineSRError says what to do."""
+    advice = too_large(model, options.tile, picture, memory_of(options.device))
+    return if_memory_lacks(f"{picture.name}: {advice}")
 
 
 def gibibytes(number: int) -> str:

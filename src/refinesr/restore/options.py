@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import TypedDict
 
 from refinesr.cascade import Cascade, Link
-from refinesr.devices import check_seed
+from refinesr.devices import autocast_dtype, check_seed, device_named
 from refinesr.errors import ConfigError
 from refinesr.given import number, settle, settle_given, truth, whole
 from refinesr.images.resize import Kernel, PillowBicubic
@@ -62,7 +62,8 @@ class Options:
         check_seed(self.seed)
 
     def check(self, model: Stage | Cascade) -> None:
-        """Raises ConfigError for what cannot be asked of it, as `restored` would later."""
+        """Raises ConfigError for what cannot be asked of it or this computer, as `restored` would later."""
+        autocast_dtype(self.precision, device_named(self.device))
         self.total(model)
 
     def total(self, model: Stage | Cascade) -> int:

@@ -18,7 +18,7 @@ from refinesr.images.seen import seen
 from refinesr.memory import if_memory_lacks
 from refinesr.restore import Options, passing, restored
 from refinesr.restore.fidelity import fidelity
-from refinesr.restore.memory import memory_of, too_large
+from refinesr.restore.memory import advising
 from refinesr.stage import Stage
 
 ESTIMATE = 1024
@@ -145,13 +145,9 @@ class Job:
         }
 
     def enlarged(self, model: Stage | Cascade, picture: Picture) -> Picture:
-        advice = too_large(model, self.options.tile, picture, memory_of(self.options.device))
-        large = picture
-        with (
-            if_memory_lacks(f"{self.name}: {advice}"),
-            passing(model, picture.size, self.options, self.passed),
-        ):
-            for progress in restored(model, picture, self.options, watched=True):
+        options, large = self.options, picture
+        with advising(model, options, picture), passing(model, picture.size, options, self.passed):
+            for progress in restored(model, picture, options, watched=True):
                 large = progress.image
                 if progress.done < progress.total:
                     self.estimate = encode(seen(reduced(large)), "PNG")
