@@ -25,6 +25,7 @@ LAYERS = """
     editing cascade album distill log compiling folder
     stage train data preview
     method
+    encoding
     sources objective
     model
     diffusion nets metrics

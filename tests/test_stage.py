@@ -4,6 +4,7 @@ import gc
 import itertools
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import pytest
@@ -109,7 +110,8 @@ def test_windows_are_where_the_picture_is_before_the_first_step(monkeypatch: pyt
     """A GPU would wait for each of them in every step."""
     made, low, given = stage(packed(4)), normal(1, 3, 90, 100), []
     monkeypatch.setattr("refinesr.stage.tiled", lambda parts: given.extend(parts) or tiled(parts))
-    monkeypatch.setattr(Stage, "encoded", lambda *_: {})
+    monkeypatch.setattr("refinesr.stage.doors", lambda *_: {})
+    monkeypatch.setattr("refinesr.stage.precision", lambda *_: nullcontext())  # none on "meta"
     made.plain(low.double().to("meta"), 8, None)
     assert len(given) > 2
     windows = [window for _, window, _ in given]

@@ -23,13 +23,13 @@ from refinesr.diffusion.denoisers import (
 )
 from refinesr.diffusion.noise import scaled
 from refinesr.diffusion.schedule import check
+from refinesr.encoding import doors
 from refinesr.images.projection import Projection
 from refinesr.images.resize import Kernel
 from refinesr.method import Method, Sampling
 from refinesr.model import Model
 from refinesr.shapes import Denoiser, GivenImages, Grid, Images, Noise, Sigma
-from refinesr.sources import Encoded
-from refinesr.tiles import Box, Tile, Window, blended, cover, largest
+from refinesr.tiles import Box, Tile, Window, cover, largest
 
 Image = TypeVar("Image")
 
@@ -190,31 +190,11 @@ class Stage:
 
     def plain(self, low: GivenImages, tile: int, autocast: torch.dtype | None) -> Denoiser:
         """The network's own denoiser, tile by tile, of a picture that is encoded once."""
-        doors = self.encoded(low, tile, autocast)
-        parts = [self.part(doors, piece, autocast) for piece in self.tiles(low, tile)]
+        with precision(low.device, autocast):
+            given = doors(self.model, self.method.source, low, tile)
+        parts = [self.part(given, piece, autocast) for piece in self.tiles(low, tile)]
         # a GPU would wait for each window in each step
         return tiled([(box, window.to(low), denoise) for box, window, denoise in parts])
-
-    def encoded(self, low: GivenImages, core: int, autocast: torch.dtype | None) -> dict[str, Tensor]:
-        """What comes through the network's doors; an encoder, too, works tile by tile, and as exactly."""
-        source, pieces = self.method.source, self.pieces(low, core)
-        with precision(low.device, autocast):
-            if len(pieces) == 1 or not isinstance(source, Encoded):
-                return self.model.condition(low).doors()
-            canvas = low.new_zeros(len(low), source.encoder.features, *low.shape[-2:])
-            parts = ((piece.box, piece.window, self.features(piece.box.of(low))) for piece in pieces)
-            return {"features": blended(canvas, parts)}
-
-    def features(self, low: GivenImages) -> Tensor:
-        found = self.model.condition(low).features
-        assert found is not None  # an encoder makes some
-        return found
-
-    def pieces(self, low: GivenImages, core: int) -> list[Tile]:
-        """Where what is encoded is cut: by a network alone, all else takes little."""
-        source, (height, width) = self.method.source, low.shape[-2:]
-        core = core if isinstance(source, Encoded) else 0
-        return cover(height, width, core=core, reach=source.reach, stride=1)
 
     def tiles(self, low: GivenImages, core: int) -> list[Tile]:
         """Where the network's reach is known the halo makes tiles exact; else it only blends."""

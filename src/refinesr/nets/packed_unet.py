@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from refinesr.errors import ConfigError
+from refinesr.nets.strips import Above, Rows, across
 from refinesr.shapes import Features, Images
 
 Label = Float[Tensor, " B"]
@@ -141,13 +142,25 @@ class PackedEncoderModule(nn.Module):
         self.norm = PixelNorm(value.width)
         self.out = nn.Conv2d(value.width, value.width, 3, padding=1)
 
-    def forward(self, low: Images) -> Features:
+    def forward(self, low: Images, above: Above | None = None) -> Features | Rows:
+        """The features of low; if it is a strip, of the rows that are known by now."""
+        if above is not None:
+            return self.strip(low, above)
         h: Tensor = self.stem(low)
         first = h
         for block in self.blocks:
             h = block(h)
         y: Tensor = self.out(F.silu(self.norm(h)))
         return first + y
+
+    def strip(self, low: Rows, above: Above) -> Rows:
+        above.take(low)
+        first = h = across(self.stem, above.around(self.stem, low))
+        for block in self.blocks:
+            assert isinstance(block, Block)  # ModuleList forgets it
+            h = block.strip(h, above)
+        y = across(self.out, F.silu(self.norm(above.around(self.out, h))))
+        return y.add_(above.delayed(self, first, y.shape[2]))
 
 
 class Blocks(nn.Module):
@@ -178,7 +191,13 @@ class Block(nn.Module):
         if modulation is not None:
             scale, shift = modulation[..., None, None].chunk(2, dim=1)  # each (B, F, 1, 1)
             h = torch.addcmul(shift, h, 1 + scale)
-        wide = self.wide(h)
+        return self.added(self.wide(h), x)
+
+    def strip(self, x: Rows, above: Above) -> Rows:
+        given = above.around(self, x)
+        return self.added(across(self.wide, self.norm(given)), given[:, :, 1:-1])
+
+    def added(self, wide: Features, x: Features) -> Features:
         y: Tensor = self.back(F.silu(wide, inplace=not wide.requires_grad))
         return y.add_(x)
 
@@ -195,7 +214,10 @@ class PixelNorm(nn.Module):
         wide = torch.promote_types(x.dtype, torch.float32)
         length: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=wide)
         mean_square = length.square() / x.shape[1]
-        return ((mean_square + 1e-6).rsqrt() * x * self.weight[:, None, None]).to(x.dtype)
+        scaled, weight = (mean_square + 1e-6).rsqrt() * x, self.weight[:, None, None]
+        # a map less where nothing is learnt
+        weighed = scaled * weight if scaled.requires_grad else scaled.mul_(weight)
+        return weighed.to(x.dtype)
 
 
 class Enlarge(nn.Module):

@@ -7,6 +7,7 @@ from itertools import count
 import torch
 
 from refinesr.cascade import Cascade
+from refinesr.encoding import encoding, parts
 from refinesr.restore.options import Options
 from refinesr.stage import Stage
 
@@ -21,7 +22,7 @@ def passing(
     """
     total, passed = passes(model, size, options), count(1)
     stages = [model] if isinstance(model, Stage) else [link.stage for link in model.links]
-    modules = {module for stage in stages for module in (stage.model.source, stage.model.network)}
+    modules = {module for stage in stages for module in (encoding(stage.model), stage.model.network)}
     with ExitStack() as hooks:
         for module in modules:  # one that works in two stages is counted once each time
             hooks.enter_context(module.register_forward_hook(lambda *_: show(next(passed), total)))
@@ -35,7 +36,7 @@ def passes(model: Stage | Cascade, size: tuple[int, int], options: Options) -> i
         scale, sampling = link.stage.scale, link.chosen
         low = torch.empty(1, 0, *size, device="meta")
         encodings = link.stage.method.encodings(sampling, size[0] * size[1])
-        total += encodings * len(link.stage.pieces(low, link.tile))
+        total += encodings * len(parts(link.stage.method.source, low, link.tile))
         total += sampling.calls * len(link.stage.tiles(low, link.tile))
         size = size[0] * scale, size[1] * scale
     return total

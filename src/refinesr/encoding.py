@@ -1,0 +1,69 @@
+"""How a large picture is encoded: once, part by part in bounded memory, and as exactly as in one piece."""
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from refinesr.model import Model
+from refinesr.nets.packed_unet import PackedEncoder
+from refinesr.nets.strips import Above
+from refinesr.shapes import Features, GivenImages, LowImages
+from refinesr.sources import Encoded, EncodedModule, Source
+from refinesr.tiles import Box, Tile, blended, cover
+
+STRIP = 2**15
+"""Positions of a strip, about.  The 8 MiB that 64 channels of them fill are used again for map after map;
+more than 32 MiB the C library gets anew from the system each time, which takes as long as a layer."""
+
+
+def encoding(model: Model) -> nn.Module:
+    """The module that passes once over each of the `parts`."""
+    return model.source.encoder if isinstance(model.source, EncodedModule) else model.source
+
+
+def parts(source: Source, low: GivenImages, core: int) -> list[Box]:
+    """What is encoded one after the other, in low pixels: all at once where that takes no network.
+
+    `core` is that of tiles, 0 for none; strips are as exact, and cost nothing twice.
+    """
+    if isinstance(source, Encoded) and isinstance(source.encoder, PackedEncoder):
+        return strips(low, source.encoder.reach)
+    return [tile.box for tile in tiles(source, low, core)]
+
+
+def doors(model: Model, source: Source, low: GivenImages, core: int) -> dict[str, Tensor]:
+    """What comes through the network's doors, in the same parts."""
+    boxes = parts(source, low, core)
+    if len(boxes) == 1 or not isinstance(model.source, EncodedModule):
+        return model.condition(low).doors()
+    encoder, image = model.source.encoder, model.source.image(low)
+    assert isinstance(source, Encoded)  # what built it
+    canvas = image.new_zeros(len(image), source.encoder.features, *image.shape[-2:])
+    if isinstance(source.encoder, PackedEncoder):
+        return {"features": filled(canvas, encoder, image, boxes)}
+    made = ((tile.box, tile.window, encoder(tile.box.of(image))) for tile in tiles(source, low, core))
+    return {"features": blended(canvas, made)}
+
+
+def strips(low: GivenImages, reach: int) -> list[Box]:
+    """Of the whole width, from above to below; the first is higher, as `Above` asks for."""
+    count, (height, width) = len(low), low.shape[-2:]
+    rows = max(1, STRIP // (count * width))
+    ends = [0, *range(rows + reach, height, rows), height]
+    return [Box(top, 0, end - top, width) for top, end in pairwise(ends)]
+
+
+def tiles(source: Source, low: GivenImages, core: int) -> list[Tile]:
+    """With a halo; those of a source that is no network are one."""
+    height, width = low.shape[-2:]
+    return cover(height, width, core=core if isinstance(source, Encoded) else 0, reach=source.reach, stride=1)
+
+
+def filled(canvas: Features, encoder: nn.Module, image: LowImages, boxes: list[Box]) -> Features:
+    """The canvas, with what the encoder says of strip after strip."""
+    above, top = Above(image.shape[-2]), 0
+    for box in boxes:
+        found = encoder(box.of(image), above)
+        canvas[:, :, top : top + found.shape[2]] = found
+        top += found.shape[2]
+    return canvas

@@ -1,0 +1,109 @@
+"""A large picture is encoded once, in parts, and nobody can tell from the features."""
+
+import pytest
+import torch
+from methods import normal, packed, stage
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from refinesr.encoding import doors, encoding, parts, strips
+from refinesr.nets.packed_unet import PackedEncoder
+from refinesr.nets.strips import Above
+from refinesr.stage import Stage, precision
+
+MADE = stage(packed(2))
+REACH = MADE.method.source.reach
+
+
+def encoded(made: Stage, low: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    with torch.no_grad(), precision(low.device, dtype):
+        return doors(made.model, made.method.source, low, 0)["features"]
+
+
+def cut(monkeypatch: pytest.MonkeyPatch, positions: int) -> None:
+    monkeypatch.setattr("refinesr.encoding.STRIP", positions)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("size", "positions"),
+    [
+        ((1, 40, 30), 30),  # row by row
+        ((1, 40, 30), 1),  # less than a row
+        ((1, 41, 30), 30 * 7),
+        ((1, 40, 1), 5),
+        ((2, 23, 17), 2 * 17 * 4),
+        ((1, REACH + 2, 9), 9),  # the first strip, and a single row
+    ],
+)
+def test_strips_say_what_the_whole_says(
+    size: tuple[int, int, int],
+    positions: int,
+    dtype: torch.dtype | None,
+    layout: torch.memory_format,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made, (count, height, width) = stage(packed(2)), size
+    made.model.to(memory_format=layout)
+    low = normal(count, 3, height, width)
+    whole = encoded(made, low, dtype).float()
+    cut(monkeypatch, positions)
+    assert len(parts(made.method.source, low, 0)) > 1
+    in_strips = encoded(made, low, dtype)
+    assert whole.std() > 0.01
+    step = 2**-8 if dtype else 1e-6
+    torch.testing.assert_close(in_strips, whole, rtol=4 * step, atol=4 * step)
+
+
+def test_nothing_is_computed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    low = normal(1, 3, 60, 20)
+    cut(monkeypatch, 20 * 3)
+    with FlopCounterMode(display=False) as strip_by_strip:
+        encoded(MADE, low)
+    with FlopCounterMode(display=False) as at_once, torch.no_grad():
+        encoding(MADE.model)(low)
+    assert strip_by_strip.get_total_flops() == at_once.get_total_flops() > 0
+
+
+def test_every_row_comes_once_and_in_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    low, came, known = normal(1, 3, 50, 20), [], []
+
+    def seen(_: nn.Module, given: tuple[Tensor, Above], found: Tensor) -> None:
+        came.append(given[0])
+        known.append(found.shape[2])
+
+    cut(monkeypatch, 20 * 6)
+    hook = encoding(MADE.model).register_forward_hook(seen)
+    encoded(MADE, low)
+    hook.remove()
+    assert torch.equal(torch.cat(came, 2), low)
+    assert known == [6] * (len(known) - 1) + [50 - 6 * (len(known) - 1)]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("width", [7, 100, 5000])
+def test_strips_cover_the_picture_and_none_is_large(
+    count: int, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut(monkeypatch, 1000)
+    boxes = strips(torch.empty(count, 3, 333, width, device="meta"), REACH)
+    assert boxes[0].top == 0
+    assert [box.top + box.height for box in boxes] == [*(box.top for box in boxes[1:]), 333]
+    assert {(box.left, box.width) for box in boxes} == {(0, width)}
+    assert min(box.height for box in boxes) > 0
+    rows = max(1, 1000 // (count * width))
+    assert all(box.height <= rows for box in boxes[1:])
+    assert boxes[0].height <= rows + REACH
+
+
+def test_a_tile_changes_nothing_of_what_is_encoded_in_strips() -> None:
+    low = normal(1, 3, 90, 100)
+    assert parts(MADE.method.source, low, 8) == parts(MADE.method.source, low, 0)
+
+
+def test_more_rows_than_the_picture_has_are_refused() -> None:
+    encoder, above = PackedEncoder(width=4, blocks=1).build(), Above(6)
+    encoder(torch.zeros(1, 3, 5, 4), above)
+    with pytest.raises(ValueError, match="a strip of 2 rows, where 1 still come"):
+        encoder(torch.zeros(1, 3, 2, 4), above)
