@@ -139,11 +139,16 @@ def same(path: Path) -> str:
 def check_places(planned: Iterable[Job]) -> None:
     """Each result's folder is there, or can be made, and may be written to."""
     for folder in {path.parent: None for job in planned for path in job.results}:
-        nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
-        if not nearest.is_dir():
-            raise OutputError(f"{nearest}: is a file, not a folder for results")
-        if not os.access(nearest, os.W_OK):
-            raise OutputError(f"{nearest}: no permission to write into this folder")
+        there = nearest(folder)
+        if not there.is_dir():
+            raise OutputError(f"{there}: is a file, not a folder for results")
+        if not os.access(there, os.W_OK):
+            raise OutputError(f"{there}: no permission to write into this folder")
+
+
+def nearest(folder: Path) -> Path:
+    """The folder, or what is there of the way to it."""
+    return next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
 
 
 def refuse_twice(outputs: Mapping[str, Path | None]) -> None:
