@@ -176,6 +176,15 @@ def check_file(
     refuse_existing(path, overwrite)
 
 
+def refuse_report(option: str, path: Path, report: Path) -> None:
+    """Raises OutputError, whatever may be overwritten, for a file of a report, or one among its pictures."""
+    from ..evaluate.report import FILES
+
+    place, pictures = same(path), os.path.realpath(report / "pictures")
+    if place in {same(report / name) for name in FILES} or Path(place).is_relative_to(pictures):
+        raise OutputError(f"{option}: {path}: belongs to the report {report}; choose another name")
+
+
 def write_json(path: Path, facts: object, overwrite: bool) -> None:
     """Numbers that JSON has, whole or not at all.  Raises OutputError."""
     with replacing(path, overwrite=overwrite) as part:
