@@ -3,6 +3,7 @@
 A batch is a function of (seed, step) alone, so that a resumed run goes on with what it would have seen.
 """
 
+import hashlib
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,9 @@ class Photos:
     """The outermost folder each lies in: its class, for those who learn classes."""
     classes: tuple[str, ...] = ()
     """All such folders, sorted, even if what lies in one is too small; a class is a place in it."""
+    listing: str = ""
+    """SHA-256 of the names and sizes of all pictures, the small ones too, inside what was named: it stays the
+    same where that moves."""
 
     @staticmethod
     def load(
@@ -151,7 +155,8 @@ def loading(
     names = tuple(entry.name for entry in intake.kept)
     sizes, left_out = tuple(intake.sizes), len(found) - len(names)
     groups = tuple(entry.group for entry in intake.kept)
-    photos = Photos(names, sizes, store, channels, smallest, left_out, device, groups, classes_of(found))
+    classes, listing = classes_of(found), intake.listing.hexdigest()
+    photos = Photos(names, sizes, store, channels, smallest, left_out, device, groups, classes, listing)
     yield Loading(len(found), len(found), photos)
 
 
@@ -173,12 +178,15 @@ class _Intake:
         self.pixels: list[Raster] = []
         self.small: list[str] = []
         self.bad: list[tuple[str, InputError]] = []
+        self.listing = hashlib.sha256()
 
     def add(self, entry: Entry, outcome: Raster | InputError) -> None:
         if isinstance(outcome, InputError):
             self.bad.append((entry.name, outcome))
             return
         height, width = outcome.shape[:2]
+        known = f"{entry.place.as_posix()}\0{height} {width}\0"
+        self.listing.update(known.encode("utf-8", "surrogatepass"))  # names need not be text
         if min(height, width) < self.smallest:
             self.small.append(f"{entry.name} ({width} x {height})")
             return

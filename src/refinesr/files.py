@@ -1,5 +1,6 @@
 """Results appear whole or not at all, and one process at a time is at work in a folder."""
 
+import errno
 import os
 import secrets
 import unicodedata
@@ -13,6 +14,8 @@ from refinesr.errors import OutputError
 LOCK = ".lock"
 """Name of the file in a folder that tells that it is held.  It stays, empty: whoever removed it could remove
 one that another process has just opened."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @contextmanager
@@ -59,6 +62,11 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def is_full(error: Exception) -> bool:
+    """Whether nothing more can be written to the file system that `writing` stumbled over."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in FULL
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:

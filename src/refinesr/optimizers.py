@@ -96,9 +96,8 @@ class MuonAdamW(AdamW):
         """Nesterov's mean of the gradients, (rows, columns)."""
         kept = self.state[weight]
         if not kept:
-            kept["step"] = torch.zeros((), device=weight.device)  # AdamW looks for one in every state
+            kept["step"] = torch.zeros(())  # no count: AdamW, restored, looks for one in every state
             kept["momentum_buffer"] = torch.zeros_like(weight)
-        kept["step"] += 1
         kept["momentum_buffer"].lerp_(gradient, 1 - momentum)
         return gradient.lerp(kept["momentum_buffer"], momentum).flatten(1)
 

@@ -113,6 +113,8 @@ def train(
         told = state.step
         if told == run.plan.steps:  # of a run that was killed between its last state and its model
             save(run, place, state, log)
+        else:
+            state.sees(pairs.photos.listing if isinstance(pairs, Crops) else "")
         try:
             for report in updates(state):
                 log.waiting.append(report)

@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -123,20 +124,33 @@ class State:
         self.step = 0
         self.whole = True
         """False in the middle of an update, when some of its weights are new and some are not."""
+        self.listing = ""
+        """What tells its photos from others (`Photos.listing`); empty if nobody has said."""
 
     def stands_at(self, step: int) -> bool:
         """Whether it is what so many updates make: no more of them, and none by half."""
         return self.whole and self.step == step
 
+    def sees(self, listing: str) -> None:
+        """From now on it learns from these photos; warns if they are others than before: people add some."""
+        if self.listing and listing and self.listing != listing:
+            warnings.warn(
+                "data: not the photos that the run was saved with, by their names and sizes; it goes on with "
+                "these, and other updates than it would have made",
+                stacklevel=2,
+            )
+        self.listing = listing
+
     def save(self, path: Path) -> None:
         """Raises OutputError, and ValueError in the middle of an update."""
         if not self.whole:
             raise ValueError(f"update {self.step + 1} is half made; there is nothing to be saved")
+        facts = {"step": self.step, "listing": self.listing}
         parts = {name: getattr(self, name).state_dict() for name in ("model", "average", "optimizer")}
         # opened here, because torch has errors of its own for a full disk
         with replacing(path, overwrite=True) as part, part.open("wb") as file:
             try:
-                torch.save({"step": self.step, **parts}, file)
+                torch.save({**facts, **parts}, file)
             except RuntimeError as error:  # torch stumbles over the end of a file that could not be written
                 raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
@@ -156,6 +170,7 @@ class State:
             for name in ("model", "average", "optimizer"):
                 getattr(self, name).load_state_dict(stored[name])
             self.step = counted(stored["step"])
+            self.listing = str(stored.get("listing", ""))  # those of earlier versions do not tell
             self.whole = True
         except UNREADABLE as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]

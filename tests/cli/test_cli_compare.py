@@ -95,8 +95,40 @@ def test_results_replace_neither_one_another_nor_a_report(compare: Command, repo
     assert ran.err == "--json: apart.png: is the file of --output, too; name another\n"
     before = (file := report / "report.json").read_bytes()
     ran = compare(report, "--json", file, "--overwrite")
-    assert (ran.code, ran.err) == (2, f"{file}: the result would replace the input {file}; rename one\n")
+    message = f"--json: {file}: belongs to the report {report}; choose another name\n"
+    assert (ran.code, ran.err) == (2, message)
     assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [
+        ("--output", "pictures/few/0.png"),
+        ("--output", "pictures/high/0.png"),
+        ("--output", "pictures/few/new.png"),  # else the next evaluation would take it for the method's
+        ("--json", "images.csv"),
+        ("--json", "table.md"),
+        ("--json", "page.html"),
+    ],
+)
+def test_no_result_replaces_a_file_of_a_report_or_joins_its_pictures(
+    compare: Command, report: Path, option: str, name: str, overwrite: tuple[str, ...]
+) -> None:
+    other = report_of(Path("other"), TRUTHS, {"many": MANY})
+    (report / "page.html").write_text("a page")
+    Path("linked").symlink_to(report, target_is_directory=True)
+    before = {path: path.read_bytes() for path in report.rglob("*") if path.is_file()}
+    for asked in ((report,), (other, report, "--methods", "many", "few")):
+        for file in (report / name, Path("linked") / name):
+            ran = compare(*asked, option, file, *overwrite)
+            message = f"{option}: {file}: belongs to the report {report}; choose another name\n"
+            assert (ran.code, ran.out, ran.err) == (2, "", message)
+    assert {path: path.read_bytes() for path in report.rglob("*") if path.is_file()} == before
+
+
+def test_a_result_may_lie_beside_the_files_of_a_report(compare: Command, report: Path) -> None:
+    assert compare(report, "-o", report / "apart.png", "--json", report / "apart.json").code == 0
 
 
 def test_no_result_replaces_a_picture_that_is_compared(compare: Command) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from commands import picture
 
+import refinesr.cli.results
 from refinesr.cli.listing import LeftOut, listed
 from refinesr.cli.restoring import Results
 from refinesr.cli.results import Job, jobs
@@ -304,3 +305,24 @@ def test_a_missing_input_is_found_out_when_it_is_read() -> None:
 def test_a_file_that_is_named_twice_is_one_input() -> None:
     picture("in/a.png")
     assert planned("in", "in/a.png", "./in/a.png") == {"in/a.png": ["in/a-x4.png"]}
+
+
+def test_the_file_system_is_asked_of_each_folder_and_not_of_each_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Path] = []
+
+    def apart(folder: Path) -> bool:
+        asked.append(folder)
+        return tells_cases_apart(folder)
+
+    monkeypatch.setattr(refinesr.cli.results, "tells_cases_apart", apart)
+    counts = []
+    for number in (2, 30):
+        for k in range(number):
+            picture(f"in/{k}.png")
+        asked.clear()
+        assert len(planned("in", o="out", samples=2)) == number
+        counts.append(len(asked))
+        assert {path.name for path in asked} == {"in", "out"}
+    assert counts[0] == counts[1]

@@ -77,6 +77,17 @@ def test_task_methods_trials_and_seconds_are_asked_for(refinesr: Command, report
     )
 
 
+@pytest.mark.parametrize("name", ["page.html", "pictures/few/new.html"])
+def test_a_page_is_none_of_the_reports_files(refinesr: Command, report: Path, name: str) -> None:
+    (report / "page.html").write_text("the report's")
+    page = report / name
+    ran = refinesr("study", report, "-o", page, "--overwrite")
+    message = f"--output: {page}: belongs to the report report; choose another name\n"
+    assert (ran.code, ran.out, ran.err) == (2, "", message)
+    assert (report / "page.html").read_text() == "the report's"
+    assert refinesr("study", report, "-o", report / "study.html").code == 0
+
+
 def test_a_page_that_is_there_is_kept(refinesr: Command, report: Path) -> None:
     page = Path("study.html")
     page.write_text("mine")

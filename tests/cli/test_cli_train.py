@@ -4,7 +4,8 @@ import json
 import os
 import re
 import signal
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,65 @@ def test_a_signal_ends_the_update_and_saves_and_resume_goes_on(
     assert train("-o", "run", "--resume").out.startswith("run/model.safetensors  3 updates, loss ")
     assert log("run") == log("whole")
     assert Path("run/model.safetensors").read_bytes() == Path("whole/model.safetensors").read_bytes()
+
+
+def added() -> None:
+    picture("photos/3.png", 40, 48)
+
+
+def renamed() -> None:
+    Path("photos/1.png").rename("photos/4.png")
+
+
+def of_another_size() -> None:
+    picture("photos/1.png", 40, 49)
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("change", [added, renamed, of_another_size])
+def test_a_run_that_goes_on_with_other_photos_says_so_once(
+    train: Command, change: Callable[[], None]
+) -> None:
+    train("-o", "run")
+    change()
+    ran = train("-o", "run", "--resume", "--set", "plan.steps=8")
+    message = (
+        "warning: data: not the photos that the run was saved with, by their names and sizes; "
+        "it goes on with these, and other updates than it would have made\n"
+    )
+    assert (ran.code, ran.err) == (0, message)
+    ran = train("-o", "run", "--resume", "--set", "plan.steps=9")
+    assert (ran.code, ran.err) == (0, "")
+
+
+def test_the_same_photos_elsewhere_or_in_a_tar_are_no_others(train: Command, refinesr: Command) -> None:
+    train("-o", "run")
+    Path("photos").rename("moved")
+    with tarfile.open("shard.tar", "w") as archive:
+        for number in (2, 0, 1):
+            archive.add(f"moved/{number}.png", f"{number}.png")
+    for steps, data in ((8, "moved"), (10, "shard.tar")):
+        more = "-o", "run", "--resume", "--set", f"plan.steps={steps}"
+        ran = refinesr("train", "photo-x4", "--data", data, *TINY, *more)
+        assert (ran.code, ran.err) == (0, "")
+
+
+def test_a_state_that_does_not_tell_of_its_photos_goes_on(train: Command) -> None:
+    """As those of earlier versions, which kept no more than these four."""
+    train("-o", "run")
+    state = torch.load("run/state.pt", weights_only=True)
+    kept = {name: state[name] for name in ("step", "model", "average", "optimizer")}
+    torch.save(kept, "run/state.pt")
+    added()
+    ran = train("-o", "run", "--resume", "--set", "plan.steps=8")
+    assert (ran.code, ran.err) == (0, "")
+
+
+def test_a_finished_run_has_no_use_for_photos_and_says_nothing_of_them(train: Command) -> None:
+    train("-o", "run")
+    added()
+    ran = train("-o", "run", "--resume")
+    assert (ran.code, ran.err) == (0, "")
 
 
 def test_a_signal_at_the_last_update_is_no_failure(train: Command, monkeypatch: pytest.MonkeyPatch) -> None:

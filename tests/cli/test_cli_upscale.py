@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from methods import packed, stage
 from PIL import Image
 from rich.progress import Progress
 
+import refinesr.cli.upscale
 import refinesr.images.io
 import refinesr.restore
 from refinesr.checkpoint import save_stage
@@ -180,6 +182,90 @@ def test_a_bad_file_does_not_stop_the_others(upscale: Command) -> None:
         "missing.jpg: no such file",
         "2 of 4 files done, 2 failed",
     ]
+
+
+def disk_of(monkeypatch: pytest.MonkeyPatch, room: int, number: int) -> list[str]:
+    """The folder `out` has room for so many files, then the system says `number`; what comes to it."""
+    write_bytes, encode = Path.write_bytes, refinesr.images.io.encode
+    tried: list[str] = []
+
+    def written(path: Path, data: bytes) -> int:
+        if path.parent.name != "out" or len(os.listdir("out")) <= room:  # this one is there, empty
+            return write_bytes(path, data)
+        write_bytes(path, data[:100])
+        raise OSError(number, os.strerror(number), str(path))
+
+    def encoded(picture: Picture, form: str, quality: int = 95) -> bytes:
+        tried.append(picture.name)
+        return encode(picture, form, quality)
+
+    monkeypatch.setattr(Path, "write_bytes", written)
+    monkeypatch.setattr(refinesr.images.io, "encode", encoded)
+    return tried
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+@pytest.mark.parametrize(("room", "code"), [(0, 2), (1, 1)])
+def test_nothing_more_is_tried_on_a_full_disk(
+    upscale: Command, monkeypatch: pytest.MonkeyPatch, number: int, room: int, code: int
+) -> None:
+    for name in "abcd":
+        picture(f"in/{name}.png")
+    tried = disk_of(monkeypatch, room, number)
+    ran = upscale("in", "-o", "out")
+    names = [f"{name}-x4.png" for name in "abcd"]
+    assert (ran.code, sorted(os.listdir("out"))) == (code, names[:room])
+    assert [Path(name).name for name in tried] == names[: room + 1]
+    assert ran.err.splitlines() == [
+        f"{Path('out', names[room])}: cannot be written: {os.strerror(number)}",
+        f"{room} of 4 files done, 1 failed, {3 - room} not tried: no room there",
+    ]
+
+
+def test_a_folder_for_which_there_is_no_room_undoes_nothing(
+    upscale: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("in/a.png", "in/sub/b.png"):
+        picture(name)
+    mkdir = Path.mkdir
+
+    def made(path: Path, *args: Any, **options: Any) -> None:
+        if path.name == "sub":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        mkdir(path, *args, **options)
+
+    monkeypatch.setattr(Path, "mkdir", made)
+    ran = upscale("in", "--recursive", "-o", "out")
+    assert (ran.code, os.listdir("out")) == (1, ["a-x4.png"])
+    reason = os.strerror(errno.ENOSPC)
+    assert ran.err == f"{Path('out/sub')}: cannot be written: {reason}\n1 of 2 files done, 1 failed\n"
+
+
+def test_other_errors_of_the_disk_do_not_stop_the_others(
+    upscale: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        picture(f"in/{name}.png")
+    tried = disk_of(monkeypatch, 1, errno.EIO)
+    ran = upscale("in", "-o", "out")
+    assert (ran.code, len(tried), ran.err.splitlines()[-1]) == (1, 3, "1 of 3 files done, 2 failed")
+
+
+def test_a_full_disk_does_not_stop_what_goes_to_another(
+    upscale: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("out/a.png", "out/b.png", "other/c.png"):
+        picture(name)
+
+    def nearest(folder: Path) -> Any:
+        """Each folder is a disk of its own."""
+        return SimpleNamespace(stat=lambda: SimpleNamespace(st_dev=folder.name))
+
+    monkeypatch.setattr(refinesr.cli.upscale, "nearest", nearest)
+    tried = disk_of(monkeypatch, 2, errno.ENOSPC)
+    ran = upscale("out/a.png", "out/b.png", "other/c.png")
+    assert (ran.code, [Path(name).name for name in tried]) == (1, ["a-x4.png", "c-x4.png"])
+    assert Path("other/c-x4.png").exists()
 
 
 def test_a_sub_folder_that_is_closed_does_not_stop_the_others(

@@ -108,7 +108,7 @@ import os, runpy, signal, sys
 class Pressing:
     def find_spec(self, name, *rest):
         if name == "refinesr.cli.app":
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), int(sys.argv[1]))
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.meta_path.insert(0, Pressing())
@@ -116,10 +116,12 @@ runpy.run_module("refinesr", run_name="__main__")
 """
 
 
-def test_ctrl_c_before_there_is_work_is_no_traceback() -> None:
-    """The verbs alone take a second to be imported."""
-    ran = subprocess.run([sys.executable, "-c", PRESSED], check=False, capture_output=True, text=True)
-    assert (ran.returncode, ran.stdout, ran.stderr) == (-signal.SIGINT, "", "")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_before_there_is_work_has_the_exit_code_of_later_ones(number: int, code: int) -> None:
+    """The verbs alone take a second to be imported.  There is no traceback, either."""
+    words = [sys.executable, "-c", PRESSED, str(int(number))]
+    ran = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (code, "", "")
 
 
 def test_who_stops_reading_our_output_gets_no_traceback(photo: Path, model: Path) -> None:

@@ -10,7 +10,7 @@ from ..errors import ConfigError, InputError
 from .bars import of_things
 from .messages import counted, say, tell
 from .options import Flag
-from .results import check_file, refuse_twice, write_json
+from .results import check_file, refuse_report, refuse_twice, write_json
 
 if TYPE_CHECKING:
     from ..evaluate.comparing import Compared, Infinite, Match
@@ -72,9 +72,11 @@ def compare(
     """
     from ..images.shards import entries
 
-    read = [path / "report.json" for path in (a, b) if path is not None]
-    if b is not None and data is not None:
-        read += {entry.path for entry in entries([a, b, data])}
+    for report in (a, b):
+        for option, path in (("--output", output), ("--json", json)):
+            if report is not None and path is not None and (report / "report.json").exists():
+                refuse_report(option, path, report)
+    read = {entry.path for entry in entries([a, b, data])} if b is not None and data is not None else set()
     check(output, json, overwrite, [*read, *([features] if features else [])])
     network = opened(features)
     match = matched(a, b, methods, data)

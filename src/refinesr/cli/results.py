@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from ..errors import ConfigError, OutputError
@@ -53,9 +54,10 @@ def unshared(listing: Listing, asked: Results, scale: float) -> list[Job]:
 
 def sharing(planned: Iterable[Job]) -> frozenset[Path]:
     owners: dict[str, set[Path]] = {}
+    known = cache(settled)
     for job in planned:
         for path in job.results:
-            owners.setdefault(same(path), set()).add(job.input)
+            owners.setdefault(same(path, known), set()).add(job.input)
     return frozenset(each for inputs in owners.values() if len(inputs) > 1 for each in inputs)
 
 
@@ -99,18 +101,20 @@ def refuse_clashes(planned: Iterable[Job]) -> None:
     planned = list(planned)
     inputs = by_place(job.input for job in planned)
     owners: dict[str, tuple[Path, Path]] = {}
+    known = cache(settled)
     for job in planned:
         for path in job.results:
-            if same(path) in inputs:
-                source = inputs[same(path)]
+            place = same(path, known)
+            if place in inputs:
+                source = inputs[place]
                 which = "itself" if source == job.input else f"the input {source}"
                 raise OutputError(f"{job.input}: its result would replace {which}; give --suffix or -o")
-            if same(path) in owners:
-                source, other = owners[same(path)]
+            if place in owners:
+                source, other = owners[place]
                 alike = "" if other.name == path.name else ", as this file system does not tell cases apart"
                 both = f"both {source} and {job.input}{alike}"
                 raise OutputError(f"{path} would be the result of {both}; upscale them into two folders")
-            owners[same(path)] = job.input, path
+            owners[place] = job.input, path
 
 
 def refuse_inputs(output: Path, inputs: Iterable[Path]) -> None:
@@ -122,28 +126,41 @@ def refuse_inputs(output: Path, inputs: Iterable[Path]) -> None:
 
 def by_place(inputs: Iterable[Path]) -> dict[str, Path]:
     """What must not be replaced: the files, and what links in their names lead to."""
-    paths = list(inputs)
-    return {same(Path(os.path.realpath(path))): path for path in paths} | {same(path): path for path in paths}
+    paths, known = list(inputs), cache(settled)
+    links = {same(Path(os.path.realpath(path)), known): path for path in paths if os.path.islink(path)}
+    return links | {same(path, known): path for path in paths}
 
 
-def same(path: Path) -> str:
+def settled(folder: str) -> tuple[str, bool]:
+    """Where a folder lies, whatever links lead to it, and whether names in it may differ in case alone."""
+    place = os.path.realpath(folder)
+    return place, tells_cases_apart(Path(place))
+
+
+def same(path: Path, settled: Callable[[str], tuple[str, bool]] = settled) -> str:
     """One name for each place, whatever links lead to its folder: a link in the place itself is replaced.
 
-    So are names that differ in case, where the file system does not tell them apart.
+    So are names that differ in case, where the file system does not tell them apart.  Who asks for many files
+    asks the file system once for each folder, through `cache(settled)`.
     """
     folder, name = os.path.split(os.path.abspath(path))
-    place = os.path.realpath(folder)
-    return os.path.join(place, name if tells_cases_apart(Path(place)) else caseless(name))
+    place, cased = settled(folder)
+    return os.path.join(place, name if cased else caseless(name))
 
 
 def check_places(planned: Iterable[Job]) -> None:
     """Each result's folder is there, or can be made, and may be written to."""
     for folder in {path.parent: None for job in planned for path in job.results}:
-        nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
-        if not nearest.is_dir():
-            raise OutputError(f"{nearest}: is a file, not a folder for results")
-        if not os.access(nearest, os.W_OK):
-            raise OutputError(f"{nearest}: no permission to write into this folder")
+        there = nearest(folder)
+        if not there.is_dir():
+            raise OutputError(f"{there}: is a file, not a folder for results")
+        if not os.access(there, os.W_OK):
+            raise OutputError(f"{there}: no permission to write into this folder")
+
+
+def nearest(folder: Path) -> Path:
+    """The folder, or what is there of the way to it."""
+    return next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
 
 
 def refuse_twice(outputs: Mapping[str, Path | None]) -> None:
@@ -169,6 +186,15 @@ def check_file(
         raise OutputError(f"{option}: {path}: there is no folder {path.parent}")
     refuse_inputs(path, inputs)
     refuse_existing(path, overwrite)
+
+
+def refuse_report(option: str, path: Path, report: Path) -> None:
+    """Raises OutputError, whatever may be overwritten, for a file of a report, or one among its pictures."""
+    from ..evaluate.report import FILES
+
+    place, pictures = same(path), os.path.realpath(report / "pictures")
+    if place in {same(report / name) for name in FILES} or Path(place).is_relative_to(pictures):
+        raise OutputError(f"{option}: {path}: belongs to the report {report}; choose another name")
 
 
 def write_json(path: Path, facts: object, overwrite: bool) -> None:

@@ -9,7 +9,7 @@ from ..files import replacing
 from .bars import of_things
 from .messages import counted, tell
 from .options import Flag, Output
-from .results import check_file
+from .results import check_file, refuse_report
 
 EXAMPLES = """
 Examples:
@@ -55,6 +55,7 @@ def study(
     overwrite
         Replace OUTPUT.
     """
+    refuse_report("--output", output, report)
     check_file("--output", output, overwrite, (".html", ".htm"))
     from ..evaluate.questions import TASKS
     from ..evaluate.reading import read_report

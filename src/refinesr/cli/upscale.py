@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..errors import RefineSRError
+from ..files import is_full, writing
 from ..memory import if_memory_lacks
 from .bars import of_files
 from .listing import listed
 from .messages import counted, say, tell
 from .options import DEFAULT, Model
 from .restoring import Restoring, Results
-from .results import Job, jobs, refuse_inputs
+from .results import Job, jobs, nearest, refuse_inputs
 
 if TYPE_CHECKING:
     from ..cascade import Cascade
@@ -147,9 +148,14 @@ def alike(work: Work) -> str | None:
 
 def done(work: Work, planned: list[Job]) -> int:
     """Do the jobs, whatever happens to some of them; the exit code."""
-    failed = 0
+    failed = untried = 0
+    full: set[int] = set()  # file systems
     with of_files(len(planned)) as show:
         for job in planned:
+            disk = nearest(job.results[0].parent).stat().st_dev
+            if disk in full:  # minutes of work for nothing
+                untried += 1
+                continue
             try:
                 with if_memory_lacks(f"{job.input}: not enough memory"):
                     for line in outcomes(work, job, show):
@@ -157,9 +163,13 @@ def done(work: Work, planned: list[Job]) -> int:
             except RefineSRError as error:
                 say(error)
                 failed += 1
+                if is_full(error):
+                    full.add(disk)
+    made = len(planned) - failed - untried
     if failed and len(planned) > 1:
-        say(f"{len(planned) - failed} of {counted(len(planned), 'file')} done, {failed} failed")
-    return 0 if not failed else 2 if failed == len(planned) else 1
+        rest = f", {untried} not tried: no room there" if untried else ""
+        say(f"{made} of {counted(len(planned), 'file')} done, {failed} failed{rest}")
+    return 0 if not failed else 1 if made else 2
 
 
 def outcomes(work: Work, job: Job, show: Show) -> Iterator[str]:
@@ -173,7 +183,8 @@ def outcomes(work: Work, job: Job, show: Show) -> Iterator[str]:
     mask = None if work.restoring.mask is None else hidden(work.restoring.mask)
     missing = [sample for sample in enumerate(job.results) if sample[1] not in job.kept]
     for before, (number, path) in enumerate(missing):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
         check_output(picture, path, math.ceil(work.scale))
         seed = work.restoring.seed + number
         large = enlarged(work, picture, seed, mask, within(job.input, before, len(missing), show))

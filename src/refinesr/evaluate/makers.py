@@ -12,7 +12,6 @@ from PIL import Image
 from torch import Tensor
 
 from refinesr.cascade import Cascade, Link
-from refinesr.devices import autocast_dtype, device_named
 from refinesr.errors import ConfigError, InputError
 from refinesr.evaluate.depths import (
     EIGHT_BITS,
@@ -186,8 +185,8 @@ class Restored:
         return sum(link.chosen.calls for link in self.links)
 
     def facts(self) -> dict[str, Any]:
-        device = device_named(self.options.device)
-        precision = "fp32" if autocast_dtype(self.options.precision, device) is None else "bf16"
+        _, autocast = self.options.computing()
+        precision = "fp32" if autocast is None else "bf16"
         return {"precision": precision, "stages": [facts(link) for link in self.links]}
 
     def check(self, shown: Shown, samples: int) -> None:

@@ -29,6 +29,9 @@ from refinesr.files import replacing, writing
 
 FORMAT = "refinesr-report-1"
 
+FILES = ("report.json", "images.csv", "table.md", "page.html")
+"""Of a report, besides its pictures; the last one is `evaluate.page`'s."""
+
 
 def differences(a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, float]:
     """a - b of the pictures that both have a number of; two infinite ones do not differ."""
@@ -206,7 +209,7 @@ class Report:
     def remove(folder: Path) -> None:
         """A report that is there, with its page.  Raises OutputError."""
         if (folder / "report.json").exists():
-            for name in ("report.json", "images.csv", "table.md", "page.html"):
+            for name in FILES:
                 with writing(folder / name):
                     (folder / name).unlink(missing_ok=True)
 

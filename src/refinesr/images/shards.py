@@ -22,12 +22,17 @@ class Entry:
     name: str
     """What messages call it."""
     path: Path
+    place: PurePath
+    """Where it lies inside what was named, wherever that is; alike in a folder and in a tar of it."""
     start: int = 0
     """First byte, if it is a part."""
     length: int | None = None
     """Bytes of the part; None for the whole file."""
-    group: str = ""
-    """The outermost folder it lies in, inside what was named; empty if none."""
+
+    @property
+    def group(self) -> str:
+        """The outermost folder it lies in, inside what was named; empty if none."""
+        return self.place.parts[0] if len(self.place.parts) > 1 else ""
 
     def pixels(self, channels: int) -> Raster:
         """Decoded, in the depth of the file, (H, W, channels).  May be called from several threads.
@@ -113,11 +118,7 @@ def _of_file(path: Path, folder: PurePath) -> Iterator[Entry]:
     if path.suffix.lower() == ".tar":
         yield from _of_tar(path, folder)
     else:
-        yield Entry(str(path), path, group=_outermost(folder))
-
-
-def _outermost(folder: PurePath) -> str:
-    return folder.parts[0] if folder.parts else ""
+        yield Entry(str(path), path, folder / path.name)
 
 
 def _of_tar(path: Path, folder: PurePath) -> Iterator[Entry]:
@@ -131,8 +132,7 @@ def _of_tar(path: Path, folder: PurePath) -> Iterator[Entry]:
     for member in sorted(members, key=lambda member: PurePosixPath(member.name).as_posix()):
         inside = PurePosixPath(member.name)
         if _wanted(inside) and inside.suffix.lower() != ".tar":
-            group = _outermost(folder / inside.parent)
-            yield Entry(f"{path}:{inside}", path, member.offset_data, member.size, group)
+            yield Entry(f"{path}:{inside}", path, folder / inside, member.offset_data, member.size)
 
 
 def _wanted(path: Path | PurePosixPath) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from refinesr.devices import autocast_dtype, device_named, put_on
+from refinesr.devices import put_on
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.schedule import Even, Explicit, Karras, Leading
 from refinesr.editing import walkable
@@ -39,6 +39,7 @@ class Walk:
     stage: Stage
     options: Options
     device: torch.device
+    autocast: torch.dtype | None
     sampling: Sampling
     skip: int
 
@@ -55,8 +56,7 @@ class Walk:
     def how(self) -> dict[str, Any]:
         """The arguments by name that are the same for all pictures."""
         tile = self.stage.core if self.options.tile is None else self.options.tile
-        autocast = autocast_dtype(self.options.precision, self.device)
-        return {"skip": self.skip, "sampling": self.sampling, "tile": tile, "autocast": autocast}
+        return {"skip": self.skip, "sampling": self.sampling, "tile": tile, "autocast": self.autocast}
 
     def noise(self, images: Images) -> Noise:
         return NoiseField((self.options.seed,) * len(images))
@@ -87,8 +87,7 @@ def walk_of(stage: Stage, options: Options, depth: float) -> Walk:
     """
     if not 0 < number("depth", depth) <= 1:
         raise ConfigError(f"depth: {depth:g} is not a share of the steps; more than 0, at most 1")
-    device = device_named(options.device)
-    autocast_dtype(options.precision, device)
+    device, autocast = options.computing()
     if options.fidelity == 1:
         raise ConfigError("fidelity: 1 is the mean of all pictures and redraws none; less than 1")
     # a model's own is for walks from noise: what is redrawn is not to be drawn to the mean unasked
@@ -105,7 +104,7 @@ def walk_of(stage: Stage, options: Options, depth: float) -> Walk:
     if sampling.steps == 1:
         raise ConfigError("steps: 1 leaves nothing between a picture and noise; at least 2")
     put_on(stage.model, device)
-    return Walk(stage, options, device, sampling, skip)
+    return Walk(stage, options, device, autocast, sampling, skip)
 
 
 def coloured(picture: Picture, channels: int) -> Images:

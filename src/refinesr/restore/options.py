@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import TypedDict
 
+import torch
+
 from refinesr.cascade import Cascade, Link
 from refinesr.devices import autocast_dtype, check_seed, device_named
 from refinesr.errors import ConfigError
@@ -63,8 +65,13 @@ class Options:
 
     def check(self, model: Stage | Cascade) -> None:
         """Raises ConfigError for what cannot be asked of it or this computer, as `restored` would later."""
-        autocast_dtype(self.precision, device_named(self.device))
+        self.computing()
         self.total(model)
+
+    def computing(self) -> tuple[torch.device, torch.dtype | None]:
+        """The device, and the dtype of autocast.  Raises ConfigError for what this computer has not."""
+        device = device_named(self.device)
+        return device, autocast_dtype(self.precision, device)
 
     def total(self, model: Stage | Cascade) -> int:
         """Steps to the result, of all stages."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from refinesr.cascade import Cascade, Link
-from refinesr.devices import autocast_dtype, device_named, put_on, seed_out_of
+from refinesr.devices import put_on, seed_out_of
 from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import ConfigError
 from refinesr.images.masks import Hidden
@@ -73,8 +73,8 @@ def by_stage(
     link: Link, pictures: Pictures, options: Options, seeds: Sequence[int], mask: Hidden | None, watched: bool
 ) -> Iterator[Progress[Pictures]]:
     """As the link says, on the device and in the precision of the options."""
-    stage, kernel, device = link.stage, link.chosen.consistent, device_named(options.device)
-    autocast = autocast_dtype(options.precision, device)
+    stage, kernel = link.stage, link.chosen.consistent
+    device, autocast = options.computing()
     if mask is None and fills(stage):
         raise ConfigError("mask: none is given, and the model only makes up what one marks as missing")
     put_on(stage.model, device)
