@@ -1,7 +1,7 @@
 # The same few commands for people and CI.  They use .venv if there is one.
 PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 
-.PHONY: help check format test slow agree bench docs ci
+.PHONY: help check format test slow browser agree bench docs ci
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -20,6 +20,9 @@ test:  ## the tests that CI runs
 
 slow:  ## the tests that take minutes
 	$(PYTHON) -m pytest -m slow
+
+browser:  ## the pages, in a Chromium
+	$(PYTHON) -m pytest -m browser
 
 agree:  ## agreement with published code and numbers
 	$(PYTHON) -m pytest tests/agreement

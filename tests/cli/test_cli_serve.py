@@ -1,16 +1,10 @@
 """`refinesr serve`: where it listens, what it refuses, how it ends."""
 
 import json
-import os
-import re
-import signal
 import socket
-import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,36 +13,13 @@ import pytest
 from cascades import PAGE
 from commands import Command
 from methods import plain, stage
+from serving import ended, running
 
 from refinesr.checkpoint import save_stage
 from refinesr.cli import serve
 from refinesr.images.tasks import Inpainting
 from refinesr.stage import Stage
 from refinesr.web.app import BINARY
-
-
-@contextmanager
-def running(*words: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """As a user runs it: its own process, any free port; and the address that it tells."""
-    line = [sys.executable, "-m", "refinesr", "serve", "--port", "0", *words]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    variables = os.environ | {"PYTHONUNBUFFERED": "1"} | environment
-    with subprocess.Popen(line, env=variables, **pipes) as process:
-        try:
-            assert process.stdout is not None
-            told = process.stdout.readline()
-            found = re.fullmatch(r"(http://127\.0\.0\.1:\d+/)  Ctrl-C ends it\n", told)
-            assert found is not None, told
-            yield process, found[1]
-        finally:
-            process.kill()
-
-
-def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """By Ctrl-C, which is heard once."""
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    return process.returncode, out, err
 
 
 def test_a_browser_is_answered_until_ctrl_c(model: str) -> None:
@@ -70,9 +41,11 @@ def sending(address: str) -> socket.socket:
     return sender
 
 
-def test_ctrl_c_does_not_wait_for_photos_on_their_way(model: str) -> None:
-    with running("-m", model, "--no-browser") as (process, address), sending(address):
+def test_ctrl_c_does_not_wait_for_photos_on_their_way_nor_leave_them(model: str, tmp_path: Path) -> None:
+    with running("-m", model, "--no-browser", TMPDIR=str(tmp_path)) as (process, address), sending(address):
+        assert len(list(tmp_path.glob("refinesr-*/*"))) == 1
         assert ended(process) == (130, "", "interrupted\n")
+    assert list(tmp_path.glob("refinesr-*")) == []
 
 
 def test_who_leaves_while_sending_a_photo_is_no_mistake(model: str) -> None:

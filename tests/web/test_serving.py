@@ -1,11 +1,13 @@
 """What a browser asks of `refinesr serve`, and what it is answered; the model is tiny."""
 
+import asyncio
 import io
 import itertools
 import json
 import re
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -355,7 +357,45 @@ def test_a_file_that_is_too_large_is_refused(browser: Browser, monkeypatch: pyte
     sent = {"params": {"name": "a.png"}, "headers": {"content-type": BINARY}}
     answer = browser.http.post("/jobs", content=bytes(2**20 + 1), **sent)
     assert (answer.status_code, answer.json()["message"]) == (413, "a.png: at most 1 MiB can be sent")
+    assert there(browser.desk) == []
     assert browser.http.post("/jobs", content=bytes(2**20), **sent).status_code == 201
+
+
+def there(desk: Desk) -> list[Path]:
+    return list(Path(desk.folder.name).iterdir())
+
+
+def test_a_photo_on_its_way_is_on_the_disk_and_goes_with_who_sends_it(browser: Browser) -> None:
+    """32 MiB of it, of which a tenth is in memory at most."""
+    parts, sizes, answers = iter(range(32)), list[int](), list[Any]()
+
+    async def receive() -> dict[str, Any]:
+        if next(parts, None) is not None:
+            return {"type": "http.request", "body": bytes(2**20), "more_body": True}
+        sizes.extend(path.stat().st_size for path in there(browser.desk))
+        sizes.append(tracemalloc.get_traced_memory()[1])
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", BINARY.encode())]
+    scope = {"type": "http", "method": "POST", "path": "/jobs", "query_string": b"", "headers": headers}
+    tracemalloc.start()
+    asyncio.run(browser.http.app(scope, receive, send))
+    tracemalloc.stop()
+    size, peak = sizes
+    assert size == 32 * 2**20
+    assert peak < size / 10
+    assert answers[0]["status"] == 400
+    assert there(browser.desk) == []
+
+
+def test_a_disk_that_takes_no_photo_is_told(browser: Browser) -> None:
+    browser.desk.folder.cleanup()
+    answer = browser.http.post("/jobs?name=a.png", content=png(), headers={"content-type": BINARY})
+    message = "a.png: cannot be written: No such file or directory"
+    assert (answer.status_code, answer.json()["message"]) == (400, message)
 
 
 def test_pages_of_other_sites_are_kept_out(browser: Browser) -> None:
@@ -425,7 +465,7 @@ def test_the_page_is_whole() -> None:
 def test_neither_picture_is_seen_through_the_other() -> None:
     """What can be seen through would show both: each ends where the other begins."""
     css = (PAGE / "page.css").read_text(encoding="utf-8")
-    found = re.findall(r"#(before|after) \{ clip-path: inset\(0 (.+) 0 (.+)\); \}", css)
+    found = re.findall(r"#(before|after) \{ clip-path: inset\(-1px (.+) -1px (.+)\); \}", css)
     insets = {name: (right, left) for name, right, left in found}
     assert insets == {"before": ("calc(100% - var(--at))", "0"), "after": ("0", "var(--at)")}
 

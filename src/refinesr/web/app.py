@@ -30,6 +30,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from refinesr.config import from_data, parse
 from refinesr.errors import ConfigError, RefineSRError
+from refinesr.files import writing
 from refinesr.web.desk import Desk, FullError
 from refinesr.web.job import Job, Wish
 
@@ -93,8 +94,9 @@ class Pages:
             raise HTTPException(415, f"a picture is sent as {BINARY}")
         name = request.query_params.get("name") or "picture"
         wish = from_data(Wish, parse(request.query_params.get("wish", "{}"), "wish"), "wish")
-        data = await body(request, name)
-        key = await run_in_threadpool(self.desk.take, name, data, wish)
+        with self.desk.arriving() as path:
+            await receive(request, name, path)
+            key = await run_in_threadpool(self.desk.take, name, path, wish)
         return JSONResponse({"key": key}, 201)
 
     def state(self, request: Request) -> Response:
@@ -137,15 +139,15 @@ def possible(desk: Desk, asked: dict[str, Any]) -> bool:
     return True
 
 
-async def body(request: Request, name: str) -> bytes:
-    """Raises HTTPException for more than `LARGEST`."""
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > LARGEST:
-            raise HTTPException(413, f"{name}: at most {LARGEST >> 20} MiB can be sent")
-        parts.append(part)
-    return b"".join(parts)
+async def receive(request: Request, name: str, path: Path) -> None:
+    """Into a file, as it comes.  Raises HTTPException for more than `LARGEST`, OutputError."""
+    size = 0
+    with writing(Path(name)), path.open("wb", buffering=0) as file:
+        async for part in request.stream():
+            size += len(part)
+            if size > LARGEST:
+                raise HTTPException(413, f"{name}: at most {LARGEST >> 20} MiB can be sent")
+            file.write(part)
 
 
 def sent(path: Path | None, *, save: bool = False) -> Response:

@@ -2,6 +2,8 @@
 
 import secrets
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from shutil import rmtree
@@ -60,8 +62,20 @@ class Desk:
             if job.cancelled.is_set():
                 self.drop(job)
 
-    def take(self, name: str, data: bytes, wish: Wish) -> str:
-        """The key of a new job.  Raises ConfigError for what cannot be asked, FullError, OutputError."""
+    @contextmanager
+    def arriving(self) -> Iterator[Path]:
+        """A place for a file on its way, which is gone afterwards if nobody took it."""
+        path = Path(self.folder.name, f"arriving-{secrets.token_urlsafe(16)}")
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def take(self, name: str, sent: Path, wish: Wish) -> str:
+        """The key of a new job, of the file `sent`, which is moved.
+
+        Raises ConfigError for what cannot be asked, FullError, OutputError.
+        """
         options = wish.options(self.options)
         options.check(self.model)
         key = secrets.token_urlsafe(16)
@@ -74,7 +88,7 @@ class Desk:
             job = Job(name, wish, options, Path(self.folder.name, key))
             with writing(Path(name)):
                 job.folder.mkdir()
-                job.sent.write_bytes(data)
+                sent.replace(job.sent)
             self.jobs[key] = job
         self.queue.put(job)
         return key

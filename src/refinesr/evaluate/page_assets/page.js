@@ -33,7 +33,6 @@ if (dialog) {
     range.focus();
   };
   const drag = (event) => {
-    if (event.type === "pointermove" && !event.buttons) return;
     const place = stage.getBoundingClientRect();
     range.value = (100 * (event.clientX - place.left)) / place.width;
     cut();
@@ -44,8 +43,14 @@ if (dialog) {
   });
   sides.forEach(({ choice }) => choice.addEventListener("change", show));
   range.addEventListener("input", cut);
-  stage.addEventListener("pointerdown", drag);
-  stage.addEventListener("pointermove", drag);
+  stage.addEventListener("pointerdown", (event) => {
+    stage.setPointerCapture(event.pointerId);
+    drag(event);
+  });
+  stage.addEventListener("pointermove", (event) => {
+    if (stage.hasPointerCapture(event.pointerId)) drag(event);
+  });
+  stage.addEventListener("dragstart", (event) => event.preventDefault()); // of the picture itself
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog) dialog.close(); // beside it
   });

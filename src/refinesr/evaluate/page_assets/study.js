@@ -90,7 +90,8 @@ const copy = async () => {
     return "Copied.";
   };
   const failed = () => "Press Ctrl+C to copy them.";
-  part("copied").textContent = await navigator.clipboard.writeText(part("answers").value).then(done, failed);
+  const written = async () => navigator.clipboard.writeText(part("answers").value); // which is not everywhere
+  part("copied").textContent = await written().then(done, failed);
 };
 
 part("begin").addEventListener("click", begin);

@@ -1,9 +1,9 @@
 // Photos are sent to the program that served this page, which works on one after the other.
 const part = (id) => document.getElementById(id);
-const ASKED = 300; // milliseconds between two questions how far a photo is
+const ASKED = 300; // milliseconds between two questions how far a photo is; more where others come before it
+const SMALL = 112; // pixels of height of a photo in the list
 const OVER = ["done", "failed", "cancelled"];
 
-const model = await (await fetch("model")).json();
 const photos = []; // newest first
 let chosen = null; // the one in the viewer
 let actual = false;
@@ -42,20 +42,31 @@ const add = (file, asked) => {
   return photo;
 };
 
+const send = async (photo) => {
+  if (photo.removed) return;
+  await photo.file.slice(0, 1).arrayBuffer().catch(() => {
+    throw new Error("cannot be read; folders cannot be sent");
+  });
+  const query = new URLSearchParams({ name: photo.file.name, wish: JSON.stringify(photo.asked) });
+  const headers = { "content-type": "application/octet-stream" };
+  ({ key: photo.key } = await ask(`jobs?${query}`, { method: "POST", headers, body: photo.file }));
+};
+
+let before = Promise.resolve(); // all that were sent before; a small photo would overtake a large one else
+
 const follow = async (photo) => {
+  const sent = before.then(() => send(photo));
+  before = sent.catch(() => {});
   try {
-    await photo.file.slice(0, 1).arrayBuffer().catch(() => {
-      throw new Error("cannot be read; folders cannot be sent");
-    });
-    const query = new URLSearchParams({ name: photo.file.name, wish: JSON.stringify(photo.asked) });
-    const headers = { "content-type": "application/octet-stream" };
-    ({ key: photo.key } = await ask(`jobs?${query}`, { method: "POST", headers, body: photo.file }));
+    await sent;
     while (!OVER.includes(photo.state) && !photo.removed) {
       const { state, ...report } = await ask(`jobs/${photo.key}`);
       Object.assign(photo, { state, report });
       show(photo);
-      if (!OVER.includes(state)) await new Promise((resolve) => setTimeout(resolve, ASKED));
+      const pause = ASKED * Math.min(1 + report.ahead, 10);
+      if (!OVER.includes(state)) await new Promise((resolve) => setTimeout(resolve, pause));
     }
+    if (photo.state === "done") drawSmall(photo).catch(() => {}); // it may have been removed meanwhile
   } catch (error) {
     const lost = error instanceof TypeError; // what fetch throws where nobody answers
     const message = lost ? "the program does not answer; is it still running?" : error.message;
@@ -93,6 +104,14 @@ const words = ({ state, report }) => {
   return report.message ?? state;
 };
 
+const drawSmall = async ({ key, element }) => {
+  const answer = await fetch(`jobs/${key}/before`); // no img, which would keep the whole photo
+  const bitmap = await createImageBitmap(await answer.blob(), { resizeHeight: SMALL, resizeQuality: "medium" });
+  const canvas = element.querySelector("canvas");
+  Object.assign(canvas, { width: bitmap.width, height: bitmap.height });
+  canvas.getContext("2d").drawImage(bitmap, 0, 0);
+};
+
 const show = (photo) => {
   const { element, state, report } = photo;
   const bar = element.querySelector("progress");
@@ -101,7 +120,6 @@ const show = (photo) => {
   bar.hidden = OVER.includes(state);
   if (state === "working" && report.done < report.total) bar.value = report.done / report.total;
   else bar.removeAttribute("value");
-  if (state === "done") element.querySelector("img").src = `jobs/${photo.key}/before`;
   if (photo === chosen) view(photo);
 };
 
@@ -214,6 +232,9 @@ addEventListener("pagehide", () => {
   photos.filter(({ key }) => key).forEach(({ key }) => fetch(`jobs/${key}`, { method: "DELETE", keepalive: true }));
 });
 
+// What the page says of the model; by then all else works
+
+const model = await (await fetch("model")).json();
 const times = { 1: "at its size", 2: "twice as large", 3: "three times as large", 4: "four times as large" };
 const step = model.steps === 1 ? "one step" : `${model.steps} steps`;
 part("about").textContent = `${model.name} makes photos ${times[model.scale] ?? `${model.scale} times as large`}, in ${step} if not told otherwise.`;
