@@ -1,5 +1,6 @@
 """How a large picture is encoded: once, part by part in bounded memory, and as exactly as in one piece."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -7,13 +8,13 @@ from torch import Tensor, nn
 from refinesr.model import Model
 from refinesr.nets.packed_unet import PackedEncoder
 from refinesr.nets.strips import Above
-from refinesr.shapes import Features, GivenImages, LowImages
+from refinesr.shapes import Features, GivenImages
 from refinesr.sources import Encoded, EncodedModule, Source
 from refinesr.tiles import Box, Tile, blended, cover
 
-STRIP = 2**15
-"""Positions of a strip, about.  The 8 MiB that 64 channels of them fill are used again for map after map;
-more than 32 MiB the C library gets anew from the system each time, which takes as long as a layer."""
+STRIP = 2**13
+"""Positions of a strip, about: little beside the picture, and enough to keep two cores busy.  Maps of more
+than 32 MiB the C library gets anew from the system each time, which takes as long as a layer."""
 
 
 def encoding(model: Model) -> nn.Module:
@@ -40,7 +41,8 @@ def doors(model: Model, source: Source, low: GivenImages, core: int) -> dict[str
     assert isinstance(source, Encoded)  # what built it
     canvas = image.new_zeros(len(image), source.encoder.features, *image.shape[-2:])
     if isinstance(source.encoder, PackedEncoder):
-        return {"features": filled(canvas, encoder, image, boxes)}
+        above = Above(image.shape[-2])
+        return {"features": filled(canvas, (encoder(box.of(image), above) for box in boxes))}
     made = ((tile.box, tile.window, encoder(tile.box.of(image))) for tile in tiles(source, low, core))
     return {"features": blended(canvas, made)}
 
@@ -59,11 +61,10 @@ def tiles(source: Source, low: GivenImages, core: int) -> list[Tile]:
     return cover(height, width, core=core if isinstance(source, Encoded) else 0, reach=source.reach, stride=1)
 
 
-def filled(canvas: Features, encoder: nn.Module, image: LowImages, boxes: list[Box]) -> Features:
-    """The canvas, with what the encoder says of strip after strip."""
-    above, top = Above(image.shape[-2]), 0
-    for box in boxes:
-        found = encoder(box.of(image), above)
+def filled(canvas: Features, rows: Iterator[Tensor]) -> Features:
+    """The canvas, from above to below."""
+    top = 0
+    for found in rows:
         canvas[:, :, top : top + found.shape[2]] = found
         top += found.shape[2]
     return canvas

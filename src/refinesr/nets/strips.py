@@ -12,7 +12,7 @@ Rows = Tensor  # (B, F, any number of rows, w)
 
 
 class Above:
-    """What is kept of the strips that have come, for each layer; and how many rows of the picture still come.
+    """What is kept of the strips that have come, for each layer; and how many rows still come.
 
     Each convolution is a row behind what it is given, so that the first strip must have more rows than all of
     them in a row are behind, or be the only one.
@@ -20,7 +20,7 @@ class Above:
 
     def __init__(self, height: int) -> None:
         self.coming = height
-        self.kept: dict[nn.Module, Tensor] = {}
+        self.kept: dict[nn.Module, Rows] = {}
 
     def take(self, strip: Rows) -> None:
         """Before any layer has it.  ValueError for more rows than still come."""
@@ -33,20 +33,16 @@ class Above:
         edge = torch.zeros_like(strip[:, :, :1])
         below = () if self.coming else (edge,)
         given = torch.cat((self.kept.get(layer, edge), strip, *below), 2)
-        self.keep(layer, given[:, :, -2:])
+        if layer in self.kept:
+            self.kept[layer].copy_(given[:, :, -2:])
+        else:
+            self.kept[layer] = given[:, :, -2:].clone()  # a view would hold all of it
         return given
-
-    def keep(self, layer: nn.Module, rows: Rows) -> None:
-        """For the next strip, in the same memory: new pieces here and there would leave no room for maps."""
-        if layer not in self.kept:
-            self.kept[layer] = rows.clone()  # a view would hold all that was given
-        elif self.coming:
-            self.kept[layer].copy_(rows)
 
     def delayed(self, layer: nn.Module, strip: Rows, rows: int) -> Rows:
         """The first rows of those that have come and were not yet taken; the others are kept."""
         given = torch.cat((self.kept[layer], strip), 2) if layer in self.kept else strip
-        self.keep(layer, given[:, :, rows:])
+        self.kept[layer] = given[:, :, rows:].clone()
         return given[:, :, :rows]
 
 
