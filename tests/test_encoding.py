@@ -3,11 +3,11 @@
 import pytest
 import torch
 from methods import normal, packed, stage
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from refinesr.encoding import doors, encoding, parts, strips
-from refinesr.nets.packed_unet import PackedEncoder
+from refinesr.nets.packed_unet import PackedEncoderModule
 from refinesr.nets.strips import Above
 from refinesr.stage import Stage, precision
 
@@ -18,6 +18,12 @@ REACH = MADE.method.source.reach
 def encoded(made: Stage, low: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     with torch.no_grad(), precision(low.device, dtype):
         return doors(made.model, made.method.source, low, 0)["features"]
+
+
+def encoder(made: Stage) -> PackedEncoderModule:
+    found = made.model.get_submodule("source.encoder")
+    assert isinstance(found, PackedEncoderModule)
+    return found
 
 
 def cut(monkeypatch: pytest.MonkeyPatch, positions: int) -> None:
@@ -62,23 +68,29 @@ def test_nothing_is_computed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     with FlopCounterMode(display=False) as strip_by_strip:
         encoded(MADE, low)
     with FlopCounterMode(display=False) as at_once, torch.no_grad():
-        encoding(MADE.model)(low)
+        encoder(MADE)(low)
     assert strip_by_strip.get_total_flops() == at_once.get_total_flops() > 0
 
 
 def test_every_row_comes_once_and_in_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     low, came, known = normal(1, 3, 50, 20), [], []
+    whole = encoder(MADE).strip
 
-    def seen(_: nn.Module, given: tuple[Tensor, Above], found: Tensor) -> None:
-        came.append(given[0])
-        known.append(found.shape[2])
+    def seen(strip: Tensor, above: Above) -> Tensor:
+        came.append(strip)
+        known.append(whole(strip, above))
+        return known[-1]
 
     cut(monkeypatch, 20 * 6)
-    hook = encoding(MADE.model).register_forward_hook(seen)
+    monkeypatch.setattr(encoder(MADE), "strip", seen)
+    called = []
+    hook = encoding(MADE.model).register_forward_hook(lambda *_: called.append(1))
     encoded(MADE, low)
     hook.remove()
+    assert len(came) == len(called) == len(parts(MADE.method.source, low, 0))
     assert torch.equal(torch.cat(came, 2), low)
-    assert known == [6] * (len(known) - 1) + [50 - 6 * (len(known) - 1)]
+    heights = [found.shape[2] for found in known]
+    assert heights == [6] * (len(known) - 1) + [50 - 6 * (len(known) - 1)]
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -103,7 +115,21 @@ def test_a_tile_changes_nothing_of_what_is_encoded_in_strips() -> None:
 
 
 def test_more_rows_than_the_picture_has_are_refused() -> None:
-    encoder, above = PackedEncoder(width=4, blocks=1).build(), Above(6)
-    encoder(torch.zeros(1, 3, 5, 4), above)
+    above = Above(6)
+    encoder(MADE).strip(torch.zeros(1, 3, 5, 4), above)
     with pytest.raises(ValueError, match="a strip of 2 rows, where 1 still come"):
-        encoder(torch.zeros(1, 3, 2, 4), above)
+        encoder(MADE).strip(torch.zeros(1, 3, 2, 4), above)
+
+
+def test_an_encoder_that_is_compiled_takes_strips_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, low = stage(packed(2)), normal(1, 3, 40, 30)
+    cut(monkeypatch, 30 * 5)
+    plain = encoded(made, low)
+
+    def compiling(*_: Tensor) -> Tensor:
+        raise AssertionError("for strips it would be compiled anew")
+
+    monkeypatch.setattr(encoder(made), "_compiled_call_impl", compiling)  # what nn.Module.compile sets
+    with pytest.raises(AssertionError, match="compiled anew"):
+        encoder(made)(low)
+    assert torch.equal(encoded(made, low), plain)

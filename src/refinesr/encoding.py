@@ -6,7 +6,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from refinesr.model import Model
-from refinesr.nets.packed_unet import PackedEncoder
+from refinesr.nets.packed_unet import PackedEncoder, PackedEncoderModule
 from refinesr.nets.strips import Above
 from refinesr.shapes import Features, GivenImages
 from refinesr.sources import Encoded, EncodedModule, Source
@@ -18,8 +18,11 @@ than 32 MiB the C library gets anew from the system each time, which takes as lo
 
 
 def encoding(model: Model) -> nn.Module:
-    """The module that passes once over each of the `parts`."""
-    return model.source.encoder if isinstance(model.source, EncodedModule) else model.source
+    """A module that is called once for each of the `parts`."""
+    if not isinstance(model.source, EncodedModule):
+        return model.source
+    encoder = model.source.encoder
+    return encoder.norm if isinstance(encoder, PackedEncoderModule) else encoder
 
 
 def parts(source: Source, low: GivenImages, core: int) -> list[Box]:
@@ -40,9 +43,10 @@ def doors(model: Model, source: Source, low: GivenImages, core: int) -> dict[str
     encoder, image = model.source.encoder, model.source.image(low)
     assert isinstance(source, Encoded)  # what built it
     canvas = image.new_zeros(len(image), source.encoder.features, *image.shape[-2:])
-    if isinstance(source.encoder, PackedEncoder):
+    if isinstance(encoder, PackedEncoderModule):
+        # not by a call: compiled for training, it would be compiled anew for strips, for minutes
         above = Above(image.shape[-2])
-        return {"features": filled(canvas, (encoder(box.of(image), above) for box in boxes))}
+        return {"features": filled(canvas, (encoder.strip(box.of(image), above) for box in boxes))}
     made = ((tile.box, tile.window, encoder(tile.box.of(image))) for tile in tiles(source, low, core))
     return {"features": blended(canvas, made)}
 

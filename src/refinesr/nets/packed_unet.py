@@ -142,10 +142,7 @@ class PackedEncoderModule(nn.Module):
         self.norm = PixelNorm(value.width)
         self.out = nn.Conv2d(value.width, value.width, 3, padding=1)
 
-    def forward(self, low: Images, above: Above | None = None) -> Features | Rows:
-        """The features of low; if it is a strip, of the rows that are known by now."""
-        if above is not None:
-            return self.strip(low, above)
+    def forward(self, low: Images) -> Features:
         h: Tensor = self.stem(low)
         first = h
         for block in self.blocks:
@@ -154,6 +151,7 @@ class PackedEncoderModule(nn.Module):
         return first + y
 
     def strip(self, low: Rows, above: Above) -> Rows:
+        """`forward` of a picture that comes strip by strip: the rows that are known by now."""
         above.take(low)
         first = h = across(self.stem, above.around(self.stem, low))
         for block in self.blocks:
