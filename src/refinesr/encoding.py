@@ -6,10 +6,10 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from refinesr.model import Model
-from refinesr.nets.packed_unet import PackedEncoder, PackedEncoderModule
+from refinesr.nets.packed_unet import PackedEncoderModule
 from refinesr.nets.strips import Above
 from refinesr.shapes import Features, GivenImages
-from refinesr.sources import Encoded, EncodedModule, Source
+from refinesr.sources import EncodedModule
 from refinesr.tiles import Box, Tile, blended, cover
 
 STRIP = 2**13
@@ -25,29 +25,33 @@ def encoding(model: Model) -> nn.Module:
     return encoder.norm if isinstance(encoder, PackedEncoderModule) else encoder
 
 
-def parts(source: Source, low: GivenImages, core: int) -> list[Box]:
+def parts(model: Model, low: GivenImages, core: int) -> list[Box]:
     """What is encoded one after the other, in low pixels: all at once where that takes no network.
 
     `core` is that of tiles, 0 for none; strips are as exact, and cost nothing twice.
     """
-    if isinstance(source, Encoded) and isinstance(source.encoder, PackedEncoder):
-        return strips(low, source.encoder.reach)
-    return [tile.box for tile in tiles(source, low, core)]
+    source, (height, width) = model.source, low.shape[-2:]
+    if not isinstance(source, EncodedModule):
+        return [Box(0, 0, height, width)]
+    if isinstance(source.encoder, PackedEncoderModule):
+        return strips(low, source.value.reach)
+    return [tile.box for tile in tiles(low, source.value.reach, core)]
 
 
-def doors(model: Model, source: Source, low: GivenImages, core: int) -> dict[str, Tensor]:
+def doors(model: Model, low: GivenImages, core: int) -> dict[str, Tensor]:
     """What comes through the network's doors, in the same parts."""
-    boxes = parts(source, low, core)
-    if len(boxes) == 1 or not isinstance(model.source, EncodedModule):
+    source = model.source
+    if not isinstance(source, EncodedModule) or len(parts(model, low, core)) == 1:
         return model.condition(low).doors()
-    encoder, image = model.source.encoder, model.source.image(low)
-    assert isinstance(source, Encoded)  # what built it
-    canvas = image.new_zeros(len(image), source.encoder.features, *image.shape[-2:])
+    encoder, reach, image = source.encoder, source.value.reach, source.image(low)
+    canvas = image.new_zeros(len(image), source.value.encoder.features, *image.shape[-2:])
     if isinstance(encoder, PackedEncoderModule):
         # not by a call: compiled for training, it would be compiled anew for strips, for minutes
         above = Above(image.shape[-2])
-        return {"features": filled(canvas, (encoder.strip(box.of(image), above) for box in boxes))}
-    made = ((tile.box, tile.window, encoder(tile.box.of(image))) for tile in tiles(source, low, core))
+        return {
+            "features": filled(canvas, (encoder.strip(box.of(image), above) for box in strips(low, reach)))
+        }
+    made = ((tile.box, tile.window, encoder(tile.box.of(image))) for tile in tiles(low, reach, core))
     return {"features": blended(canvas, made)}
 
 
@@ -59,10 +63,10 @@ def strips(low: GivenImages, reach: int) -> list[Box]:
     return [Box(top, 0, end - top, width) for top, end in pairwise(ends)]
 
 
-def tiles(source: Source, low: GivenImages, core: int) -> list[Tile]:
-    """With a halo; those of a source that is no network are one."""
+def tiles(low: GivenImages, reach: int, core: int) -> list[Tile]:
+    """With a halo."""
     height, width = low.shape[-2:]
-    return cover(height, width, core=core if isinstance(source, Encoded) else 0, reach=source.reach, stride=1)
+    return cover(height, width, core=core, reach=reach, stride=1)
 
 
 def filled(canvas: Features, rows: Iterator[Tensor]) -> Features:

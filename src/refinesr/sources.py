@@ -9,7 +9,7 @@ from typing import ClassVar, final
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from refinesr.devices import able
 from refinesr.errors import ConfigError
@@ -92,8 +92,7 @@ class Encoded:
         return {"features": self.encoder.features}
 
     def build(self, scale: int, channels: int) -> SourceModule:
-        encoder = self.encoder.build().requires_grad_(not self.frozen)
-        return EncodedModule(scale, channels, self.kernel, encoder)
+        return EncodedModule(scale, channels, self)
 
 
 @dataclass(frozen=True)
@@ -219,9 +218,10 @@ class AugmentedModule(Enlarging):
 
 @final
 class EncodedModule(Enlarging):
-    def __init__(self, scale: int, channels: int, kernel: Kernel, encoder: nn.Module) -> None:
-        super().__init__(scale, channels, kernel)
-        self.encoder = encoder
+    def __init__(self, scale: int, channels: int, value: Encoded) -> None:
+        super().__init__(scale, channels, value.kernel)
+        self.value = value
+        self.encoder = value.encoder.build().requires_grad_(not value.frozen)
 
     def forward(self, low: GivenImages) -> Condition:
         return Condition(self.base(low), features=self.encoder(self.image(low)))

@@ -191,7 +191,7 @@ class Stage:
     def plain(self, low: GivenImages, tile: int, autocast: torch.dtype | None) -> Denoiser:
         """The network's own denoiser, tile by tile, of a picture that is encoded once."""
         with precision(low.device, autocast):
-            given = doors(self.model, self.method.source, low, tile)
+            given = doors(self.model, low, tile)
         parts = [self.part(given, piece, autocast) for piece in self.tiles(low, tile)]
         # a GPU would wait for each window in each step
         return tiled([(box, window.to(low), denoise) for box, window, denoise in parts])

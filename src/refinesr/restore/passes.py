@@ -36,7 +36,7 @@ def passes(model: Stage | Cascade, size: tuple[int, int], options: Options) -> i
         scale, sampling = link.stage.scale, link.chosen
         low = torch.empty(1, 0, *size, device="meta")
         encodings = link.stage.method.encodings(sampling, size[0] * size[1])
-        total += encodings * len(parts(link.stage.method.source, low, link.tile))
+        total += encodings * len(parts(link.stage.model, low, link.tile))
         total += sampling.calls * len(link.stage.tiles(low, link.tile))
         size = size[0] * scale, size[1] * scale
     return total
