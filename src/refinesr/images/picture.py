@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from refinesr.errors import InputError
+from refinesr.images.georeference import Georeference
 from refinesr.shapes import Images
 
 Pixels = UInt8[np.ndarray, "H W C"] | UInt16[np.ndarray, "H W C"] | Float32[np.ndarray, "H W C"]
@@ -29,7 +30,8 @@ class Picture:
     `alpha` (H, W) has the same type; 0 is transparent and the colours are not multiplied by it.  `icc` is
     the colour profile, `exif` the EXIF data beginning with "Exif\\0\\0", `dpi` (horizontal, vertical)
     pixels an inch, `format` the source's ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"), `name` what
-    messages call it.  Raises ValueError where the arrays do not fit each other.
+    messages call it.  `georeference` is that of the picture it was made of, which may have another size.
+    Raises ValueError where the arrays do not fit each other.
     """
 
     pixels: Pixels
@@ -39,6 +41,7 @@ class Picture:
     dpi: tuple[float, float] | None = None
     format: str | None = None
     name: str = "picture"
+    georeference: Georeference | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or 0 in self.pixels.shape or self.pixels.dtype not in PEAKS:
