@@ -149,7 +149,16 @@ def test_a_turned_picture_keeps_every_pixel_in_its_place(place, raster, turn):
 
 def test_metadata_is_kept_but_for_what_would_be_untrue():
     after = told(encode(read_bytes(tiff([*METADATA, *keys(AREA)])), "TIFF"))
-    assert after[42112] == f"<GDALMetadata>\n  {ITEMS[0]}\n  {ITEMS[1]}\n</GDALMetadata>"
+    assert after[42112] == f"<GDALMetadata>\n  {ITEMS[0]}\n  {ITEMS[1]}\n  </GDALMetadata>"
+
+
+@pytest.mark.parametrize(
+    "text", [" " * 2**20, "<Item " * 2**18, '<Item name="STATISTICS_' * 2**16, "<Item >" * 2**18]
+)
+def test_no_metadata_takes_long(text):
+    """A search that went back for each would not end."""
+    found = read_bytes(tiff([(42112, 2, None, text), *keys(AREA)]))
+    assert found.georeference.metadata.rstrip(b"\0").decode() == text
 
 
 def test_a_bigtiff_is_given_its_place_too(monkeypatch):

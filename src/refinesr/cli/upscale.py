@@ -43,7 +43,7 @@ Exit code: 0 all done, 1 some files could not be, 2 none could; what can be done
 
 LOSSLESS = (".png", ".tif", ".tiff")
 KEEPS_PLACE = (".tif", ".tiff")
-PLACELESS = "only results in TIFF keep their place on the earth; --ext tiff makes such"
+PLACELESS = "only results in TIFF say where they lie and what is missing; --ext tiff makes such"
 
 Show = Callable[[Path, float], None]
 
@@ -201,6 +201,11 @@ def outcomes(work: Work, job: Job, show: Show) -> Iterator[str]:
         else:
             sizes = f"{extent(picture.size)} -> {extent(large.size)}"
             yield f"{job.input} -> {path}  {sizes}  {seconds:.1f} s"
+
+
+def placed(picture: "Picture") -> bool:
+    """Whether its file says what only a TIFF can."""
+    return picture.georeference is not None or picture.nodata is not None
 
 
 def within(name: Path, before: int, samples: int, show: Show) -> Callable[[int, int], None]:

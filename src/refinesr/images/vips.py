@@ -15,6 +15,7 @@ from PIL import Image
 from refinesr.errors import InputError, OutputError, RefineSRError
 from refinesr.images.exif import MARK, from_tiff, into_tiff
 from refinesr.images.georeference import Georeference
+from refinesr.images.missing import nodata_of, nodata_tag
 from refinesr.images.picture import Picture, parted, picked
 from refinesr.images.pillow import resolution
 from refinesr.images.tiff import Column, Directory, by_bands, has_overviews, with_extra_samples, with_tags
@@ -54,7 +55,8 @@ def decode(data: bytes, name: str, frame: int | None) -> tuple[Picture, int]:
     exif = _tiff_exif(data) if form == "TIFF" else _blob(image, "exif-data")
     turn = image.get("orientation") if "orientation" in image.get_fields() else 1
     place = Georeference.of(directory, pixels.shape[:2])
-    return Picture(pixels, alpha, icc, exif, _dpi(image), form, name, place), int(turn)
+    nodata = nodata_of(directory)
+    return Picture(pixels, alpha, icc, exif, _dpi(image), form, name, place, nodata), int(turn)
 
 
 def _opened(pyvips: Any, data: bytes, name: str, frame: int | None, column: Column | None) -> Any:
@@ -156,8 +158,10 @@ def encode_tiff(picture: Picture) -> bytes:
         resunit="inch",
     )
     tiff = with_extra_samples(tiff, picture.alpha is not None)
-    if picture.georeference is not None:
-        tiff = with_tags(tiff, picture.georeference.resized(picture.size).tags())
+    place = picture.georeference and picture.georeference.resized(picture.size)
+    tags = list(place.tags()) if place else []
+    tags += [] if picture.nodata is None else [nodata_tag(picture.nodata)]
+    tiff = with_tags(tiff, tags) if tags else tiff
     if not picture.exif:
         return tiff
     try:
