@@ -80,13 +80,16 @@ def with_missing(made: Picture, picture: Picture) -> Picture:
 
 def as_known(picture: Picture) -> Picture:
     """All its values known: where they happen to be the one that means missing, the next one beside it."""
-    nodata, kind = picture.nodata, picture.pixels.dtype
-    if nodata is None or not 0 <= nodata <= picture.peak:
+    if picture.nodata is None:
         return picture
-    step = 1.0 if kind != np.float32 else APART * float(np.spacing(np.float32(nodata)))
-    inwards = nodata + math.copysign(step, picture.peak / 2 - nodata)
-    chance = picture.pixels == nodata
-    return replace(picture, pixels=np.where(chance, kind.type(inwards), picture.pixels))
+    kind, floats = picture.pixels.dtype, picture.pixels.dtype == np.float32
+    with np.errstate(over="ignore"):  # of one that no float32 can be
+        nodata = float(np.float32(picture.nodata)) if floats else picture.nodata
+    if not (math.isfinite(nodata) if floats else 0 <= nodata <= picture.peak):
+        return picture
+    step = APART * abs(float(np.spacing(np.float32(nodata)))) if floats else 1.0
+    inwards = kind.type(nodata + math.copysign(step, picture.peak / 2 - nodata))
+    return replace(picture, pixels=np.where(picture.pixels == nodata, inwards, picture.pixels))
 
 
 def _known(known: NDArray[np.bool_], clear: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
