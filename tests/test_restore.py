@@ -300,7 +300,7 @@ WRONG_IMAGES: list[tuple[Any, str]] = [
     (np.zeros((2, 4, 4, 3), np.uint8), r"shape \(2, 4, 4, 3\)"),
     (np.zeros((0, 4, 3), np.uint8), r"shape \(0, 4, 3\)"),
     (np.zeros((4, 4, 4), np.uint8), "has 4 channels; the model restores pictures of 1 or 3"),
-    (np.full((4, 4, 3), np.nan, np.float32), "holds NaN or infinite values"),
+    (np.full((4, 4, 3), np.nan, np.float32), "image: all values are missing"),
     (np.full((4, 4, 3), np.inf, np.float32), "image: holds NaN or infinite values"),
     (
         np.linspace(-0.35, 0.21, 48).reshape(4, 4, 3),
@@ -311,7 +311,8 @@ WRONG_IMAGES: list[tuple[Any, str]] = [
     (-np.ones((4, 4, 3)), r"these go from -1 to -1"),
     (np.full((4, 4, 3), 1e300), r"^image: .* these go from 1e\+300 to 1e\+300"),
     (torch.full((3, 4, 4), -1e300, dtype=torch.float64), r"these go from -1e\+300 to -1e\+300"),
-    (np.array([[0.0, 1e300, np.nan]]), "^image: holds NaN or infinite values"),
+    (np.array([[0.0, np.inf, np.nan]]), "^image: holds NaN or infinite values"),
+    (np.array([[0.0, 1e300, np.nan]]), r"^image: float pixels lie in \[0, 1\]; these go from 0 to 1e\+300"),
     (
         torch.zeros(3, 4, 4, device="meta"),
         "^image: a strided tensor on meta is given; a dense one with values",

@@ -57,8 +57,9 @@ class Results:
     seconds, steps, seed, fidelity and orientations (null if the stages of a cascade have their own), and for
     the result downsampled by Pillow's bicubic against the input: lr_psnr (in dB; 200 if all are equal) and
     agreement (the share of values off by at most half a level of 255; of 8 bits, of equal ones), both of the
-    colours that can be seen, transparency not counted, and null if the result is smaller than the input or
-    has other channels, as colour made of grey has."""
+    colours that can be seen, transparency not counted, nor what is less than three pixels from a missing
+    value, and null if the result is smaller than the input or has other channels, as colour made of grey
+    has."""
 
     def check(self) -> None:
         """Raises ConfigError."""

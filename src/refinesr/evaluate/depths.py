@@ -14,7 +14,7 @@ from torch import Tensor
 
 from refinesr.errors import InputError
 from refinesr.images.eight_bits import in_eight_bits, resize_eight_bits
-from refinesr.images.picture import Picture, to_tensor
+from refinesr.images.picture import Picture, check_known, to_tensor
 from refinesr.images.resize import Kernel, resize
 
 Levels = UInt8[Tensor, "1 C H W"]
@@ -43,7 +43,7 @@ class EightBits:
     results: ClassVar[str] = "results are rounded to 8 bits before anything is measured"
 
     def taken(self, picture: Picture, name: str) -> Levels:
-        """Raises InputError for what is no opaque grey or RGB picture, and for NaN."""
+        """Raises InputError for what is no opaque grey or RGB picture, and for missing values."""
         return levels_of(picture, name)
 
     def shows(self, channels: int) -> tuple[int, ...]:
@@ -68,10 +68,9 @@ class AsStored:
     )
 
     def taken(self, picture: Picture, name: str) -> Stored:
-        """Raises InputError for transparency, and for NaN and infinity."""
+        """Raises InputError for transparency, missing values and infinity."""
         check_opaque(picture, name)
-        if picture.pixels.dtype == np.float32:
-            to_tensor(picture)  # which refuses them
+        check_known(picture)
         return stored(picture)
 
     def shows(self, channels: int) -> tuple[int, ...]:
@@ -96,7 +95,7 @@ def as_picture(image: Stored, name: str = "picture") -> Picture:
 
 
 def levels_of(picture: Picture, name: str) -> Levels:
-    """16 bits and floats are rounded.  NaN is refused, and transparency: what would be compared under it?"""
+    """16 bits and floats are rounded.  What is missing or clear is refused: what would be compared there?"""
     if picture.channels not in (1, 3):
         raise InputError(f"{name}: has {picture.channels} channels; grey and RGB pictures are compared")
     check_opaque(picture, name)

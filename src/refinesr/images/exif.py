@@ -34,7 +34,9 @@ def turned(picture: Picture, orientation: int) -> Picture:
     pixels = _turn(picture.pixels, orientation)
     alpha = None if picture.alpha is None else _turn(picture.alpha, orientation)
     dpi = picture.dpi[::-1] if picture.dpi and orientation >= 5 else picture.dpi
-    return replace(picture, pixels=pixels, alpha=alpha, dpi=dpi, exif=picture.exif and upright(picture.exif))
+    place = picture.georeference and picture.georeference.turned(orientation)
+    exif = picture.exif and upright(picture.exif)
+    return replace(picture, pixels=pixels, alpha=alpha, dpi=dpi, exif=exif, georeference=place)
 
 
 def _turn(values: NDArray[Any], orientation: int) -> NDArray[Any]:

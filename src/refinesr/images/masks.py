@@ -6,7 +6,7 @@ area, so that they mean the same at every size; public code has them in pixels o
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -193,7 +193,7 @@ def mask_of(mask: AnyMask) -> Hidden:
 
 def brightness(picture: Picture) -> NDArray[np.float32]:
     """(H, W) from 0, black or transparent, to 1, white and opaque.  Raises InputError for NaN, infinity."""
-    mean = (to_tensor(picture)[0].mean(0).numpy() + 1) / 2
+    mean = (to_tensor(replace(picture, nodata=None))[0].mean(0).numpy() + 1) / 2  # 0 is black, of a mask too
     alpha = 1 if picture.alpha is None else picture.alpha / picture.peak
     return np.asarray(mean * alpha, np.float32)
 

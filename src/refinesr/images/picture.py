@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, UInt8, UInt16
+from jaxtyping import Bool, Float, Float32, UInt8, UInt16
 from numpy.typing import NDArray
 from torch import Tensor
 
 from refinesr.errors import InputError
+from refinesr.images.georeference import Georeference
 from refinesr.shapes import Images
 
 Pixels = UInt8[np.ndarray, "H W C"] | UInt16[np.ndarray, "H W C"] | Float32[np.ndarray, "H W C"]
@@ -29,7 +30,9 @@ class Picture:
     `alpha` (H, W) has the same type; 0 is transparent and the colours are not multiplied by it.  `icc` is
     the colour profile, `exif` the EXIF data beginning with "Exif\\0\\0", `dpi` (horizontal, vertical)
     pixels an inch, `format` the source's ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"), `name` what
-    messages call it.  Raises ValueError where the arrays do not fit each other.
+    messages call it.  `georeference` is that of the picture it was made of, which may have another size;
+    `nodata` is the value that stands for a missing one, as NaN does.
+    Raises ValueError where the arrays do not fit each other.
     """
 
     pixels: Pixels
@@ -39,6 +42,8 @@ class Picture:
     dpi: tuple[float, float] | None = None
     format: str | None = None
     name: str = "picture"
+    georeference: Georeference | None = None
+    nodata: float | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or 0 in self.pixels.shape or self.pixels.dtype not in PEAKS:
@@ -70,6 +75,17 @@ class Picture:
         spaces = {1: b"GRAY", 3: b"RGB "}
         return self.icc if self.icc and self.icc[16:20] == spaces.get(self.channels) else None
 
+    @property
+    def missing(self) -> Bool[np.ndarray, "H W C"] | None:
+        """Where there is no value, NaN or `nodata`; None if that is nowhere."""
+        if self.pixels.dtype != np.float32 and self.nodata is None:
+            return None
+        with np.errstate(over="ignore"):  # of a nodata that no float32 can be
+            lost = np.isnan(self.pixels) if self.nodata is None else self.pixels == self.nodata
+        if self.pixels.dtype == np.float32:
+            lost |= np.isnan(self.pixels)
+        return lost if lost.any() else None
+
     def bands(self) -> NDArray[Any]:
         """Colours and alpha in one array (H, W, C or C + 1)."""
         return self.pixels if self.alpha is None else np.dstack([self.pixels, self.alpha])
@@ -91,9 +107,12 @@ def parted(bands: NDArray[Any], clear: bool) -> tuple[Pixels, Plane | None]:
 def in_range(picture: Picture) -> Picture:
     """The picture itself.  Raises InputError if it has floats farther than `SLACK` outside [0, 1].
 
-    Colours under full transparency do not count, and NaN and infinity are left to `to_tensor`.
+    Missing values and colours under full transparency do not count, infinity is left to `check_known`.
     """
-    check_range(picture.pixels if picture.alpha is None else picture.pixels[picture.alpha > 0], picture.name)
+    pixels, lost = picture.pixels, picture.missing
+    if pixels.dtype == np.float32 and lost is not None:
+        pixels = np.where(lost, np.float32(np.nan), pixels)
+    check_range(pixels if picture.alpha is None else pixels[picture.alpha > 0], picture.name)
     return picture
 
 
@@ -101,7 +120,7 @@ def check_range(values: NDArray[Any], name: str) -> None:
     """`in_range` for numbers of any type, before they are made pixels: float32 holds none beyond 3e38."""
     if values.dtype.kind != "f" or not values.size:
         return
-    low, high = float(values.min()), float(values.max())
+    low, high = float(np.fmin.reduce(values, None)), float(np.fmax.reduce(values, None))  # of all but NaN
     if not np.isfinite((low, high)).all() or (low >= -SLACK and high <= 1 + SLACK):
         return
     right = "rescale all pictures alike, (x - lowest) / (highest - lowest)"
@@ -117,14 +136,27 @@ def picked(frame: int | None, count: int, name: str) -> int:
     return frame or 0
 
 
+def check_known(picture: Picture) -> None:
+    """Raises InputError for missing values, which only `upscale` takes, and for infinity."""
+    name, pixels = picture.name, picture.pixels
+    alone = "only pictures to upscale may lack values"
+    if pixels.dtype == np.float32 and not np.isfinite(pixels).all():
+        hint = f"; {alone}" if np.isnan(pixels).any() else ""
+        raise InputError(f"{name}: holds NaN or infinite values; pixels are finite, from 0 to 1{hint}")
+    if picture.missing is not None:
+        right = "cut out parts without any, or take away the tag if they are values"
+        raise InputError(
+            f"{name}: holds {picture.nodata:g}, missing by its tag GDAL_NODATA; {alone}; {right}"
+        )
+
+
 def to_tensor(picture: Picture) -> Images:
     """The colours as (1, C, H, W) float32: 0 becomes -1 and `peak` 1.
 
-    Float pixels are taken as [0, 1]; what lies outside stays outside.  Raises InputError for NaN, infinity.
+    Float pixels are taken as [0, 1]; what lies outside stays outside.  Raises InputError as `check_known`.
     """
+    check_known(picture)
     values = torch.from_numpy(picture.pixels.transpose(2, 0, 1)[None].astype(np.float32))
-    if picture.pixels.dtype == np.float32 and not bool(torch.isfinite(values).all()):
-        raise InputError(f"{picture.name}: holds NaN or infinite values; pixels are finite, from 0 to 1")
     return values.div_(picture.peak / 2).sub_(1)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.constants import BT601
 from refinesr.images.io import SUFFIXES, read, read_bytes
-from refinesr.images.picture import Picture
+from refinesr.images.picture import Picture, check_known
 from refinesr.images.stock import Raster
 
 
@@ -38,15 +38,13 @@ class Entry:
         """Decoded, in the depth of the file, (H, W, channels).  May be called from several threads.
 
         Alpha is dropped, grey is repeated for three channels, and of colour BT.601 luma is kept for one.
-        Floats are clipped to [0, 1].  Raises InputError for what cannot be read, is not finite, far outside
-        or has a number of channels that this does not mend.
+        Floats are clipped to [0, 1].  Raises InputError for what cannot be read, is missing in parts, is not
+        finite, far outside or has a number of channels that this does not mend.
         """
-        pixels = _fitted(self.picture().pixels, channels, self.name)
-        if pixels.dtype.kind != "f":
-            return pixels
-        if not np.isfinite(pixels).all():
-            raise InputError(f"{self.name}: holds NaN or infinite values; pixels are finite, from 0 to 1")
-        return pixels.clip(0, 1)
+        picture = self.picture()
+        check_known(picture)
+        pixels = _fitted(picture.pixels, channels, self.name)
+        return pixels.clip(0, 1) if pixels.dtype.kind == "f" else pixels
 
     def picture(self) -> Picture:
         """As it is stored.  Raises InputError for what cannot be read."""

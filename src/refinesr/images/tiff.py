@@ -3,27 +3,32 @@
 BigTIFF is the same with counts and offsets of 64 bits; Pillow knows none of big-endian numbers.
 """
 
+import math
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # in the byte orders of Intel and Motorola; +: BigTIFF
 
 IMAGE_LENGTH, TILE_LENGTH = 257, 323  # rows
-PHOTOMETRIC_INTERPRETATION, BLACK_IS_ZERO, RGB = 262, 1, 2
+PHOTOMETRIC_INTERPRETATION, BLACK_IS_ZERO, RGB, YCBCR = 262, 1, 2, 6
 PLANAR_CONFIGURATION, CHUNKY, SEPARATE = 284, 1, 2
 EXTRA_SAMPLES, UNSPECIFIED, ASSOCIATED, UNASSOCIATED = 338, 0, 1, 2  # alpha: multiplied into colours, or not
 SAMPLES_PER_PIXEL, BITS_PER_SAMPLE, SAMPLE_FORMAT = 277, 258, 339
 FORMATS = {1: "unsigned {}-bit integers", 2: "signed {}-bit integers", 3: "{}-bit floats"}
 
-SHORT, LONG = 3, 4  # types
-SIGNS = {SHORT: "H", LONG: "I"}  # struct's
+SUBFILE, REDUCED = 254, 1  # the kind of a page: one among several, 0, or another one made smaller
+
+ASCII, SHORT, LONG, DOUBLE = 2, 3, 4, 12  # types
+SIGNS = {SHORT: "H", LONG: "I", DOUBLE: "d"}  # struct's
+SIZES = {ASCII: 1, SHORT: 2, LONG: 4}  # bytes; of a double 8, others are not read
+MOST = 2**16  # numbers of one tag
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Of one tag, at `place`; its numbers lie at `values` if they are of 16 bits, or if there is but one."""
+    """Of one tag, at `place`; what it says lies at `values` if it is of a type that is read."""
 
     tag: int
     type: int
@@ -54,6 +59,24 @@ class Directory:
     def number(self, tag: int) -> int | None:
         """Its first."""
         return next(iter(self.numbers.get(tag, ())), None)
+
+    def reals(self, tag: int) -> tuple[float, ...]:
+        """Its 64-bit floats; none if there is any that is not finite, or too many."""
+        order, _ = _signs(self.file)
+        for each in self.entries:
+            if (each.tag, each.type) == (tag, DOUBLE) and each.count < MOST:
+                data = self.file[each.values : each.values + 8 * each.count]
+                values = struct.unpack(f"{order}{len(data) // 8}d", data[: len(data) // 8 * 8])
+                return values if len(values) == each.count and all(map(math.isfinite, values)) else ()
+        return ()
+
+    def text(self, tag: int) -> bytes:
+        """Its ASCII, with the zeros that end it; nothing if that is not all there."""
+        for each in self.entries:
+            if (each.tag, each.type) == (tag, ASCII):
+                data = self.file[each.values : each.values + each.count]
+                return data if len(data) == each.count else b""
+        return b""
 
     @property
     def tiled(self) -> bool:
@@ -107,16 +130,23 @@ def _entries(file: bytes, page: int) -> Iterator[Entry]:
         place = start + header + entries * (4 + 2 * size)
         for entry in range(start + header, place, 4 + 2 * size) if number == page else ():
             tag, kind, count, offset = struct.unpack_from(f"{order}HH{2 * word}", file, entry)
-            yield Entry(tag, kind, count, entry + 4 + size if 2 * count <= size else offset, entry)
+            inside = count * SIZES.get(kind, 8) <= size
+            yield Entry(tag, kind, count, entry + 4 + size if inside else offset, entry)
 
 
 def _is_read(entry: Entry) -> bool:
-    return (entry.type == SHORT and entry.count < 2**16) or (entry.type == LONG and entry.count == 1)
+    return (entry.type == SHORT and entry.count < MOST) or (entry.type == LONG and entry.count == 1)
 
 
 def _numbers(file: bytes, entry: Entry) -> tuple[int, ...]:
     order, _ = _signs(file)
     return struct.unpack_from(f"{order}{entry.count}{SIGNS[entry.type]}", file, entry.values)
+
+
+def has_overviews(file: bytes, pages: int) -> bool:
+    """Whether all its pages but the first are that made smaller, by two and more, as GDAL's COGs have."""
+    smaller = (Directory.of(file, page).number(SUBFILE) == REDUCED for page in range(1, pages))
+    return pages <= 32 and all(smaller)
 
 
 class Column(NamedTuple):
@@ -152,3 +182,39 @@ def with_extra_samples(tiff: bytes, clear: bool) -> bytes:
     directory = Directory.of(tiff)
     others = [UNSPECIFIED] * (len(directory.numbers.get(EXTRA_SAMPLES, ())) - 1)
     return directory.changed({EXTRA_SAMPLES: [*others, UNASSOCIATED if clear else UNSPECIFIED]})
+
+
+class Tag(NamedTuple):
+    """To be written: ASCII, which a zero ends, or numbers of a type."""
+
+    number: int
+    type: int
+    values: bytes | tuple[float, ...]
+
+
+def with_tags(tiff: bytes, tags: Iterable[Tag]) -> bytes:
+    """The same file, whose first page says these things besides, in a new directory at its end."""
+    order, word = _signs(tiff)
+    many, first = (order + "Q", 8) if word == "Q" else (order + "H", 4)
+    size = struct.calcsize(word)
+    old = list(_entries(tiff, 0))
+    lines = {each.tag: tiff[each.place : each.place + 4 + 2 * size] for each in old}
+    end = old[-1].place + 4 + 2 * size
+    following = tiff[end : end + size]
+    added = bytearray(-len(tiff) % 8)
+    for tag in tags:
+        data = _packed(order, tag)
+        value = data.ljust(size, b"\0")
+        if len(data) > size:
+            value = struct.pack(order + word, len(tiff) + len(added))
+            added += data + bytes(-len(data) % 8)
+        lines[tag.number] = struct.pack(f"{order}HH{word}", tag.number, tag.type, len(tag.values)) + value
+    start = struct.pack(order + word, len(tiff) + len(added))
+    directory = [struct.pack(many, len(lines)), *(lines[number] for number in sorted(lines)), following]
+    return b"".join([tiff[:first], start, memoryview(tiff)[first + size :], added, *directory])
+
+
+def _packed(order: str, tag: Tag) -> bytes:
+    if isinstance(tag.values, bytes):
+        return tag.values
+    return struct.pack(f"{order}{len(tag.values)}{SIGNS[tag.type]}", *tag.values)

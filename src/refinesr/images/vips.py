@@ -14,9 +14,11 @@ from PIL import Image
 
 from refinesr.errors import InputError, OutputError, RefineSRError
 from refinesr.images.exif import MARK, from_tiff, into_tiff
+from refinesr.images.georeference import Georeference
+from refinesr.images.missing import nodata_of, nodata_tag
 from refinesr.images.picture import Picture, parted, picked
 from refinesr.images.pillow import resolution
-from refinesr.images.tiff import Column, Directory, by_bands, with_extra_samples
+from refinesr.images.tiff import Column, Directory, by_bands, has_overviews, with_extra_samples, with_tags
 
 LARGEST = 2**29  # pixels of 3 bands; a small file can claim any size, and this takes 6 GB as floats
 CLASSIC = 2**32 - 2**24  # bytes of pixels; offsets of a TIFF that is no BigTIFF have 32 bits
@@ -52,13 +54,16 @@ def decode(data: bytes, name: str, frame: int | None) -> tuple[Picture, int]:
     pixels, alpha = parted(bands, clear and (form != "TIFF" or directory.ends_in_alpha))
     exif = _tiff_exif(data) if form == "TIFF" else _blob(image, "exif-data")
     turn = image.get("orientation") if "orientation" in image.get_fields() else 1
-    return Picture(pixels, alpha, icc, exif, _dpi(image), form, name), int(turn)
+    place = Georeference.of(directory, pixels.shape[:2])
+    nodata = nodata_of(directory)
+    return Picture(pixels, alpha, icc, exif, _dpi(image), form, name, place, nodata), int(turn)
 
 
 def _opened(pyvips: Any, data: bytes, name: str, frame: int | None, column: Column | None) -> Any:
     """libvips' image, nothing decoded yet.  Its "truncated" lets half a TIFF pass; "error" does not."""
     image = pyvips.Image.new_from_buffer(data, "", access="sequential", fail_on="error")
-    page = picked(frame, image.get_n_pages(), name)
+    pages = image.get_n_pages()
+    page = picked(frame, 1 if frame is None and has_overviews(data, pages) else pages, name)
     if page > 0:
         image = pyvips.Image.new_from_buffer(data, "", access="sequential", fail_on="error", page=page)
     bands, height = column or (image.bands, image.height)
@@ -153,6 +158,10 @@ def encode_tiff(picture: Picture) -> bytes:
         resunit="inch",
     )
     tiff = with_extra_samples(tiff, picture.alpha is not None)
+    place = picture.georeference and picture.georeference.resized(picture.size)
+    tags = list(place.tags()) if place else []
+    tags += [] if picture.nodata is None else [nodata_tag(picture.nodata)]
+    tiff = with_tags(tiff, tags) if tags else tiff
     if not picture.exif:
         return tiff
     try:

@@ -73,7 +73,7 @@ def fusion(
     low: Picture | None = None,
     whole: bool = False,
 ) -> Iterator[Progress[Picture]]:
-    """`fuse` for `Picture`s.  What is transparent in the other is not pasted.
+    """`fuse` for `Picture`s.  What is transparent or missing in the other is not pasted.
 
     A model that only fills holes is told, as in its training, that what is redrawn is one.  Sides that are no
     multiple of the model's scale are continued by their last pixels while it works.
@@ -97,6 +97,8 @@ def composed(picture: Picture, other: Picture, patch: Patch) -> Images:
     weight = patch.weight(picture.size)
     if other.alpha is not None:
         weight = weight * patch.region.of(torch.from_numpy(other.alpha / np.float32(other.peak)))
+    if (lost := other.missing) is not None:
+        weight = weight * patch.region.of(torch.from_numpy(~lost.any(2)))
     part = patch.region.of(coloured(other, picture.channels))
     return pasted(to_tensor(opaque(picture)), part, patch.place, weight)
 

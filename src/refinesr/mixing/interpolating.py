@@ -129,4 +129,5 @@ def strip(pictures: Sequence[Picture]) -> Picture:
         gap[..., -1] = 0
     parts = [part for band in bands for part in (gap, band)][1:]
     pixels, alpha = parted(np.concatenate(parts, 1), pictures[0].alpha is not None)
-    return replace(pictures[0], pixels=pixels, alpha=alpha)
+    place = pictures[0].georeference if len(pictures) == 1 else None
+    return replace(pictures[0], pixels=pixels, alpha=alpha, georeference=place)

@@ -4,12 +4,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from refinesr.images.missing import filled, with_missing
 from refinesr.images.picture import Picture, from_tensor, to_tensor
 from refinesr.images.resize import PillowBicubic, resize
 from refinesr.metrics.fidelity import decibels, missed
 from refinesr.metrics.pixel import levels, precise
+
+REACH = 2
+"""Pixels of the small picture from the middle of one to all that bicubic makes it of."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +31,14 @@ class Fidelity:
 def fidelity(source: Picture, result: Picture) -> Fidelity | None:
     """`result` made the size of `source` by Pillow's bicubic, against `source`.
 
-    None if it is smaller, or colour of grey: there is nothing to compare.
+    None if it is smaller, colour of grey, or all of it near missing values: there is nothing to compare.
     """
     smaller = result.size[0] < source.size[0] or result.size[1] < source.size[1]
     if smaller or result.channels != source.channels:
         return None
-    off = levels_off(source, result)[..., visible(source)]
+    off = levels_off(source, result)[0, visible(source)]
+    if not len(off):
+        return None
     return Fidelity(float(decibels(off.square().mean())), float((off.abs() <= 0.5).double().mean()))
 
 
@@ -41,7 +48,7 @@ def levels_off(source: Picture, result: Picture) -> Tensor:
     Of 8 bits it is reduced as Pillow does it, to whole levels; of any more in float64.  Rounded to 8 bits
     before that, as Pillow would need it, a deep picture would be off by those roundings alone.
     """
-    low, high = ((to_tensor(picture) + 1) / 2 for picture in (source, result))
+    low, high = ((to_tensor(filled(picture)) + 1) / 2 for picture in (source, result))
     if source.pixels.dtype == result.pixels.dtype == np.uint8:
         return missed(levels(low), levels(high), PillowBicubic())
     small = resize(precise(high), source.size, PillowBicubic())
@@ -49,15 +56,23 @@ def levels_off(source: Picture, result: Picture) -> Tensor:
 
 
 def visible(picture: Picture) -> Tensor:
-    """(H, W) bool: what is wholly transparent does not count, unless nothing else is there."""
+    """(C, H, W) bool: what is wholly transparent does not count, unless nothing else is there.
+
+    Nor does what is missing, and what a reduction by bicubic makes out of that, too.
+    """
     seen = torch.ones(picture.size) if picture.alpha is None else torch.from_numpy(picture.alpha > 0)
-    return seen.bool() if bool(seen.any()) else torch.ones(picture.size).bool()
+    seen = (seen if bool(seen.any()) else torch.ones(picture.size)).bool().expand(picture.channels, -1, -1)
+    if (lost := picture.missing) is None:
+        return seen
+    away = torch.from_numpy(lost.astype(np.float32)).permute(2, 0, 1)[None]
+    return seen & (F.max_pool2d(away, 2 * REACH + 1, 1, REACH)[0] == 0)
 
 
 def resampled(picture: Picture, size: tuple[int, int]) -> Picture:
     """The same picture at another size (height, width), by Pillow's bicubic, and its alpha with it."""
-    large = from_tensor(resize(to_tensor(picture), size, PillowBicubic()), like=picture)
+    large = from_tensor(resize(to_tensor(filled(picture)), size, PillowBicubic()), like=picture)
+    large = with_missing(large, picture)
     if picture.alpha is None:
         return large
-    mask = resampled(replace(picture, pixels=picture.alpha[..., None], alpha=None), size)
+    mask = resampled(replace(picture, pixels=picture.alpha[..., None], alpha=None, nodata=None), size)
     return replace(large, alpha=mask.pixels[..., 0])

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from refinesr.errors import CheckpointError, ConfigError, InputError
-from refinesr.images.alpha import bleed
 from refinesr.images.eight_bits import in_eight_bits
 from refinesr.images.faithful import to_eight_bits
 from refinesr.images.masks import Hidden
+from refinesr.images.missing import as_known, filled, with_missing
 from refinesr.images.picture import Picture, Plane, from_tensor, to_tensor
 from refinesr.images.projection import Projection
 from refinesr.images.resize import Kernel, PillowBicubic, resize
@@ -40,15 +40,17 @@ def fills(stage: Stage) -> bool:
 
 
 def put_back(made: Picture, picture: Picture, mask: Tensor) -> Picture:
-    """The very pixels where the mask (H, W) is 0: those under transparency, too, and of any depth."""
-    pixels = np.where(mask.numpy()[..., None] > 0, made.pixels, picture.pixels)
+    """The very pixels where the mask (H, W) is 0: missing ones and those under transparency, too."""
+    pixels = np.where(mask.numpy()[..., None] > 0, as_known(made).pixels, picture.pixels)
     return replace(made, pixels=pixels)
 
 
 def opaque(picture: Picture) -> Picture:
-    """What is seen of it, and a smooth extension of that under what is not."""
-    alpha = picture.alpha
-    return picture if alpha is None else replace(picture, pixels=bleed(picture.pixels, alpha))
+    """What is seen and known of it, and a smooth extension of that under what is not.
+
+    Raises InputError if a band of it has no values.
+    """
+    return filled(picture, seen=True)
 
 
 def pictured(
@@ -63,7 +65,8 @@ def pictured(
 ) -> Progress[Picture]:
     """What a stage says, as a picture `like` another; the last one is made to keep the kernel's promise.
 
-    Where a mask is 0, it is `like`'s.  Where nobody watches, it is `like` itself until the last.
+    Where a mask is 0, it is `like`'s; without one it is missing where that is.  Where nobody watches, it is
+    `like` itself until the last.
     """
     ended = progress.done == progress.total
     if not bool(progress.image.isfinite().all()):
@@ -72,7 +75,7 @@ def pictured(
         return Progress(progress.done, progress.total, like)
     image = gathered(progress.image, like.channels)
     made = from_tensor(finished(image, low, kernel if ended else None, like).cpu(), like=like, alpha=alpha)
-    made = made if mask is None else put_back(made, like, mask)
+    made = with_missing(made, like) if mask is None else put_back(made, like, mask)
     return Progress(progress.done, progress.total, made)
 
 
@@ -147,7 +150,7 @@ def enlarged_alpha(picture: Picture, scale: int) -> Array:
     them where nothing should be seen.
     """
     assert picture.alpha is not None
-    mask = replace(picture, pixels=picture.alpha[..., None], alpha=None)
+    mask = replace(picture, pixels=picture.alpha[..., None], alpha=None, nodata=None)
     height, width = picture.alpha.shape
     large = resize(to_tensor(mask), (scale * height, scale * width), PillowBicubic())
     return from_tensor(large.clamp(-1, 1), like=mask).pixels[..., 0]

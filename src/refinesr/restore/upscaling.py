@@ -71,7 +71,8 @@ def upscale(
 
     model    what `load` or `load_cascade` returned, or what they would be given
     image    a PIL image (grey, RGB, with or without alpha, 8 bit or grey of 16; profile and EXIF are kept),
-             an array (H, W) or (H, W, C) of uint8, uint16 or floats in [0, 1], or a tensor (C, H, W) of them
+             an array (H, W) or (H, W, C) of uint8, uint16 or floats in [0, 1], or a tensor (C, H, W) of them;
+             NaN is a missing value, and missing in the result
     samples  images to draw, with seeds seed, seed + 1, ...; a list of them if more than 1
     mask     of the image's size, of any kind: what is white or True is made up, the rest stays as it is; for
              models of scale 1
