@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from .holding import set_aside
 from .options import Data, Output, Settings
 from .recipes import changed
 from .train import COMPUTING, Computing, material, placed, trained
@@ -59,6 +60,7 @@ def distill(
     *,
     data: Data,
     output: Output,
+    held_out: Data = (),
     teaching: Teaching = TEACHING,
     computing: Computing = COMPUTING,
 ) -> int:
@@ -76,6 +78,9 @@ def distill(
         Folders of photos, tar files of photos, photos.
     output
         Folder of the run; the student will be RUN/model.safetensors.
+    held_out
+        Pictures that are not learnt from, named as those of --data are: every plan.measure_every updates the
+        loss is measured on them, for RUN/held_out.jsonl; RUN/best.safetensors has the weights of the least.
     """
     from ..devices import put_on
     from ..run import learnt
@@ -84,9 +89,10 @@ def distill(
         run, teacher = teaching.of(model)
         run = planned(run, teaching, output, computing)
         learnt(run, teacher)  # what is wrong with it is said before any photo is decoded
+        held = set_aside(run, held_out, data, output, computing.resume) if team.leads else None
         pairs = material(run, data, device, team)
         put_on(teacher.model, device)
-        return trained(run, pairs, output, computing, team, teacher=teacher)
+        return trained(run, pairs, output, computing, team, held, teacher=teacher)
 
 
 def planned(run: "Run", teaching: Teaching, output: Path, computing: Computing) -> "Run":
