@@ -100,8 +100,8 @@ def check_apart(held: Sequence[Path], learnt: Sequence[Path]) -> None:
     known = set(map(identity, entries(learnt)))
     both = [entry.name for entry in entries(held) if identity(entry) in known]
     if both:
-        more = f", and so are {len(both) - 1} more" if len(both) > 1 else ""
-        raise ConfigError(f"--held-out: {both[0]} is learnt from{more}; hold out other pictures")
+        more = f" and {len(both) - 1} more" if len(both) > 1 else ""
+        raise ConfigError(f"--held-out: also learnt from: {both[0]}{more}; hold out other pictures")
 
 
 def identity(entry: Entry) -> tuple[int, int, int]:

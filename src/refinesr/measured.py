@@ -28,9 +28,9 @@ class Measurement:
 
     def line(self) -> str:
         """As JSON, which has null for NaN; what was not measured is left out."""
-        told = {"step": self.step, "loss": self.loss, "psnr": self.psnr, "distance": self.distance}
+        told = {"loss": self.loss, "psnr": self.psnr, "distance": self.distance}
         numbers = {name: finite(value) for name, value in told.items() if value is not None}
-        return json.dumps(numbers | {"pictures": self.pictures})
+        return json.dumps({"step": self.step, **numbers, "pictures": self.pictures})
 
 
 def finite(value: float) -> float | None:
