@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from .holding import set_aside
-from .options import Data, Output, Settings
+from .options import Data, HeldOutData, Output, Settings
 from .recipes import changed
 from .train import COMPUTING, Computing, material, placed, trained
 
@@ -60,7 +60,7 @@ def distill(
     *,
     data: Data,
     output: Output,
-    held_out: Data = (),
+    held_out: HeldOutData = (),
     teaching: Teaching = TEACHING,
     computing: Computing = COMPUTING,
 ) -> int:
@@ -78,9 +78,6 @@ def distill(
         Folders of photos, tar files of photos, photos.
     output
         Folder of the run; the student will be RUN/model.safetensors.
-    held_out
-        Pictures that are not learnt from, named as those of --data are: every plan.measure_every updates the
-        loss is measured on them, for RUN/held_out.jsonl; RUN/best.safetensors has the weights of the least.
     """
     from ..devices import put_on
     from ..run import learnt

@@ -14,7 +14,7 @@ from .bars import of_photos, of_updates
 from .holding import better, left_out, news, set_aside
 from .messages import say, tell
 from .meter import Meter
-from .options import Data, Device, Flag, Output, Precision, Settings
+from .options import Data, Device, Flag, HeldOutData, Output, Precision, Settings
 from .perceiving import PERCEIVING, Perceiving
 from .recipes import changed, recipe_named
 from .signals import noticed
@@ -56,7 +56,7 @@ Several GPUs, or CPU cores, share each update if torchrun starts the command for
 
 Ctrl-C finishes the update at work and saves (twice: at once, if it can); the same command with --resume
 goes on from there, as it does from the last save of a run that was killed.  RUN/log.jsonl has a line for
-each update, RUN/previews pictures.
+each update, RUN/previews pictures; `refinesr curves RUN` draws the losses.
 """
 
 
@@ -118,7 +118,7 @@ def train(
     *,
     data: Data,
     output: Output,
-    held_out: Data = (),
+    held_out: HeldOutData = (),
     start: Annotated[str | None, Parameter(name="--from")] = None,
     encoder: Path | None = None,
     changes: Changes = CHANGES,
@@ -135,9 +135,6 @@ def train(
         Folders of photos, tar files of photos, photos.
     output
         Folder of the run; the model will be RUN/model.safetensors.
-    held_out
-        Pictures that are not learnt from, named as those of --data are: every plan.measure_every updates the
-        loss is measured on them, for RUN/held_out.jsonl; RUN/best.safetensors has the weights of the least.
     start
         A trained model to begin with all weights of, instead of fresh ones: shipped, a file, a folder, or
         OWNER/NAME on the Hugging Face Hub.  Its network must be the recipe's.
