@@ -69,6 +69,16 @@ def test_the_summary_names_the_best_weights_if_they_are_not_the_last(
     assert len(ran.out.splitlines()) == 1
 
 
+def test_a_finished_run_can_be_measured(train: Command, held: str) -> None:
+    train("-o", "run")
+    ran = train("-o", "run", "--resume", "--held-out", held)
+    assert (ran.code, ran.err) == (0, "")
+    whole, measured = ran.out.splitlines()
+    assert whole.startswith("run/model.safetensors  has made all its updates already")
+    assert re.fullmatch(r"update 6: held-out loss \d+\.\d+ \(the best\), \d+\.\d\d dB", measured)
+    assert [line["step"] for line in lines()] == [6]
+
+
 def test_photos_and_held_out_pictures_that_are_left_out_are_told_apart(train: Command, held: str) -> None:
     picture("photos/small.png", 20, 60)
     ran = train("-o", "run", "--held-out", held)

@@ -86,14 +86,18 @@ def in_words(made: "Measurement", best: "Measurement | None") -> str:
     return line + ("" if made.distance is None else f", distance {made.distance:.4g}")
 
 
-def better(output: Path) -> Iterator[str]:
-    """Where the best weights are, if they are not the last ones."""
+def summary(output: Path, made: int) -> Iterator[str]:
+    """What a finished run was measured as, if it has made no update now; and where its best weights are, if
+    they are not the last ones.
+    """
     from ..folder import Folder
     from ..measured import known, least
 
     place = Folder(output)
-    found = known(place.held_out)
+    *_, last = found = known(place.held_out)
     best = least(found)
-    if best is not None and best is not found[-1]:
-        last = f"{found[-1].loss:.4g} at {found[-1].step}"
-        yield f"{place.best}  held-out loss {best.loss:.4g} at update {best.step}; the last is {last}"
+    if not made:
+        yield in_words(last, best)
+    if best is not None and best is not last:
+        others = f"the last is {last.loss:.4g} at {last.step}"
+        yield f"{place.best}  held-out loss {best.loss:.4g} at update {best.step}; {others}"

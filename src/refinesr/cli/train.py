@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from ..errors import ConfigError
 from ..memory import if_memory_lacks
 from .bars import of_photos, of_updates
-from .holding import better, left_out, news, set_aside
+from .holding import left_out, news, set_aside, summary
 from .messages import say, tell
 from .meter import Meter
 from .options import Data, Device, Flag, HeldOutData, Output, Precision, Settings
@@ -280,7 +280,7 @@ def trained(
         say(f"{notice.word} {place}; the same command with --resume goes on")
     if not ended and team.leads:
         tell(f"{Folder(output).model}  {meter.summary()}{left_out(pairs, held)}")
-        tell(*(better(output) if held else ()))
+        tell(*(summary(output, meter.made) if held else ()))
     return 128 + heard if ended else 0
 
 
