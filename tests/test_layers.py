@@ -18,11 +18,11 @@ LAYERS = """
     web
     recipes
     run mixing evaluate
-    pretrained restore convert search generate
+    pretrained watching restore convert search generate
     chains
     shipped
     checkpoint
-    editing cascade album distill log compiling folder
+    editing cascade album distill held_out log compiling folder
     stage train data preview
     method
     encoding
@@ -30,7 +30,7 @@ LAYERS = """
     model
     diffusion nets metrics
     images
-    optimizers decays
+    optimizers decays measured
     shapes tiles config files devices team memory
     given
     errors launched

@@ -393,6 +393,7 @@ WRONG: list[tuple[dict[str, object], str]] = [
     ({"rate": 0.0}, "rate: 0.0 is not positive"),
     ({"rate": math.nan}, "rate: nan is not positive"),
     ({"save_every": 0}, "save_every: 0 is not positive"),
+    ({"measure_every": 0}, "measure_every: 0 is not positive"),
     ({"warmup": -1}, "warmup: -1 is negative"),
     ({"weight_decay": -0.1}, "weight_decay: -0.1 is negative"),
     ({"halflife": -1}, "halflife: -1 is negative"),

@@ -20,9 +20,9 @@ from refinesr.folder import Folder
 from refinesr.images.picture import Picture
 from refinesr.mixing import Patch, fuse, interpolate
 from refinesr.restore import refine, upscale
-from refinesr.run import Run, preview
 from refinesr.tiles import Box
 from refinesr.train import State
+from refinesr.watching import preview
 
 STEPS = 12
 X2 = stage(packed(2))
@@ -57,7 +57,7 @@ def test_a_walk_of_nothing_ends_with_nothing() -> None:
 
 def shown(folder: Path) -> None:
     method = replace(packed(2), sampling=replace(packed(2).sampling, steps=STEPS))
-    preview(Run("few", method, plan()), Folder(folder), State(method.build(), plan()), FewPairs(method))
+    preview(method, plan(), Folder(folder), State(method.build(), plan()), FewPairs(method))
 
 
 def taught() -> Tensor:

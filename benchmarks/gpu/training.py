@@ -23,7 +23,7 @@ from refinesr.files import replacing
 from refinesr.folder import Folder
 from refinesr.metrics.perceptual import Perceptual
 from refinesr.objective import Distance
-from refinesr.run import DivergedError, Log, Run, preview, save
+from refinesr.run import DivergedError, Log, Run, save
 from refinesr.train import Learning, Pairs, Report, State
 
 FAR = 2**31 - 1
@@ -137,8 +137,8 @@ class Keeper:
         """Save; the time it takes is kept free for the last time."""
         begun = self.watch.spent
         save(self.run, Folder(self.job.folder), state, self.log)
-        far = replace(self.run, plan=replace(self.run.plan, steps=FAR))
-        preview(far, Folder(self.job.folder), state, self.pairs)
+        far = replace(self.run.plan, steps=FAR)
+        preview(self.run.method, far, Folder(self.job.folder), state, self.pairs)
         spent = {"seconds": self.watch.before + self.watch.spent, "steps": self.run.plan.steps}
         with replacing(self.job.folder / SPENT, overwrite=True) as part:
             part.write_text(json.dumps(spent) + "\n")

@@ -4,6 +4,8 @@
 - model.safetensors: the averaged weights, at the end and at every save
 - state.pt: what an exact continuation needs
 - log.jsonl: one line for every update: step, loss, gradient, rate
+- held_out.jsonl: one line for every measurement on held-out pictures, if there are any
+- best.safetensors: the averaged weights of the least loss on them
 - previews/STEP.png: rows of: low plainly enlarged, estimate, truth
 - .lock: empty; held by the process that trains here, as long as it lives
 """
@@ -37,6 +39,14 @@ class Folder:
     def log(self) -> Path:
         return self.path / "log.jsonl"
 
+    @property
+    def held_out(self) -> Path:
+        return self.path / "held_out.jsonl"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "best.safetensors"
+
     def preview(self, step: int) -> Path:
         return self.path / "previews" / f"{step:07d}.png"
 
@@ -53,5 +63,6 @@ def check_files(place: Folder, resume: bool) -> None:
         raise OutputError(f"{place.path}: no run to resume here; start one without --resume")
     if not resume and place.state.exists():
         raise OutputError(f"{place.path}: holds a run already; --resume continues it")
-    if not resume and place.model.exists():
-        raise OutputError(f"{place.model} exists, without the state of its run; choose another folder")
+    for model in (place.model, place.best):
+        if not resume and model.exists():
+            raise OutputError(f"{model} exists, without the state of its run; choose another folder")

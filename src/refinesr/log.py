@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from refinesr.errors import RefineSRError
+from refinesr.errors import InputError, RefineSRError
 from refinesr.files import replacing, writing
 from refinesr.train import Report
 
@@ -67,3 +67,17 @@ def step_of(text: str) -> int | None:
     except (ValueError, LookupError, TypeError, RecursionError):
         return None
     return step if isinstance(step, int) and text.endswith("\n") else None
+
+
+def losses(path: Path) -> list[tuple[int, float]]:
+    """(update, loss) of every line; the last one may not yet be whole.  Raises InputError naming another."""
+    found = []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    for number, text in enumerate(lines, start=1):
+        step = step_of(text)
+        loss = None if step is None else json.loads(text).get("loss")
+        if step is not None and isinstance(loss, int | float):
+            found.append((step, float(loss)))
+        elif number < len(lines) or text.endswith("\n"):
+            raise InputError(f"{path}: line {number} is not of an update: {text.strip()[:60]!r}")
+    return found

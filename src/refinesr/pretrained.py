@@ -1,9 +1,11 @@
-"""Weights to begin with: an encoder that a model trained before has learnt (SRDiff, section 3.3), or all."""
+"""Weights to begin with: fresh ones, a trained model's, or those of its encoder (SRDiff, section 3.3)."""
 
 from pathlib import Path
 
+import torch
 from torch import nn
 
+from refinesr.devices import folded, lent, put_on
 from refinesr.errors import ConfigError
 from refinesr.method import Method
 from refinesr.model import Model
@@ -11,6 +13,15 @@ from refinesr.nets.rrdb import RRDBNetwork
 from refinesr.shipped import load
 from refinesr.sources import Encoded, Encoder
 from refinesr.stage import Stage
+
+
+def fresh(method: Method, device: torch.device, seed: int) -> Model:
+    """The same weights for the same seed, on every device; the caller's random numbers are untouched."""
+    cpu = torch.device("cpu")  # whatever the caller's default is: every device draws other numbers
+    with lent(cpu, folded(seed)), cpu:
+        model = method.build()
+    put_on(model, device)
+    return model
 
 
 def begin_with(model: Model, method: Method, trained: Path | Stage | None) -> None:

@@ -6,33 +6,30 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from refinesr.checkpoint import save_stage
 from refinesr.compiling import compiled, seen_compiled
 from refinesr.config import from_data, parse, to_data
 from refinesr.data import Pairs as Crops
 from refinesr.data import Photos
-from refinesr.devices import check_seed, folded, lent, put_on
-from refinesr.diffusion.noise import NoiseField
-from refinesr.diffusion.walking import last
+from refinesr.devices import check_seed
+from refinesr.diffusion.levels import Stratified
 from refinesr.distill import Lesson, taught
 from refinesr.errors import ConfigError
 from refinesr.files import held, remove_parts, replacing, writing
 from refinesr.folder import Folder, check_files, check_folder
+from refinesr.held_out import HeldOut
 from refinesr.log import DivergedError, Log
+from refinesr.measured import Measurement, shortened
 from refinesr.method import Method
 from refinesr.model import Model
 from refinesr.objective import LEAST, Distance
-from refinesr.pretrained import begin_with, check_start
-from refinesr.preview import save_grid
+from refinesr.pretrained import begin_with, check_start, fresh
 from refinesr.shipped import identified
 from refinesr.stage import Card, Stage
 from refinesr.team import ALONE, Team
 from refinesr.train import Learning, Pairs, Plan, Report, State, check_shares, fit
-
-PREVIEWS = 4
-"""Rows of a preview."""
+from refinesr.watching import Ruler, Watch, check_same, preview
 
 LINES = 100
 """Updates between two looks at their losses: reading one waits for a GPU."""
@@ -73,6 +70,7 @@ def train(
     distance: Distance | None = None,
     compiling: bool | None = None,
     team: Team = ALONE,
+    held_out: HeldOut | None = None,
 ) -> Iterator[Report]:
     """Train and yield a report after each update.
 
@@ -83,7 +81,8 @@ def train(
     being alike (`pretrained.check_start`).  `teacher` is the model, on the device, that the run's lesson is
     of: a student begins as a copy of it.  `distance`, on the device, is what a perception is learnt by.
     `compiling` is as in `compiled`.  All of a `team` call this alike; the one that leads holds the folder and
-    writes, the others but read a state to resume.
+    writes, and it alone needs `held_out`; the others but read a state to resume.  What held-out pictures tell
+    (`Watch`) comes with the reports, and changes nothing that is learnt.
     The folder is held from the first `next` until the generator is closed or exhausted, or the process ends.
     Raises OutputError if the folder is held already, holds a run and `resume` is not given, or the reverse,
     or cannot be written; ConfigError for what cannot be learnt or shared; DivergedError if the loss is no
@@ -101,6 +100,7 @@ def train(
 
     if team.leads:
         check_folder(place, resume)
+        check_same(place, held_out if resume else None)
     model = beginning(run, device, resume, teacher or start or encoder)
     if not team.leads:
         yield from updates(left(run, stood(run, place, model, resume)))
@@ -109,24 +109,28 @@ def train(
         remove_parts(place.path)  # half a state may be as large as all the rest
         state = left(run, stood(run, place, model, resume))
         enter(run, place, state, resume)
-        log = Log(place.log)
+        log, watch = Log(place.log), None
+        if held_out is not None:
+            watch = Watch(ruler(run, held_out, autocast, teacher, distance), run.plan, place)
         told = state.step
         if told == run.plan.steps:  # of a run that was killed between its last state and its model
             save(run, place, state, log)
         else:
             state.sees(pairs.photos.listing if isinstance(pairs, Crops) else "")
         try:
+            news = watch.begin(state, card_of(run, told), resumed=resume) if watch else []
             for report in updates(state):
                 log.waiting.append(report)
                 told = report.step
-                look(run, place, state, log, pairs)
-                yield report
+                news += look(run, place, state, log, pairs, watch)
+                yield replace(report, measured=tuple(news))
+                news = []
         except DivergedError:
             raise
         except BaseException:
             # else nothing has been learnt that would be in the way of another try, or it is half an update
             if told and state.stands_at(told):
-                save(run, place, state, log)
+                save(run, place, state, log, watch)
             raise
 
 
@@ -163,15 +167,28 @@ def material(run: Run, photos: Photos) -> Crops:
     )
 
 
-def look(run: Run, place: Folder, state: State, log: Log, pairs: Pairs) -> None:
-    """What is due after an update.  Saved first: a preview takes long, and may be broken off."""
+def look(
+    run: Run, place: Folder, state: State, log: Log, pairs: Pairs, watch: Watch | None
+) -> list[Measurement]:
+    """What is due after an update.  Saved first: all else takes long, and may be broken off."""
     plan, step = run.plan, state.step
-    if step % plan.save_every == 0 or step == plan.steps:
-        save(run, place, state, log)
+    if saved := step % plan.save_every == 0 or step == plan.steps:
+        save(run, place, state, log, watch)
     elif len(log.waiting) >= LINES:
         log.write()
+    news = watch.look(state, card_of(run, step), saved=saved) if watch else []
     if step % plan.preview_every == 0 or step == plan.steps:
-        preview(run, place, state, pairs)
+        preview(run.method, plan, place, state, pairs)
+    return news
+
+
+def ruler(
+    run: Run, aside: HeldOut, autocast: torch.dtype | None, teacher: Stage | None, distance: Distance | None
+) -> Ruler:
+    """What is measured of the run: its own objective, the levels spread over all pictures at once."""
+    steady = replace(run, method=replace(run.method, spread=Stratified()))
+    objective, batch = learnt(steady, teacher, distance), run.plan.batch // run.plan.accumulate
+    return Ruler(run.method, aside, objective, batch, autocast, distance)
 
 
 def begun(
@@ -212,6 +229,7 @@ def enter(run: Run, place: Folder, state: State, resume: bool) -> None:
     """Make the folder ready for what follows the state."""
     if resume:
         Log(place.log).shorten(state.step)
+        shortened(place.held_out, state.step)
     with writing(place.path):
         place.path.mkdir(parents=True, exist_ok=True)
     with replacing(place.run, overwrite=True) as part:
@@ -219,6 +237,8 @@ def enter(run: Run, place: Folder, state: State, resume: bool) -> None:
     if not resume:
         with replacing(place.log, overwrite=True) as part:
             part.write_text("", encoding="utf-8")
+        with writing(place.held_out):
+            place.held_out.unlink(missing_ok=True)
 
 
 def begun_as(place: Folder) -> Run | None:
@@ -255,18 +275,11 @@ def taught_by(run: Run) -> Lesson | None:
     return None if run.lesson is None else replace(run.lesson, teacher="")
 
 
-def fresh(method: Method, device: torch.device, seed: int) -> Model:
-    """The same weights for the same seed, on every device; the caller's random numbers are untouched."""
-    cpu = torch.device("cpu")  # whatever the caller's default is: every device draws other numbers
-    with lent(cpu, folded(seed)), cpu:
-        model = method.build()
-    put_on(model, device)
-    return model
-
-
-def save(run: Run, place: Folder, state: State, log: Log) -> None:
-    """The log first: a state never knows of an update that the log lacks."""
+def save(run: Run, place: Folder, state: State, log: Log, watch: Watch | None = None) -> None:
+    """The log and the best first: a state never knows of an update that the folder lacks."""
     log.write()
+    if watch is not None:
+        watch.keep()
     state.save(place.state)
     save_stage(Stage(run.method, state.average, card_of(run, state.step)), place.model, overwrite=True)
 
@@ -282,15 +295,3 @@ def card_of(run: Run, steps: int) -> Card:
         lines = *run.card.training, run.lesson.told(), told
         return replace(run.card, training=lines)
     return run.card if run.card.training else replace(run.card, training=(told,))
-
-
-@torch.no_grad()
-def preview(run: Run, place: Folder, state: State, pairs: Pairs) -> None:
-    """A few crops of the batch after the last, which no update sees."""
-    high, low = (images[:PREVIEWS] for images in pairs.at(run.plan.steps))
-    stage = Stage(run.method, state.average)
-    made = last(stage(low, NoiseField(tuple(range(len(low)))))).image
-    columns: list[Tensor] = [stage.model.base(low), made, high]
-    with writing(place.path):
-        place.preview(state.step).parent.mkdir(exist_ok=True)
-    save_grid(columns, place.preview(state.step))

@@ -19,6 +19,7 @@ from refinesr.decays import Constant, CosineDecay, Halving
 from refinesr.devices import lent
 from refinesr.errors import CheckpointError, ConfigError
 from refinesr.files import replacing
+from refinesr.measured import Measurement
 from refinesr.model import Model
 from refinesr.optimizers import Adam, Muon
 from refinesr.shapes import GivenImages, Images, PerImage
@@ -35,8 +36,8 @@ UNREADABLE = (OSError, EOFError, LookupError, TypeError, ValueError, RuntimeErro
 class Plan:
     """How long and how fast is learnt.
 
-    steps, warmup, save_every, preview_every and halflife are counted in updates; `batch` in images an update,
-    of which `accumulate` equal parts go through the network one after the other; `size` is the side of a crop
+    steps, warmup, halflife and what ends in `_every` are counted in updates; `batch` in images an update, of
+    which `accumulate` equal parts go through the network one after the other; `size` is the side of a crop
     of the good image in pixels; `clip` bounds the norm of the gradient.  `halflife` is that of the average of
     the weights, shortened at the beginning to a tenth of the updates made.  `upright` crops are mirrored at
     most, others also turned and put upside down: photos have a way up, faces above all, satellites' have not.
@@ -57,10 +58,12 @@ class Plan:
     halflife: int = 2000
     save_every: int = 1000
     preview_every: int = 5000
+    measure_every: int = 1000
     upright: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "size", "rate", "clip", "accumulate", "save_every", "preview_every"):
+        often = "save_every", "preview_every", "measure_every"
+        for name in ("steps", "batch", "size", "rate", "clip", "accumulate", *often):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name}: {getattr(self, name)} is not positive")
         for name in ("warmup", "weight_decay", "halflife"):
@@ -81,13 +84,15 @@ class Plan:
 class Report:
     """After update `step` (from 1).  `gradient` is the norm before clipping.
 
-    `loss` and `gradient` stay on the device until somebody reads them.
+    `loss` and `gradient` stay on the device until somebody reads them.  `measured` is what held-out pictures,
+    if there are any, have told since the last report.
     """
 
     step: int
     loss: Tensor
     gradient: Tensor
     rate: float
+    measured: tuple[Measurement, ...] = ()
 
 
 @runtime_checkable  # for those who check types at run time

@@ -68,6 +68,25 @@ def test_two_processes_make_the_run_of_one(folder: Path) -> None:
     assert sorted(os.listdir(folder / "two")) == sorted(os.listdir(folder / "one"))
 
 
+def test_the_first_of_two_measures_held_out_pictures_alone(folder: Path) -> None:
+    """What one process would measure, to rounding; what is learnt is the same."""
+    for number in range(3):
+        picture(str(folder / f"held/{number}.png"), 80, 90, seed=10 + number)
+    words = ("--held-out", "held", "--set", "plan.steps=6", "--set", "plan.measure_every=2")
+    found = []
+    for name, processes in (("measured", 1), ("together", 2)):
+        ran = train(folder, processes, "-o", name, *words)
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stderr.count("update 0: held-out loss ") == ran.stderr.count("update 6: ") == 1
+        text = (folder / name / "held_out.jsonl").read_text()
+        found.append([json.loads(line) for line in text.splitlines()])
+        assert (folder / name / "best.safetensors").exists()
+    for one, two in zip(*found, strict=True):
+        assert two.pop("pictures") == one.pop("pictures")
+        assert two == pytest.approx(one, rel=1e-4)
+    assert losses(folder / "measured") == losses(folder / "one")
+
+
 def test_a_signal_stops_all_after_the_same_update_and_one_goes_on(folder: Path) -> None:
     """The first to write knows of as many updates as its state; nobody is left at work."""
     words = ("-o", "stopped", "--set", "plan.steps=100000", "--set", "plan.save_every=100000")

@@ -13,6 +13,7 @@ from ..memory import if_memory_lacks
 from . import (
     compare,
     convert,
+    curves,
     distill,
     evaluate,
     fool_rate,
@@ -37,6 +38,7 @@ VERBS: tuple[tuple[Callable[..., int], str, str], ...] = (
     (serve.serve, "", serve.EXAMPLES),
     (train.train, "RECIPE --data DIR... -o RUN", train.EXAMPLES),
     (distill.distill, "MODEL --data DIR... -o RUN", distill.EXAMPLES),
+    (curves.curves, "RUN... -o PICTURE", curves.EXAMPLES),
     (info.info, "NAME|FILE|RECIPE", info.EXAMPLES),
     (evaluate.evaluate, "METHOD... --data DIR --protocol NAME -o REPORT", evaluate.EXAMPLES),
     (compare.compare, "A [B]", compare.EXAMPLES),

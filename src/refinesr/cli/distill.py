@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from .options import Data, Output, Settings
+from .holding import set_aside
+from .options import Data, HeldOutData, Output, Settings
 from .recipes import changed
 from .train import COMPUTING, Computing, material, placed, trained
 
@@ -59,6 +60,7 @@ def distill(
     *,
     data: Data,
     output: Output,
+    held_out: HeldOutData = (),
     teaching: Teaching = TEACHING,
     computing: Computing = COMPUTING,
 ) -> int:
@@ -84,9 +86,10 @@ def distill(
         run, teacher = teaching.of(model)
         run = planned(run, teaching, output, computing)
         learnt(run, teacher)  # what is wrong with it is said before any photo is decoded
+        held = set_aside(run, held_out, data, output, computing.resume) if team.leads else None
         pairs = material(run, data, device, team)
         put_on(teacher.model, device)
-        return trained(run, pairs, output, computing, team, teacher=teacher)
+        return trained(run, pairs, output, computing, team, held, teacher=teacher)
 
 
 def planned(run: "Run", teaching: Teaching, output: Path, computing: Computing) -> "Run":

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import to_data
-from ..errors import ConfigError
 from ..search import Judge, Trial, ranked
+from .drawing import matplotlib_figure, save
 from .grids import grid_name
 from .messages import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 SHOWN = 10
 """Ranks in the table; JSON has all."""
@@ -118,7 +117,7 @@ class Ranking:
 
     def draw(self, path: Path, form: str) -> None:
         """Left the ends of all grids, coloured by score; right the levels of the best and the own."""
-        figure = matplotlib_figure()
+        figure = matplotlib_figure("--plot", 12, 5)
         left, right = figure.subplots(1, 2)
         self.draw_ends(left)
         figure.colorbar(left.collections[0], ax=left, label=self.judge.title)
@@ -150,26 +149,6 @@ def ends(trials: Iterable[Trial]) -> tuple[list[float], list[float]]:
     return [grid[-2] for grid in levels], [grid[0] for grid in levels]
 
 
-def save(figure: "Figure", path: Path, form: str) -> None:
-    """The same picture is the same file: without a date, and with names of parts that are no chance."""
-    from matplotlib import rc_context
-
-    with rc_context({"svg.hashsalt": "refinesr"}):
-        figure.savefig(path, format=form, metadata={"Date": None} if form == "svg" else None)
-
-
 def number(value: float) -> float | None:
     """JSON has no NaN."""
     return value if math.isfinite(value) else None
-
-
-def matplotlib_figure() -> "Figure":
-    """An empty one that no window belongs to.  Raises ConfigError without matplotlib."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConfigError("--plot: needs matplotlib: pip install 'refinesr[plot]'") from error
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from ..files import replacing
 from ..memory import if_memory_lacks
 from .bars import bars, of_photos
+from .drawing import PLOTS, matplotlib_figure
 from .grids import grid_name
 from .judging import JUDGES
 from .messages import counted, say, tell
@@ -35,8 +36,6 @@ Examples:
 Each grid restores the same pictures from the same noise.  What wins was chosen on these pictures: measure it
 on others.
 """
-
-PLOTS = (".png", ".svg")
 
 
 @Parameter(name="*", group="Results")
@@ -69,9 +68,7 @@ class Outputs:
             if path is not None:
                 check_file(option, path, self.overwrite, suffixes, inputs)
         if self.plot is not None:
-            from .ranking import matplotlib_figure
-
-            matplotlib_figure()
+            matplotlib_figure("--plot", 12, 5)
 
 
 @Parameter(name="*", group="Search")

@@ -11,9 +11,10 @@ from cyclopts import Parameter
 from ..errors import ConfigError
 from ..memory import if_memory_lacks
 from .bars import of_photos, of_updates
-from .messages import counted, say, tell
+from .holding import left_out, news, set_aside, summary
+from .messages import say, tell
 from .meter import Meter
-from .options import Data, Device, Flag, Output, Precision, Settings
+from .options import Data, Device, Flag, HeldOutData, Output, Precision, Settings
 from .perceiving import PERCEIVING, Perceiving
 from .recipes import changed, recipe_named
 from .signals import noticed
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import torch
 
     from ..data import Pairs
+    from ..held_out import HeldOut
     from ..objective import Distance
     from ..run import Run
     from ..stage import Stage
@@ -36,6 +38,7 @@ Examples:
     refinesr train photo-x4-small --data photos/ -o runs/b --set plan.steps=1000
     refinesr train photo-x4 --data photos/ -o runs/try --tiny
     refinesr train photo-x4-small --from photo-x4 --data photos/ -o runs/mine --set plan.rate=1e-3
+    refinesr train photo-x4 --data photos/ -o runs/a --held-out others/ --set plan.measure_every=500
 
 Recipes:
 
@@ -53,7 +56,7 @@ Several GPUs, or CPU cores, share each update if torchrun starts the command for
 
 Ctrl-C finishes the update at work and saves (twice: at once, if it can); the same command with --resume
 goes on from there, as it does from the last save of a run that was killed.  RUN/log.jsonl has a line for
-each update, RUN/previews pictures.
+each update, RUN/previews pictures; `refinesr curves RUN` draws the losses.
 """
 
 
@@ -115,6 +118,7 @@ def train(
     *,
     data: Data,
     output: Output,
+    held_out: HeldOutData = (),
     start: Annotated[str | None, Parameter(name="--from")] = None,
     encoder: Path | None = None,
     changes: Changes = CHANGES,
@@ -146,8 +150,11 @@ def train(
         if team.leads and not changes.tiny and (odd := small_crops(run)):
             say(odd)
         run, first = beginning(run, start, encoder, computing)
+        held = set_aside(run, held_out, data, output, computing.resume) if team.leads else None
         pairs = material(run, data, device, team)
-        return trained(run, pairs, output, computing, team, encoder=encoder, start=first, distance=distance)
+        return trained(
+            run, pairs, output, computing, team, held, encoder=encoder, start=first, distance=distance
+        )
 
 
 def asked(recipe: "Run", changes: Changes, output: Path, computing: Computing) -> "Run":
@@ -225,6 +232,7 @@ def trained(
     output: Path,
     computing: Computing,
     team: "Team",
+    held: "HeldOut | None" = None,
     *,
     encoder: Path | None = None,
     teacher: "Stage | None" = None,
@@ -249,6 +257,7 @@ def trained(
         distance=distance,
         compiling=computing.compile,
         team=team,
+        held_out=held,
     )
     meter = Meter(run.plan.batch)
     bar = of_updates(run.name, run.plan.steps, run.plan.batch)
@@ -257,6 +266,7 @@ def trained(
     with if_memory_lacks(advice(run, team)), noticed() as notice, bar as show, closed:
         for report in steps:
             meter.read(report)
+            news(report.measured, output)
             if meter.is_time():
                 show(report.step, meter.loss())
             # it may have come to some of the team only; one that comes while they talk is not forgotten
@@ -269,16 +279,9 @@ def trained(
         place = f"after update {meter.step} of {run.plan.steps}"
         say(f"{notice.word} {place}; the same command with --resume goes on")
     if not ended and team.leads:
-        tell(f"{Folder(output).model}  {meter.summary()}{left_out(pairs)}")
+        tell(f"{Folder(output).model}  {meter.summary()}{left_out(pairs, held)}")
+        tell(*(summary(output, meter.made) if held else ()))
     return 128 + heard if ended else 0
-
-
-def left_out(pairs: "Pairs") -> str:
-    photos = pairs.photos
-    if not photos.left_out:
-        return ""
-    total = counted(photos.left_out + len(photos), "photo")
-    return f"  ({photos.left_out} of {total} left out: a side below {photos.smallest} pixels)"
 
 
 def advice(run: "Run", team: "Team") -> str:

@@ -12,6 +12,9 @@ from refinesr.shapes import Images, PerImage
 
 Cut = Float[Tensor, "B C h w"]
 
+CEILING = 100.0
+"""dB that means of PSNR count equal images as; one value of 10,000 that is off by one level makes 88."""
+
 
 def psnr(high: Images, other: Images, *, border: int = 0) -> PerImage:
     """Peak signal-to-noise ratio in dB over all channels, peak 1; inf for equal images.

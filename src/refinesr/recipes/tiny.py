@@ -27,6 +27,7 @@ def tiny(run: Run) -> Run:
         warmup=5,
         save_every=10,
         preview_every=20,
+        measure_every=10,
     )
     return replace(run, method=narrow(run.method), plan=plan)
 

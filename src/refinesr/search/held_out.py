@@ -9,29 +9,17 @@ import torch
 from torch import Tensor
 
 from refinesr.errors import ConfigError, InputError
+from refinesr.held_out import HeldOut, degraded
 from refinesr.images.augment import CascadeAugmented
 from refinesr.images.degrade import Degradation, Photo
 from refinesr.images.picture import Picture, to_tensor
 from refinesr.images.reduction import Bicubic, GaussianBlurred
 from refinesr.images.shards import Entry, classes_of, entries
 from refinesr.method import Method
-from refinesr.model import with_plane
-from refinesr.sources import Augmented, Labelled
+from refinesr.sources import Labelled
 
 LARGEST = 256
 """Pixels a side of the crops, at most, if nobody says; if made from nothing, as many as in training."""
-
-
-@dataclass(frozen=True, eq=False)
-class HeldOut:
-    """`high` (N, C, H, W) in [-1, 1] and what it was made into, `low` (N, K, h, w); float32 on the CPU."""
-
-    names: tuple[str, ...]
-    high: Tensor
-    low: Tensor
-
-    def __len__(self) -> int:
-        return len(self.names)
 
 
 @dataclass(frozen=True)
@@ -76,7 +64,7 @@ def reading(
     if side == 0:
         raise InputError(f"{source}: a picture has less than {method.scale} pixels a side, the scale")
     high = torch.cat([middle(image, side) for image in crops])
-    low = degraded(method, high, seed, classes(method, found, picked))
+    low = degraded(plain(method), method, high, seed, classes(method, found, picked))
     yield Reading(len(picked), len(picked), HeldOut(tuple(entry.name for entry in picked), high, low))
 
 
@@ -122,20 +110,3 @@ def classes(method: Method, found: list[Entry], picked: list[Entry]) -> list[int
         shown = f"{len(names)} ({', '.join(names)[:60]})"
         raise ConfigError(f"data: the model has {method.source.count} classes and the folders are {shown}")
     return [names.index(entry.group) for entry in picked]
-
-
-def degraded(method: Method, high: Tensor, seed: int, labels: list[int]) -> Tensor:
-    """(N, K, h, w): what the model is given, planes included.  Each picture draws for itself."""
-    degrade = plain(method)
-    rngs = [torch.Generator().manual_seed(drawn(seed, place)) for place in range(len(high))]
-    low = torch.cat([degrade(image[None], rng) for image, rng in zip(high, rngs, strict=True)])
-    if labels:
-        return with_plane(low, torch.tensor(labels, dtype=low.dtype))
-    if isinstance(method.source, Augmented) and low.shape[1] == high.shape[1]:
-        return with_plane(low, low.new_zeros(len(low)))  # nothing was added to it
-    return low
-
-
-def drawn(*seed: int) -> int:
-    """32 bits out of several numbers, none of them negative: what torch's generators make use of."""
-    return int(np.random.SeedSequence(seed).generate_state(1)[0])

@@ -14,19 +14,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from refinesr.errors import ConfigError
+from refinesr.held_out import HeldOut
 from refinesr.method import Method
 from refinesr.metrics.perceptual import Perceptual
-from refinesr.metrics.pixel import psnr
+from refinesr.metrics.pixel import CEILING, psnr
 from refinesr.metrics.sets import Features, Normal
-from refinesr.search.held_out import HeldOut
 from refinesr.shapes import Images
 
 Rows = Float[Tensor, "B K"]
 Measured = Float[Tensor, "n K"]
 Parts = Float[Tensor, " P"]
-
-CEILING = 100.0
-"""dB of results that equal the picture; one value of 10,000 that is off by one level makes 88."""
 
 SMALLEST = 32
 """Pixels a side that the perceptual distance needs."""

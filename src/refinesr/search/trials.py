@@ -14,8 +14,8 @@ from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.schedule import Even
 from refinesr.errors import CheckpointError, ConfigError
 from refinesr.given import settle, whole
+from refinesr.held_out import HeldOut
 from refinesr.method import Method, Sampling
-from refinesr.search.held_out import HeldOut
 from refinesr.search.judges import Judge, check
 from refinesr.search.space import Place, Power, Spacing, lattice, spacings, trained
 from refinesr.stage import Progress, Stage

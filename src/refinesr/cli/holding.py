@@ -1,0 +1,103 @@
+"""Held-out pictures of `refinesr train` and `refinesr distill`: how they are read, and what they tell."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from .bars import of_things
+from .messages import counted, say
+
+if TYPE_CHECKING:
+    from ..data import Pairs, Photos
+    from ..held_out import HeldOut
+    from ..measured import Measurement
+    from ..run import Run
+
+
+def set_aside(
+    run: "Run", held_out: tuple[Path, ...], data: tuple[Path, ...], output: Path, resume: bool
+) -> "HeldOut | None":
+    """The pictures that the run is to be measured on; None if none are given.
+
+    Raises ConfigError for such as are learnt from, and InputError for such as cannot be used.
+    """
+    from .. import held_out as holding
+    from ..folder import Folder
+    from ..images.shards import classes_of, entries
+    from ..watching import check_same
+
+    place = Folder(output)
+    if not held_out:
+        if resume and place.held_out.exists():
+            say("no --held-out is given: from here on nothing is measured")
+        return None
+    holding.check_apart(held_out, data)
+    classes = classes_of(entries(data)) if run.method.classes else ()
+    held = holding.set_aside(run.method, photos(run, held_out), size=run.plan.size, classes=classes)
+    check_same(place, held if resume else None)
+    return held
+
+
+def photos(run: "Run", held_out: tuple[Path, ...]) -> "Photos":
+    """Raises InputError."""
+    import torch
+
+    from ..data import loading
+
+    cpu, channels, size = torch.device("cpu"), run.method.channels, run.plan.size
+    try:
+        with of_things("reading held-out pictures") as show:
+            for state in loading(held_out, cpu, channels=channels, smallest=size):
+                show(state.done, state.total)
+    except InputError as error:
+        raise InputError(f"--held-out: {error}") from error
+    assert state.photos is not None
+    return state.photos
+
+
+def left_out(pairs: "Pairs", held: "HeldOut | None") -> str:
+    """How many pictures were too small, if any."""
+    photos, number = pairs.photos, held.left_out if held else 0
+    parts = [f"{photos.left_out} of {counted(photos.left_out + len(photos), 'photo')}"] * bool(
+        photos.left_out
+    )
+    if held and number:
+        parts.append(f"{number} of {counted(number + len(held), 'held-out picture')}")
+    return f"  ({', '.join(parts)} left out: a side below {photos.smallest} pixels)" if parts else ""
+
+
+def news(measured: "Iterable[Measurement]", output: Path) -> None:
+    """Tell each, on stderr."""
+    from ..folder import Folder
+    from ..measured import known, least
+
+    for each in measured:
+        best = least(before for before in known(Folder(output).held_out) if before.step <= each.step)
+        say(in_words(each, best))
+
+
+def in_words(made: "Measurement", best: "Measurement | None") -> str:
+    """`best` is the best so far, this one included."""
+    line = f"update {made.step}: held-out loss {made.loss:.4g}"
+    if best is not None:
+        line += " (the best)" if best.step == made.step else f" (best {best.loss:.4g} at {best.step})"
+    line += "" if made.psnr is None else f", {made.psnr:.2f} dB"
+    return line + ("" if made.distance is None else f", distance {made.distance:.4g}")
+
+
+def summary(output: Path, made: int) -> Iterator[str]:
+    """What a finished run was measured as, if it has made no update now; and where its best weights are, if
+    they are not the last ones.
+    """
+    from ..folder import Folder
+    from ..measured import known, least
+
+    place = Folder(output)
+    *_, last = found = known(place.held_out)
+    best = least(found)
+    if not made:
+        yield in_words(last, best)
+    if best is not None and best is not last:
+        others = f"the last is {last.loss:.4g} at {last.step}"
+        yield f"{place.best}  held-out loss {best.loss:.4g} at update {best.step}; {others}"
