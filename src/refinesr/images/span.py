@@ -64,6 +64,10 @@ class Span:
         """Whether it says what so many bands are."""
         return self.bands in (1, channels)
 
+    def of_band(self, number: int) -> "Span":
+        """The same for one band alone, counted from 0."""
+        return self if self.bands == 1 else Span((self.low[number],), (self.high[number],))
+
     def inward(self, values: Values) -> Values:
         """From files' numbers to about [-1, 1], in place; float32.
 
@@ -88,10 +92,10 @@ class Span:
         """What is wrong with values (..., bands) farther outside than `SLACK`, and what would hold them; None
         where nothing is, or nothing finite.  So many bands must fit.
         """
-        values = values.reshape(-1, values.shape[-1] if self.bands > 1 else 1)
         if not values.size:
             return None
-        least, most = (edge(values, axis=0).astype(np.float64) for edge in (np.min, np.max))
+        parts = [values[..., band] for band in range(self.bands)] if self.bands > 1 else [values]
+        least, most = np.array([(part.min(), part.max()) for part in parts], np.float64).T
         low, high = np.array(self.low), np.array(self.high)
         slack = SLACK * (high - low)
         out = (least < low - slack) | (most > high + slack)
