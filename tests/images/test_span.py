@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.io import read, write
-from refinesr.images.picture import Picture, from_tensor, meant_by, to_tensor
+from refinesr.images.picture import Picture, check_range, from_tensor, meant_by, to_tensor
 from refinesr.images.seen import seen
 from refinesr.images.shards import entries
 from refinesr.images.span import SLACK, Span
@@ -140,6 +140,14 @@ def test_of_several_bands_the_one_that_is_outside_is_told():
         meant_by(BANDS, picture)
     with pytest.raises(InputError, match=r"has 1 bands, and method\.span is of 3: 0 to 10000, "):
         meant_by(BANDS, within(KELVIN))
+
+
+@pytest.mark.parametrize("marker", [np.finfo(np.float32).min, np.finfo(np.float32).max, -1e300])
+def test_markers_of_nothing_are_refused_as_they_are(marker):
+    values = np.full((4, 4, 1), 280.0)
+    values[0, 0] = marker
+    with pytest.raises(InputError, match=rf"goes from .*{marker:.7g}.*would hold it".replace("+", "[+]")):
+        check_range(values, "a.tiff", KELVIN)
 
 
 def test_hidden_colours_may_be_anything():

@@ -48,8 +48,7 @@ class Span:
                 raise ConfigError(f"high: {told(high)} is not above low, {told(low)}")
 
     def __str__(self) -> str:
-        parts = zip(self.low, self.high, strict=True)
-        return ", ".join(f"{told(low)} to {told(high)}" for low, high in parts)
+        return ends(self.low, self.high)
 
     @property
     def bands(self) -> int:
@@ -104,7 +103,7 @@ class Span:
         bad = int(out.argmax())
         place = f"band {bad + 1} " if self.bands > 1 else ""
         found = f"{place}goes from {told(least[bad])} to {told(most[bad])}"
-        holding = Span(tuple(np.minimum(low, least)), tuple(np.maximum(high, most)))
+        holding = ends(np.minimum(low, least).tolist(), np.maximum(high, most).tolist())
         far = f"more than {100 * SLACK:g} % outside method.span {self}"
         return f"{found}, {far}; {holding} would hold it"
 
@@ -115,6 +114,11 @@ def finite(name: str, value: object) -> float:
     if not abs(found) <= LARGEST:
         raise ConfigError(f"{name}: {found:g} is not a finite number of 32 bits")
     return found
+
+
+def ends(low: Iterable[float], high: Iterable[float]) -> str:
+    """Band by band."""
+    return ", ".join(f"{told(one)} to {told(other)}" for one, other in zip(low, high, strict=True))
 
 
 def told(value: float) -> str:
