@@ -13,7 +13,7 @@ import pytest
 import refinesr
 
 FUNCTIONS = {"load", "upscale", "refine", "load_cascade", "interpolate", "fuse", "score"}
-TYPES = {"Method", "Sampling", "Stage", "Cascade", "Link", "Card", "Progress", "Patch", "Box"}
+TYPES = {"Method", "Sampling", "Stage", "Cascade", "Link", "Card", "Progress", "Patch", "Box", "Span"}
 ERRORS = {"RefineSRError", "InputError", "ConfigError", "CheckpointError", "OutputError"}
 PUBLIC = {"METHODS"} | FUNCTIONS | TYPES | ERRORS
 

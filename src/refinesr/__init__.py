@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from refinesr.chains import load_cascade
     from refinesr.diffusion.score import score
     from refinesr.errors import CheckpointError, ConfigError, InputError, OutputError, RefineSRError
+    from refinesr.images.span import Span
     from refinesr.method import Method, Sampling
     from refinesr.mixing import Patch, fuse, interpolate
     from refinesr.recipes import METHODS
@@ -38,6 +39,7 @@ _HOME = {
     "Progress": "stage",
     "RefineSRError": "errors",
     "Sampling": "method",
+    "Span": "images.span",
     "Stage": "stage",
     "fuse": "mixing",
     "interpolate": "mixing",
@@ -63,6 +65,7 @@ __all__ = [
     "Progress",
     "RefineSRError",
     "Sampling",
+    "Span",
     "Stage",
     "fuse",
     "interpolate",

@@ -15,6 +15,7 @@ from refinesr.diffusion.precond import Blind
 from refinesr.errors import ConfigError
 from refinesr.given import of_kind, settle, whole
 from refinesr.images.augment import CascadeAugmented
+from refinesr.images.span import Span
 from refinesr.method import Sampling
 from refinesr.model import with_plane
 from refinesr.shapes import GivenImages, Images, Noise
@@ -132,10 +133,18 @@ class Cascade:
             if link.stage.method.channels != self.channels:
                 found = f"{link.stage.method.channels} channels, the one before makes {self.channels}"
                 raise ConfigError(f"stages.{number}: takes pictures of {found}")
+            if link.stage.span != self.span:
+                found = f"{link.stage.span}, the one before has {self.span}; both must be of one"
+                raise ConfigError(f"stages.{number}: has method.span {found}")
 
     @property
     def channels(self) -> int:
         return self.links[0].stage.method.channels
+
+    @property
+    def span(self) -> Span | None:
+        """Which values of files all stages mean by -1 and 1; None: the whole range of their type."""
+        return self.links[0].stage.span
 
     @property
     def scale(self) -> int:

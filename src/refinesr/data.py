@@ -14,13 +14,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from refinesr import memory
 from refinesr.devices import folded
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.decoder import Decoder, in_order, threads
 from refinesr.images.degrade import Degradation
 from refinesr.images.shards import Entry, check_classes, classes_of, entries
-from refinesr.images.stock import Draw, Raster, Stock, stocked
+from refinesr.images.span import Span
+from refinesr.images.stock import Draw, Raster, Stock, room, stocked
 from refinesr.launched import number_here
 from refinesr.model import with_plane
 from refinesr.shapes import GivenImages, Images
@@ -62,9 +62,12 @@ class Photos:
         channels: int = 3,
         smallest: int,
         budget_bytes: int | None = None,
+        span: Span | None = None,
     ) -> "Photos":
         """See `loading`, which this waits for."""
-        *_, last = loading(source, device, channels=channels, smallest=smallest, budget_bytes=budget_bytes)
+        *_, last = loading(
+            source, device, channels=channels, smallest=smallest, budget_bytes=budget_bytes, span=span
+        )
         assert last.photos is not None
         return last.photos
 
@@ -131,27 +134,30 @@ def loading(
     channels: int = 3,
     smallest: int,
     budget_bytes: int | None = None,
+    span: Span | None = None,
 ) -> Iterator[Loading]:
     """Decode and check all pictures of a folder (with subfolders), of tar files, or of a list of these.
 
-    Pictures of 8 and 16 bit and of floats keep their depth in memory.  Grey is repeated for three `channels`,
-    alpha is dropped, and of colour BT.601 luma is kept for one.  Pictures with a side below `smallest` pixels
-    are left out.  If all do not fit in `budget_bytes` (half of the free memory unless given, shared by all
-    processes of torchrun), none is kept: they are decoded for each batch, and a warning says so.
+    Pictures of 8 and 16 bit and of floats keep their depth in memory, and their numbers, of which `span` says
+    what -1 and 1 are; None: 0 and the largest of the type, of floats 0 and 1.  Grey is repeated for three
+    `channels`, alpha is dropped, and of colour BT.601 luma is kept for one.  Pictures with a side below
+    `smallest` pixels are left out.  If all do not fit in `budget_bytes` (half of the free memory unless
+    given, shared by all processes of torchrun), none is kept: they are decoded for each batch, and a warning
+    says so.
 
     Raises InputError for pictures that cannot be read or have another number of channels, when all have been
     tried, naming them and what is wrong with the first; and if none is large enough.
     """
     if budget_bytes is None:
-        budget_bytes = _free(device) // (2 * number_here())
+        budget_bytes = room(device) // (2 * number_here())
     found, intake = entries(source), _Intake(smallest, budget_bytes)
     with ThreadPoolExecutor(threads()) as pool:
-        opened = in_order(pool, partial(_opened, channels=channels), found, 2 * threads())
+        opened = in_order(pool, partial(_opened, channels=channels, span=span), found, 2 * threads())
         for done, (entry, outcome) in enumerate(opened, start=1):
             intake.add(entry, outcome)
             yield Loading(done, len(found))
     intake.check()
-    store = _store(intake, channels, device)
+    store = _store(intake, channels, device, span)
     names = tuple(entry.name for entry in intake.kept)
     sizes, left_out = tuple(intake.sizes), len(found) - len(names)
     groups = tuple(entry.group for entry in intake.kept)
@@ -160,10 +166,10 @@ def loading(
     yield Loading(len(found), len(found), photos)
 
 
-def _opened(entry: Entry, channels: int) -> Raster | InputError:
+def _opened(entry: Entry, channels: int, span: Span | None) -> Raster | InputError:
     """The picture, or what is wrong with it."""
     try:
-        return entry.pixels(channels)
+        return entry.pixels(channels, span)
     except InputError as error:
         return error
 
@@ -212,22 +218,16 @@ class _Intake:
             )
 
 
-def _store(intake: _Intake, channels: int, device: torch.device) -> Stock | Decoder:
+def _store(intake: _Intake, channels: int, device: torch.device, span: Span | None) -> Stock | Decoder:
     if intake.fits:
-        return stocked(intake.pixels, device)
+        return stocked(intake.pixels, device, span)
     needed, budget = intake.needed / 2**30, intake.budget / 2**30
     warnings.warn(
         f"the photos need {needed:.2f} GiB of memory and {budget:.2f} GiB may be used: "
         "each batch is decoded anew, which is slow; take fewer or smaller photos",
         stacklevel=3,
     )
-    return Decoder(tuple(intake.kept), channels, device)
-
-
-def _free(device: torch.device) -> int:
-    """Bytes that can be had.  Pictures pass through the computer's memory even if they stay on a GPU."""
-    there = memory.free()
-    return min(there, torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else there
+    return Decoder(tuple(intake.kept), channels, device, span)
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,7 +39,7 @@ DATA = 0.5
 NEAR = 1e-6
 """Of themselves, by which levels that are one may differ: a table's have many digits."""
 
-SHARED = ("scale", "channels", "target", "spread", "weighting", "rollout", "perception")
+SHARED = ("scale", "channels", "target", "spread", "weighting", "rollout", "perception", "span")
 """Fields of a method in which a student is what its teacher and its lesson make of it."""
 
 

@@ -29,7 +29,14 @@ def told(
     guidance: float | None = None,
     size: tuple[int, int] | None = None,
 ) -> Cascade:
-    """The cascade with other steps, one number a stage, guidance of its first stage, and size."""
+    """The cascade with other steps, one number a stage, guidance of its first stage, and size.
+
+    Raises ConfigError for what it cannot do, and for one of measured values.
+    """
+    if cascade.span is not None:
+        raise ConfigError(
+            f"model: has a method.span, {cascade.span}, and generated pictures are of 8 bits without a unit"
+        )
     count = len(cascade.links)
     if steps is not None and len(steps) != count:
         raise ConfigError(f"steps: {len(steps)} numbers for {count} stages; one each is needed")

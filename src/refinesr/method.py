@@ -19,6 +19,7 @@ from refinesr.given import settle, truth, whole
 from refinesr.images.augment import CascadeAugmented
 from refinesr.images.degrade import Degradation
 from refinesr.images.resize import Kernel
+from refinesr.images.span import Span
 from refinesr.model import Model, Target
 from refinesr.nets.adm_unet import ADMUNet
 from refinesr.nets.packed_unet import PackedUNet
@@ -124,7 +125,8 @@ class Method:
     `tile` is the core, in low pixels, that large pictures are cut into when nothing else is asked for: where
     the network sees its whole window, so much that with what is blended (`window`) it is no larger than in
     training; where pictures are made from nothing, and whole, their size in training; else what memory
-    suggests.  0 never cuts.
+    suggests.  0 never cuts.  `span` says which values of files are -1 and 1 to the network; None: 0 and the
+    largest of the type, of floats 0 and 1.
     """
 
     scale: int
@@ -143,6 +145,7 @@ class Method:
     weighting: Weighting = field(default_factory=Own)
     rollout: Rollout | None = None
     perception: Perception | None = None
+    span: Span | None = None
 
     def __post_init__(self) -> None:
         for name, value, other, wanted in self._fits():
@@ -152,6 +155,9 @@ class Method:
             raise ConfigError("degradation: CascadeAugmented and the source Augmented belong together")
         if check := getattr(self.degradation, "check", None):
             check(self.channels)
+        if self.span is not None and not self.span.fits(self.channels):
+            found = f"{self.span.bands} numbers each, and channels is {self.channels}"
+            raise ConfigError(f"span: has {found}; give 1 for all bands, or one for each")
         if self.tile < 0:
             raise ConfigError(f"tile: {self.tile} is negative; 0 means no tiles")
         if self.sampling.consistent is not None and self.scale == 1:

@@ -54,7 +54,7 @@ def check_start(method: Method, start: Stage, name: str) -> None:
     """Raises ConfigError if the weights of `start` mean something else to `method`; levels, sampling and
     degradation are free.
     """
-    for field in ("scale", "channels", "network", "source", "precond", "label", "target"):
+    for field in ("scale", "channels", "network", "source", "precond", "label", "target", "span"):
         given, wanted = getattr(start.method, field), getattr(method, field)
         if given != wanted:
             raise ConfigError(f"--from: {name}: its method.{field} is {given}, this run's is {wanted}")

@@ -162,6 +162,8 @@ def begun_with(run: Run, source: str | Path) -> tuple[Run, Stage]:
 def material(run: Run, photos: Photos) -> Crops:
     """Pairs of the run's own kind, of photos that hold its crops.  Raises ConfigError."""
     method, plan = run.method, run.plan
+    if photos.store.span != method.span:
+        raise ConfigError(f"method.span: is {method.span}, and the photos were loaded by {photos.store.span}")
     return Crops(
         photos, method.degradation, plan.size, plan.batch, run.seed, method.classes, upright=plan.upright
     )

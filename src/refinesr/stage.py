@@ -26,6 +26,7 @@ from refinesr.diffusion.schedule import check
 from refinesr.encoding import doors
 from refinesr.images.projection import Projection
 from refinesr.images.resize import Kernel
+from refinesr.images.span import Span
 from refinesr.method import Method, Sampling
 from refinesr.model import Model
 from refinesr.shapes import Denoiser, GivenImages, Grid, Images, Noise, Sigma
@@ -91,6 +92,11 @@ class Stage:
     def tile(self) -> int:
         """Core of a tile in low pixels, when nothing else is asked for; 0 for none."""
         return self.method.tile
+
+    @property
+    def span(self) -> Span | None:
+        """Which values of files it is shown as -1 and 1; None: the whole range of their type."""
+        return self.method.span
 
     @property
     def core(self) -> int:

@@ -314,10 +314,10 @@ def test_memory_that_lacks_for_one_does_not_stop_the_others(
     for name in ("a.png", "b.png"):
         picture(name)
 
-    def read(path: Path, frame: int | None = None) -> Picture:
+    def read(path: Path, frame: int | None = None, **more: Any) -> Picture:
         if path.name == "a.png":
             raise MemoryError
-        return reading(path, frame)
+        return reading(path, frame, **more)
 
     reading = refinesr.images.io.read
     monkeypatch.setattr(refinesr.images.io, "read", read)

@@ -11,7 +11,8 @@ from PIL import Image
 
 from refinesr.images import vips
 from refinesr.images.io import encode, pictures_in, read, read_bytes, write
-from refinesr.images.picture import SLACK, Picture
+from refinesr.images.picture import Picture
+from refinesr.images.span import SLACK
 
 LOSSLESS = [
     *[(".png", bands, np.uint8, clear) for bands in (1, 3) for clear in (False, True)],
@@ -331,7 +332,8 @@ def ranging(low, high, **facts):
 def test_floats_of_another_range_are_refused_with_what_to_do(tmp_path, low, high):
     write(ranging(low, high), tmp_path / "a.tif")
     message = f"float pixels lie in [0, 1]; these go from {low:g} to {high:g}; rescale all pictures alike, "
-    assert fault(read, tmp_path / "a.tif") == f"{tmp_path}/a.tif: {message}(x - lowest) / (highest - lowest)"
+    right = "(x - lowest) / (highest - lowest), or train with a method.span"
+    assert fault(read, tmp_path / "a.tif") == f"{tmp_path}/a.tif: {message}{right}"
 
 
 def test_values_that_nobody_sees_may_be_of_any_range():

@@ -23,6 +23,7 @@ from starlette.testclient import TestClient
 
 import refinesr
 from refinesr.images.io import read_bytes
+from refinesr.images.span import Span
 from refinesr.restore import Options
 from refinesr.stage import Progress, Stage
 from refinesr.web import app, desk, job
@@ -204,7 +205,7 @@ def test_an_answer_that_is_a_mistake_of_ours_says_so(
 def test_memory_may_lack_before_and_after_the_model_works(
     browser: Browser, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
-    def lacking(*_: Any) -> None:
+    def lacking(*_: Any, **__: Any) -> None:
         raise MemoryError
 
     monkeypatch.setattr(job, part, lacking)
@@ -485,3 +486,20 @@ def test_weights_are_not_changed_by_work(browser: Browser) -> None:
     before = {name: value.clone() for name, value in MODEL.model.state_dict().items()}
     browser.over(browser.send(png()))
     assert all(torch.equal(value, before[name]) for name, value in MODEL.model.state_dict().items())
+
+
+def test_values_in_units_are_shown_by_their_span_and_saved_as_they_are() -> None:
+    method = replace(packed(2, 1), span=Span((0.0,), (10000.0,)))
+    rows = np.linspace(1000, 9000, 12).round().astype(np.uint16)
+    values = np.broadcast_to(rows[:, None], (12, 10)).copy()
+    with Desk(stage(method), OPTIONS, "tiny") as there:
+        browser = Browser(there)
+        key = browser.send(png(values), name="field.png")
+        assert browser.over(key)["state"] == "done"
+        result, before, after = (
+            opened(browser.fetched(f"/jobs/{key}/{name}")).astype(float)
+            for name in ("result", "before", "after")
+        )
+    assert abs(result.mean() - 5000) < 100
+    np.testing.assert_allclose(before, values / 10000 * 255, atol=0.501)
+    np.testing.assert_allclose(after, result / 10000 * 255, atol=0.501)

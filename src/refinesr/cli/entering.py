@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..evaluate.makers import Maker
     from ..evaluate.protocols import Protocol
     from ..evaluate.running import Entrant
+    from ..images.span import Span
 
 
 @Parameter(name="*", group="Methods")
@@ -101,7 +102,7 @@ def maker(thing: str, protocol: "Protocol", methods: Methods) -> "Maker":
     if thing in plainly:
         return plainly[thing]
     if folder_like(thing):
-        return Folder.of(Path(thing), methods.samples, protocol.depth)
+        return Folder.of(Path(thing), methods.samples)
     network = network_of(thing, methods)
     return network if methods.via is None else Detour(network, methods.via, protocol.kernel)
 
@@ -131,6 +132,35 @@ def network_of(thing: str, methods: Methods) -> "Maker":
     except ConfigError as error:  # of several methods, which?
         raise ConfigError(f"{bare}: {error}") from error
     return Restored(model, options)
+
+
+def span_of(entrants: "Sequence[Entrant]", asked: tuple[float, float] | None) -> "Span | None":
+    """What is measured by: what is asked for, else the span of all models that have one.
+
+    Raises ConfigError for models of several.
+    """
+    from ..images.span import Span
+
+    if asked is not None:
+        try:
+            return Span((asked[0],), (asked[1],))
+        except ConfigError as error:
+            raise ConfigError(f"--span: {error}") from error
+    found = {span: entrant.name for entrant in entrants if (span := span_in(entrant.maker)) is not None}
+    if len(found) > 1:
+        told = ", ".join(f"{name} has {span}" for span, name in found.items())
+        raise ConfigError(f"--span: models have several, {told}; give --span LOW HIGH to measure all by one")
+    return next(iter(found), None)
+
+
+def span_in(maker: "Maker") -> "Span | None":
+    """Of a model; None of all else, which knows none."""
+    from ..evaluate.detour import Detour
+    from ..evaluate.makers import Restored
+
+    if isinstance(maker, Detour):
+        return span_in(maker.maker)
+    return maker.model.span if isinstance(maker, Restored) else None
 
 
 def scale_of(entrants: "Sequence[Entrant]", of_pictures: int | None) -> int:

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from ..errors import ConfigError, OutputError
 from ..memory import if_memory_lacks
 from .bars import bars
-from .entering import Methods, entered, scale_of
+from .entering import Methods, entered, scale_of, span_of
 from .messages import say, tell
 from .options import Flag, Output
 from .weighing import WANTED, Metrics
@@ -59,6 +59,7 @@ def evaluate(
     output: Output,
     low: Path | None = None,
     limit: int | None = None,
+    span: tuple[float, float] | None = None,
     methods: Methods = METHODS,
     metrics: Metrics = METRICS,
     overwrite: Flag = False,
@@ -87,6 +88,10 @@ def evaluate(
         Folder of the poor pictures; default: made of the good ones as the protocol says.
     limit
         Take the first so many pictures only, by name, whatever folder they lie in.
+    span
+        LOW and HIGH, in the files' own units: the values that are 0 and 1 to PSNR, SSIM, consistency and
+        pages of protocol bands, and between which floats lie.  Default: the method.span of the models, if all
+        that have one have the same, else the whole range of the type.
     overwrite
         Begin anew: what REPORT holds of these methods is made again, and if it is of other pictures or by
         another protocol, all that was evaluated there is removed first.  Without it such a REPORT is refused.
@@ -104,7 +109,7 @@ def evaluate(
         raise ConfigError(f"--limit: {limit} is not positive")
     refuse_held(output)
     source = Source(data, low, limit)
-    asked = planned(things, source, PROTOCOLS[protocol], methods, metrics, device)
+    asked = planned(things, source, PROTOCOLS[protocol], span, methods, metrics, device)
     refuse_long(asked, output)
     if not overwrite:
         refuse_other(asked, source, output)
@@ -131,6 +136,7 @@ def planned(
     things: Sequence[str],
     source: Source,
     way: "Protocol",
+    span: tuple[float, float] | None,
     methods: Methods,
     metrics: Metrics,
     device: "torch.device",
@@ -139,11 +145,14 @@ def planned(
     from ..evaluate.bands import with_bands
     from ..evaluate.measuring import spread_of
     from ..evaluate.pairs import pairs
+    from ..evaluate.protocols import spanned
     from ..evaluate.running import Evaluation, Plan
 
     plan = Plan(methods.seed, methods.samples, methods.batch)
-    found = pairs(source.data, source.low, source.limit, way.depth)
     entrants = entered(things, way, methods)
+    if (meant := span_of(entrants, span)) is not None:
+        way = spanned(way, meant)
+    found = pairs(source.data, source.low, source.limit, way.depth)
     asked = way.scale if methods.scale is None else methods.scale
     scale = scale_of(entrants, found[0].scale) if asked is None else asked
     way.check(scale)

@@ -164,6 +164,8 @@ class Facts:
     def method(self) -> Iterator[tuple[str, list[str]]]:
         method = self.subject.method
         yield "scale", [f"{method.scale}, {method.channels} channels"]
+        if method.span is not None:
+            yield "span", [f"{method.span}: files' own numbers, which are -1 and 1 to the network"]
         yield "parameters", [f"{self.parameters / 1e6:.2f} M"]
         yield "network", [str(method.network)]
         yield "condition", [str(method.source)]

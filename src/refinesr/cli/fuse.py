@@ -95,8 +95,9 @@ def fuse(
     started = perf_counter()
     writing.check(output, picture, other, patching.low)
     walk = walking.walk(model)
-    ground, part = read(picture), read(other)
-    patch, low = patching.patch(part), None if patching.low is None else read(patching.low)
+    span = walk.stage.span
+    ground, part = read(picture, span=span), read(other, span=span)
+    patch, low = patching.patch(part), None if patching.low is None else read(patching.low, span=span)
     check_result(ground, output)
     with followed() as follow:
         made = follow(picture.name, fusion(walk, ground, part, patch, low, patching.whole))

@@ -87,7 +87,8 @@ def interpolate(
     started, (shares, seeds) = perf_counter(), mixing.numbers()
     writing.check(output, photo, first, second)
     walk = walking.walk(model)
-    small, *ends = [read(path) for path in (photo, first, second) if path is not None]
+    given = (path for path in (photo, first, second) if path is not None)
+    small, *ends = [read(path, span=walk.stage.span) for path in given]
     check_room(walk, small, len(shares), output)
     with followed() as follow:
         one, two = ends or [follow(f"seed {seed}", sampled(walk, small, seed)) for seed in seeds]

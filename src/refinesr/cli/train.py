@@ -217,10 +217,11 @@ def material(run: "Run", data: tuple[Path, ...], device: "torch.device", team: "
     from ..train import check_shares
 
     check_shares(run.plan, team)
+    channels = run.method.channels
     if run.method.classes:
         check_classes(run.method.classes, classes_of(entries(data)))  # before any photo is decoded
     with of_photos() as show:
-        for state in loading(data, device, channels=run.method.channels, smallest=run.plan.size):
+        for state in loading(data, device, channels=channels, smallest=run.plan.size, span=run.method.span):
             show(state.done, state.total)
     assert state.photos is not None
     return running.material(run, state.photos)

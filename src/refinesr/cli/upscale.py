@@ -182,7 +182,7 @@ def outcomes(work: Work, job: Job, show: Show) -> Iterator[str]:
 
     started = perf_counter()
     show(job.input, 0.0)
-    picture = read(job.input, work.restoring.frame)
+    picture = read(job.input, work.restoring.frame, span=work.model.span)
     mask = None if work.restoring.mask is None else hidden(work.restoring.mask)
     missing = [sample for sample in enumerate(job.results) if sample[1] not in job.kept]
     for before, (number, path) in enumerate(missing):
@@ -245,7 +245,7 @@ def record(
     from ..images.io import read
     from ..restore.fidelity import fidelity
 
-    measured = fidelity(picture, large if path.suffix.lower() in LOSSLESS else read(path))
+    measured = fidelity(picture, large if path.suffix.lower() in LOSSLESS else read(path, span=large.span))
     facts: dict[str, Any] = {
         "input": str(source),
         "output": str(path),

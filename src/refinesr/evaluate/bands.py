@@ -7,6 +7,7 @@ from refinesr.evaluate.aims import Higher, Lower, Near
 from refinesr.evaluate.depths import AsStored
 from refinesr.evaluate.measuring import Case, Consistency, Metric, Psnr, Ssim
 from refinesr.images.resize import PillowBicubic
+from refinesr.images.span import Span
 
 SHOWN = (
     "pages and compared crops show the first three bands as red, green and blue, of fewer the first as grey; "
@@ -14,6 +15,19 @@ SHOWN = (
 )
 
 RANGE = "peak 255 of 8 bits, 65535 of 16 bits, 1 of floats; no border cut"
+
+SPANNED = "values are counted from the low end of the span, and peak is its width; no border cut"
+
+
+def shown_as(span: Span | None) -> str:
+    """How a page shows bands, whose ends may be those of a span."""
+    ends = "their type's 0 to its largest value (floats: 0 to 1)"
+    return SHOWN if span is None else SHOWN.replace(ends, "the span's ends")
+
+
+def by(span: Span) -> str:
+    """What is measured by it."""
+    return f"PSNR, SSIM, consistency and pages are by the span {span}, in {AsStored.units}"
 
 
 def rmse(case: Case) -> float:
@@ -37,19 +51,21 @@ class OfBand:
         return self.measure(case.band(self.band))
 
 
-def of_bands(scale: int) -> tuple[Metric, ...]:
-    """What the protocol `bands` measures of all bands together."""
-    units = AsStored.units
+def of_bands(scale: int, span: Span | None = None) -> tuple[Metric, ...]:
+    """What the protocol `bands` measures of all bands together; a span says what 0 and 1 are."""
+    units, range = AsStored.units, RANGE if span is None else SPANNED
+    ends = "[0, 1]" if span is None else "shares of the span"
     return (
-        Metric("psnr", "PSNR", Higher(), f"of all bands, {RANGE}; mean of pictures' decibels", "dB", Psnr()),
-        Metric("ssim", "SSIM", Higher(), f"the mean of bands, window 11 x 11 Gaussian, {RANGE}", "", Ssim()),
+        Metric("psnr", "PSNR", Higher(), f"of all bands, {range}; mean of pictures' decibels", "dB", Psnr()),
+        Metric("ssim", "SSIM", Higher(), f"the mean of bands, window 11 x 11 Gaussian, {range}", "", Ssim()),
         Metric("rmse", "RMSE", Lower(), f"of all bands in {units}, no border cut", "", rmse),
         Metric("bias", "bias", Near(0.0), f"mean of result - original in {units}, no border cut", "", bias),
         Metric(
             "consistency",
             "Consistency",
             Lower(),
-            "MSE in [0, 1] between the result reduced by Pillow's bicubic, not rounded, and the poor picture",
+            f"MSE in {ends} between the result reduced by Pillow's bicubic, not rounded, and the poor "
+            "picture",
             "1e-5",
             Consistency(PillowBicubic()),
         ),

@@ -222,7 +222,7 @@ def of_reports(one: Report, other: Report, a: str, b: str) -> Match:
     apart = [metric.title for key, metric in one.metrics.items() if key in other.metrics and key not in same]
     pictures = tuple(image.name for image in one.images)
     place = f"{one.protocol} on {one.data}"
-    truth = partial(picture_in, one.folder / "pictures" / "high")
+    truth = partial(picture_in, one.folder / "pictures" / "high", span=one.span)
     sides = side(one, a, same), side(other, b, same)
     return Match(*sides, same, pictures, truth, place, tuple(apart), one.bands)
 
@@ -230,7 +230,7 @@ def of_reports(one: Report, other: Report, a: str, b: str) -> Match:
 def side(report: Report, method: str, keys: Iterable[str]) -> Side:
     scores = {key: report.scores(method, key) for key in keys}
     filled = {key: found for key, found in scores.items() if found}
-    return Side(method, filled, partial(picture_in, report.folder / "pictures" / method))
+    return Side(method, filled, partial(picture_in, report.folder / "pictures" / method, span=report.span))
 
 
 def of_folders(a: Path, b: Path, data: Path) -> Iterator[Measuring]:

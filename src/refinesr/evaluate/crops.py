@@ -16,6 +16,7 @@ from refinesr.evaluate.depths import SUFFIXES
 from refinesr.images.io import read
 from refinesr.images.picture import Picture, extent
 from refinesr.images.seen import seen
+from refinesr.images.span import Span
 
 Colours = UInt8[np.ndarray, "_ _ 3"]
 """A picture or a part of one: in one call there are many sizes."""
@@ -29,10 +30,10 @@ THUMBNAIL = 180
 """Pixels on the longer side of the whole picture, shown small."""
 
 
-def picture_in(folder: Path, name: str) -> Colours | None:
-    """NAME.png or NAME.tiff of a folder of results; None if it is not there."""
+def picture_in(folder: Path, name: str, *, span: Span | None = None) -> Colours | None:
+    """NAME.png or NAME.tiff of a folder of results, meant by the span; None if it is not there."""
     paths = [path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").is_file()]
-    return colours(read(paths[0])) if paths else None
+    return colours(read(paths[0], span=span)) if paths else None
 
 
 def colours(picture: Picture) -> Colours:

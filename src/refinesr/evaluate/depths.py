@@ -4,6 +4,7 @@ A picture in memory is a tensor (1, C, H, W) whose type is its depth: uint8, uin
 What is made of one has its type, so that only reading and writing depend on the protocol.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ from refinesr.errors import InputError
 from refinesr.images.eight_bits import in_eight_bits, resize_eight_bits
 from refinesr.images.picture import Picture, check_known, to_tensor
 from refinesr.images.resize import Kernel, resize
+from refinesr.images.span import Span
 
 Levels = UInt8[Tensor, "1 C H W"]
 Stored = Levels | UInt16[Tensor, "1 C H W"] | Float32[Tensor, "1 C H W"]
@@ -29,6 +31,7 @@ PEAKS = {torch.uint8: 255.0, torch.uint16: 65535.0, torch.float32: 1.0}
 class EightBits:
     """Grey or RGB in whole levels of 255: what published numbers are of.
 
+    span     which values are 0 and 1 to what measures; None: 0 and the largest of the type, of floats 1
     suffix   of results in a report
     units    of distances
     mixed    whether pictures of one set may have several numbers of bands or types
@@ -36,6 +39,7 @@ class EightBits:
     results  what is done to results
     """
 
+    span: ClassVar[Span | None] = None
     suffix: ClassVar[str] = ".png"
     units: ClassVar[str] = "levels of 255"
     mixed: ClassVar[bool] = True
@@ -53,22 +57,33 @@ class EightBits:
 
 @dataclass(frozen=True)
 class AsStored:
-    """Any number of bands of 8 bits, 16 bits or floats, as they are; fields as of `EightBits`."""
+    """Any number of bands of 8 bits, 16 bits or floats, as they are; fields as of `EightBits`.
+
+    Without a span floats are from 0 to 1.
+    """
+
+    span: Span | None = None
 
     suffix: ClassVar[str] = ".tiff"
     units: ClassVar[str] = "the files' own units"
     mixed: ClassVar[bool] = False
-    reduced: ClassVar[str] = (
-        "in float64 and rounded once to their file's type (8-bit ones as Pillow itself makes them); floats "
-        "are not rounded, only clipped to 0 to 1"
-    )
     results: ClassVar[str] = (
         "all bands are compared as the files hold them, nothing is rounded to 8 bits; results of models and "
         "interpolation are rounded to the original's own type if that is of 8 or 16 bits, floats stay floats"
     )
 
+    @property
+    def reduced(self) -> str:
+        ends = "0 to 1" if self.span is None else "the span"
+        return (
+            "in float64 and rounded once to their file's type (8-bit ones as Pillow itself makes them); "
+            f"floats are not rounded, only clipped to {ends}"
+        )
+
     def taken(self, picture: Picture, name: str) -> Stored:
-        """Raises InputError for transparency, missing values and infinity."""
+        """Raises InputError for transparency, missing values, infinity, and bands that the span is not of."""
+        if self.span is not None and not self.span.fits(picture.channels):
+            raise InputError(f"{name}: has {picture.channels} bands, and the span is of {self.span.bands}")
         check_opaque(picture, name)
         check_known(picture)
         return stored(picture)
@@ -121,19 +136,37 @@ def mode(image: Tensor) -> str:
     return f"of {bands} band{'s' * (bands != 1)} of {WORDS[image.dtype]}"
 
 
-def unit(image: Tensor) -> Tensor:
+def unit(image: Tensor, span: Span | None = None) -> Tensor:
     """(B, C, H, W) in [0, 1], float64."""
-    return image.double() / PEAKS[image.dtype]
+    if span is None:
+        return image.double() / PEAKS[image.dtype]
+    return (image.double() - by_band(span.low)) / by_band(span.width)
 
 
-def fitted(values: Float[Tensor, "1 C H W"], like: torch.dtype) -> Stored:
-    """In the type `like`, whose units `values` are in: rounded if it is one of integers; clipped."""
-    whole = values if like.is_floating_point else values.round()
-    return whole.clamp(0, PEAKS[like]).to(like)
+def united(values: Tensor, span: Span) -> Tensor:
+    """The inverse of `unit`, float64."""
+    return values.double() * by_band(span.width) + by_band(span.low)
 
 
-def resized(image: Stored, size: tuple[int, int], kernel: Kernel) -> Tensor:
+def by_band(numbers: Sequence[float]) -> Tensor:
+    """One for all bands or one for each, to be broadcast: (C, 1, 1) float64."""
+    return torch.tensor(numbers, dtype=torch.float64)[:, None, None]
+
+
+def fitted(values: Float[Tensor, "1 C H W"], like: torch.dtype, span: Span | None = None) -> Stored:
+    """In the type `like`, whose units `values` are in: rounded if it is one of integers.
+
+    Clipped to what the type holds; floats to 0 to 1, or to the span.
+    """
+    if not like.is_floating_point:
+        return values.round().clamp(0, PEAKS[like]).to(like)
+    if span is None:
+        return values.clamp(0, PEAKS[like]).to(like)
+    return values.double().clamp(by_band(span.low), by_band(span.high)).to(like)
+
+
+def resized(image: Stored, size: tuple[int, int], kernel: Kernel, span: Span | None = None) -> Tensor:
     """Made `size` = (height, width): 8 bits exactly as Pillow or MATLAB do, what is deeper in float64."""
     if image.dtype == torch.uint8:
         return resize_eight_bits(image, size, kernel)
-    return fitted(resize(image.double(), size, kernel), image.dtype)
+    return fitted(resize(image.double(), size, kernel), image.dtype, span)

@@ -61,13 +61,14 @@ class Detour:
     def make(self, shown: Sequence[Shown], scale: int, seeds: Sequence[int], sample: int) -> Iterator[Made]:
         for at in self.maker.make([self.resized(each) for each in shown], scale, seeds, sample):
             made = zip(at.image, shown, strict=False)  # there are none before the last step
-            yield Progress(at.done, at.total, tuple(self.back(image, each.high) for image, each in made))
+            yield Progress(at.done, at.total, tuple(self.back(image, each) for image, each in made))
 
-    def back(self, image: Tensor, like: Tensor) -> Tensor:
-        return resized(image, (like.shape[-2], like.shape[-1]), self.kernel)
+    def back(self, image: Tensor, shown: Shown) -> Tensor:
+        size = shown.high.shape[-2], shown.high.shape[-1]
+        return resized(image, size, self.kernel, shown.depth.span)
 
     def resized(self, shown: Shown) -> Shown:
         height, width = shown.low.shape[-2:]
         ratio = self.side / min(height, width)
         size = max(1, round(height * ratio)), max(1, round(width * ratio))
-        return replace(shown, low=resized(shown.low, size, self.kernel))
+        return replace(shown, low=resized(shown.low, size, self.kernel, shown.depth.span))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from refinesr.checkpoint import FORMAT, PICKLES
 from refinesr.errors import CheckpointError, ConfigError, InputError
-from refinesr.evaluate.depths import PEAKS, fitted
+from refinesr.evaluate.depths import PEAKS, fitted, unit, united
 from refinesr.evaluate.makers import Made
 from refinesr.evaluate.pairs import Shown
 from refinesr.images.picture import extent
@@ -83,15 +83,18 @@ class Foreign:
     def enlarged(self, shown: Shown) -> Tensor:
         """Of three channels that are made of grey the mean is taken."""
         low, peak = shown.low.expand(-1, self.network.input_channels, -1, -1), PEAKS[shown.low.dtype]
+        span = shown.depth.span
+        given = low.float() / peak if span is None else unit(low, span).float()
         try:
-            made: Tensor = self.network((low.float() / peak).to(self.device)).float().cpu()
+            made: Tensor = self.network(given.to(self.device)).float().cpu()
         except Exception as error:  # too little memory, or whatever a network does not bear
             size = f"{extent(low.shape[-2:])} pixels at once"
             raise CheckpointError(f"{self.path}: fails on {shown.source}, {size}: {reason(error)}") from error
         if not bool(made.isfinite().all()):
             raise CheckpointError(f"{self.path}: makes NaN or infinity of {shown.source}")
         same = made if made.shape[1] == shown.low.shape[1] else made.mean(1, keepdim=True)
-        return fitted(same.clamp(0, 1) * peak, shown.low.dtype)
+        values = same.clamp(0, 1) * peak if span is None else united(same.clamp(0, 1), span)
+        return fitted(values, shown.low.dtype, span)
 
 
 def described(path: Path, device: torch.device) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
-from refinesr.evaluate.bands import SHOWN
+from refinesr.evaluate.bands import shown_as
 from refinesr.evaluate.crops import (
     SIDE,
     Colours,
@@ -58,7 +58,8 @@ def told(report: Report, shown: int) -> str:
         chosen += f", those {'between whose methods' if several else 'in which'} {title} "
         chosen += "differs most first" if several else "is worst first"
     part = "the methods differ most" if several else "the method is furthest from the truth"
-    seen = f" For the eye, {SHOWN}." if SHOWN in report.conventions else ""
+    way = shown_as(report.span)
+    seen = f" For the eye, {way}." if way in report.conventions else ""
     return (
         f"{chosen}. Each crop is the square of at most {SIDE} px in which {part}. "
         f"Choose one to enlarge it and to compare it with another by a slider.{seen}"
@@ -104,15 +105,18 @@ class Taken:
 def taken(report: Report, image: Measured) -> Taken | None:
     """Raises InputError for a picture of another size than the report's."""
     results, pictures = dict[str, Colours](), report.folder / "pictures"
+
+    def found(folder: str) -> Colours | None:
+        return picture_in(pictures / folder, image.name, span=report.span)
+
     for method in report.methods:
         name = f"{report.folder}: {image.name} by {method.name}"
-        result = sized(picture_in(pictures / method.name, image.name), image.size, name)
-        if result is not None:
+        if (result := sized(found(method.name), image.size, name)) is not None:
             results[method.name] = result
     if not results:
         return None
-    truth = sized(picture_in(pictures / "high", image.name), image.size, f"{image.name}: the truth")
-    return Taken(image, truth, picture_in(pictures / "low", image.name), results)
+    truth = sized(found("high"), image.size, f"{image.name}: the truth")
+    return Taken(image, truth, found("low"), results)
 
 
 def row(report: Report, image: Measured) -> str | None:

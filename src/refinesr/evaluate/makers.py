@@ -12,10 +12,10 @@ from PIL import Image
 from torch import Tensor
 
 from refinesr.cascade import Cascade, Link
+from refinesr.config import to_data
 from refinesr.errors import ConfigError, InputError
 from refinesr.evaluate.depths import (
-    EIGHT_BITS,
-    Depth,
+    EightBits,
     Stored,
     as_picture,
     check_modes,
@@ -35,8 +35,10 @@ from refinesr.evaluate.pairs import (
     stem,
 )
 from refinesr.generate import facts
+from refinesr.images.picture import meant_by
 from refinesr.images.resize import Kernel
 from refinesr.images.shards import Entry, entries
+from refinesr.images.span import Span
 from refinesr.restore import Options, together
 from refinesr.stage import Progress, Stage
 
@@ -105,15 +107,15 @@ class Interpolation:
         return shown.checksum
 
     def make(self, shown: Sequence[Shown], scale: int, seeds: Sequence[int], sample: int) -> Iterator[Made]:
-        yield Progress(1, 1, tuple(self.enlarged(each.low, scale) for each in shown))
+        yield Progress(1, 1, tuple(self.enlarged(each.low, scale, each.depth.span) for each in shown))
 
-    def enlarged(self, low: Stored, scale: int) -> Tensor:
+    def enlarged(self, low: Stored, scale: int, span: Span | None = None) -> Tensor:
         size = low.shape[-2] * scale, low.shape[-1] * scale
         if self.kernel is not None:
-            return resized(low, size, self.kernel)
+            return resized(low, size, self.kernel, span)
         way = {"lanczos": Image.Resampling.LANCZOS, "nearest": Image.Resampling.NEAREST}[self.name]
         if low.dtype != torch.uint8:  # Pillow resizes floats as they are; of 16 bits they hold every value
-            return fitted(in_planes(low.float(), size, way), low.dtype)
+            return fitted(in_planes(low.float(), size, way), low.dtype, span)
         return in_planes(low, size, way)
 
 
@@ -187,13 +189,17 @@ class Restored:
     def facts(self) -> dict[str, Any]:
         _, autocast = self.options.computing()
         precision = "fp32" if autocast is None else "bf16"
-        return {"precision": precision, "stages": [facts(link) for link in self.links]}
+        meant = {} if self.model.span is None else {"span": to_data(self.model.span)}
+        return {"precision": precision, "stages": [facts(link) for link in self.links], **meant}
 
     def check(self, shown: Shown, samples: int) -> None:
         channels = self.links[0].stage.method.channels
         if shown.high.shape[1] not in (takes := shown.depth.shows(channels)):
             found = f"{shown.source}: has {shown.high.shape[1]} channels"
             raise InputError(f"{found}; the model restores pictures of {' or '.join(map(str, takes))}")
+        if self.model.span is not None and isinstance(shown.depth, EightBits):
+            raise ConfigError(f"model: has a method.span, {self.model.span}, and photos are shown in 8 bits")
+        meant_by(self.model.span, as_picture(shown.low, shown.source))
 
     def checksum(self, shown: Shown, sample: int) -> str:
         return shown.checksum
@@ -221,7 +227,6 @@ class Folder:
 
     path: Path
     found: Mapping[tuple[str, int], Entry]
-    depth: Depth = EIGHT_BITS
 
     kind: ClassVar[str] = "pictures"
     scale: ClassVar[int | None] = None
@@ -230,14 +235,14 @@ class Folder:
     equal: ClassVar[bool] = False
 
     @staticmethod
-    def of(path: Path, samples: int, depth: Depth = EIGHT_BITS) -> "Folder":
+    def of(path: Path, samples: int) -> "Folder":
         if samples == 1:
-            return Folder(path, {(key, 0): entry for key, entry in named(path).items()}, depth)
+            return Folder(path, {(key, 0): entry for key, entry in named(path).items()})
         found = {}
         for entry in entries(path):
             if parts := re.fullmatch(r"(.+)-(\d+)", stem(entry)):
                 found[plain(parts[1]), int(parts[2]) - 1] = entry
-        return Folder(path, found, depth)
+        return Folder(path, found)
 
     def facts(self) -> dict[str, Any]:
         return {"pictures": self.path.name}
@@ -267,11 +272,11 @@ class Folder:
     def result(self, shown: Shown, sample: int) -> Tensor:
         """Raises InputError, naming both files, for what is no result for that picture."""
         entry = self.entry(shown, sample)
-        made = opened(entry, self.depth)
+        made = opened(entry, shown.depth)
         if made.shape[-2:] != shown.high.shape[-2:]:
             raise InputError(f"{entry.name}: {sized(made)}; {shown.source} has {sized(shown.high)}")
         check_modes(entry.name, made, shown.source, mode(shown.high))
-        check_place(entry.name, shown.high, made)
+        check_place(entry.name, shown.high, made, shown.depth.span)
         return made
 
 

@@ -9,9 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from refinesr.evaluate.aims import Aim, Higher, Lower, Near, Neither
-from refinesr.evaluate.depths import EIGHT_BITS, PEAKS, unit
+from refinesr.evaluate.depths import EIGHT_BITS, PEAKS, by_band, unit
 from refinesr.evaluate.pairs import Shown
 from refinesr.images.resize import Kernel, MatlabBicubic, PillowBicubic
+from refinesr.images.span import Span
 from refinesr.metrics.diversity import pixel_deviation
 from refinesr.metrics.ensemble import coverage, crps
 from refinesr.metrics.fidelity import consistency, lr_psnr_eight_bits
@@ -26,7 +27,7 @@ class Case:
     """A picture and what a method has made of its poor one; all in [0, 1] and float64.
 
     `results` (S, C, H, W) are samples; what is not about all of them is measured on the first.  `peak` is
-    what 1 was in the files: 255 of 8 bits, 65535 of 16 bits, 1 of floats.
+    what 1 was in the files: 255 of 8 bits, 65535 of 16 bits, 1 of floats; a `span` says otherwise.
     """
 
     name: str
@@ -34,22 +35,27 @@ class Case:
     low: Tensor
     results: Tensor
     peak: float = 255.0
+    span: Span | None = None
 
     @staticmethod
     def of(shown: Shown, results: Sequence[Tensor]) -> "Case":
         """Of images in their files' type."""
-        high, low, samples = map(unit, (shown.high, shown.low, torch.cat(list(results))))
-        return Case(shown.name, high, low, samples, PEAKS[shown.high.dtype])
+        span = shown.depth.span
+        high, low, samples = (unit(x, span) for x in (shown.high, shown.low, torch.cat(list(results))))
+        return Case(shown.name, high, low, samples, PEAKS[shown.high.dtype], span)
 
     def band(self, number: int) -> "Case":
         """The same of one band alone, counted from 0."""
         high, low, results = (x[:, number : number + 1] for x in (self.high, self.low, self.results))
-        return Case(self.name, high, low, results, self.peak)
+        span = self.span if self.span is None else self.span.of_band(number)
+        return Case(self.name, high, low, results, self.peak, span)
 
     @property
     def error(self) -> Tensor:
         """Result - original in the files' units: whole numbers exactly, (1, C, H, W)."""
         values = self.peak * (self.result - self.high)
+        if self.span is not None:
+            values = by_band(self.span.width) * (self.result - self.high)
         return values if self.peak == 1 else values.round()
 
     @property
@@ -160,11 +166,20 @@ class Alone:
 
 
 def deviation(case: Case) -> float | None:
-    return case.peak / 255 * pixel_deviation(case.results) if len(case.results) > 1 else None
+    if len(case.results) < 2:
+        return None
+    if case.span is not None:
+        return pixel_deviation(by_band(case.span.width) * case.results) / 255
+    return case.peak / 255 * pixel_deviation(case.results)
 
 
 def fair_crps(case: Case) -> float | None:
-    return case.peak * crps(case.results[:, None], case.high).item() if len(case.results) > 1 else None
+    if len(case.results) < 2:
+        return None
+    if case.span is not None:
+        samples, high = (by_band(case.span.width) * x for x in (case.results, case.high))
+        return crps(samples[:, None], high).item()
+    return case.peak * crps(case.results[:, None], case.high).item()
 
 
 @dataclass(frozen=True)

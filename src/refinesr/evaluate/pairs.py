@@ -16,6 +16,7 @@ from refinesr.files import caseless, is_text
 from refinesr.images.picture import extent
 from refinesr.images.resize import Kernel
 from refinesr.images.shards import Entry, entries
+from refinesr.images.span import Span
 
 MARK = re.compile(r"(?<=.)[-_ .]?(x\d+|hr|lr|sr|lrbi|gt|srf[-_]\d+)$")
 """What sets of pictures hang on names of the good, the poor and the restored."""
@@ -63,13 +64,14 @@ class Pair:
         high = crop(opened(self.high, self.depth), scale, self.high.name)
         size = high.shape[-2] // scale, high.shape[-1] // scale
         if self.low is None:
-            return Shown(self.name, high, resized(high, size, kernel), self.high.name, self.depth)
+            made = resized(high, size, kernel, self.depth.span)
+            return Shown(self.name, high, made, self.high.name, self.depth)
         low = opened(self.low, self.depth)
         if tuple(low.shape[-2:]) != size:
             found = f"{sized(low)}; {self.high.name}, {sized(high)}, at scale {scale} has {extent(size)}"
             raise InputError(f"{self.low.name}: {found}")
         check_modes(self.high.name, high, self.low.name, mode(low))
-        check_place(self.low.name, resized(high, size, kernel), low)
+        check_place(self.low.name, resized(high, size, kernel, self.depth.span), low, self.depth.span)
         return Shown(self.name, high, low, self.high.name, self.depth)
 
 
@@ -146,7 +148,7 @@ def plain(name: str) -> str:
 
 def opened(entry: Entry, depth: Depth = EIGHT_BITS) -> Stored:
     """Its bands at that depth.  Raises InputError for what cannot be compared so."""
-    return depth.taken(entry.picture(), entry.name)
+    return depth.taken(entry.picture(depth.span), entry.name)
 
 
 def checksum(image: Tensor) -> str:
@@ -166,12 +168,12 @@ CLEARLY = 2.0
 """How many times smaller the squared error is elsewhere (3 dB), to call a picture shifted."""
 
 
-def check_place(name: str, one: Tensor, other: Tensor) -> None:
+def check_place(name: str, one: Tensor, other: Tensor, span: Span | None = None) -> None:
     """Raises InputError if `other` fits `one` clearly better when moved by a few pixels."""
     height, width = one.shape[-2:]
     if min(height, width) < 8 * REACH:
         return
-    grey, moved = (in_levels(x).mean(1)[0] for x in (one, other))
+    grey, moved = (in_levels(x, span).mean(1)[0] for x in (one, other))
     middle = grey[REACH:-REACH, REACH:-REACH]
     errors = torch.stack([
         (moved[y : y + height - 2 * REACH, x : x + width - 2 * REACH] - middle).square().mean()
@@ -187,6 +189,7 @@ def check_place(name: str, one: Tensor, other: Tensor) -> None:
         )
 
 
-def in_levels(image: Tensor) -> Tensor:
+def in_levels(image: Tensor, span: Span | None = None) -> Tensor:
     """0 to 255, whatever the depth; not rounded."""
-    return image.double() if image.dtype == torch.uint8 else 255 * unit(image)
+    whole = image.dtype == torch.uint8 and span is None
+    return image.double() if whole else 255 * unit(image, span)

@@ -4,15 +4,17 @@ Numbers are comparable with a paper's only if all of these agree.  A protocol sa
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 
 from refinesr.errors import ConfigError
-from refinesr.evaluate.bands import SHOWN, of_bands
+from refinesr.evaluate.bands import SHOWN, by, of_bands, shown_as
 from refinesr.evaluate.cuts import Area, By, Centre, Crop, Multiple, Square
 from refinesr.evaluate.depths import EIGHT_BITS, AsStored, Depth
 from refinesr.evaluate.measuring import KERNELS, Metric, consistency_of, lr_psnr_of, psnr_of, ssim_of, y
 from refinesr.images.resize import Kernel, MatlabBicubic, PillowBicubic
+from refinesr.images.span import Span
 from refinesr.metrics.structure import UniformWindow
 
 
@@ -225,6 +227,17 @@ BANDS = Protocol(
     ),
     depth=AsStored(),
 )
+
+
+def spanned(protocol: Protocol, span: Span) -> Protocol:
+    """The same, of pictures whose values are meant by a span.  Raises ConfigError for one of 8 bits."""
+    if not isinstance(protocol.depth, AsStored):
+        why = f"protocol {protocol.name} compares photos in 8 bits; use --protocol bands"
+        raise ConfigError(f"span: {span}, a model's or asked for, is of values in units, and {why}")
+    remarks = (shown_as(span) if text == SHOWN else text for text in protocol.remarks)
+    measured = partial(of_bands, span=span)
+    return replace(protocol, measured=measured, depth=AsStored(span), remarks=(by(span), *remarks))
+
 
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
     {

@@ -7,13 +7,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from refinesr.config import parse
+from refinesr.config import from_data, parse
 from refinesr.errors import ConfigError, InputError
 from refinesr.evaluate.aims import Aim, Higher, Near, Neither, aim_of
 from refinesr.evaluate.estimates import Estimate
 from refinesr.evaluate.protocols import Published
 from refinesr.evaluate.report import FORMAT
 from refinesr.evaluate.running import Measured
+from refinesr.images.span import Span
 
 DISTORTION = ("psnr", "psnr_y", "psnr_rgb")
 PERCEPTION = ("lpips", "perceptual", "dists", "fid", "frechet", "kid", "niqe")
@@ -72,6 +73,8 @@ class Report:
     images: tuple[Measured, ...] = field(default=(), repr=False)
     bands: int = 0
     """How many have numbers of their own; 0 of grey and RGB."""
+    span: Span | None = None
+    """Which values are 0 and 1 to what measures; None: 0 and the largest of the type."""
 
     def scores(self, method: str, metric: str) -> dict[str, float]:
         """By picture, where the metric is one of single pictures."""
@@ -114,11 +117,17 @@ def understood(folder: Path, data: Mapping[str, Any]) -> Report:
         tuple(map(pair, data.get("pairs", ()))),
         tuple(map(image, data.get("images", ()))),
         max((int(entry.get("band", 0)) for entry in data["metrics"].values()), default=0),
+        span_of(folder, data["protocol"].get("span")),
     )
     for name in (*(row.name for row in report.methods), *(image.name for image in report.images)):
         if ".." in Path(name).parts or Path(name).is_absolute():
             raise ValueError(f"'{name}' is no name of a picture or method: it leads out of the folder")
     return report
+
+
+def span_of(folder: Path, data: object) -> Span | None:
+    found: Span | None = from_data(Span | None, data, str(folder / "report.json"), path="protocol.span")
+    return found
 
 
 def metric(key: str, data: Mapping[str, Any]) -> Metric:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from refinesr.config import to_data
 from refinesr.evaluate.aims import Near
 from refinesr.evaluate.estimates import Estimate, means, told
 from refinesr.evaluate.measuring import Metric
@@ -26,6 +27,7 @@ from refinesr.evaluate.published import left_out, parted
 from refinesr.evaluate.running import Evaluation, Measured, Scores
 from refinesr.evaluate.sets import SetMetric
 from refinesr.files import replacing, writing
+from refinesr.images.span import Span
 
 FORMAT = "refinesr-report-1"
 
@@ -128,7 +130,7 @@ class Report:
         conventions = [*protocol.conventions(scale, self.low_given)]
         return {
             "format": FORMAT,
-            "protocol": {"name": protocol.name, "conventions": conventions},
+            "protocol": {"name": protocol.name, "conventions": conventions, **spanned(protocol.depth.span)},
             "data": self.data,
             "methods": list(self.methods()),
             "metrics": {metric.key: described(metric) for metric in self.metrics},
@@ -226,6 +228,11 @@ def described(metric: Metric | SetMetric) -> dict[str, Any]:
     """For JSON; `band` only where it is of one."""
     facts = {"title": metric.title, "better": metric.better.data, "convention": metric.convention}
     return {**facts, "unit": unit(metric)} | ({} if band(metric) is None else {"band": band(metric)})
+
+
+def spanned(span: Span | None) -> dict[str, Any]:
+    """For JSON; only where there is one."""
+    return {} if span is None else {"span": to_data(span)}
 
 
 def headed(metric: Metric | SetMetric) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from refinesr.config import to_data
 from refinesr.devices import check_seed
 from refinesr.errors import ConfigError, InputError
 from refinesr.evaluate.depths import check_modes, fitted, mode, unit
@@ -20,6 +21,7 @@ from refinesr.evaluate.protocols import Protocol
 from refinesr.evaluate.sets import SetMetric, Sets
 from refinesr.evaluate.store import Store, seed_of
 from refinesr.files import caseless, is_text
+from refinesr.images.span import Span
 
 Scores = dict[str, float]
 
@@ -105,7 +107,9 @@ class Evaluation:
         return pair.shown(self.protocol.crop, self.scale, self.protocol.kernel)
 
     def kept_in(self, report: Path) -> Kept:
-        settings = {"format": FORMAT, "protocol": self.protocol.name, "scale": self.scale}
+        settings: dict[str, Any] = {"format": FORMAT, "protocol": self.protocol.name, "scale": self.scale}
+        if (span := self.protocol.depth.span) is not None:
+            settings["span"] = to_data(span)
         return Kept(report / "pictures", self.protocol.depth, settings)
 
     @cached_property
@@ -195,14 +199,14 @@ class Evaluation:
 
     def measured(self, shown: Shown, stores: dict[str, Store], sets: Sets) -> Measured:
         scores: dict[str, Scores] = {}
-        sets.add_high(colours(shown.high))
+        sets.add_high(colours(shown.high, shown.depth.span))
         for entrant in self.entrants:
             store = stores[entrant.name]
             results = [store.read(shown.name, sample) for sample in range(self.samples(entrant))]
             for result in results:
                 check_result(entrant.name, shown, result)
             scores[entrant.name] = scored(self.metrics, shown, results)
-            sets.add(entrant.name, colours(results[0]))
+            sets.add(entrant.name, colours(results[0], shown.depth.span))
         return Measured(shown.name, (shown.high.shape[-2], shown.high.shape[-1]), scores)
 
 
@@ -226,7 +230,8 @@ def check_result(name: str, shown: Shown, image: Tensor) -> None:
         raise InputError(f"{name}: its result and {shown.source} differ: {sizes}")
 
 
-def colours(image: Tensor) -> Tensor:
+def colours(image: Tensor, span: Span | None = None) -> Tensor:
     """As networks of sets are shown it: RGB in 8 bits; what has other bands is shown to none."""
-    levels = image if image.dtype == torch.uint8 else fitted(255 * unit(image), torch.uint8)
+    whole = image.dtype == torch.uint8 and span is None
+    levels = image if whole else fitted(255 * unit(image, span), torch.uint8)
     return levels.expand(-1, 3, -1, -1) if levels.shape[1] == 1 else levels

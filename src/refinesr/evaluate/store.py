@@ -141,7 +141,7 @@ class Store:
     def read(self, name: str, sample: int) -> Tensor:
         """(1, C, H, W) of its type."""
         path = self.picture(name, sample)
-        return self.depth.taken(read(path), str(path))
+        return self.depth.taken(read(path, span=self.depth.span), str(path))
 
     def _key(self, path: Path) -> str:
         return path.relative_to(self.path).as_posix()

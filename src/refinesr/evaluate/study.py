@@ -102,7 +102,7 @@ def asked(report: Report, image: Measured, methods: Sequence[str], task: Task) -
 
     def shown(folder: str, size: tuple[int, int] | None) -> str:
         name = f"{pictures / folder}: {image.name}"
-        pixels = picture_in(pictures / folder, image.name)
+        pixels = picture_in(pictures / folder, image.name, span=report.span)
         if pixels is None:
             raise InputError(f"{name}: is not there; refinesr evaluate makes it")
         if size is not None:

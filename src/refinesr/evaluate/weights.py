@@ -73,7 +73,7 @@ def accuracy(
     known = Labels.read(labels)
     classes = known.of(pairs)
     network = named(classifier, device)
-    count = network(unit(first.high).float().expand(-1, 3, -1, -1)).shape[1]
+    count = network(unit(first.high, first.depth.span).float().expand(-1, 3, -1, -1)).shape[1]
     known.fit(count)
 
     @lru_cache(maxsize=1)  # top-1 and top-5 ask for the same

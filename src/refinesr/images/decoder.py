@@ -11,6 +11,7 @@ import torch
 
 from refinesr.errors import InputError
 from refinesr.images.shards import Entry
+from refinesr.images.span import Span
 from refinesr.images.stock import Draw, Raster, stocked
 from refinesr.launched import number_here
 from refinesr.shapes import Images
@@ -49,6 +50,7 @@ class Decoder:
     kept: tuple[Entry, ...]
     channels: int
     device: torch.device
+    span: Span | None = None
     pool: Executor = field(default_factory=lambda: ThreadPoolExecutor(threads()))
     ahead: dict[tuple[int, int, int, int], Future[Raster]] = field(default_factory=dict)
 
@@ -68,10 +70,12 @@ class Decoder:
         windows = [future.result() for future in self.ask(draw, size)]
         number = torch.arange(len(draw), device=self.device)
         corner = torch.zeros_like(number)
-        return stocked(windows, self.device).cut(replace(draw, picture=number, top=corner, left=corner), size)
+        stock = stocked(windows, self.device, self.span)
+        return stock.cut(replace(draw, picture=number, top=corner, left=corner), size)
 
     def _window(self, picture: int, top: int, left: int, size: int) -> Raster:
-        window = self.kept[picture].pixels(self.channels)[top : top + size, left : left + size]
+        pixels = self.kept[picture].pixels(self.channels, self.span)
+        window = pixels[top : top + size, left : left + size]
         if window.shape[:2] != (size, size):
             raise InputError(f"{self.kept[picture].name}: changed its size since the run began")
         return window.copy()  # a view would keep the whole picture in memory

@@ -18,6 +18,7 @@ from refinesr.images import pillow, vips
 from refinesr.images.exif import ORIENTATION, turned
 from refinesr.images.picture import Picture, in_range, picked
 from refinesr.images.pillow import from_pil, in_a_line
+from refinesr.images.span import Span
 from refinesr.images.tiff import TIFF_MARKS
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
@@ -29,23 +30,30 @@ LONGEST = {"PNG": 2**31 - 1, "JPEG": 65500, "WEBP": 16383, "TIFF": 2**31 - 1}  #
 MARKS = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"BM", b"GIF8")
 
 
-def read(path: str | os.PathLike[str], frame: int | None = None) -> Picture:
+def read(path: str | os.PathLike[str], frame: int | None = None, *, span: Span | None = None) -> Picture:
     """The picture in a file, upright; `frame`, from 0, chooses where there are several.
 
-    Raises InputError naming the file for whatever cannot be read whole, and for floats of a range other than
-    [0, 1]; what overshoots that by no more than resampling does (`picture.SLACK`) is read as it is.
+    Raises InputError naming the file for whatever cannot be read whole, and for floats of another range than
+    its `span`, without one than [0, 1]; what overshoots that by no more than resampling does (`span.SLACK`)
+    is read as it is.
     """
-    return read_bytes(_contents(Path(path)), os.fspath(path), frame)
+    return read_bytes(_contents(Path(path)), os.fspath(path), frame, span=span)
 
 
-def read_bytes(data: bytes, name: str = "picture", frame: int | None = None) -> Picture:
+def read_bytes(
+    data: bytes, name: str = "picture", frame: int | None = None, *, span: Span | None = None
+) -> Picture:
     """`read` for the bytes of a file, as out of a tar shard; messages call it `name`."""
+    return in_range(replace(_decoded(data, name, frame), span=span))
+
+
+def _decoded(data: bytes, name: str, frame: int | None) -> Picture:
     if not data:
         raise InputError(f"{name}: the file is empty")
     with pillow.quiet():
         image = _opened(data, name)
         if image is None or (image.format == "PNG" and data[24] > 8):  # its depth; Pillow would lose bits
-            return in_range(turned(*vips.decode(data, name, frame)))
+            return turned(*vips.decode(data, name, frame))
         try:
             picture = from_pil(_sought(image, frame, name), name)
         except InputError:

@@ -11,16 +11,13 @@ from torch import Tensor
 
 from refinesr.errors import InputError
 from refinesr.images.georeference import Georeference
+from refinesr.images.span import SLACK, Span
 from refinesr.shapes import Images
 
 Pixels = UInt8[np.ndarray, "H W C"] | UInt16[np.ndarray, "H W C"] | Float32[np.ndarray, "H W C"]
 Plane = UInt8[np.ndarray, "H W"] | UInt16[np.ndarray, "H W"] | Float32[np.ndarray, "H W"]
 
 PEAKS = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np.float32): 1.0}
-
-SLACK = 0.16
-"""How far float pixels may leave [0, 1]: bicubic resampling overshoots an edge by 7.5 %, and a corner, which
-is one along both axes, by 1.075**2 - 1 = 15.6 %.  What goes farther is of another range."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +27,8 @@ class Picture:
     `alpha` (H, W) has the same type; 0 is transparent and the colours are not multiplied by it.  `icc` is
     the colour profile, `exif` the EXIF data beginning with "Exif\\0\\0", `dpi` (horizontal, vertical)
     pixels an inch, `format` the source's ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"), `name` what
-    messages call it.  `georeference` is that of the picture it was made of, which may have another size;
+    messages call it.  `span` says which values of the colours, not of alpha, networks are shown as -1 and 1;
+    None: 0 and `peak`.  `georeference` is that of the picture it was made of, which may have another size;
     `nodata` is the value that stands for a missing one, as NaN does.
     Raises ValueError where the arrays do not fit each other.
     """
@@ -44,6 +42,7 @@ class Picture:
     name: str = "picture"
     georeference: Georeference | None = None
     nodata: float | None = None
+    span: Span | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 3 or 0 in self.pixels.shape or self.pixels.dtype not in PEAKS:
@@ -66,7 +65,7 @@ class Picture:
 
     @property
     def peak(self) -> float:
-        """The value of white: 255, 65535, or 1 for float pixels (which may exceed it)."""
+        """The type's white, and opaque alpha: 255, 65535, or 1 of floats (whose pixels may exceed it)."""
         return PEAKS[self.pixels.dtype]
 
     @property
@@ -105,26 +104,52 @@ def parted(bands: NDArray[Any], clear: bool) -> tuple[Pixels, Plane | None]:
 
 
 def in_range(picture: Picture) -> Picture:
-    """The picture itself.  Raises InputError if it has floats farther than `SLACK` outside [0, 1].
+    """The picture itself.  Raises InputError if it has floats farther than `SLACK` outside its span, [0, 1]
+    without one.
 
     Missing values and colours under full transparency do not count, infinity is left to `check_known`.
     """
-    pixels, lost = picture.pixels, picture.missing
-    if pixels.dtype == np.float32 and lost is not None:
-        pixels = np.where(lost, np.float32(np.nan), pixels)
-    check_range(pixels if picture.alpha is None else pixels[picture.alpha > 0], picture.name)
+    if picture.pixels.dtype == np.float32:
+        check_range(_seen(picture), picture.name, picture.span)
     return picture
 
 
-def check_range(values: NDArray[Any], name: str) -> None:
-    """`in_range` for numbers of any type, before they are made pixels: float32 holds none beyond 3e38."""
+def meant_by(span: Span | None, picture: Picture) -> Picture:
+    """The same values, by another span.  Raises InputError as `in_range`, for integers outside it, too."""
+    meant = replace(picture, span=span)
+    check_range(_seen(meant), meant.name, span)
+    return meant
+
+
+def _seen(picture: Picture) -> NDArray[Any]:
+    """Colours (..., C) that are not wholly transparent, NaN where they are missing."""
+    pixels = picture.pixels
+    # integers are checked by a span alone, and float32 holds those of 16 bits
+    if (lost := picture.missing) is not None and (pixels.dtype == np.float32 or picture.span is not None):
+        pixels = np.where(lost, np.float32(np.nan), pixels)
+    return pixels if picture.alpha is None else pixels[picture.alpha > 0]
+
+
+def check_range(values: NDArray[Any], name: str, span: Span | None = None) -> None:
+    """`in_range` for numbers of any type, before they are made pixels: float32 holds none beyond 3e38.
+
+    With a span they are (..., bands).
+    """
+    if span is not None and values.dtype.kind in "uf":
+        if not span.fits(bands := values.shape[-1]):
+            raise InputError(f"{name}: has {bands} bands, and method.span is of {span.bands}: {span}")
+        if faults := span.faults(values):
+            raise InputError(f"{name}: {faults}")
+    if span is not None:
+        return
     if values.dtype.kind != "f" or not values.size:
         return
     low, high = float(np.fmin.reduce(values, None)), float(np.fmax.reduce(values, None))  # of all but NaN
     if not np.isfinite((low, high)).all() or (low >= -SLACK and high <= 1 + SLACK):
         return
-    right = "rescale all pictures alike, (x - lowest) / (highest - lowest)"
-    raise InputError(f"{name}: float pixels lie in [0, 1]; these go from {low:g} to {high:g}; {right}")
+    found = f"these go from {low:g} to {high:g}"
+    right = "rescale all pictures alike, (x - lowest) / (highest - lowest), or train with a method.span"
+    raise InputError(f"{name}: float pixels lie in [0, 1]; {found}; {right}")
 
 
 def picked(frame: int | None, count: int, name: str) -> int:
@@ -142,7 +167,8 @@ def check_known(picture: Picture) -> None:
     alone = "only pictures to upscale may lack values"
     if pixels.dtype == np.float32 and not np.isfinite(pixels).all():
         hint = f"; {alone}" if np.isnan(pixels).any() else ""
-        raise InputError(f"{name}: holds NaN or infinite values; pixels are finite, from 0 to 1{hint}")
+        within = picture.span or "0 to 1"
+        raise InputError(f"{name}: holds NaN or infinite values; pixels are finite, from {within}{hint}")
     if picture.missing is not None:
         right = "cut out parts without any, or take away the tag if they are values"
         raise InputError(
@@ -151,12 +177,16 @@ def check_known(picture: Picture) -> None:
 
 
 def to_tensor(picture: Picture) -> Images:
-    """The colours as (1, C, H, W) float32: 0 becomes -1 and `peak` 1.
+    """The colours as (1, C, H, W) float32: 0 becomes -1 and `peak` 1, or the ends of the picture's span do.
 
-    Float pixels are taken as [0, 1]; what lies outside stays outside.  Raises InputError as `check_known`.
+    Without one float pixels are taken as [0, 1].  What lies outside stays outside.  Raises InputError as
+    `check_known`.
     """
     check_known(picture)
     values = torch.from_numpy(picture.pixels.transpose(2, 0, 1)[None].astype(np.float32))
+    if picture.span is not None:
+        picture.span.inward(values.movedim(1, -1))
+        return values
     return values.div_(picture.peak / 2).sub_(1)
 
 
@@ -165,10 +195,11 @@ def from_tensor(
     like: Picture,
     alpha: Plane | None = None,
 ) -> Picture:
-    """A picture of the depth and with the profile, EXIF and name of `like`; the inverse of `to_tensor`.
+    """A picture of the depth and with the profile, EXIF, name and span of `like`; the inverse of `to_tensor`.
 
-    Floats are in [-1, 1], clamped and rounded to the nearest value (not so for a float picture).  A uint8
-    tensor is taken as it is and needs an 8-bit `like`, else ValueError.  `alpha` is (H, W) in `like`'s type.
+    Floats are rounded to the nearest value of the type, and clamped to it (not so for a float picture).  A
+    uint8 tensor is taken as it is and needs an 8-bit `like`, else ValueError.  `alpha` is (H, W) in `like`'s
+    type.
     """
     return replace(like, pixels=_stored(images, like), alpha=alpha)
 
@@ -179,7 +210,10 @@ def _stored(images: Tensor, like: Picture) -> Pixels:
         if like.pixels.dtype != np.uint8:
             raise ValueError(f"a uint8 tensor makes no {like.pixels.dtype} picture")
         return np.ascontiguousarray(values.numpy())
-    values = values.float().add(1).mul(like.peak / 2)
+    if like.span is None:
+        values = values.float().add(1).mul(like.peak / 2)
+    else:
+        values = like.span.outward(values.to(torch.float32, copy=True))
     if like.pixels.dtype != np.float32:
         values = values.round().clamp(0, like.peak)
     return np.ascontiguousarray(values.numpy().astype(like.pixels.dtype))

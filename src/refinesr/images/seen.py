@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import UInt8
 from numpy.typing import NDArray
 
@@ -11,10 +12,18 @@ from refinesr.images.picture import Picture
 
 
 def seen(picture: Picture) -> Picture:
-    """Of three bands and more the first three, of two the first.  NaN is black."""
-    pixels = picture.pixels[..., : 3 if picture.channels >= 3 else 1]
+    """Of three bands and more the first three, of two the first.  NaN is black.
+
+    Of a picture with a span its ends are black and white.
+    """
+    values, peak = picture.pixels, picture.peak
+    if picture.span is not None:
+        inward = picture.span.inward(torch.from_numpy(values.astype(np.float32)))
+        values, peak = inward.numpy(), 2.0
+        values += 1
     alpha = None if picture.alpha is None else in_levels(picture.alpha, picture.peak)
-    return replace(picture, pixels=in_levels(pixels, picture.peak), alpha=alpha)
+    pixels = in_levels(values[..., : 3 if picture.channels >= 3 else 1], peak)
+    return replace(picture, pixels=pixels, alpha=alpha, span=None)
 
 
 def in_levels(values: NDArray[Any], peak: float) -> UInt8[np.ndarray, "..."]:

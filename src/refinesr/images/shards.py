@@ -11,7 +11,8 @@ import numpy as np
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.constants import BT601
 from refinesr.images.io import SUFFIXES, read, read_bytes
-from refinesr.images.picture import Picture, check_known
+from refinesr.images.picture import Picture, check_known, meant_by
+from refinesr.images.span import Span
 from refinesr.images.stock import Raster
 
 
@@ -34,29 +35,30 @@ class Entry:
         """The outermost folder it lies in, inside what was named; empty if none."""
         return self.place.parts[0] if len(self.place.parts) > 1 else ""
 
-    def pixels(self, channels: int) -> Raster:
+    def pixels(self, channels: int, span: Span | None = None) -> Raster:
         """Decoded, in the depth of the file, (H, W, channels).  May be called from several threads.
 
         Alpha is dropped, grey is repeated for three channels, and of colour BT.601 luma is kept for one.
-        Floats are clipped to [0, 1].  Raises InputError for what cannot be read, is missing in parts, is not
-        finite, far outside or has a number of channels that this does not mend.
+        Floats without a span are clipped to [0, 1]; with one, values are the file's, not clipped yet.  Raises
+        InputError for what cannot be read, is missing in parts, is not finite, far outside or has a number of
+        channels that this does not mend.
         """
-        picture = self.picture()
+        picture = self.picture(span)
         check_known(picture)
-        pixels = _fitted(picture.pixels, channels, self.name)
-        return pixels.clip(0, 1) if pixels.dtype.kind == "f" else pixels
+        pixels = _fitted(meant_by(span, picture).pixels, channels, self.name)
+        return pixels.clip(0, 1) if pixels.dtype.kind == "f" and span is None else pixels
 
-    def picture(self) -> Picture:
-        """As it is stored.  Raises InputError for what cannot be read."""
+    def picture(self, span: Span | None = None) -> Picture:
+        """As it is stored, and meant by the span.  Raises InputError for what cannot be read."""
         if self.length is None:
-            return read(self.path)
+            return read(self.path, span=span)
         try:
             with self.path.open("rb") as file:
                 file.seek(self.start)
                 data = file.read(self.length)
         except OSError as error:
             raise InputError(f"{self.name}: cannot be read: {error.strerror or error}") from error
-        return read_bytes(data, self.name)
+        return read_bytes(data, self.name, span=span)
 
 
 def entries(source: Path | Sequence[Path]) -> list[Entry]:

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from refinesr import memory
+from refinesr.images.span import Span
 from refinesr.shapes import Images
 
 Raster = npt.NDArray[Any]
@@ -43,6 +45,8 @@ class Stock:
     """from which pixel on,"""
     width: Int[Tensor, " N"]
     """and how many pixels a row of it has."""
+    span: Span | None = None
+    """What of their values is -1 and 1; None: 0 and the largest of the type."""
 
     def cut(self, draw: Draw, size: int) -> Images:
         """Crops of size x size pixels, (n, C, size, size) float32 in [-1, 1], channels last in memory."""
@@ -59,24 +63,26 @@ class Stock:
     def _gathered(self, index: Tensor, bank: Tensor) -> Tensor:
         """Raster at index (n, size, size) of the bank (n,) of each crop, (n, size, size, C)."""
         if len(self.banks) == 1:
-            return _taken(self.banks[0], index)
+            return _taken(self.banks[0], index, self.span)
         out = torch.empty(*index.shape, self.banks[0].shape[1], device=index.device)
         for number, pixels in enumerate(self.banks):
             chosen = (bank == number).nonzero()[:, 0]
-            out[chosen] = _taken(pixels, index[chosen])
+            out[chosen] = _taken(pixels, index[chosen], self.span)
         return out
 
 
-def _taken(pixels: Tensor, index: Tensor) -> Tensor:
+def _taken(pixels: Tensor, index: Tensor, span: Span | None) -> Tensor:
     """Rows of `pixels` at `index`, in [-1, 1]."""
     values = pixels.index_select(0, index.flatten()).view(*index.shape, pixels.shape[1])
     if values.dtype == torch.int16:
         values = values.int() & 0xFFFF
+    if span is not None:
+        return span.inward(values.float()).clamp_(-1, 1)
     half = {torch.uint8: 127.5, torch.int16: 32767.5, torch.float32: 0.5}[pixels.dtype]
     return values.float().div_(half).sub_(1)
 
 
-def stocked(pictures: list[Raster], device: torch.device) -> Stock:
+def stocked(pictures: list[Raster], device: torch.device, span: Span | None = None) -> Stock:
     """The pictures, at least one and all with as many channels, moved to the device.
 
     The list is emptied on the way, so that little is held twice.
@@ -96,7 +102,13 @@ def stocked(pictures: list[Raster], device: torch.device) -> Stock:
     while pictures:
         number, first, size = places.pop()
         banks[number][first : first + size] = _bits(pictures.pop()).view(-1, channels)
-    return Stock(tuple(banks), bank.to(device), start.to(device), width.to(device))
+    return Stock(tuple(banks), bank.to(device), start.to(device), width.to(device), span)
+
+
+def room(device: torch.device) -> int:
+    """Bytes that can be had.  Pictures pass through the computer's memory even if they stay on a GPU."""
+    there = memory.free()
+    return min(there, torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else there
 
 
 def _bits(picture: Raster) -> Tensor:

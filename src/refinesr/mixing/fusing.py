@@ -13,7 +13,7 @@ from refinesr.diffusion.walking import last
 from refinesr.editing import fused, pasted
 from refinesr.errors import ConfigError, InputError
 from refinesr.given import of_kind, truth
-from refinesr.images.picture import Picture, extent, to_tensor
+from refinesr.images.picture import Picture, extent, meant_by, to_tensor
 from refinesr.images.resize import Kernel, PillowBicubic, low_size, resize
 from refinesr.mixing.patch import Patch
 from refinesr.mixing.walk import DEPTH, Walk, coloured, walk_of
@@ -60,9 +60,10 @@ def fuse(
     if not isinstance(patch, Patch):
         raise ConfigError(f"patch: {of_kind(patch, 'a Patch')}")
     walk, whole = walk_of(stage_of(model), Options(**options), depth), truth("whole", whole)
-    small = None if low is None else picture_of(low, "low")
-    made = last(fusion(walk, picture_of(image), picture_of(other, "other"), patch, small, whole))
-    return alike(made.image, image)
+    span = walk.stage.span
+    small = None if low is None else picture_of(low, "low", span)
+    ground, part = picture_of(image, span=span), picture_of(other, "other", span)
+    return alike(last(fusion(walk, ground, part, patch, small, whole)).image, image)
 
 
 def fusion(
@@ -79,6 +80,7 @@ def fusion(
     multiple of the model's scale are continued by their last pixels while it works.
     """
     patch.check(picture, other)
+    picture, other = (meant_by(walk.stage.span, each) for each in (picture, other))
     scale, (height, width) = walk.stage.method.scale, picture.size
     both = padded(composed(picture, other, patch), scale)
     small = reduced(walk, both) if low is None else small_of(walk, picture, low)
@@ -128,4 +130,4 @@ def small_of(walk: Walk, picture: Picture, low: Picture) -> LowImages:
     if low.size != size:
         wanted = f"{picture.name} made {scale} times smaller has {extent(size)}"
         raise InputError(f"{low.name}: has {extent(low.size)} pixels, but {wanted}")
-    return coloured(low, picture.channels)
+    return coloured(meant_by(walk.stage.span, low), picture.channels)

@@ -11,7 +11,7 @@ from refinesr.diffusion.walking import last
 from refinesr.editing import first_twice, interpolated
 from refinesr.errors import ConfigError, InputError
 from refinesr.given import number, of_kind, plainly, whole
-from refinesr.images.picture import Picture, extent, parted, to_tensor
+from refinesr.images.picture import Picture, extent, from_tensor, meant_by, parted, to_tensor
 from refinesr.mixing.walk import DEPTH, Walk, walk_of
 from refinesr.restore import (
     AnyImage,
@@ -60,12 +60,13 @@ def interpolate(
     Raises InputError, ConfigError or CheckpointError.
     """
     given = {"first": first, "second": second}
-    ends = [picture_of(end, name) for name, end in given.items() if end is not None]
+    stage = stage_of(model)
+    ends = [picture_of(end, name, stage.span) for name, end in given.items() if end is not None]
     if len(ends) == 1:
         raise ConfigError("second: give two pictures to interpolate between, or none")
     check_shares(shares)
     check_seeds(seeds)
-    walk, photo = walk_of(stage_of(model), Options(**options), depth), picture_of(image)
+    walk, photo = walk_of(stage, Options(**options), depth), picture_of(image, span=stage.span)
     check_answer(colourable(walk.stage, photo), image)
     one, two = ends or [last(sampled(walk, photo, seed)).image for seed in seeds]
     return [alike(last(interpolation(walk, photo, (one, two), share)).image, image) for share in shares]
@@ -98,7 +99,7 @@ def interpolation(walk: Walk, photo: Picture, pair: Pair, share: float) -> Itera
 
     All shares have the same noise (Ho et al. 2020, section 4.3), and so have the two (`first_twice`).
     """
-    photo = colourable(walk.stage, photo)
+    photo = colourable(walk.stage, meant_by(walk.stage.span, photo))
     for picture in pair:
         check_size(walk, photo, picture)
     first, second = (walk.spread(picture, photo.channels) for picture in pair)
@@ -124,10 +125,10 @@ def check_size(walk: Walk, photo: Picture, large: Picture) -> None:
 def strip(pictures: Sequence[Picture]) -> Picture:
     """Side by side, a white gap between them; clear where they can be."""
     bands = [picture.bands() for picture in pictures]
-    gap = np.full((bands[0].shape[0], GAP, bands[0].shape[2]), pictures[0].peak, bands[0].dtype)
-    if pictures[0].alpha is not None:
-        gap[..., -1] = 0
+    first, height = pictures[0], bands[0].shape[0]
+    clear = None if first.alpha is None else np.zeros((height, GAP), first.alpha.dtype)
+    gap = from_tensor(torch.ones(1, first.channels, height, GAP), first, clear).bands()
     parts = [part for band in bands for part in (gap, band)][1:]
-    pixels, alpha = parted(np.concatenate(parts, 1), pictures[0].alpha is not None)
-    place = pictures[0].georeference if len(pictures) == 1 else None
-    return replace(pictures[0], pixels=pixels, alpha=alpha, georeference=place)
+    pixels, alpha = parted(np.concatenate(parts, 1), clear is not None)
+    place = first.georeference if len(pictures) == 1 else None
+    return replace(first, pixels=pixels, alpha=alpha, georeference=place)

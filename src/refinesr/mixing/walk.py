@@ -14,7 +14,7 @@ from refinesr.errors import ConfigError, InputError
 from refinesr.given import number
 from refinesr.images.constants import grey
 from refinesr.images.masks import Hidden
-from refinesr.images.picture import Picture, to_tensor
+from refinesr.images.picture import Picture, meant_by, to_tensor
 from refinesr.method import Sampling
 from refinesr.model import with_plane
 from refinesr.restore import Options, completed, fills, opaque, spread
@@ -63,7 +63,7 @@ class Walk:
 
     def spread(self, picture: Picture, channels: int) -> Tensor:
         """A picture, in the colours of one of so many `channels`, as the model wants it."""
-        image = coloured(picture, channels).to(self.device)
+        image = coloured(meant_by(self.stage.span, picture), channels).to(self.device)
         return spread(image, self.stage.method.channels, picture.name)
 
     def given(self, low: LowImages, name: str, noise: Noise, redrawn: Hidden | None = None) -> Tensor:

@@ -45,11 +45,16 @@ def fidelity(source: Picture, result: Picture) -> Fidelity | None:
 def levels_off(source: Picture, result: Picture) -> Tensor:
     """(1, C, h, w) float64: levels of 255 by which each value of `result`, made small, is above `source`'s.
 
+    A level is that of the file in 8 bits, else a 255th of the type's range or of the pictures' span.
+
     Of 8 bits it is reduced as Pillow does it, to whole levels; of any more in float64.  Rounded to 8 bits
     before that, as Pillow would need it, a deep picture would be off by those roundings alone.
     """
+    eight_bits = source.pixels.dtype == result.pixels.dtype == np.uint8
+    if eight_bits:
+        source, result = (replace(picture, span=None) for picture in (source, result))
     low, high = ((to_tensor(filled(picture)) + 1) / 2 for picture in (source, result))
-    if source.pixels.dtype == result.pixels.dtype == np.uint8:
+    if eight_bits:
         return missed(levels(low), levels(high), PillowBicubic())
     small = resize(precise(high), source.size, PillowBicubic())
     return 255 * (small.clamp(0, 1) - precise(low).clamp(0, 1))
@@ -74,5 +79,6 @@ def resampled(picture: Picture, size: tuple[int, int]) -> Picture:
     large = with_missing(large, picture)
     if picture.alpha is None:
         return large
-    mask = resampled(replace(picture, pixels=picture.alpha[..., None], alpha=None, nodata=None), size)
+    mask = replace(picture, pixels=picture.alpha[..., None], alpha=None, nodata=None, span=None)
+    mask = resampled(mask, size)
     return replace(large, alpha=mask.pixels[..., 0])

@@ -11,30 +11,35 @@ from torch import Tensor
 from refinesr.errors import InputError
 from refinesr.given import of_kind
 from refinesr.images.masks import AnyMask, Hidden, mask_of
-from refinesr.images.picture import PEAKS, Picture, check_range, in_range, plain_array
+from refinesr.images.picture import PEAKS, Picture, check_range, meant_by, plain_array
 from refinesr.images.pillow import from_pil, to_pil
+from refinesr.images.span import Span
 
 Array = npt.NDArray[np.generic]
 # of Any, so that to checkers of types what is made of an array of uint8 may be one of uint8
 AnyImage = TypeVar("AnyImage", Image.Image, npt.NDArray[Any], Tensor)
 
 
-def picture_of(image: Image.Image | Array | Tensor, name: str = "image") -> Picture:
-    """`name` is what messages call it.  Raises InputError for what is no picture."""
+def picture_of(image: Image.Image | Array | Tensor, name: str = "image", span: Span | None = None) -> Picture:
+    """`name` is what messages call it, `span` what its values are meant by.
+
+    Raises InputError for what is no picture.
+    """
     check_kind(image, name)
     if isinstance(image, Image.Image):
-        return in_range(from_pil(image, name))
+        return meant_by(span, from_pil(image, name))
     array = array_of(image, name) if isinstance(image, Tensor) else image
-    check_range(array, name)
+    array = array[..., None] if array.ndim == 2 else array
+    if array.ndim == 3:
+        check_range(array, name, span)
     with np.errstate(over="ignore"):  # beside infinity or NaN, which are refused later
         right = np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
         array = array.astype(right, copy=False)
-    array = array[..., None] if array.ndim == 2 else array
     if array.ndim != 3 or 0 in array.shape or array.dtype not in PEAKS:
         wanted = "(H, W) or (H, W, C) of uint8, uint16 or floats in [0, 1] is"
         found = f"an array of shape {array.shape} and type {array.dtype}"
         raise InputError(f"{name}: {found} is no picture; {wanted}")
-    return Picture(np.ascontiguousarray(array), name=name)
+    return Picture(np.ascontiguousarray(array), name=name, span=span)
 
 
 def hidden_of(mask: AnyMask | None) -> Hidden | None:

@@ -15,6 +15,7 @@ from refinesr.images.missing import as_known, filled, with_missing
 from refinesr.images.picture import Picture, Plane, from_tensor, to_tensor
 from refinesr.images.projection import Projection
 from refinesr.images.resize import Kernel, PillowBicubic, resize
+from refinesr.images.span import Span
 from refinesr.images.tasks import Grey, Inpainting, Uncropping
 from refinesr.model import with_plane
 from refinesr.shapes import Images, LowImages, Noise
@@ -132,6 +133,8 @@ def finished(image: Images, low: LowImages, kernel: Kernel | None, like: Picture
     Downsampled with `kernel`, if one is given, they are low.
     """
     if like.pixels.dtype == np.uint8:
+        if like.span is not None:  # the promise is about the file's own 256 levels
+            image, low = whole_range(image.clamp(-1, 1), like.span), whole_range(low, like.span)
         if kernel is None:
             return in_eight_bits(image)
         return to_eight_bits(image, in_eight_bits(low), kernel)
@@ -143,6 +146,13 @@ def finished(image: Images, low: LowImages, kernel: Kernel | None, like: Picture
     return image.clamp(-1, 1)
 
 
+def whole_range(images: Images, span: Span) -> Images:
+    """What is -1 and 1 at the ends of a span as what is so at 0 and 255 of 8 bits; a copy."""
+    values = images.to(torch.float32, copy=True)
+    span.outward(values.movedim(1, -1))
+    return values.div_(127.5).sub_(1)
+
+
 def enlarged_alpha(picture: Picture, scale: int) -> Array:
     """Transparency is a mask, not a texture: enlarged by bicubic, clipped, no more.
 
@@ -150,7 +160,7 @@ def enlarged_alpha(picture: Picture, scale: int) -> Array:
     them where nothing should be seen.
     """
     assert picture.alpha is not None
-    mask = replace(picture, pixels=picture.alpha[..., None], alpha=None, nodata=None)
+    mask = replace(picture, pixels=picture.alpha[..., None], alpha=None, nodata=None, span=None)
     height, width = picture.alpha.shape
     large = resize(to_tensor(mask), (scale * height, scale * width), PillowBicubic())
     return from_tensor(large.clamp(-1, 1), like=mask).pixels[..., 0]

@@ -13,7 +13,7 @@ from refinesr.devices import put_on, seed_out_of
 from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import ConfigError
 from refinesr.images.masks import Hidden
-from refinesr.images.picture import Picture, to_tensor
+from refinesr.images.picture import Picture, meant_by, to_tensor
 from refinesr.restore.options import Options
 from refinesr.restore.pictures import (
     colourable,
@@ -39,6 +39,8 @@ def restored(
 ) -> Iterator[Progress[Picture]]:
     """`upscale` for `Picture`s: a `Progress` after each step, of all stages if there are several.
 
+    Their values are meant by the model's span, whatever theirs is; so are those of the result.
+
     Where they are `watched`, estimates are simply rounded; else a stage shows what it was given until its
     last step.  The picture of that is made to keep its promises.
     """
@@ -61,6 +63,7 @@ def together(
     them promises of its input, the last one's result keeps of the first one's.
     """
     links, before = options.links(model), 0
+    pictures = tuple(meant_by(model.span, picture) for picture in pictures)
     total = sum(link.steps for link in links)
     for number, link in enumerate(links):
         noises, hidden = [seed_of(seed, number) for seed in seeds], None if number else mask

@@ -72,7 +72,8 @@ def upscale(
     model    what `load` or `load_cascade` returned, or what they would be given
     image    a PIL image (grey, RGB, with or without alpha, 8 bit or grey of 16; profile and EXIF are kept),
              an array (H, W) or (H, W, C) of uint8, uint16 or floats in [0, 1], or a tensor (C, H, W) of them;
-             NaN is a missing value, and missing in the result
+             with a `method.span`, of numbers in its units, and so is the result.  NaN is a missing value, and
+             missing in the result
     samples  images to draw, with seeds seed, seed + 1, ...; a list of them if more than 1
     mask     of the image's size, of any kind: what is white or True is made up, the rest stays as it is; for
              models of scale 1
@@ -85,7 +86,8 @@ def upscale(
     if count < 1:
         raise ConfigError(f"samples: {count} is not positive")
     choices = [replace(first, seed=first.seed + k) for k in range(count)]
-    found, picture, hidden = model_of(model), picture_of(image), hidden_of(mask)
+    found, hidden = model_of(model), hidden_of(mask)
+    picture = picture_of(image, span=found.span)
     check_answer(recoloured(found, picture), image)
     made = [alike(last(restored(found, picture, chosen, hidden)).image, image) for chosen in choices]
     return made if count > 1 else made[0]
@@ -98,7 +100,8 @@ def refine(
 
     Takes what `upscale` takes, without `samples`.  The last image is what that returns.
     """
-    asked, found, picture = Options(**options), model_of(model), picture_of(image)
+    asked, found = Options(**options), model_of(model)
+    picture = picture_of(image, span=found.span)
     check_answer(recoloured(found, picture), image)
     for progress in restored(found, picture, asked, hidden_of(mask), watched=True):
         yield Progress(progress.done, progress.total, alike(progress.image, image))

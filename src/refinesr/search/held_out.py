@@ -15,6 +15,7 @@ from refinesr.images.degrade import Degradation, Photo
 from refinesr.images.picture import Picture, to_tensor
 from refinesr.images.reduction import Bicubic, GaussianBlurred
 from refinesr.images.shards import Entry, classes_of, entries
+from refinesr.images.span import Span
 from refinesr.method import Method
 from refinesr.sources import Labelled
 
@@ -58,7 +59,7 @@ def reading(
     most = method.tile * method.scale if method.generates and method.tile else LARGEST
     crops: list[Tensor] = []
     for done, entry in enumerate(picked, start=1):
-        crops.append(crop(entry, method.channels, size, most))
+        crops.append(crop(entry, method.channels, size, most, method.span))
         yield Reading(done, len(picked))
     side = size or min(min(image.shape[-2:]) for image in crops) // method.scale * method.scale
     if side == 0:
@@ -68,9 +69,10 @@ def reading(
     yield Reading(len(picked), len(picked), HeldOut(tuple(entry.name for entry in picked), high, low))
 
 
-def crop(entry: Entry, channels: int, size: int | None, most: int) -> Tensor:
+def crop(entry: Entry, channels: int, size: int | None, most: int, span: Span | None) -> Tensor:
     """(1, C, H, W) in [-1, 1]: size x size, or as much as there is of `most`."""
-    image = to_tensor(Picture(np.ascontiguousarray(entry.pixels(channels)), name=entry.name))
+    pixels = np.ascontiguousarray(entry.pixels(channels, span))
+    image = to_tensor(Picture(pixels, name=entry.name, span=span)).clamp_(-1, 1)
     height, width = image.shape[-2:]
     if size is not None and min(height, width) < size:
         raise InputError(f"{entry.name}: {width} x {height} pixels do not hold a crop of size {size}")

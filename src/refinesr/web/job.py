@@ -94,7 +94,8 @@ class Job:
         """The result as browsers can show it."""
         if self.result is None:
             return None
-        return self.folder / AFTER if self.wish.ext == "tiff" else self.result
+        after = self.folder / AFTER
+        return after if after.exists() else self.result
 
     def run(self, model: Stage | Cascade) -> None:
         """To its end, whatever that is."""
@@ -124,7 +125,7 @@ class Job:
         """Writes the files; what is to be told of them."""
         started = perf_counter()
         self.passed(0, 1)
-        picture = read_bytes(self.taken(), self.name)
+        picture = read_bytes(self.taken(), self.name, span=model.span)
         path = self.folder / named(self.name, model.scale, self.wish.ext)
         check_output(picture, path, model.scale)
         height, width = picture.size
@@ -132,7 +133,7 @@ class Job:
         show(picture, self.before)
         large = self.enlarged(model, picture)
         write(large, path)
-        if self.wish.ext == "tiff":
+        if self.wish.ext == "tiff" or large.span is not None:  # else of another contrast than before
             show(large, self.folder / AFTER)
         measured = fidelity(picture, large)
         self.result = path
