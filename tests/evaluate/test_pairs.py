@@ -13,8 +13,9 @@ from PIL import Image
 
 from refinesr.errors import InputError
 from refinesr.evaluate.cuts import Multiple
-from refinesr.evaluate.pairs import Shown, pairs, plain
+from refinesr.evaluate.pairs import Shown, pairs
 from refinesr.images.io import write
+from refinesr.images.naming import plain
 from refinesr.images.picture import Picture
 from refinesr.images.resize import MatlabBicubic, PillowBicubic
 
