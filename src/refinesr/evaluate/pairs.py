@@ -17,6 +17,7 @@ from refinesr.images.picture import extent
 from refinesr.images.resize import Kernel
 from refinesr.images.shards import Entry, entries
 
+
 @dataclass(frozen=True, eq=False)
 class Shown:
     """A picture and the poor one that methods are shown, both of one type, at the depth they are compared."""

@@ -1,4 +1,4 @@
-"""Which pictures belong together by their names: a good one and the poor one of it, or what was made of that."""
+"""What of a picture's name tells it from others, whatever data sets hang on it."""
 
 import re
 from pathlib import PurePosixPath
@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from refinesr.files import caseless
 from refinesr.images.shards import Entry
 
-MARK = re.compile(r"(?<=.)[-_ .]?(x\d+|hr|lr|sr|lrbi|gt|srf[-_]\d+)$")
+MARK = re.compile(r"(?<=.)[-_ .]?(x\d+|hr|lr\d*|sr|lrbi|gt|srf[-_]\d+)$")
 """What sets of pictures hang on names of the good, the poor and the restored."""
 
 TOLD_APART = "and pictures are told apart by their names without suffix"

@@ -41,7 +41,11 @@ class Entry:
         Floats are clipped to [0, 1].  Raises InputError for what cannot be read, is not finite, far outside
         or has a number of channels that this does not mend.
         """
-        pixels = _fitted(self.picture().pixels, channels, self.name)
+        return self.fitted(self.picture().pixels, channels)
+
+    def fitted(self, stored: Raster, channels: int) -> Raster:
+        """What `pixels` makes of those that are stored."""
+        pixels = _fitted(stored, channels, self.name)
         if pixels.dtype.kind != "f":
             return pixels
         if not np.isfinite(pixels).all():
