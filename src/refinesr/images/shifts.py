@@ -20,7 +20,7 @@ REACH = 3
 SIDE = 96
 """Pixels of the poor picture, a side of its middle, that are looked at."""
 
-ALIKE, CLEARLY = 0.9, 3.0
+ALIKE, CLEARLY = 0.9, 4.0
 """A shift is told where the pictures then correlate so much, and lack so many times more to 1 without it."""
 
 
@@ -45,7 +45,7 @@ def shift(high: Raster, low: Raster) -> Shift | None:
     )
     down, right = np.unravel_index(found.argmax(), found.shape)
     best, here = found[down, right], found[REACH, REACH]
-    if best < ALIKE or 1 - here < CLEARLY * (1 - best):
+    if here == best or best < ALIKE or 1 - here < CLEARLY * (1 - best):
         return None
     return int(down) - REACH, int(right) - REACH
 
