@@ -55,7 +55,11 @@ def test_a_run_on_pairs_leaves_a_model_that_is_used_as_any_other(train: Command,
     assert size("out.png") == (48, 40)
     assert refinesr("info", "run").code == 0
     measured = ("evaluate", "run", "--data", "good", "-o", "report", "--protocol", "classic-y")
-    assert refinesr(*measured, "--low", "poor").code == 0
+    ran = refinesr(*measured)
+    made = "run has learnt from given pairs; without --low it is shown others\n"
+    assert (ran.code, ran.err) == (0, made)
+    ran = refinesr(*measured, "--low", "poor", "--overwrite")
+    assert (ran.code, ran.err) == (0, "")
 
 
 def test_the_poor_pictures_are_what_is_learnt_from(train: Command) -> None:
