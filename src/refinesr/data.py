@@ -3,11 +3,10 @@
 A batch is a function of (seed, step) alone, so that a resumed run goes on with what it would have seen.
 """
 
-import hashlib
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -15,12 +14,15 @@ import torch
 from torch import Tensor
 
 from refinesr.devices import folded
-from refinesr.errors import ConfigError, InputError
+from refinesr.errors import ConfigError
 from refinesr.images.decoder import Decoder, in_order, threads
-from refinesr.images.degrade import Degradation
-from refinesr.images.shards import Entry, check_classes, classes_of, entries
+from refinesr.images.degrade import NOTHING_MAKES_THEM, Degradation, Given
+from refinesr.images.intake import Intake, Item, opened
+from refinesr.images.partners import partners
+from refinesr.images.shards import check_classes, classes_of, entries
+from refinesr.images.shifts import told
 from refinesr.images.span import Span
-from refinesr.images.stock import Draw, Raster, Stock, room, stocked
+from refinesr.images.stock import Draw, Stock, room
 from refinesr.launched import number_here
 from refinesr.model import with_plane
 from refinesr.shapes import GivenImages, Images
@@ -53,6 +55,10 @@ class Photos:
     listing: str = ""
     """SHA-256 of the names and sizes of all pictures, the small ones too, inside what was named: it stays the
     same where that moves."""
+    low: Stock | Decoder | None = None
+    """The poor pictures, if they are given;"""
+    scale: int = 1
+    """pixels of a picture per pixel of its poor one, a side.  Crops lie on multiples of it."""
 
     @staticmethod
     def load(
@@ -63,11 +69,12 @@ class Photos:
         smallest: int,
         budget_bytes: int | None = None,
         span: Span | None = None,
+        low: Path | Sequence[Path] | None = None,
+        scale: int = 1,
     ) -> "Photos":
         """See `loading`, which this waits for."""
-        *_, last = loading(
-            source, device, channels=channels, smallest=smallest, budget_bytes=budget_bytes, span=span
-        )
+        sizes = {"channels": channels, "smallest": smallest, "scale": scale}
+        *_, last = loading(source, device, budget_bytes=budget_bytes, span=span, low=low, **sizes)
         assert last.photos is not None
         return last.photos
 
@@ -89,14 +96,31 @@ class Photos:
             raise ValueError(f"size is {size}; it must be in [1, {self.smallest}], the smallest side kept")
         number = torch.randint(self._total, (n,), generator=rng, device=self.device)
         picture = torch.searchsorted(self._ends, number, right=True)
-        room = self._sides[picture] - size + 1
+        room = (self._sides[picture] - size) // self.scale + 1
         part = torch.rand(n, 2, generator=rng, device=self.device)
         # a float just below 1 times a large number may round up to it
-        top, left = torch.minimum((part * room).long(), room - 1).unbind(1)
+        top, left = (self.scale * torch.minimum((part * room).long(), room - 1)).unbind(1)
         turned, upside, mirrored = torch.randint(2, (3, n), generator=rng, device=self.device).bool()
         if upright:
             turned, upside = torch.zeros_like(turned), torch.zeros_like(upside)
         return Draw(picture, top, left, turned, upside, mirrored)
+
+    def cut(self, draw: Draw, size: int) -> list[Images]:
+        """The crops, (n, C, size, size), and the same of the poor pictures, if they are given."""
+        self.ask(draw, size)
+        return [store.cut(draw.reduced(scale), size // scale) for store, scale in self._stores]
+
+    def ask(self, draw: Draw, size: int) -> None:
+        """Begins to decode what will be cut next, if it must be."""
+        for store, scale in self._stores:
+            if isinstance(store, Decoder):
+                store.ask(draw.reduced(scale), size // scale)
+
+    @property
+    def _stores(self) -> list[tuple[Stock | Decoder, int]]:
+        """Each with how much smaller it is."""
+        own: list[tuple[Stock | Decoder, int]] = [(self.store, 1)]
+        return own if self.low is None else [*own, (self.low, self.scale)]
 
     @cached_property
     def labels(self) -> Tensor:
@@ -135,6 +159,8 @@ def loading(
     smallest: int,
     budget_bytes: int | None = None,
     span: Span | None = None,
+    low: Path | Sequence[Path] | None = None,
+    scale: int = 1,
 ) -> Iterator[Loading]:
     """Decode and check all pictures of a folder (with subfolders), of tar files, or of a list of these.
 
@@ -145,94 +171,41 @@ def loading(
     given, shared by all processes of torchrun), none is kept: they are decoded for each batch, and a warning
     says so.
 
-    Raises InputError for pictures that cannot be read or have another number of channels, when all have been
-    tried, naming them and what is wrong with the first; and if none is large enough.
+    `low` are the poor pictures of such sources, if they are given (see `partners`), smaller by `scale`.  A
+    warning says so if one is shifted against its good one.
+
+    Raises InputError for pictures that cannot be read, have another number of channels, or are no pairs, when
+    all have been tried, naming them and what is wrong with the first; and if none is large enough.
     """
     if budget_bytes is None:
         budget_bytes = room(device) // (2 * number_here())
-    found, intake = entries(source), _Intake(smallest, budget_bytes)
+    found, intake = entries(source), Intake(smallest, budget_bytes)
+    items: list[Item] = [(entry,) for entry in found]
+    if low is not None:
+        items = [*partners(found, entries(low))]
     with ThreadPoolExecutor(threads()) as pool:
-        opened = in_order(pool, partial(_opened, channels=channels, span=span), found, 2 * threads())
-        for done, (entry, outcome) in enumerate(opened, start=1):
-            intake.add(entry, outcome)
+        open_one = partial(opened, channels=channels, scale=scale, span=span)
+        for done, (item, outcome) in enumerate(in_order(pool, open_one, items, 2 * threads()), start=1):
+            intake.add(item, outcome)
             yield Loading(done, len(found))
     intake.check()
-    store = _store(intake, channels, device, span)
-    names = tuple(entry.name for entry in intake.kept)
+    if intake.shifted:
+        warnings.warn(told(intake.shifted, len(found)), stacklevel=2)
+    store, *poor = intake.stores(channels, device, span)
+    names = tuple(entry.name for entry, *_ in intake.kept)
     sizes, left_out = tuple(intake.sizes), len(found) - len(names)
-    groups = tuple(entry.group for entry in intake.kept)
+    groups = tuple(entry.group for entry, *_ in intake.kept)
     classes, listing = classes_of(found), intake.listing.hexdigest()
     photos = Photos(names, sizes, store, channels, smallest, left_out, device, groups, classes, listing)
+    if poor:
+        photos = replace(photos, low=poor[0], scale=scale)
     yield Loading(len(found), len(found), photos)
-
-
-def _opened(entry: Entry, channels: int, span: Span | None) -> Raster | InputError:
-    """The picture, or what is wrong with it."""
-    try:
-        return entry.pixels(channels, span)
-    except InputError as error:
-        return error
-
-
-class _Intake:
-    """What has been read so far: pictures while they fit the budget, only their sizes after that."""
-
-    def __init__(self, smallest: int, budget: int) -> None:
-        self.smallest, self.budget, self.needed = smallest, budget, 0
-        self.kept: list[Entry] = []
-        self.sizes: list[tuple[int, int]] = []
-        self.pixels: list[Raster] = []
-        self.small: list[str] = []
-        self.bad: list[tuple[str, InputError]] = []
-        self.listing = hashlib.sha256()
-
-    def add(self, entry: Entry, outcome: Raster | InputError) -> None:
-        if isinstance(outcome, InputError):
-            self.bad.append((entry.name, outcome))
-            return
-        height, width = outcome.shape[:2]
-        known = f"{entry.place.as_posix()}\0{height} {width}\0"
-        self.listing.update(known.encode("utf-8", "surrogatepass"))  # names need not be text
-        if min(height, width) < self.smallest:
-            self.small.append(f"{entry.name} ({width} x {height})")
-            return
-        self.kept.append(entry)
-        self.sizes.append((height, width))
-        self.needed += outcome.nbytes
-        self.pixels.append(outcome)
-        if not self.fits:
-            self.pixels.clear()
-
-    @property
-    def fits(self) -> bool:
-        return self.needed <= self.budget
-
-    def check(self) -> None:
-        """Raises InputError for what has been read."""
-        if self.bad:
-            raise InputError.first_of(self.bad) from self.bad[0][1]
-        if not self.kept:
-            raise InputError(
-                f"no picture has {self.smallest} pixels a side, the size of a crop; "
-                f"the first of {len(self.small)} is {self.small[0]}"
-            )
-
-
-def _store(intake: _Intake, channels: int, device: torch.device, span: Span | None) -> Stock | Decoder:
-    if intake.fits:
-        return stocked(intake.pixels, device, span)
-    needed, budget = intake.needed / 2**30, intake.budget / 2**30
-    warnings.warn(
-        f"the photos need {needed:.2f} GiB of memory and {budget:.2f} GiB may be used: "
-        "each batch is decoded anew, which is slow; take fewer or smaller photos",
-        stacklevel=3,
-    )
-    return Decoder(tuple(intake.kept), channels, device, span)
 
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Training pairs: crops of `photos` and what `degradation` makes of them.
+    """Training pairs: crops of `photos` and what `degradation` makes of them, or the same crops of the poor
+    pictures, if they are given with the photos: then the degradation is `Given`.
 
     With `classes`, the number of them, low has one more plane: the class, from 0, of each crop's photo.
     `upright` crops are mirrored at most, others also turned and put upside down.
@@ -251,6 +224,7 @@ class Pairs:
         if self.classes:
             check_classes(self.classes, self.photos.classes)
             self._check_all_have_photos()
+        self._check_poor()
         if self.size % self.degradation.scale:
             raise ConfigError(f"size: {self.size} is not a multiple of scale {self.degradation.scale}")
         if self.size > self.photos.smallest:
@@ -263,17 +237,28 @@ class Pairs:
             side = f"{self.photos.smallest} pixels a side, the size of a crop"
             raise ConfigError(f"data: no photo in {name or '.'} has {side}")
 
+    def _check_poor(self) -> None:
+        given, low = isinstance(self.degradation, Given), self.photos.low
+        if given and low is None:
+            raise ConfigError(NOTHING_MAKES_THEM)
+        if low is not None and not given:
+            name = type(self.degradation).__name__
+            raise ConfigError(f"method.degradation: {name}, but poor pictures are given; Given takes them")
+        if low is not None and self.photos.scale != self.degradation.scale:
+            found = f"the poor pictures were loaded for scale {self.photos.scale}"
+            raise ConfigError(f"method.degradation.scale: {self.degradation.scale}, but {found}")
+
     def at(self, step: int) -> tuple[Images, GivenImages]:
         """(high, low) of a step, any integer: (batch, C, size, size) and smaller by scale, in [-1, 1].
 
         The same values whenever and however often it is asked for, on one kind of device.
         """
         rng = self._rng(step)
-        draw, store = self._draw(rng), self.photos.store
-        high = store.cut(draw, self.size)
-        if isinstance(store, Decoder):  # begins to decode what will be asked for next
-            store.ask(self._draw(self._rng(step + 1)), self.size)
-        low = self.degradation(high, rng)
+        draw, photos = self._draw(rng), self.photos
+        high, *poor = photos.cut(draw, self.size)
+        if not photos.resident:
+            photos.ask(self._draw(self._rng(step + 1)), self.size)
+        low = poor[0] if poor else self.degradation(high, rng)
         return high, with_plane(low, self.photos.labels[draw.picture]) if self.classes else low
 
     def since(self, step: int) -> Iterator[tuple[Images, GivenImages]]:

@@ -16,7 +16,7 @@ from refinesr.images.shards import Entry, entries
 from refinesr.images.stock import Draw
 from refinesr.method import Method
 from refinesr.model import with_plane
-from refinesr.shapes import GivenImages, Images
+from refinesr.shapes import GivenImages, Images, LowImages
 from refinesr.sources import Augmented
 
 SEED = 0
@@ -40,26 +40,30 @@ class HeldOut:
 
 
 def set_aside(method: Method, photos: Photos, *, size: int, classes: Sequence[str] = ()) -> HeldOut:
-    """The middle size x size pixels of each picture, as it lies, and what the degradation makes of them.
+    """The middle size x size pixels of each picture, as it lies, and what the degradation makes of them, or
+    the same part of its poor picture where that is given.
 
-    `photos` hold such crops.  A corner lies on a multiple of the scale, as in a poor picture that is given it
-    has to.  What is random about a degradation follows from the picture's place alone.  `classes` are those
-    of the photos learnt from, sorted; for a method that knows classes.
-    Raises ConfigError for a picture of another class.
+    `photos` hold such crops.  A corner lies on a multiple of the scale.  What is random about a degradation
+    follows from the picture's place alone.  `classes` are those of the photos learnt from, sorted; for a
+    method that knows classes.  Raises ConfigError for a picture of another class.
     """
-    high = torch.cat([middle(photos, k, size, method.scale) for k in range(len(photos))])
+    parts = [middle(photos, k, size, method.scale) for k in range(len(photos))]
+    high, *poor = (torch.cat(column) for column in zip(*parts, strict=True))
     labels = [place(classes, group) for group in photos.groups] if method.classes else []
-    low = degraded(method.degradation, method, high, SEED, labels)
+    if poor:
+        low = with_planes(method, poor[0], labels)
+    else:
+        low = degraded(method.degradation, method, high, SEED, labels)
     mark = f"{zlib.crc32(f'{photos.listing} {size}'.encode()):08x}"
     return HeldOut(photos.names, high, low, photos.left_out, mark)
 
 
-def middle(photos: Photos, k: int, size: int, scale: int) -> Images:
-    """(1, C, size, size) in [-1, 1] of picture `k`, on the CPU."""
+def middle(photos: Photos, k: int, size: int, scale: int) -> list[Images]:
+    """(1, C, size, size) in [-1, 1] of picture `k`, on the CPU, and the same of a poor one that is given."""
     top, left = ((length - size) // 2 // scale * scale for length in photos.sizes[k])
     picture, rows, columns = torch.tensor([[k], [top], [left]], device=photos.device)
     as_it_lies = torch.zeros_like(picture, dtype=torch.bool)
-    return photos.store.cut(Draw(picture, rows, columns, *[as_it_lies] * 3), size).cpu()
+    return [part.cpu() for part in photos.cut(Draw(picture, rows, columns, *[as_it_lies] * 3), size)]
 
 
 def place(classes: Sequence[str], group: str) -> int:
@@ -80,11 +84,14 @@ def degraded(
     """(N, K, h, w): what the model is given, planes included.  Each picture draws for itself."""
     rngs = [torch.Generator().manual_seed(drawn(seed, place)) for place in range(len(high))]
     low = torch.cat([degrade(image[None], rng) for image, rng in zip(high, rngs, strict=True)])
+    return with_planes(method, low, labels) if labels or low.shape[1] == high.shape[1] else low
+
+
+def with_planes(method: Method, low: LowImages, labels: Sequence[int] = ()) -> GivenImages:
+    """With what the source is told besides: the class, or, if it knows of noise, that none was added."""
     if labels:
         return with_plane(low, torch.tensor(labels, dtype=low.dtype))
-    if isinstance(method.source, Augmented) and low.shape[1] == high.shape[1]:
-        return with_plane(low, low.new_zeros(len(low)))  # nothing was added to it
-    return low
+    return with_plane(low, low.new_zeros(len(low))) if isinstance(method.source, Augmented) else low
 
 
 def drawn(*seed: int) -> int:

@@ -13,8 +13,9 @@ from PIL import Image
 
 from refinesr.errors import InputError
 from refinesr.evaluate.cuts import Multiple
-from refinesr.evaluate.pairs import Shown, pairs, plain
+from refinesr.evaluate.pairs import Shown, pairs
 from refinesr.images.io import write
+from refinesr.images.naming import plain
 from refinesr.images.picture import Picture
 from refinesr.images.resize import MatlabBicubic, PillowBicubic
 
@@ -39,6 +40,7 @@ def reduced(values: np.ndarray, scale: int = 4) -> np.ndarray:
         ("img_001_SRF_4_HR", "img_001_SRF_4_LR"),
         ("Baby", "baby-x4"),
         ("a_HR", "a_LRBI_x4"),
+        ("Canon_001_HR", "Canon_001_LR4"),
     ],
 )
 def test_names_belong_together_but_for_what_data_sets_hang_on_them(good: str, poor: str) -> None:

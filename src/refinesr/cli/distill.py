@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from .holding import set_aside
-from .options import Data, HeldOutData, Output, Settings
+from .material import Low, beside, check_low, material
+from .options import Data, HeldOutData, HeldOutLow, Output, Settings
 from .recipes import changed
-from .train import COMPUTING, Computing, material, placed, trained
+from .train import COMPUTING, Computing, placed, trained
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -43,12 +44,12 @@ class Teaching:
 
     set: Settings = ()
 
-    def of(self, model: str) -> "tuple[Run, Stage]":
+    def of(self, model: str, low: tuple[Path, ...] | None) -> "tuple[Run, Stage]":
         """The student's run, and its teacher."""
         from ..recipes.distilled import student_of
 
         run, teacher = student_of(model, self.calls, self.levels, self.teacher_steps)
-        return changed(run, self.set), teacher
+        return changed(beside(run, low), self.set), teacher
 
 
 TEACHING = Teaching()
@@ -60,7 +61,9 @@ def distill(
     *,
     data: Data,
     output: Output,
+    low: Low = None,
     held_out: HeldOutData = (),
+    held_out_low: HeldOutLow = (),
     teaching: Teaching = TEACHING,
     computing: Computing = COMPUTING,
 ) -> int:
@@ -78,26 +81,34 @@ def distill(
         Folders of photos, tar files of photos, photos.
     output
         Folder of the run; the student will be RUN/model.safetensors.
+    low
+        The poor pictures, if there are some, as in `refinesr train`; a model that was trained with some needs
+        them.
     """
     from ..devices import put_on
     from ..run import learnt
 
     with placed(data, output, computing) as (device, team):
-        run, teacher = teaching.of(model)
-        run = planned(run, teaching, output, computing)
+        run, teacher = teaching.of(model, low)
+        check_low(run, low)
+        run = planned(run, teaching, output, computing, low)
         learnt(run, teacher)  # what is wrong with it is said before any photo is decoded
-        held = set_aside(run, held_out, data, output, computing.resume) if team.leads else None
-        pairs = material(run, data, device, team)
+        held = set_aside(run, held_out, held_out_low, data, output, computing.resume) if team.leads else None
+        pairs = material(run, data, device, team, low)
         put_on(teacher.model, device)
         return trained(run, pairs, output, computing, team, held, teacher=teacher)
 
 
-def planned(run: "Run", teaching: Teaching, output: Path, computing: Computing) -> "Run":
-    """A resumed run has the plan and the seed it was started with but for what is set now."""
+def planned(
+    run: "Run", teaching: Teaching, output: Path, computing: Computing, low: tuple[Path, ...] | None
+) -> "Run":
+    """A resumed run has the plan and the seed it was started with but for what is set now, and learns from
+    poor pictures that are given if it did.  Raises ConfigError."""
     from ..folder import Folder
     from ..run import begun_as
 
     before = begun_as(Folder(output)) if computing.resume else None
     if before is not None:
+        check_low(before, low)
         run = replace(run, plan=changed(before, teaching.set).plan, seed=before.seed)
     return computing.seeded(run)

@@ -163,6 +163,14 @@ def span_in(maker: "Maker") -> "Span | None":
     return maker.model.span if isinstance(maker, Restored) else None
 
 
+def of_given_pairs(maker: "Maker") -> bool:
+    """Whether it is a model whose poor pictures were given, not made of good ones."""
+    from ..evaluate.makers import Restored
+    from ..images.degrade import Given
+
+    return isinstance(maker, Restored) and isinstance(maker.links[0].stage.method.degradation, Given)
+
+
 def scale_of(entrants: "Sequence[Entrant]", of_pictures: int | None) -> int:
     """Where the protocol takes any: a model's, else that of the pictures."""
     scales = [entrant.maker.scale for entrant in entrants if entrant.maker.scale is not None]

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from ..errors import ConfigError, OutputError
 from ..memory import if_memory_lacks
 from .bars import bars
-from .entering import Methods, entered, scale_of, span_of
+from .entering import Methods, entered, of_given_pairs, scale_of, span_of
 from .messages import say, tell
 from .options import Flag, Output
 from .weighing import WANTED, Metrics
@@ -153,6 +153,9 @@ def planned(
     if (meant := span_of(entrants, span)) is not None:
         way = spanned(way, meant)
     found = pairs(source.data, source.low, source.limit, way.depth)
+    for entrant in entrants if source.low is None else ():
+        if of_given_pairs(entrant.maker):
+            say(f"{entrant.name} has learnt from given pairs; without --low it is shown others")
     asked = way.scale if methods.scale is None else methods.scale
     scale = scale_of(entrants, found[0].scale) if asked is None else asked
     way.check(scale)

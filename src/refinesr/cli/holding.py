@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from ..errors import ConfigError, InputError
 from .bars import of_things
+from .material import kind
 from .messages import counted, say
 
 if TYPE_CHECKING:
@@ -16,9 +17,14 @@ if TYPE_CHECKING:
 
 
 def set_aside(
-    run: "Run", held_out: tuple[Path, ...], data: tuple[Path, ...], output: Path, resume: bool
+    run: "Run",
+    held_out: tuple[Path, ...],
+    low: tuple[Path, ...],
+    data: tuple[Path, ...],
+    output: Path,
+    resume: bool,
 ) -> "HeldOut | None":
-    """The pictures that the run is to be measured on; None if none are given.
+    """The pictures that the run is to be measured on, with their poor ones if pairs are given; None if none.
 
     Raises ConfigError for such as are learnt from, and InputError for such as cannot be used.
     """
@@ -27,6 +33,7 @@ def set_aside(
     from ..images.shards import classes_of, entries
     from ..watching import check_same
 
+    check_low(run, held_out, low)
     place = Folder(output)
     if not held_out:
         if resume and place.held_out.exists():
@@ -34,21 +41,34 @@ def set_aside(
         return None
     holding.check_apart(held_out, data)
     classes = classes_of(entries(data)) if run.method.classes else ()
-    held = holding.set_aside(run.method, photos(run, held_out), size=run.plan.size, classes=classes)
+    held = holding.set_aside(run.method, photos(run, held_out, low), size=run.plan.size, classes=classes)
     check_same(place, held if resume else None)
     return held
 
 
-def photos(run: "Run", held_out: tuple[Path, ...]) -> "Photos":
+def check_low(run: "Run", held_out: tuple[Path, ...], low: tuple[Path, ...]) -> None:
+    """Raises ConfigError unless there are poor pictures where, and only where, nothing makes them."""
+    from ..images.degrade import Given
+
+    given = isinstance(run.method.degradation, Given)
+    if low and not (held_out and given):
+        raise ConfigError(
+            "--held-out-low: goes with --held-out and --low, as the poor pictures of the former"
+        )
+    if held_out and given and not low:
+        raise ConfigError("--held-out-low: the run learns from given pairs; name the poor ones of --held-out")
+
+
+def photos(run: "Run", held_out: tuple[Path, ...], low: tuple[Path, ...]) -> "Photos":
     """Raises InputError."""
     import torch
 
     from ..data import loading
 
-    cpu, channels, size = torch.device("cpu"), run.method.channels, run.plan.size
+    cpu, size = torch.device("cpu"), run.plan.size
     try:
         with of_things("reading held-out pictures") as show:
-            for state in loading(held_out, cpu, channels=channels, smallest=size):
+            for state in loading(held_out, cpu, low=low or None, smallest=size, **kind(run)):
                 show(state.done, state.total)
     except InputError as error:
         raise InputError(f"--held-out: {error}") from error

@@ -30,6 +30,17 @@ HeldOutData = Annotated[
     ),
 ]
 
+HeldOutLow = Annotated[
+    tuple[Path, ...],
+    Parameter(
+        name="--held-out-low",
+        consume_multiple=True,
+        negative="",
+        show_default=False,
+        help="The poor pictures of --held-out, where --low gives those of --data.",
+    ),
+]
+
 Settings = Annotated[
     tuple[str, ...],
     Parameter(

@@ -14,6 +14,7 @@ from .bars import bars, of_photos
 from .drawing import PLOTS, matplotlib_figure
 from .grids import grid_name
 from .judging import JUDGES
+from .material import Low
 from .messages import counted, say, tell
 from .options import Device, Flag, Precision
 from .results import check_file, refuse_twice, write_json
@@ -125,6 +126,7 @@ def search(
     *,
     data: Annotated[Path, Parameter(group="Search")],
     steps: Annotated[int, Parameter(group="Search")],
+    low: Annotated[Low, Parameter(group="Search")] = None,
     trying: Trying = TRYING,
     outputs: Outputs = OUTPUTS,
 ) -> int:
@@ -142,6 +144,9 @@ def search(
         Folder (or tar file) of pictures that the model was not trained on.
     steps
         Sampling steps to search for: each number has a grid of its own.
+    low
+        The poor pictures of all in --data, as in `refinesr train`, in place of what is made of them; a model
+        that was trained with some needs them.
     """
     from ..devices import autocast_dtype, device_named, put_on
     from ..images.shards import entries
@@ -149,23 +154,24 @@ def search(
     from ..shipped import file_of, load
 
     with file_of(model) as file:
-        outputs.check([file, *{entry.path for entry in entries(data)}, *trying.feature_files()])
+        read = {entry.path for entry in entries((data, *(low or ())))}
+        outputs.check([file, *read, *trying.feature_files()])
     plan, device = trying.plan(steps), device_named(trying.device)
     autocast, judge = autocast_dtype(trying.precision, device), JUDGES[trying.metric](trying.features, device)
     stage = load(model)
     trained(stage.method)
-    held = pictures(stage, data, trying)
+    held = pictures(stage, data, trying, low)
     put_on(stage.model, device)
-    work = Work(model, data, stage, held, judge(held), plan)
+    work = Work(model, data, stage, held, judge(held), plan, low)
     with noticed() as notice:
         ranking = work.ranking(autocast, notice)
     return finished(work, ranking, notice, outputs)
 
 
-def pictures(stage: "Stage", data: Path, trying: Trying) -> "HeldOut":
+def pictures(stage: "Stage", data: Path, trying: Trying, low: tuple[Path, ...] | None) -> "HeldOut":
     from ..search import reading
 
-    states = reading(stage.method, data, limit=trying.limit, size=trying.size, seed=trying.seed)
+    states = reading(stage.method, data, limit=trying.limit, size=trying.size, seed=trying.seed, low=low)
     with of_photos() as show:
         for state in states:
             show(state.done, state.total)
@@ -183,6 +189,7 @@ class Work:
     held: "HeldOut"
     judge: "Judge"
     plan: "Search"
+    low: tuple[Path, ...] | None = None
 
     def ranking(self, autocast: "torch.dtype | None", notice: Notice) -> "Ranking":
         """As far as no signal has come."""
@@ -203,6 +210,7 @@ class Work:
         return {
             "model": self.name,
             "data": str(self.data),
+            "low": [str(path) for path in self.low or ()],
             "pictures": list(self.held.names),
             "size": list(self.held.high.shape[2:]),
             "metric": self.judge.title,

@@ -10,11 +10,12 @@ from cyclopts import Parameter
 
 from ..errors import ConfigError
 from ..memory import if_memory_lacks
-from .bars import of_photos, of_updates
+from .bars import of_updates
 from .holding import left_out, news, set_aside, summary
+from .material import Low, beside, check_low, material
 from .messages import say, tell
 from .meter import Meter
-from .options import Data, Device, Flag, HeldOutData, Output, Precision, Settings
+from .options import Data, Device, Flag, HeldOutData, HeldOutLow, Output, Precision, Settings
 from .perceiving import PERCEIVING, Perceiving
 from .recipes import changed, recipe_named
 from .signals import noticed
@@ -37,6 +38,7 @@ Examples:
     refinesr train photo-x4 --data photos/ more.tar -o runs/a
     refinesr train photo-x4-small --data photos/ -o runs/b --set plan.steps=1000
     refinesr train photo-x4 --data photos/ -o runs/try --tiny
+    refinesr train photo-x4-small --data good/ --low poor/ -o runs/pairs
     refinesr train photo-x4-small --from photo-x4 --data photos/ -o runs/mine --set plan.rate=1e-3
     refinesr train photo-x4 --data photos/ -o runs/a --held-out others/ --set plan.measure_every=500
 
@@ -118,7 +120,9 @@ def train(
     *,
     data: Data,
     output: Output,
+    low: Low = None,
     held_out: HeldOutData = (),
+    held_out_low: HeldOutLow = (),
     start: Annotated[str | None, Parameter(name="--from")] = None,
     encoder: Path | None = None,
     changes: Changes = CHANGES,
@@ -135,6 +139,9 @@ def train(
         Folders of photos, tar files of photos, photos.
     output
         Folder of the run; the model will be RUN/model.safetensors.
+    low
+        The poor pictures, if there are some: as many as in --data and called as those, but smaller by the
+        scale.  Default: made of the good ones by method.degradation.
     start
         A trained model to begin with all weights of, instead of fresh ones: shipped, a file, a folder, or
         OWNER/NAME on the Hugging Face Hub.  Its network must be the recipe's.
@@ -143,15 +150,16 @@ def train(
     """
     from ..run import learnt
 
-    run = asked(recipe_named(recipe), changes, output, computing)
+    run = asked(beside(recipe_named(recipe), low), changes, output, computing)
+    check_low(run, low)
     with placed(data, output, computing) as (device, team):
         run, distance = perceiving.of(run, device)
         learnt(run, None, distance)  # what is wrong with it is said before any photo is decoded
         if team.leads and not changes.tiny and (odd := small_crops(run)):
             say(odd)
         run, first = beginning(run, start, encoder, computing)
-        held = set_aside(run, held_out, data, output, computing.resume) if team.leads else None
-        pairs = material(run, data, device, team)
+        held = set_aside(run, held_out, held_out_low, data, output, computing.resume) if team.leads else None
+        pairs = material(run, data, device, team, low)
         return trained(
             run, pairs, output, computing, team, held, encoder=encoder, start=first, distance=distance
         )
@@ -208,23 +216,6 @@ def placed(
         if team.leads:
             check_folder(Folder(output), computing.resume)
         yield device, team
-
-
-def material(run: "Run", data: tuple[Path, ...], device: "torch.device", team: "Team") -> "Pairs":
-    from .. import run as running
-    from ..data import loading
-    from ..images.shards import check_classes, classes_of, entries
-    from ..train import check_shares
-
-    check_shares(run.plan, team)
-    channels = run.method.channels
-    if run.method.classes:
-        check_classes(run.method.classes, classes_of(entries(data)))  # before any photo is decoded
-    with of_photos() as show:
-        for state in loading(data, device, channels=channels, smallest=run.plan.size, span=run.method.span):
-            show(state.done, state.total)
-    assert state.photos is not None
-    return running.material(run, state.photos)
 
 
 def trained(

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from refinesr.errors import InputError
-from refinesr.evaluate.pairs import Pair, stem
+from refinesr.evaluate.pairs import Pair
 from refinesr.images.io import SUFFIXES
+from refinesr.images.naming import stem
 from refinesr.images.shards import entries
 
 

@@ -24,17 +24,9 @@ from refinesr.evaluate.depths import (
     resized,
     stored,
 )
-from refinesr.evaluate.pairs import (
-    Shown,
-    check_place,
-    checksum,
-    named,
-    opened,
-    plain,
-    sized,
-    stem,
-)
+from refinesr.evaluate.pairs import Shown, check_place, checksum, named, opened, sized
 from refinesr.generate import facts
+from refinesr.images.naming import plain, stem
 from refinesr.images.picture import meant_by
 from refinesr.images.resize import Kernel
 from refinesr.images.shards import Entry, entries

@@ -1,10 +1,9 @@
 """Good pictures, and the poor ones that are to be restored: which belong together, cut and checked."""
 
-import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,14 +11,12 @@ from torch import Tensor
 from refinesr.errors import InputError
 from refinesr.evaluate.cuts import Crop
 from refinesr.evaluate.depths import EIGHT_BITS, Depth, Stored, check_modes, mode, resized, unit
-from refinesr.files import caseless, is_text
+from refinesr.files import is_text
+from refinesr.images.naming import TOLD_APART, called, plain, stem
 from refinesr.images.picture import extent
 from refinesr.images.resize import Kernel
 from refinesr.images.shards import Entry, entries
 from refinesr.images.span import Span
-
-MARK = re.compile(r"(?<=.)[-_ .]?(x\d+|hr|lr|sr|lrbi|gt|srf[-_]\d+)$")
-"""What sets of pictures hang on names of the good, the poor and the restored."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +103,8 @@ def named(source: Path) -> Mapping[str, Entry]:
         key = plain(stem(entry))
         if key in found:
             raise InputError(
-                f"{found[key].name} and {entry.name}: both are called '{key}', and pictures are told apart "
-                "by their names without suffix; rename one, or take it out of the folder"
+                f"{found[key].name} and {entry.name}: both are called '{key}', {TOLD_APART}; "
+                "rename one, or take it out of the folder"
             )
         found[key] = entry
     return found
@@ -124,26 +121,6 @@ def check_called(entry: Entry) -> None:
     if entry.length is not None and set(name) & set("\\:"):
         why = "results are called as it is, and no file on Windows has \\ or : in its name"
         raise InputError(f"{entry.name}: {why}; rename it in the tar file")
-
-
-def called(entry: Entry) -> PurePosixPath:
-    """The name without the tar file it is in."""
-    return PurePosixPath(
-        entry.path.name if entry.length is None else entry.name.removeprefix(f"{entry.path}:")
-    )
-
-
-def stem(entry: Entry) -> str:
-    """The name without folders, suffix, and the tar file it is in."""
-    return called(entry).stem
-
-
-def plain(name: str) -> str:
-    """The name without marks, in lower case: 0801x4 and 0801, img_001_SRF_4_LR and img_001."""
-    short = caseless(name)
-    while (less := MARK.sub("", short)) != short:
-        short = less
-    return short
 
 
 def opened(entry: Entry, depth: Depth = EIGHT_BITS) -> Stored:

@@ -145,7 +145,34 @@ class Photo:
         return low
 
 
+@dataclass(frozen=True)
+class Given:
+    """Poor pictures are given beside the good ones, and nothing makes them: see `data.Photos.load`."""
+
+    scale: int
+    """Pixels of `high` per pixel of `low`, a side; 1 for pictures of one size."""
+
+    def __post_init__(self) -> None:
+        check_span("scale", (float(self.scale),), 1.0, math.inf)
+
+    def __call__(self, high: Images, rng: torch.Generator) -> LowImages:
+        """Raises ConfigError."""
+        raise ConfigError(NOTHING_MAKES_THEM)
+
+
+NOTHING_MAKES_THEM = (
+    "method.degradation: Given: nothing makes poor pictures of good ones; name those that are given (--low)"
+)
+
 Degradation = (
-    Bicubic | GaussianBlurred | CascadeAugmented | Photo | Grey | Inpainting | Uncropping | JpegRestoration
+    Bicubic
+    | GaussianBlurred
+    | CascadeAugmented
+    | Photo
+    | Grey
+    | Inpainting
+    | Uncropping
+    | JpegRestoration
+    | Given
 )
 """Those that do not take any number of channels have a `check` of it."""

@@ -43,10 +43,13 @@ class Entry:
         InputError for what cannot be read, is missing in parts, is not finite, far outside or has a number of
         channels that this does not mend.
         """
-        picture = self.picture(span)
+        return self.fitted(self.picture(span), channels)
+
+    def fitted(self, picture: Picture, channels: int) -> Raster:
+        """What `pixels` makes of the picture as it is stored."""
         check_known(picture)
-        pixels = _fitted(meant_by(span, picture).pixels, channels, self.name)
-        return pixels.clip(0, 1) if pixels.dtype.kind == "f" and span is None else pixels
+        pixels = _fitted(meant_by(picture.span, picture).pixels, channels, self.name)
+        return pixels.clip(0, 1) if pixels.dtype.kind == "f" and picture.span is None else pixels
 
     def picture(self, span: Span | None = None) -> Picture:
         """As it is stored, and meant by the span.  Raises InputError for what cannot be read."""

@@ -1,6 +1,6 @@
 """Decoded pictures of any sizes on a device, and crops of them by one gather."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,10 @@ class Draw:
 
     def __len__(self) -> int:
         return len(self.picture)
+
+    def reduced(self, scale: int) -> "Draw":
+        """The same crops of pictures that are smaller by scale, of which all places are multiples."""
+        return replace(self, top=self.top // scale, left=self.left // scale)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from refinesr.method import Method
 from refinesr.recipes.base import base_64, base_64_class
 from refinesr.recipes.cascade import sr3_64_256_aug
+from refinesr.recipes.paired import paired
 from refinesr.recipes.palette import (
     palette_colorization,
     palette_inpainting,
@@ -59,4 +60,4 @@ RECIPES: Mapping[str, Callable[[], Run]] = MappingProxyType(
 METHODS: Mapping[str, Method] = MappingProxyType({name: recipe().method for name, recipe in RECIPES.items()})
 """What each recipe trains, by the recipe's name."""
 
-__all__ = ["METHODS", "RECIPES", "tiny"]
+__all__ = ["METHODS", "RECIPES", "paired", "tiny"]

@@ -1,6 +1,6 @@
 """Pictures that a model was not trained on, and the poor ones it is to restore."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 
 from refinesr.errors import ConfigError, InputError
-from refinesr.held_out import HeldOut, degraded
+from refinesr.held_out import HeldOut, degraded, with_planes
 from refinesr.images.augment import CascadeAugmented
-from refinesr.images.degrade import Degradation, Photo
+from refinesr.images.degrade import NOTHING_MAKES_THEM, Degradation, Given, Photo
+from refinesr.images.partners import matched, partners
 from refinesr.images.picture import Picture, to_tensor
 from refinesr.images.reduction import Bicubic, GaussianBlurred
 from refinesr.images.shards import Entry, classes_of, entries
 from refinesr.images.span import Span
+from refinesr.images.stock import Raster
 from refinesr.method import Method
 from refinesr.sources import Labelled
 
@@ -33,56 +35,101 @@ class Reading:
 
 
 def held_out(
-    method: Method, source: str | Path, *, limit: int = 64, size: int | None = None, seed: int = 0
+    method: Method,
+    source: str | Path,
+    *,
+    limit: int = 64,
+    size: int | None = None,
+    seed: int = 0,
+    low: Path | Sequence[Path] | None = None,
 ) -> HeldOut:
     """See `reading`, which this waits for."""
-    *_, last = reading(method, source, limit=limit, size=size, seed=seed)
+    *_, last = reading(method, source, limit=limit, size=size, seed=seed, low=low)
     assert last.held is not None
     return last.held
 
 
 def reading(
-    method: Method, source: str | Path, *, limit: int = 64, size: int | None = None, seed: int = 0
+    method: Method,
+    source: str | Path,
+    *,
+    limit: int = 64,
+    size: int | None = None,
+    seed: int = 0,
+    low: Path | Sequence[Path] | None = None,
 ) -> Iterator[Reading]:
     """The middles of `limit` pictures of a folder, evenly spread over its names, and what a model is given.
 
     `size` is the side of the crops, a multiple of the scale; by default the largest that all pictures have,
     `LARGEST` at most.  Nothing is random that need not be: see `plain`; what is, follows from `seed` and the
-    picture's place.  Channels are made the model's as in training.  Raises ConfigError, and InputError for
-    pictures that cannot be read or are too small.
+    picture's place.  Channels are made the model's as in training.  `low` are the poor pictures of all, if
+    they are given (`images.partners`).  Raises ConfigError, and InputError for pictures that cannot be read,
+    are too small or are no pairs.
     """
+    check_low(method, low)
     if limit < 1 or (size is not None and (size < 1 or size % method.scale)):
         of = f"size: {size} is not a positive multiple of scale {method.scale}"
         raise ConfigError(f"limit: {limit} is not positive" if limit < 1 else of)
     found = entries(Path(source))
     picked = [found[k * len(found) // limit] for k in range(limit)] if len(found) > limit else found
     most = method.tile * method.scale if method.generates and method.tile else LARGEST
+    poor = {} if low is None else dict(partners(found, entries(low)))
     crops: list[Tensor] = []
+    given: list[Tensor] = []
     for done, entry in enumerate(picked, start=1):
-        crops.append(crop(entry, method.channels, size, most, method.span))
+        if low is None:
+            crops.append(crop(entry, method, size, most))
+        else:
+            pair = both(entry, poor[entry], method, size, most)
+            crops.append(pair[0])
+            given.append(pair[1])
         yield Reading(done, len(picked))
     side = size or min(min(image.shape[-2:]) for image in crops) // method.scale * method.scale
     if side == 0:
         raise InputError(f"{source}: a picture has less than {method.scale} pixels a side, the scale")
-    high = torch.cat([middle(image, side) for image in crops])
-    low = degraded(plain(method), method, high, seed, classes(method, found, picked))
-    yield Reading(len(picked), len(picked), HeldOut(tuple(entry.name for entry in picked), high, low))
+    high = torch.cat([middle(image, side, method.scale if given else 1) for image in crops])
+    if given:
+        shown = with_planes(method, torch.cat([middle(image, side // method.scale) for image in given]))
+    else:
+        shown = degraded(plain(method), method, high, seed, classes(method, found, picked))
+    yield Reading(len(picked), len(picked), HeldOut(tuple(entry.name for entry in picked), high, shown))
 
 
-def crop(entry: Entry, channels: int, size: int | None, most: int, span: Span | None) -> Tensor:
+def check_low(method: Method, low: object) -> None:
+    """Raises ConfigError for a model that wants poor pictures and has none, or the reverse."""
+    if low is None and isinstance(method.degradation, Given):
+        raise ConfigError(NOTHING_MAKES_THEM)
+    if low is not None and method.generates:
+        raise ConfigError("--low: the model makes pictures from nothing, and looks at no poor ones")
+
+
+def crop(entry: Entry, method: Method, size: int | None, most: int) -> Tensor:
     """(1, C, H, W) in [-1, 1]: size x size, or as much as there is of `most`."""
-    pixels = np.ascontiguousarray(entry.pixels(channels, span))
-    image = to_tensor(Picture(pixels, name=entry.name, span=span)).clamp_(-1, 1)
+    pixels = entry.pixels(method.channels, method.span)
+    return middle(fitting(pixels, entry.name, method.span, size), size or most)
+
+
+def both(high: Entry, low: Entry, method: Method, size: int | None, most: int) -> tuple[Tensor, Tensor]:
+    """As `crop`, at a place that is a multiple of the scale, and the same part of the poor picture."""
+    one, other = matched((high, low), method.channels, method.scale, method.span)
+    side = (size or most) // method.scale
+    good = middle(fitting(one, high.name, method.span, size), side * method.scale, method.scale)
+    return good, middle(fitting(other, low.name, method.span), side)
+
+
+def fitting(pixels: Raster, name: str, span: Span | None, size: int | None = None) -> Tensor:
+    """(1, C, H, W) in [-1, 1].  Raises InputError if it does not hold size x size pixels."""
+    image = to_tensor(Picture(np.ascontiguousarray(pixels), name=name, span=span)).clamp_(-1, 1)
     height, width = image.shape[-2:]
     if size is not None and min(height, width) < size:
-        raise InputError(f"{entry.name}: {width} x {height} pixels do not hold a crop of size {size}")
-    return middle(image, size or most)
+        raise InputError(f"{name}: {width} x {height} pixels do not hold a crop of size {size}")
+    return image
 
 
-def middle(image: Tensor, side: int) -> Tensor:
-    """A copy, so that the rest need not be kept."""
+def middle(image: Tensor, side: int, step: int = 1) -> Tensor:
+    """A copy, so that the rest need not be kept; it begins at multiples of `step`."""
     height, width = image.shape[-2:]
-    top, left = (max(0, length - side) // 2 for length in (height, width))
+    top, left = (max(0, length - side) // 2 // step * step for length in (height, width))
     return image[..., top : top + side, left : left + side].clone()
 
 

@@ -1,0 +1,71 @@
+"""What is learnt from: photos, and `--low`, the poor pictures of pairs that are given."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypedDict
+
+from cyclopts import Parameter
+
+from ..errors import ConfigError
+from .bars import of_photos
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..data import Pairs
+    from ..images.span import Span
+    from ..run import Run
+    from ..team import Team
+
+Low = Annotated[tuple[Path, ...] | None, Parameter(consume_multiple=True, negative="", show_default=False)]
+
+
+class Kind(TypedDict):
+    """What a run's pictures are, as `data.loading` asks for it."""
+
+    channels: int
+    scale: int
+    span: "Span | None"
+
+
+def kind(run: "Run") -> Kind:
+    return Kind(channels=run.method.channels, scale=run.method.scale, span=run.method.span)
+
+
+def beside(run: "Run", low: tuple[Path, ...] | None) -> "Run":
+    """The run, learning from the poor pictures if some are given.  Raises ConfigError."""
+    from ..recipes import paired
+
+    return run if low is None else paired(run)
+
+
+def check_low(run: "Run", low: tuple[Path, ...] | None) -> None:
+    """Raises ConfigError unless what is given is what the run learns from."""
+    from ..images.degrade import Given
+
+    kind = type(run.method.degradation)
+    if low is None and kind is Given:
+        again = "name the poor pictures, of a resumed run as well"
+        raise ConfigError(f"--low: method.degradation is Given, so it learns from given pairs; {again}")
+    if low is not None and kind is not Given:
+        makes = f"method.degradation is {kind.__name__}, which makes poor pictures of the good ones"
+        raise ConfigError(f"--low: {makes}; leave one of them out")
+    if low == ():
+        raise ConfigError("--low: no folder given")
+
+
+def material(
+    run: "Run", data: tuple[Path, ...], device: "torch.device", team: "Team", low: tuple[Path, ...] | None
+) -> "Pairs":
+    from .. import run as running
+    from ..data import loading
+    from ..images.shards import check_classes, classes_of, entries
+    from ..train import check_shares
+
+    check_shares(run.plan, team)
+    if run.method.classes:
+        check_classes(run.method.classes, classes_of(entries(data)))  # before any photo is decoded
+    with of_photos() as show:
+        for state in loading(data, device, low=low, smallest=run.plan.size, **kind(run)):
+            show(state.done, state.total)
+    assert state.photos is not None
+    return running.material(run, state.photos)

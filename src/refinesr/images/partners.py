@@ -1,0 +1,88 @@
+"""Pairs that are given: which poor picture belongs to which good one, and whether it can be one of it."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from refinesr.errors import InputError
+from refinesr.files import caseless
+from refinesr.images.naming import TOLD_APART, plain
+from refinesr.images.picture import Picture, extent
+from refinesr.images.shards import Entry
+from refinesr.images.span import Span
+from refinesr.images.stock import Raster
+
+
+def partners(high: Sequence[Entry], low: Sequence[Entry]) -> list[tuple[Entry, Entry]]:
+    """Each good picture with its poor one, in the order of the good ones; at least one of each is given.
+
+    They belong together if they lie at the same place inside what was named and are called the same, but for
+    suffix and case.  Folders that all good ones, or all poor ones, lie in do not count.  If not all find a
+    partner so, what data sets hang on names does not count either: img_HR, img_LR, imgx4.
+    Raises InputError naming the pictures without a partner, and those of one name.
+    """
+    for named in (caseless, plain):
+        good, poor = keys(high, named), keys(low, named)
+        if set(good) == set(poor) and len(set(good)) == len(good) == len(poor):
+            of = dict(zip(poor, low, strict=True))
+            return [(entry, of[key]) for entry, key in zip(high, good, strict=True)]
+    ways = (high, good, poor, "poor"), (low, poor, good, "good")
+    bad = [each for found, own, _, _ in ways for each in of_one_name(found, own)]
+    bad += [each for way in ways for each in alone(*way)]
+    raise InputError.first_of(bad)
+
+
+def keys(found: Sequence[Entry], named: Callable[[str], str]) -> list[str]:
+    """Of each picture its folders, from where they part on, and its name without suffix."""
+    folders = [entry.place.parent.parts for entry in found]
+    steps = enumerate(zip(*folders, strict=False))
+    shared = next((depth for depth, step in steps if len({*step}) > 1), min(map(len, folders)))
+    return [
+        "/".join((*map(caseless, folder[shared:]), named(entry.place.stem)))
+        for folder, entry in zip(folders, found, strict=True)
+    ]
+
+
+def of_one_name(found: Sequence[Entry], own: Sequence[str]) -> Iterator[tuple[str, InputError]]:
+    seen: dict[str, Entry] = {}
+    for entry, key in zip(found, own, strict=True):
+        first = seen.setdefault(key, entry)
+        if first is not entry:
+            both = f"{first.name} and {entry.name}: both are called '{key}', {TOLD_APART}"
+            yield (
+                entry.name,
+                InputError(f"{both} (marks such as _LR and x4 aside); rename one, or leave it out"),
+            )
+
+
+def alone(
+    found: Sequence[Entry], own: Sequence[str], other: Sequence[str], kind: str
+) -> Iterator[tuple[str, InputError]]:
+    there = set(other)
+    for entry, key in zip(found, own, strict=True):
+        if key not in there:
+            named = f"is called '{key}' (suffix and marks such as _LR and x4 aside)"
+            yield entry.name, InputError(f"{entry.name}: no {kind} picture {named}")
+
+
+def matched(
+    pair: tuple[Entry, Entry], channels: int, scale: int, span: Span | None = None
+) -> tuple[Raster, Raster]:
+    """Both decoded as `Entry.pixels` does; rows and columns of the good one beyond scale * low are cut off.
+
+    Raises InputError for what cannot be read, naming it, and naming both for a poor one that has not
+    (rows // scale, columns // scale) of the good one, or another number of channels.
+    """
+    high, low = (entry.picture(span) for entry in pair)
+    good, poor = (entry.name for entry in pair)
+    if high.channels != low.channels:
+        have = f"{poor}: {bands(low)}; {good} has {high.channels}"
+        raise InputError(f"{have}, and both must have as many")
+    rows, columns = (side // scale for side in high.size)
+    if low.size != (rows, columns):
+        found = f"{extent(low.size)} pixels; {good}, {extent(high.size)} pixels, at scale {scale} has "
+        raise InputError(f"{poor}: {found}{extent((rows, columns))}")
+    one, other = (entry.fitted(each, channels) for entry, each in zip(pair, (high, low), strict=True))
+    return one[: rows * scale, : columns * scale], other
+
+
+def bands(picture: Picture) -> str:
+    return f"{picture.channels} channel{'s' * (picture.channels != 1)}"
