@@ -1,10 +1,13 @@
 """What the tests of the command line share."""
 
+import builtins
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 
@@ -25,3 +28,15 @@ def picture(name: str, height: int = 12, width: int = 20, mode: str = "RGB", see
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(values.squeeze()).save(path)
     return path
+
+
+def missing(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    """As if a package were not installed."""
+    real = builtins.__import__
+
+    def without(name: str, *args: Any, **options: Any) -> Any:
+        if name.startswith(package):
+            raise ImportError(name)
+        return real(name, *args, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without)

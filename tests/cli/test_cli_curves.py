@@ -1,16 +1,14 @@
 """`refinesr curves`: folders of runs in, one picture out."""
 
-import builtins
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from commands import Command
+from commands import Command, missing
 from PIL import Image
 
 from refinesr.cli.courses import Course, course, unlike, window_of
@@ -200,14 +198,7 @@ def test_without_matplotlib_it_says_what_to_install(
     refinesr: Command, made: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made("a")
-    real = builtins.__import__
-
-    def without(name: str, *args: Any, **options: Any) -> Any:
-        if name.startswith("matplotlib"):
-            raise ImportError(name)
-        return real(name, *args, **options)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    missing(monkeypatch, "matplotlib")
     ran = refinesr("curves", "a", "-o", "a.svg")
     assert (ran.code, ran.err) == (2, "curves: needs matplotlib: pip install 'refinesr[plot]'\n")
 

@@ -1,6 +1,5 @@
 """`refinesr search` in this process, with a tiny model on three pictures."""
 
-import builtins
 import json
 import os
 import signal
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from commands import Command, picture
+from commands import Command, missing, picture
 from methods import packed, plain, stage
 from PIL import Image
 from torch import Tensor, nn
@@ -126,14 +125,7 @@ def test_a_drawing_is_the_same_file_each_time(tmp_path: Path) -> None:
 def test_without_matplotlib_a_plot_is_refused_before_any_work(
     seek: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *args: Any, **options: Any) -> Any:
-        if name.startswith("matplotlib"):
-            raise ImportError(name)
-        return real(name, *args, **options)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    missing(monkeypatch, "matplotlib")
     monkeypatch.setattr(searching, "reading", None)
     ran = seek("--plot", "a.png")
     assert (ran.code, ran.err) == (2, "--plot: needs matplotlib: pip install 'refinesr[plot]'\n")

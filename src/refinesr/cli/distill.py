@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from .holding import set_aside
+from .holding import HOLDING, Holding
 from .material import Low, beside, check_low, material
-from .options import Data, HeldOutData, HeldOutLow, Output, Settings
+from .options import Data, Output, Settings
 from .recipes import changed
 from .train import COMPUTING, Computing, placed, trained
 
@@ -62,10 +62,9 @@ def distill(
     data: Data,
     output: Output,
     low: Low = None,
-    held_out: HeldOutData = (),
-    held_out_low: HeldOutLow = (),
     teaching: Teaching = TEACHING,
     computing: Computing = COMPUTING,
+    holding: Holding = HOLDING,
 ) -> int:
     """Teach a copy of a model to answer in one call, or in two, what the model answers in many.
 
@@ -93,7 +92,7 @@ def distill(
         check_low(run, low)
         run = planned(run, teaching, output, computing, low)
         learnt(run, teacher)  # what is wrong with it is said before any photo is decoded
-        held = set_aside(run, held_out, held_out_low, data, output, computing.resume) if team.leads else None
+        held = holding.of(run, data, output, computing.resume) if team.leads else None
         pairs = material(run, data, device, team, low)
         put_on(teacher.model, device)
         return trained(run, pairs, output, computing, team, held, teacher=teacher)

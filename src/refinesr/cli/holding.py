@@ -1,8 +1,11 @@
 """Held-out pictures of `refinesr train` and `refinesr distill`: how they are read, and what they tell."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from ..errors import ConfigError, InputError
 from .bars import of_things
@@ -16,64 +19,74 @@ if TYPE_CHECKING:
     from ..run import Run
 
 
-def set_aside(
-    run: "Run",
-    held_out: tuple[Path, ...],
-    low: tuple[Path, ...],
-    data: tuple[Path, ...],
-    output: Path,
-    resume: bool,
-) -> "HeldOut | None":
-    """The pictures that the run is to be measured on, with their poor ones if pairs are given; None if none.
-
-    Raises ConfigError for such as are learnt from, and InputError for such as cannot be used.
-    """
-    from .. import held_out as holding
-    from ..folder import Folder
-    from ..images.shards import classes_of, entries
-    from ..watching import check_same
-
-    check_low(run, held_out, low)
-    place = Folder(output)
-    if not held_out:
-        if resume and place.held_out.exists():
-            say("no --held-out is given: from here on nothing is measured")
-        return None
-    holding.check_apart(held_out, data)
-    classes = classes_of(entries(data)) if run.method.classes else ()
-    held = holding.set_aside(run.method, photos(run, held_out, low), size=run.plan.size, classes=classes)
-    check_same(place, held if resume else None)
-    return held
+Pictures = Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="", show_default=False)]
 
 
-def check_low(run: "Run", held_out: tuple[Path, ...], low: tuple[Path, ...]) -> None:
-    """Raises ConfigError unless there are poor pictures where, and only where, nothing makes them."""
-    from ..images.degrade import Given
+@Parameter(name="*", group="Held-out pictures")
+@dataclass(frozen=True)
+class Holding:
+    """What a run is measured on."""
 
-    given = isinstance(run.method.degradation, Given)
-    if low and not (held_out and given):
-        raise ConfigError(
-            "--held-out-low: goes with --held-out and --low, as the poor pictures of the former"
-        )
-    if held_out and given and not low:
-        raise ConfigError("--held-out-low: the run learns from given pairs; name the poor ones of --held-out")
+    held_out: Pictures = ()
+    """Pictures that are not learnt from, named as those of --data are: the loss is measured on them every
+    plan.measure_every updates, for RUN/held_out.jsonl, and RUN/best.safetensors has the weights of the
+    least."""
+
+    held_out_low: Pictures = ()
+    """The poor pictures of --held-out, where --low gives those of --data."""
+
+    def of(self, run: "Run", data: tuple[Path, ...], output: Path, resume: bool) -> "HeldOut | None":
+        """The pictures that the run is to be measured on; None if none are given.
+
+        Raises ConfigError for such as are learnt from, and InputError for such as cannot be used.
+        """
+        from .. import held_out as holding
+        from ..folder import Folder
+        from ..images.shards import classes_of, entries
+        from ..watching import check_same
+
+        self.check(run)
+        place = Folder(output)
+        if not self.held_out:
+            if resume and place.held_out.exists():
+                say("no --held-out is given: from here on nothing is measured")
+            return None
+        holding.check_apart(self.held_out, data)
+        classes = classes_of(entries(data)) if run.method.classes else ()
+        held = holding.set_aside(run.method, self.photos(run), size=run.plan.size, classes=classes)
+        check_same(place, held if resume else None)
+        return held
+
+    def check(self, run: "Run") -> None:
+        """Raises ConfigError unless there are poor pictures where, and only where, nothing makes them."""
+        from ..images.degrade import Given
+
+        given = isinstance(run.method.degradation, Given)
+        if self.held_out_low and not (self.held_out and given):
+            right = "goes with --held-out and --low, as the poor pictures of the former"
+            raise ConfigError(f"--held-out-low: {right}")
+        if self.held_out and given and not self.held_out_low:
+            right = "name the poor ones of --held-out"
+            raise ConfigError(f"--held-out-low: the run learns from given pairs; {right}")
+
+    def photos(self, run: "Run") -> "Photos":
+        """Raises InputError."""
+        import torch
+
+        from ..data import loading
+
+        cpu, size, low = torch.device("cpu"), run.plan.size, self.held_out_low or None
+        try:
+            with of_things("reading held-out pictures") as show:
+                for state in loading(self.held_out, cpu, low=low, smallest=size, **kind(run)):
+                    show(state.done, state.total)
+        except InputError as error:
+            raise InputError(f"--held-out: {error}") from error
+        assert state.photos is not None
+        return state.photos
 
 
-def photos(run: "Run", held_out: tuple[Path, ...], low: tuple[Path, ...]) -> "Photos":
-    """Raises InputError."""
-    import torch
-
-    from ..data import loading
-
-    cpu, size = torch.device("cpu"), run.plan.size
-    try:
-        with of_things("reading held-out pictures") as show:
-            for state in loading(held_out, cpu, low=low or None, smallest=size, **kind(run)):
-                show(state.done, state.total)
-    except InputError as error:
-        raise InputError(f"--held-out: {error}") from error
-    assert state.photos is not None
-    return state.photos
+HOLDING = Holding()
 
 
 def left_out(pairs: "Pairs", held: "HeldOut | None") -> str:

@@ -17,30 +17,6 @@ Output = Annotated[Path, Parameter(name=("--output", "-o"))]
 
 Data = Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")]
 
-HeldOutData = Annotated[
-    tuple[Path, ...],
-    Parameter(
-        name="--held-out",
-        consume_multiple=True,
-        negative="",
-        show_default=False,
-        help="Pictures that are not learnt from, named as those of --data are: the loss is measured on them "
-        "every plan.measure_every updates, for RUN/held_out.jsonl, and RUN/best.safetensors has the weights "
-        "of the least.",
-    ),
-]
-
-HeldOutLow = Annotated[
-    tuple[Path, ...],
-    Parameter(
-        name="--held-out-low",
-        consume_multiple=True,
-        negative="",
-        show_default=False,
-        help="The poor pictures of --held-out, where --low gives those of --data.",
-    ),
-]
-
 Settings = Annotated[
     tuple[str, ...],
     Parameter(

@@ -11,11 +11,11 @@ from cyclopts import Parameter
 from ..errors import ConfigError
 from ..memory import if_memory_lacks
 from .bars import of_updates
-from .holding import left_out, news, set_aside, summary
+from .holding import HOLDING, Holding, left_out, news, summary
 from .material import Low, beside, check_low, material
 from .messages import say, tell
 from .meter import Meter
-from .options import Data, Device, Flag, HeldOutData, HeldOutLow, Output, Precision, Settings
+from .options import Data, Device, Flag, Output, Precision, Settings
 from .perceiving import PERCEIVING, Perceiving
 from .recipes import changed, recipe_named
 from .signals import noticed
@@ -121,13 +121,12 @@ def train(
     data: Data,
     output: Output,
     low: Low = None,
-    held_out: HeldOutData = (),
-    held_out_low: HeldOutLow = (),
     start: Annotated[str | None, Parameter(name="--from")] = None,
     encoder: Path | None = None,
     changes: Changes = CHANGES,
     computing: Computing = COMPUTING,
     perceiving: Perceiving = PERCEIVING,
+    holding: Holding = HOLDING,
 ) -> int:
     """Train a model by a recipe.
 
@@ -158,7 +157,7 @@ def train(
         if team.leads and not changes.tiny and (odd := small_crops(run)):
             say(odd)
         run, first = beginning(run, start, encoder, computing)
-        held = set_aside(run, held_out, held_out_low, data, output, computing.resume) if team.leads else None
+        held = holding.of(run, data, output, computing.resume) if team.leads else None
         pairs = material(run, data, device, team, low)
         return trained(
             run, pairs, output, computing, team, held, encoder=encoder, start=first, distance=distance

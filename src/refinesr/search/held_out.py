@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -34,17 +35,18 @@ class Reading:
     held: HeldOut | None = None
 
 
-def held_out(
-    method: Method,
-    source: str | Path,
-    *,
-    limit: int = 64,
-    size: int | None = None,
-    seed: int = 0,
-    low: Path | Sequence[Path] | None = None,
-) -> HeldOut:
+class Choice(TypedDict, total=False):
+    """What `reading` may be told besides."""
+
+    limit: int
+    size: int | None
+    seed: int
+    low: Path | Sequence[Path] | None
+
+
+def held_out(method: Method, source: str | Path, **choice: Unpack[Choice]) -> HeldOut:
     """See `reading`, which this waits for."""
-    *_, last = reading(method, source, limit=limit, size=size, seed=seed, low=low)
+    *_, last = reading(method, source, **choice)
     assert last.held is not None
     return last.held
 
