@@ -292,6 +292,17 @@ def test_a_run_is_measured_at_its_beginning_now_and_then_and_at_its_end(
     assert str(tmp_path) not in (tmp_path / "run" / "held_out.jsonl").read_text()
 
 
+def test_trained_weights_are_seen_restoring_before_the_first_update(
+    tmp_path: Path, pictures: HeldOut
+) -> None:
+    first = Stage(METHOD, METHOD.build())
+    *_, final = training(tmp_path / "run", held_out=pictures, start=first)
+    told = measurements(tmp_path / "run" / "held_out.jsonl")
+    assert [each.step for each in told if each.psnr is not None] == [0, 5, 7]
+    assert told[0].psnr == pytest.approx(ruler(METHOD, pictures).restored(first.model)[0], abs=1e-9)
+    assert final.step == 7
+
+
 def test_each_is_of_the_averaged_weights_of_its_update(tmp_path: Path, pictures: HeldOut) -> None:
     run, place = replace(RUN, plan=replace(PLAN, save_every=1)), tmp_path / "run"
     models = {}

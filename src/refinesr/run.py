@@ -118,7 +118,8 @@ def train(
         else:
             state.sees(pairs.photos.listing if isinstance(pairs, Crops) else "")
         try:
-            news = watch.begin(state, card_of(run, told), resumed=resume) if watch else []
+            card, begun = card_of(run, told), (start or teacher) is not None
+            news = watch.begin(state, card, resumed=resume, trained=begun) if watch else []
             for report in updates(state):
                 log.waiting.append(report)
                 told = report.step

@@ -117,16 +117,22 @@ class Watch:
     waiting: Stage | None = None
     """The best weights, until they are in the folder."""
 
-    def begin(self, state: State, card: Card, *, resumed: bool) -> list[Measurement]:
-        """Before the first update: where all begins, or what a run that was killed had not come to."""
+    def begin(self, state: State, card: Card, *, resumed: bool, trained: bool) -> list[Measurement]:
+        """Before the first update: where all begins, or what a run that was killed had not come to.
+
+        Weights that are `trained` already restore pictures, to be compared with; fresh ones cannot.
+        """
         self.found = shortened(self.place.held_out, state.step)
         if self.found and (self.found[-1].step == state.step or not self.due(state.step)):
             return []
-        return [self.measure(state, card, saved=resumed)]
+        restoring = self.restores(state.step) or (trained and state.step == 0)
+        return [self.measure(state, card, saved=resumed, restoring=restoring)]
 
     def look(self, state: State, card: Card, *, saved: bool) -> list[Measurement]:
         """What is due after an update; `saved` says whether its state is in the folder."""
-        return [self.measure(state, card, saved=saved)] if self.due(state.step) else []
+        if not self.due(state.step):
+            return []
+        return [self.measure(state, card, saved=saved, restoring=self.restores(state.step))]
 
     def due(self, step: int) -> bool:
         return step % self.plan.measure_every == 0 or self.restores(step)
@@ -135,9 +141,9 @@ class Watch:
         """When previews are made, too: sampling may take hundreds of calls."""
         return step > 0 and (step % self.plan.preview_every == 0 or step == self.plan.steps)
 
-    def measure(self, state: State, card: Card, *, saved: bool) -> Measurement:
+    def measure(self, state: State, card: Card, *, saved: bool, restoring: bool) -> Measurement:
         """Raises OutputError."""
-        made = self.ruler.measured(state.average, state.step, restoring=self.restores(state.step))
+        made = self.ruler.measured(state.average, state.step, restoring=restoring)
         self.found.append(made)
         if least(self.found) is made:
             average = state.average if saved else copy.deepcopy(state.average).cpu()
