@@ -54,6 +54,15 @@ def test_nothing_is_said_of_pictures_without_a_place(upscale: Command) -> None:
     assert upscale(scene(tags=[])).err == ""
 
 
+@pytest.mark.filterwarnings("always")
+def test_that_png_cannot_say_what_is_missing_is_said_without_a_place_too(upscale: Command) -> None:
+    ran = upscale(scene(tags=[(42113, 2, None, "0", True)]))
+    assert (
+        ran.err
+        == "warning: only results in TIFF say where they lie and what is missing; --ext tiff makes such\n"
+    )
+
+
 def test_a_strip_of_mixtures_is_no_map(refinesr: Command, model: str) -> None:
     """It begins where the scene does, and goes on beside it."""
     ran = refinesr("interpolate", scene(), "-m", model, "-o", "strip.tif", "--shares", "0,1")

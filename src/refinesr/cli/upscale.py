@@ -189,7 +189,7 @@ def outcomes(work: Work, job: Job, show: Show) -> Iterator[str]:
         with writing(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
         check_output(picture, path, math.ceil(work.scale))
-        if picture.georeference is not None and path.suffix.lower() not in KEEPS_PLACE:
+        if placed(picture) and path.suffix.lower() not in KEEPS_PLACE:
             warnings.warn(PLACELESS, stacklevel=1)
         seed = work.restoring.seed + number
         large = enlarged(work, picture, seed, mask, within(job.input, before, len(missing), show))
