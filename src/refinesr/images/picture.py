@@ -148,7 +148,7 @@ def check_range(values: NDArray[Any], name: str, span: Span | None = None) -> No
     if not np.isfinite((low, high)).all() or (low >= -SLACK and high <= 1 + SLACK):
         return
     found = f"these go from {low:g} to {high:g}"
-    right = "rescale all pictures alike, (x - lowest) / (highest - lowest), or train with a method.span"
+    right = "rescale all pictures alike, (x - lowest) / (highest - lowest), or train with a method.span, and evaluate with --span"
     raise InputError(f"{name}: float pixels lie in [0, 1]; {found}; {right}")
 
 
