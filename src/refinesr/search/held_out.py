@@ -65,8 +65,8 @@ def reading(
     `size` is the side of the crops, a multiple of the scale; by default the largest that all pictures have,
     `LARGEST` at most.  Nothing is random that need not be: see `plain`; what is, follows from `seed` and the
     picture's place.  Channels are made the model's as in training.  `low` are the poor pictures of all, if
-    they are given (`images.partners`); a warning says so if one is shifted.  Raises ConfigError, and InputError for pictures that cannot be read,
-    are too small or are no pairs.
+    they are given (`images.partners`); a warning says so if one is shifted.  Raises ConfigError, and
+    InputError for pictures that cannot be read, are too small or are no pairs.
     """
     check_low(method, low)
     if limit < 1 or (size is not None and (size < 1 or size % method.scale)):
