@@ -62,8 +62,8 @@ def distill(
     data: Data,
     output: Output,
     low: Low = None,
-    held_out: HeldOutData = (),
-    held_out_low: HeldOutLow = (),
+    held_out: HeldOutData = None,
+    held_out_low: HeldOutLow = None,
     teaching: Teaching = TEACHING,
     computing: Computing = COMPUTING,
 ) -> int:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def set_aside(
     run: "Run",
-    held_out: tuple[Path, ...],
-    low: tuple[Path, ...],
+    held_out: tuple[Path, ...] | None,
+    low: tuple[Path, ...] | None,
     data: tuple[Path, ...],
     output: Path,
     resume: bool,
@@ -35,7 +35,7 @@ def set_aside(
 
     check_low(run, held_out, low)
     place = Folder(output)
-    if not held_out:
+    if held_out is None:
         if resume and place.held_out.exists():
             say("no --held-out is given: from here on nothing is measured")
         return None
@@ -46,10 +46,13 @@ def set_aside(
     return held
 
 
-def check_low(run: "Run", held_out: tuple[Path, ...], low: tuple[Path, ...]) -> None:
+def check_low(run: "Run", held_out: tuple[Path, ...] | None, low: tuple[Path, ...] | None) -> None:
     """Raises ConfigError unless there are poor pictures where, and only where, nothing makes them."""
     from ..images.degrade import Given
 
+    for option, named in (("--held-out", held_out), ("--held-out-low", low)):
+        if named == ():
+            raise ConfigError(f"{option}: no folder given")
     given = isinstance(run.method.degradation, Given)
     if low and not (held_out and given):
         raise ConfigError(
@@ -59,7 +62,7 @@ def check_low(run: "Run", held_out: tuple[Path, ...], low: tuple[Path, ...]) -> 
         raise ConfigError("--held-out-low: the run learns from given pairs; name the poor ones of --held-out")
 
 
-def photos(run: "Run", held_out: tuple[Path, ...], low: tuple[Path, ...]) -> "Photos":
+def photos(run: "Run", held_out: tuple[Path, ...], low: tuple[Path, ...] | None) -> "Photos":
     """Raises InputError."""
     import torch
 
@@ -68,7 +71,7 @@ def photos(run: "Run", held_out: tuple[Path, ...], low: tuple[Path, ...]) -> "Ph
     cpu, size = torch.device("cpu"), run.plan.size
     try:
         with of_things("reading held-out pictures") as show:
-            for state in loading(held_out, cpu, low=low or None, smallest=size, **kind(run)):
+            for state in loading(held_out, cpu, low=low, smallest=size, **kind(run)):
                 show(state.done, state.total)
     except InputError as error:
         raise InputError(f"--held-out: {error}") from error

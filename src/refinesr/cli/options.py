@@ -18,7 +18,7 @@ Output = Annotated[Path, Parameter(name=("--output", "-o"))]
 Data = Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")]
 
 HeldOutData = Annotated[
-    tuple[Path, ...],
+    tuple[Path, ...] | None,
     Parameter(
         name="--held-out",
         consume_multiple=True,
@@ -31,7 +31,7 @@ HeldOutData = Annotated[
 ]
 
 HeldOutLow = Annotated[
-    tuple[Path, ...],
+    tuple[Path, ...] | None,
     Parameter(
         name="--held-out-low",
         consume_multiple=True,
