@@ -72,6 +72,15 @@ def test_a_strip_of_mixtures_is_no_map(refinesr: Command, model: str) -> None:
     assert told("one.tif")[33550] == (2.5, 5.0, 0.0)
 
 
+@pytest.mark.filterwarnings("always")
+def test_that_a_mixture_in_png_cannot_say_its_place_is_said(refinesr: Command, model: str) -> None:
+    line = "warning: only results in TIFF say where they lie and what is missing\n"
+    words = "-m", model, "--from", "0,0,8,8", "--to", "4,4", "-o", "fused.png"
+    assert refinesr("fuse", scene(), scene("other.tif", tags=[]), *words).err == line
+    assert refinesr("interpolate", scene(), "-m", model, "-o", "one.png", "--shares", "0.5").err == line
+    assert refinesr("interpolate", "other.tif", "-m", model, "-o", "other.png", "--shares", "0.5").err == ""
+
+
 def test_a_scene_with_a_part_of_another_in_it_stays_where_it_is(refinesr: Command, model: str) -> None:
     words = "-m", model, "--from", "0,0,8,8", "--to", "4,4", "-o", "fused.tif"
     ran = refinesr("fuse", scene(), scene("other.tif", tags=[]), *words)
