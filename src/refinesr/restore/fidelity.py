@@ -78,9 +78,8 @@ def resampled(picture: Picture, size: tuple[int, int]) -> Picture:
 
     Clipped to the type's range, or the span: bicubic overshoots edges, and floats would leave it.
     """
-    large = resize(to_tensor(filled(picture)), size, PillowBicubic()).clamp(-1, 1)
-    large = from_tensor(large, like=picture)
-    large = with_missing(large, picture)
+    values = resize(to_tensor(filled(picture)), size, PillowBicubic()).clamp(-1, 1)
+    large = with_missing(from_tensor(values, like=picture), picture)
     if picture.alpha is None:
         return large
     mask = replace(picture, pixels=picture.alpha[..., None], alpha=None, nodata=None, span=None)
