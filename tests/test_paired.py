@@ -409,3 +409,16 @@ def test_the_first_picture_that_is_out_of_place_is_told_with_how_many(tmp_path: 
     for number in (1, 2):
         save(tmp_path / f"poor/{number}.png", blocks(cat, 4).astype(np.uint8))
     load(tmp_path, 4)
+
+
+def test_a_search_tells_of_pictures_out_of_place(tmp_path: Path) -> None:
+    cat = skimage.data.chelsea()[:256, :256]
+    for number, moved in enumerate((0, 2)):
+        save(tmp_path / f"good/{number}.png", cat)
+        save(tmp_path / f"poor/{number}.png", np.roll(blocks(cat, 4), moved, 0).astype(np.uint8))
+    method = paired(Run("few", packed(4), plan())).method
+    place = r"its content lies \+0 pixels to the right and \+2 down of where .*good/1.png has it"
+    with pytest.warns(UserWarning, match=rf"poor/1\.png: {place}"):
+        held = held_out(method, tmp_path / "good", low=tmp_path / "poor")
+    assert len(held) == 2
+    held_out(method, tmp_path / "good", low=tmp_path / "poor", limit=1)  # the other one alone

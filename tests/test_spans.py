@@ -30,6 +30,7 @@ from refinesr.mixing.interpolating import strip
 from refinesr.pretrained import check_start
 from refinesr.recipes import RECIPES, tiny
 from refinesr.restore import Options, restored, upscale
+from refinesr.restore.fidelity import resampled
 from refinesr.run import Run, material, train
 from refinesr.search.held_out import held_out
 from refinesr.sources import Blank
@@ -138,7 +139,7 @@ def test_alpha_has_its_own_range() -> None:
 
 def test_integers_outside_and_other_bands_are_refused() -> None:
     with pytest.raises(
-        InputError, match=r"^image: goes from 12000 to 12000, more than 16 % outside method\.span"
+        InputError, match=r"^image: goes from 12000 to 12000, more than 16 % outside the span"
     ):
         upscale(spanned(GREY, REFLECTANCE), np.full((8, 8), 12000, np.uint16))
     with pytest.raises(InputError, match=r"^image: has 1 bands, and method\.span is of 3"):
@@ -318,3 +319,21 @@ def test_fields_are_mixed_in_their_unit() -> None:
     np.testing.assert_allclose(unit(fused, KELVIN), expected, rtol=0, atol=5e-5)
     row = strip([Picture(own, span=KELVIN), Picture(own, span=KELVIN)])
     assert (row.pixels[:, 24:28] == 316).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint16])
+def test_at_another_size_nothing_leaves_the_span(dtype: type) -> None:
+    """Bicubic overshoots an edge between the ends of a span."""
+    pixels = np.zeros((12, 16, 1), dtype)
+    pixels[:, 8:] = 10000
+    made = resampled(Picture(pixels, span=REFLECTANCE), (31, 41)).pixels
+    assert (made.min(), made.max()) == (0, 10000)
+
+
+def test_values_below_a_mask_are_not_taken_for_known_ones() -> None:
+    field = np.ma.masked_greater(in_units(smooth(), REFLECTANCE), 9000)
+    model = stage(replace(packed(2, 1), span=REFLECTANCE))
+    with pytest.raises(InputError, match=r"^image: holds masked values; NaN is missing, as "):
+        upscale(model, field, device="cpu")
+    made = upscale(model, field.astype(np.float32).filled(np.nan), device="cpu")
+    assert np.isnan(made).sum() == 4 * field.mask.sum() > 0

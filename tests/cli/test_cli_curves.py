@@ -139,6 +139,10 @@ def test_losses_that_do_not_compare_are_told_in_the_picture_too(refinesr: Comman
     assert (ran.code, ran.err) == (0, f"warning: {apart}\nwarning: {pictures}\n")
     assert {apart, pictures} <= set(words("other.svg"))
     assert list(unlike([course(Path("a"))])) == []
+    wide = override(RUN, 'method.span={"low": [0], "high": [10000]}')
+    made("wide", run=wide, measured=held())
+    ran = refinesr("curves", "a", "wide", "-o", "wide.svg")
+    assert ran.err.endswith("; the runs differ in method.span\n")
 
 
 def test_names_are_shown_as_they_are(refinesr: Command, made: Make) -> None:

@@ -189,3 +189,11 @@ def test_a_student_is_measured_by_its_lesson(refinesr: Command, photos: Path, he
     assert [(line["step"], "psnr" in line) for line in lines()] == [(0, True), (2, False), (4, True)]
     assert lines()[0]["loss"] > 0
     assert any("distilled from teacher" in line for line in load("run/best.safetensors").card.training)
+
+
+@pytest.mark.parametrize("option", ["--held-out", "--held-out-low"])
+def test_an_option_that_names_nothing_is_no_run_without_it(train: Command, option: str) -> None:
+    """As where a shell's variable is empty."""
+    ran = train(option, "-o", "run")
+    assert (ran.code, ran.err) == (2, f"{option}: no folder given\n")
+    assert not Path("run").exists()

@@ -58,6 +58,8 @@ def test_a_run_on_pairs_leaves_a_model_that_is_used_as_any_other(train: Command,
     ran = refinesr(*measured)
     made = "run has learnt from given pairs; without --low it is shown others\n"
     assert (ran.code, ran.err) == (0, made)
+    ran = refinesr(*measured, "--overwrite", "--via", 9)
+    assert (ran.code, ran.err) == (0, made)
     ran = refinesr(*measured, "--low", "poor", "--overwrite")
     assert (ran.code, ran.err) == (0, "")
 

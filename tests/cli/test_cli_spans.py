@@ -84,7 +84,7 @@ def test_temperatures_are_learnt_and_restored_in_kelvin(refinesr: Command, kelvi
     assert cold.code == 2
     said = " ".join(cold.err.split())
     assert said.startswith("cold.tiff: goes from 1")
-    assert "more than 16 % outside method.span 254 to 316" in said
+    assert "more than 16 % outside the span 254 to 316" in said
     assert not Path("no.tiff").exists()
 
 
@@ -115,3 +115,14 @@ def test_spans_without_a_meaning_are_refused(refinesr: Command, kelvin: str, wor
     assert (ran.code, len(ran.err.strip().splitlines())) == (2, 1)
     assert ran.err.startswith(said)
     assert not Path("run").exists()
+
+
+def test_evaluate_names_no_option_of_training(refinesr: Command, kelvin: str) -> None:
+    words = ("evaluate", "bicubic", "--data", kelvin, "-o", "report", "--protocol", "bands", "--scale", 4)
+    ran = refinesr(*words)
+    assert ran.code == 2
+    assert "or train with a method.span, and evaluate with --span" in ran.err
+    ran = refinesr(*words, "--span", 0, 5)
+    assert ran.code == 2
+    assert "more than 16 % outside the span 0 to 5; 0 to 3" in ran.err
+    assert "method" not in ran.err

@@ -54,6 +54,15 @@ def test_nothing_is_said_of_pictures_without_a_place(upscale: Command) -> None:
     assert upscale(scene(tags=[])).err == ""
 
 
+@pytest.mark.filterwarnings("always")
+def test_that_png_cannot_say_what_is_missing_is_said_without_a_place_too(upscale: Command) -> None:
+    ran = upscale(scene(tags=[(42113, 2, None, "0", True)]))
+    assert (
+        ran.err
+        == "warning: only results in TIFF say where they lie and what is missing; --ext tiff makes such\n"
+    )
+
+
 def test_a_strip_of_mixtures_is_no_map(refinesr: Command, model: str) -> None:
     """It begins where the scene does, and goes on beside it."""
     ran = refinesr("interpolate", scene(), "-m", model, "-o", "strip.tif", "--shares", "0,1")
@@ -61,6 +70,15 @@ def test_a_strip_of_mixtures_is_no_map(refinesr: Command, model: str) -> None:
     assert 33550 not in told("strip.tif")
     refinesr("interpolate", "scene.tif", "-m", model, "-o", "one.tif", "--shares", "0.5")
     assert told("one.tif")[33550] == (2.5, 5.0, 0.0)
+
+
+@pytest.mark.filterwarnings("always")
+def test_that_a_mixture_in_png_cannot_say_its_place_is_said(refinesr: Command, model: str) -> None:
+    line = "warning: only results in TIFF say where they lie and what is missing\n"
+    words = "-m", model, "--from", "0,0,8,8", "--to", "4,4", "-o", "fused.png"
+    assert refinesr("fuse", scene(), scene("other.tif", tags=[]), *words).err == line
+    assert refinesr("interpolate", scene(), "-m", model, "-o", "one.png", "--shares", "0.5").err == line
+    assert refinesr("interpolate", "other.tif", "-m", model, "-o", "other.png", "--shares", "0.5").err == ""
 
 
 def test_a_scene_with_a_part_of_another_in_it_stays_where_it_is(refinesr: Command, model: str) -> None:

@@ -332,7 +332,7 @@ def ranging(low, high, **facts):
 def test_floats_of_another_range_are_refused_with_what_to_do(tmp_path, low, high):
     write(ranging(low, high), tmp_path / "a.tif")
     message = f"float pixels lie in [0, 1]; these go from {low:g} to {high:g}; rescale all pictures alike, "
-    right = "(x - lowest) / (highest - lowest), or train with a method.span"
+    right = "(x - lowest) / (highest - lowest), or train with a method.span, and evaluate with --span"
     assert fault(read, tmp_path / "a.tif") == f"{tmp_path}/a.tif: {message}{right}"
 
 

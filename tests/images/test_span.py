@@ -127,7 +127,7 @@ def test_what_is_far_outside_is_refused_and_told(kind, tmp_path):
             continue
         with pytest.raises(InputError) as caught:
             meant_by(span, Picture(values, name="a.tiff"))
-        found = "a.tiff: goes from 60 to 167, more than 16 % outside method.span 50 to 150"
+        found = "a.tiff: goes from 60 to 167, more than 16 % outside the span 50 to 150"
         assert str(caught.value) == f"{found}; 50 to 167 would hold it"
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 OBJECTIVE = (
     *("scale", "channels", "precond", "levels", "target", "degradation", "p", "weighting"),
-    *("rollout", "perception"),
+    *("rollout", "perception", "span"),
 )
 """Fields of a method that decide what its loss is; the others decide how small it becomes."""
 

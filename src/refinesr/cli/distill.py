@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from .holding import HOLDING, Holding
-from .material import Low, beside, check_low, material
-from .options import Data, Output, Settings
+from .material import beside, check_low, material
+from .options import Data, MoreData, Output, Settings
 from .recipes import changed
 from .train import COMPUTING, Computing, placed, trained
 
@@ -61,7 +61,7 @@ def distill(
     *,
     data: Data,
     output: Output,
-    low: Low = None,
+    low: MoreData = None,
     teaching: Teaching = TEACHING,
     computing: Computing = COMPUTING,
     holding: Holding = HOLDING,

@@ -165,9 +165,12 @@ def span_in(maker: "Maker") -> "Span | None":
 
 def of_given_pairs(maker: "Maker") -> bool:
     """Whether it is a model whose poor pictures were given, not made of good ones."""
+    from ..evaluate.detour import Detour
     from ..evaluate.makers import Restored
     from ..images.degrade import Given
 
+    if isinstance(maker, Detour):
+        return of_given_pairs(maker.maker)
     return isinstance(maker, Restored) and isinstance(maker.links[0].stage.method.degradation, Given)
 
 

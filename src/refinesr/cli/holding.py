@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from cyclopts import Parameter
 
@@ -11,6 +11,7 @@ from ..errors import ConfigError, InputError
 from .bars import of_things
 from .material import kind
 from .messages import counted, say
+from .options import MoreData
 
 if TYPE_CHECKING:
     from ..data import Pairs, Photos
@@ -19,20 +20,17 @@ if TYPE_CHECKING:
     from ..run import Run
 
 
-Pictures = Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="", show_default=False)]
-
-
 @Parameter(name="*", group="Held-out pictures")
 @dataclass(frozen=True)
 class Holding:
     """What a run is measured on."""
 
-    held_out: Pictures = ()
+    held_out: MoreData = None
     """Pictures that are not learnt from, named as those of --data are: the loss is measured on them every
     plan.measure_every updates, for RUN/held_out.jsonl, and RUN/best.safetensors has the weights of the
     least."""
 
-    held_out_low: Pictures = ()
+    held_out_low: MoreData = None
     """The poor pictures of --held-out, where --low gives those of --data."""
 
     def of(self, run: "Run", data: tuple[Path, ...], output: Path, resume: bool) -> "HeldOut | None":
@@ -47,13 +45,14 @@ class Holding:
 
         self.check(run)
         place = Folder(output)
-        if not self.held_out:
+        if self.held_out is None:
             if resume and place.held_out.exists():
                 say("no --held-out is given: from here on nothing is measured")
             return None
         holding.check_apart(self.held_out, data)
         classes = classes_of(entries(data)) if run.method.classes else ()
-        held = holding.set_aside(run.method, self.photos(run), size=run.plan.size, classes=classes)
+        found = photos(run, self.held_out, self.held_out_low)
+        held = holding.set_aside(run.method, found, size=run.plan.size, classes=classes)
         check_same(place, held if resume else None)
         return held
 
@@ -61,6 +60,9 @@ class Holding:
         """Raises ConfigError unless there are poor pictures where, and only where, nothing makes them."""
         from ..images.degrade import Given
 
+        for option, named in (("--held-out", self.held_out), ("--held-out-low", self.held_out_low)):
+            if named == ():
+                raise ConfigError(f"{option}: no folder given")
         given = isinstance(run.method.degradation, Given)
         if self.held_out_low and not (self.held_out and given):
             right = "goes with --held-out and --low, as the poor pictures of the former"
@@ -69,24 +71,25 @@ class Holding:
             right = "name the poor ones of --held-out"
             raise ConfigError(f"--held-out-low: the run learns from given pairs; {right}")
 
-    def photos(self, run: "Run") -> "Photos":
-        """Raises InputError."""
-        import torch
-
-        from ..data import loading
-
-        cpu, size, low = torch.device("cpu"), run.plan.size, self.held_out_low or None
-        try:
-            with of_things("reading held-out pictures") as show:
-                for state in loading(self.held_out, cpu, low=low, smallest=size, **kind(run)):
-                    show(state.done, state.total)
-        except InputError as error:
-            raise InputError(f"--held-out: {error}") from error
-        assert state.photos is not None
-        return state.photos
-
 
 HOLDING = Holding()
+
+
+def photos(run: "Run", held_out: tuple[Path, ...], low: tuple[Path, ...] | None) -> "Photos":
+    """Raises InputError."""
+    import torch
+
+    from ..data import loading
+
+    cpu, size = torch.device("cpu"), run.plan.size
+    try:
+        with of_things("reading held-out pictures") as show:
+            for state in loading(held_out, cpu, low=low, smallest=size, **kind(run)):
+                show(state.done, state.total)
+    except InputError as error:
+        raise InputError(f"--held-out: {error}") from error
+    assert state.photos is not None
+    return state.photos
 
 
 def left_out(pairs: "Pairs", held: "HeldOut | None") -> str:

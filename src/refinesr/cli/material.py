@@ -1,9 +1,7 @@
 """What is learnt from: photos, and `--low`, the poor pictures of pairs that are given."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypedDict
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, TypedDict
 
 from ..errors import ConfigError
 from .bars import of_photos
@@ -15,8 +13,6 @@ if TYPE_CHECKING:
     from ..images.span import Span
     from ..run import Run
     from ..team import Team
-
-Low = Annotated[tuple[Path, ...] | None, Parameter(consume_multiple=True, negative="", show_default=False)]
 
 
 class Kind(TypedDict):

@@ -17,6 +17,11 @@ Output = Annotated[Path, Parameter(name=("--output", "-o"))]
 
 Data = Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")]
 
+MoreData = Annotated[
+    tuple[Path, ...] | None, Parameter(consume_multiple=True, negative="", show_default=False)
+]
+"""Like it, where there may be none."""
+
 Settings = Annotated[
     tuple[str, ...],
     Parameter(

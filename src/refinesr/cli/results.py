@@ -2,15 +2,23 @@
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, OutputError
 from ..files import caseless, refuse_existing, replacing, tells_cases_apart
 from .listing import Found, Listing
 from .restoring import Results
+
+if TYPE_CHECKING:
+    from ..images.picture import Picture
+
+
+KEEPS_PLACE = (".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -211,3 +219,10 @@ def refuse_there(planned: Iterable[Job]) -> None:
         them = "them" if more else "it"
         ways = f"--overwrite replaces {them}, --skip-existing keeps {them}"
         raise OutputError(f"{there[0]} exists{more}; {ways}")
+
+
+def warn_of_place(picture: "Picture", path: Path, hint: str = "") -> None:
+    """Warns where the picture's own file says what a result there cannot; `hint` is what would be right."""
+    said = picture.georeference is not None or picture.nodata is not None
+    if said and path.suffix.lower() not in KEEPS_PLACE:
+        warnings.warn(f"only results in TIFF say where they lie and what is missing{hint}", stacklevel=2)

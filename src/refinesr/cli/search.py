@@ -14,9 +14,8 @@ from .bars import bars, of_photos
 from .drawing import PLOTS, matplotlib_figure
 from .grids import grid_name
 from .judging import JUDGES
-from .material import Low
 from .messages import counted, say, tell
-from .options import Device, Flag, Precision
+from .options import Device, Flag, MoreData, Precision
 from .results import check_file, refuse_twice, write_json
 from .signals import Notice, noticed
 
@@ -126,7 +125,7 @@ def search(
     *,
     data: Annotated[Path, Parameter(group="Search")],
     steps: Annotated[int, Parameter(group="Search")],
-    low: Annotated[Low, Parameter(group="Search")] = None,
+    low: Annotated[MoreData, Parameter(group="Search")] = None,
     trying: Trying = TRYING,
     outputs: Outputs = OUTPUTS,
 ) -> int:

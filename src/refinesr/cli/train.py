@@ -12,10 +12,10 @@ from ..errors import ConfigError
 from ..memory import if_memory_lacks
 from .bars import of_updates
 from .holding import HOLDING, Holding, left_out, news, summary
-from .material import Low, beside, check_low, material
+from .material import beside, check_low, material
 from .messages import say, tell
 from .meter import Meter
-from .options import Data, Device, Flag, Output, Precision, Settings
+from .options import Data, Device, Flag, MoreData, Output, Precision, Settings
 from .perceiving import PERCEIVING, Perceiving
 from .recipes import changed, recipe_named
 from .signals import noticed
@@ -120,7 +120,7 @@ def train(
     *,
     data: Data,
     output: Output,
-    low: Low = None,
+    low: MoreData = None,
     start: Annotated[str | None, Parameter(name="--from")] = None,
     encoder: Path | None = None,
     changes: Changes = CHANGES,

@@ -2,7 +2,6 @@
 
 import json
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -20,7 +19,7 @@ from .listing import listed
 from .messages import counted, say, tell
 from .options import DEFAULT, Model
 from .restoring import Restoring, Results
-from .results import Job, jobs, nearest, refuse_inputs
+from .results import Job, jobs, nearest, refuse_inputs, warn_of_place
 
 if TYPE_CHECKING:
     from ..cascade import Cascade
@@ -42,8 +41,6 @@ Exit code: 0 all done, 1 some files could not be, 2 none could; what can be done
 """
 
 LOSSLESS = (".png", ".tif", ".tiff")
-KEEPS_PLACE = (".tif", ".tiff")
-PLACELESS = "only results in TIFF say where they lie and what is missing; --ext tiff makes such"
 
 Show = Callable[[Path, float], None]
 
@@ -189,8 +186,7 @@ def outcomes(work: Work, job: Job, show: Show) -> Iterator[str]:
         with writing(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
         check_output(picture, path, math.ceil(work.scale))
-        if picture.georeference is not None and path.suffix.lower() not in KEEPS_PLACE:
-            warnings.warn(PLACELESS, stacklevel=1)
+        warn_of_place(picture, path, "; --ext tiff makes such")
         seed = work.restoring.seed + number
         large = enlarged(work, picture, seed, mask, within(job.input, before, len(missing), show))
         write(large, path, quality=work.results.quality)
@@ -201,11 +197,6 @@ def outcomes(work: Work, job: Job, show: Show) -> Iterator[str]:
         else:
             sizes = f"{extent(picture.size)} -> {extent(large.size)}"
             yield f"{job.input} -> {path}  {sizes}  {seconds:.1f} s"
-
-
-def placed(picture: "Picture") -> bool:
-    """Whether its file says what only a TIFF can."""
-    return picture.georeference is not None or picture.nodata is not None
 
 
 def within(name: Path, before: int, samples: int, show: Show) -> Callable[[int, int], None]:

@@ -14,7 +14,7 @@ from ..files import refuse_existing
 from .bars import bars
 from .messages import tell
 from .options import Device, Flag, Precision
-from .results import Job, check_places, refuse_inputs
+from .results import Job, check_places, refuse_inputs, warn_of_place
 
 if TYPE_CHECKING:
     from ..images.picture import Picture
@@ -79,6 +79,7 @@ class Writing:
     def write(self, picture: "Picture", output: Path) -> None:
         from ..images.io import write
 
+        warn_of_place(picture, output)
         write(picture, output, quality=self.quality)
 
 

@@ -148,7 +148,8 @@ def check_range(values: NDArray[Any], name: str, span: Span | None = None) -> No
     if not np.isfinite((low, high)).all() or (low >= -SLACK and high <= 1 + SLACK):
         return
     found = f"these go from {low:g} to {high:g}"
-    right = "rescale all pictures alike, (x - lowest) / (highest - lowest), or train with a method.span"
+    span_of_units = "train with a method.span, and evaluate with --span"
+    right = f"rescale all pictures alike, (x - lowest) / (highest - lowest), or {span_of_units}"
     raise InputError(f"{name}: float pixels lie in [0, 1]; {found}; {right}")
 
 

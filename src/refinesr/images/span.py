@@ -104,7 +104,7 @@ class Span:
         place = f"band {bad + 1} " if self.bands > 1 else ""
         found = f"{place}goes from {told(least[bad])} to {told(most[bad])}"
         holding = ends(np.minimum(low, least).tolist(), np.maximum(high, most).tolist())
-        far = f"more than {100 * SLACK:g} % outside method.span {self}"
+        far = f"more than {100 * SLACK:g} % outside the span {self}"
         return f"{found}, {far}; {holding} would hold it"
 
 

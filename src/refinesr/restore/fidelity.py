@@ -74,9 +74,12 @@ def visible(picture: Picture) -> Tensor:
 
 
 def resampled(picture: Picture, size: tuple[int, int]) -> Picture:
-    """The same picture at another size (height, width), by Pillow's bicubic, and its alpha with it."""
-    large = from_tensor(resize(to_tensor(filled(picture)), size, PillowBicubic()), like=picture)
-    large = with_missing(large, picture)
+    """The same picture at another size (height, width), by Pillow's bicubic, and its alpha with it.
+
+    Clipped to the type's range, or the span: bicubic overshoots edges, and floats would leave it.
+    """
+    values = resize(to_tensor(filled(picture)), size, PillowBicubic()).clamp(-1, 1)
+    large = with_missing(from_tensor(values, like=picture), picture)
     if picture.alpha is None:
         return large
     mask = replace(picture, pixels=picture.alpha[..., None], alpha=None, nodata=None, span=None)

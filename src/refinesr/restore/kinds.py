@@ -51,10 +51,16 @@ def hidden_of(mask: AnyMask | None) -> Hidden | None:
 
 
 def check_kind(image: object, name: str) -> None:
-    """Raises InputError for what callers without a checker of types may give: a path, a list of rows."""
+    """Raises InputError for what callers without a checker of types may give: a path, a list of rows.
+
+    And for values that are masked, as rasterio reads missing ones: those below the mask are no values.
+    """
     if not isinstance(image, Image.Image | np.ndarray | Tensor):
         right = "a PIL image (PIL.Image.open makes one of a file), an array or a tensor"
         raise InputError(f"{name}: {of_kind(image, right)}")
+    if isinstance(image, np.ma.MaskedArray) and image.mask.any():
+        right = "NaN is missing, as .astype(np.float32).filled(np.nan) makes it"
+        raise InputError(f"{name}: holds masked values; {right}")
 
 
 def array_of(image: Tensor, name: str) -> Array:

@@ -1,5 +1,6 @@
 """Pictures that a model was not trained on, and the poor ones it is to restore."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from refinesr.images.partners import matched, partners
 from refinesr.images.picture import Picture, to_tensor
 from refinesr.images.reduction import Bicubic, GaussianBlurred
 from refinesr.images.shards import Entry, classes_of, entries
+from refinesr.images.shifts import Shift, shift, told
 from refinesr.images.span import Span
 from refinesr.images.stock import Raster
 from refinesr.method import Method
@@ -65,8 +67,8 @@ def reading(
     `size` is the side of the crops, a multiple of the scale; by default the largest that all pictures have,
     `LARGEST` at most.  Nothing is random that need not be: see `plain`; what is, follows from `seed` and the
     picture's place.  Channels are made the model's as in training.  `low` are the poor pictures of all, if
-    they are given (`images.partners`).  Raises ConfigError, and InputError for pictures that cannot be read,
-    are too small or are no pairs.
+    they are given (`images.partners`); a warning says so if one is shifted.  Raises ConfigError, and
+    InputError for pictures that cannot be read, are too small or are no pairs.
     """
     check_low(method, low)
     if limit < 1 or (size is not None and (size < 1 or size % method.scale)):
@@ -78,14 +80,18 @@ def reading(
     poor = {} if low is None else dict(partners(found, entries(low)))
     crops: list[Tensor] = []
     given: list[Tensor] = []
+    shifted: list[tuple[Sequence[Entry], Shift]] = []
     for done, entry in enumerate(picked, start=1):
         if low is None:
             crops.append(crop(entry, method, size, most))
         else:
             pair = both(entry, poor[entry], method, size, most)
-            crops.append(pair[0])
-            given.append(pair[1])
+            crops.append(pair.high)
+            given.append(pair.low)
+            shifted += [] if pair.shift is None else [((entry, poor[entry]), pair.shift)]
         yield Reading(done, len(picked))
+    if shifted:
+        warnings.warn(told(shifted, len(picked)), stacklevel=2)
     side = size or min(min(image.shape[-2:]) for image in crops) // method.scale * method.scale
     if side == 0:
         raise InputError(f"{source}: a picture has less than {method.scale} pixels a side, the scale")
@@ -111,12 +117,21 @@ def crop(entry: Entry, method: Method, size: int | None, most: int) -> Tensor:
     return middle(fitting(pixels, entry.name, method.span, size), size or most)
 
 
-def both(high: Entry, low: Entry, method: Method, size: int | None, most: int) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True, eq=False)
+class Both:
+    """Crops of a pair, (1, C, H, W) in [-1, 1], and how far the poor one is out of place, if at all."""
+
+    high: Tensor
+    low: Tensor
+    shift: Shift | None
+
+
+def both(high: Entry, low: Entry, method: Method, size: int | None, most: int) -> Both:
     """As `crop`, at a place that is a multiple of the scale, and the same part of the poor picture."""
     one, other = matched((high, low), method.channels, method.scale, method.span)
     side = (size or most) // method.scale
     good = middle(fitting(one, high.name, method.span, size), side * method.scale, method.scale)
-    return good, middle(fitting(other, low.name, method.span), side)
+    return Both(good, middle(fitting(other, low.name, method.span), side), shift(one, other))
 
 
 def fitting(pixels: Raster, name: str, span: Span | None, size: int | None = None) -> Tensor:
