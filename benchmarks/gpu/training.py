@@ -25,6 +25,7 @@ from refinesr.metrics.perceptual import Perceptual
 from refinesr.objective import Distance
 from refinesr.run import DivergedError, Log, Run, save
 from refinesr.train import Learning, Pairs, Report, State
+from refinesr.watching import preview
 
 FAR = 2**31 - 1
 """The batch that previews show: no run is so long."""
