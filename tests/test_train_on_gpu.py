@@ -618,6 +618,7 @@ def test_a_frozen_encoder_comes_from_the_model_that_is_named(
     assert torch.equal(frozen.source.state_dict()[name], given.network.rrdb.state_dict()["conv_first.weight"])
 
 
+@pytest.mark.slow
 def test_classes_are_learnt_from_the_folders(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: Path
 ) -> None:

@@ -68,6 +68,7 @@ def test_two_processes_make_the_run_of_one(folder: Path) -> None:
     assert sorted(os.listdir(folder / "two")) == sorted(os.listdir(folder / "one"))
 
 
+@pytest.mark.slow
 def test_the_first_of_two_measures_held_out_pictures_alone(folder: Path) -> None:
     """What one process would measure, to rounding; what is learnt is the same."""
     for number in range(3):
@@ -87,6 +88,7 @@ def test_the_first_of_two_measures_held_out_pictures_alone(folder: Path) -> None
     assert losses(folder / "measured") == losses(folder / "one")
 
 
+@pytest.mark.slow
 def test_a_signal_stops_all_after_the_same_update_and_one_goes_on(folder: Path) -> None:
     """The first to write knows of as many updates as its state; nobody is left at work."""
     words = ("-o", "stopped", "--set", "plan.steps=100000", "--set", "plan.save_every=100000")

@@ -173,6 +173,7 @@ def refused(folder: Path) -> tuple[int, str, str]:
     return 2, "", f"{folder}: another process is at work in this folder; {wait}\n"
 
 
+@pytest.mark.slow
 def test_a_second_training_in_a_folder_is_refused_until_the_first_is_killed(
     tmp_path: Path, photos: Path
 ) -> None:
@@ -191,6 +192,7 @@ def test_a_second_training_in_a_folder_is_refused_until_the_first_is_killed(
     assert (code, out, err) == (0, f"{run}/model.safetensors  has made all its updates already\n", "")
 
 
+@pytest.mark.slow
 def test_a_second_evaluation_into_a_report_is_refused_until_the_first_is_killed(
     tmp_path: Path, photos: Path, model: Path
 ) -> None:

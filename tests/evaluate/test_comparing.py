@@ -105,6 +105,7 @@ def test_identical_pictures_of_both_are_equal_and_of_one_are_left_out() -> None:
     assert compared("psnr", PSNR, column(math.inf), column(3.0)) is None
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_true_mean_as_often_as_it_says() -> None:
     """Of 40 pictures with skewed differences; percentiles are known to fall a little short of 95 %."""
     rng, covered, rounds = np.random.default_rng(5), 0, 120

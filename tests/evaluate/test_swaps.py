@@ -52,6 +52,7 @@ def test_method_does_not_differ_from_itself() -> None:
         assert result.verdict("one", "other") == "not told apart"
 
 
+@pytest.mark.slow
 def test_p_of_methods_that_are_alike_is_even() -> None:
     """If nothing but chance parts them, p is below 0.05 in one case of twenty, and below 0.5 in half."""
     p = torch.tensor([[each.p for each in found(rows(0.7, 0.7, seed)).values()] for seed in range(60)])
