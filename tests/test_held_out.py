@@ -185,6 +185,7 @@ def test_what_is_measured_is_the_same_each_time_and_torchs_generator_is_untouche
     assert measured[0] == measured[1]
 
 
+@pytest.mark.slow
 def test_levels_of_a_cascades_noise_travel_as_in_training(folder: Path) -> None:
     method = tiny(RECIPES["sr3-64-256-aug"]()).method
     pictures = held(method, folder)

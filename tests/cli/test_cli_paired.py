@@ -78,6 +78,7 @@ def test_set_has_the_last_word_of_consistency(train: Command) -> None:
     assert method["sampling"]["consistent"] == {"kind": "PillowBicubic"}
 
 
+@pytest.mark.slow
 def test_at_scale_1_a_recipe_learns_whatever_its_pairs_show(refinesr: Command) -> None:
     paired("good", "poor", 1, "a", "b")
     words = ("--data", "good", "--low", "poor", *TINY, "--set", "plan.size=32", "-o", "run")

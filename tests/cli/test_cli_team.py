@@ -113,6 +113,7 @@ def test_a_signal_stops_all_after_the_same_update_and_one_goes_on(folder: Path) 
     assert two == pytest.approx(one, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_what_one_process_finds_wrong_ends_all(folder: Path) -> None:
     """A batch that has no equal shares, said by each; the folder is not made."""
     ran = train(folder, 2, "-o", "odd", "--set", "plan.batch=3")

@@ -135,6 +135,7 @@ def test_who_stops_reading_our_output_gets_no_traceback(photo: Path, model: Path
     assert photo.with_name("photo-x4.png").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_model_as_one_left_alone(tmp_path: Path, photos: Path) -> None:
     words = "train", "photo-x4", "--data", photos, *STEPS, "--set", "plan.steps=120"
     assert main([*map(str, words), "-o", str(tmp_path / "whole")]) == 0

@@ -263,6 +263,7 @@ def text(folder: str) -> str:
     return (Path(folder) / "report.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_model_of_five_bands_is_measured_and_resumed(evaluate: Ran, five: Path) -> None:
     fields("data")
     asked = ("truth", f"ours={five}", "--samples", 2, "--precision", "fp32")
