@@ -16,6 +16,7 @@ from refinesr.images.naming import TOLD_APART, called, plain, stem
 from refinesr.images.picture import extent
 from refinesr.images.resize import Kernel
 from refinesr.images.shards import Entry, entries
+from refinesr.images.shifts import nearest
 from refinesr.images.span import Span
 
 
@@ -150,19 +151,11 @@ def check_place(name: str, one: Tensor, other: Tensor, span: Span | None = None)
     height, width = one.shape[-2:]
     if min(height, width) < 8 * REACH:
         return
-    grey, moved = (in_levels(x, span).mean(1)[0] for x in (one, other))
-    middle = grey[REACH:-REACH, REACH:-REACH]
-    errors = torch.stack([
-        (moved[y : y + height - 2 * REACH, x : x + width - 2 * REACH] - middle).square().mean()
-        for y in range(2 * REACH + 1)
-        for x in range(2 * REACH + 1)
-    ])  # fmt: skip
-    best, here = int(errors.argmin()), errors[REACH * (2 * REACH + 2)]
-    if here > CLEARLY * errors[best] and here > 1:
-        down, right = best // (2 * REACH + 1) - REACH, best % (2 * REACH + 1) - REACH
-        place = f"{right:+d} pixels to the right and {down:+d} down"
+    grey, moved = (in_levels(x, span).mean(1)[0].numpy() for x in (one, other))
+    shift, best, here = nearest(grey, moved, REACH, lambda still, moved: float(((moved - still) ** 2).mean()))
+    if here > CLEARLY * best and here > 1:
         raise InputError(
-            f"{name}: is shifted: of {sized(other)}, its content lies {place} of where it should be"
+            f"{name}: is shifted: of {sized(other)}, its content lies {shift} of where it should be"
         )
 
 

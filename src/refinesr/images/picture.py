@@ -11,7 +11,7 @@ from torch import Tensor
 
 from refinesr.errors import InputError
 from refinesr.images.georeference import Georeference
-from refinesr.images.span import SLACK, Span
+from refinesr.images.span import SLACK, Span, extremes
 from refinesr.shapes import Images
 
 Pixels = UInt8[np.ndarray, "H W C"] | UInt16[np.ndarray, "H W C"] | Float32[np.ndarray, "H W C"]
@@ -144,7 +144,7 @@ def check_range(values: NDArray[Any], name: str, span: Span | None = None) -> No
         return
     if values.dtype.kind != "f" or not values.size:
         return
-    low, high = float(np.fmin.reduce(values, None)), float(np.fmax.reduce(values, None))  # of all but NaN
+    low, high = extremes(values)
     if not np.isfinite((low, high)).all() or (low >= -SLACK and high <= 1 + SLACK):
         return
     found = f"these go from {low:g} to {high:g}"

@@ -3,7 +3,8 @@
 A network learns such a shift with all the rest, and its results are out of place.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,18 @@ import numpy.typing as npt
 from refinesr.images.shards import Entry
 from refinesr.images.stock import Raster
 
-Shift = tuple[int, int]
-"""How far the content of the poor picture lies below and right of its place, in its pixels."""
+Grey = npt.NDArray[np.float64]
+
+
+class Shift(NamedTuple):
+    """How far the content of a picture lies below and right of its place, in its pixels."""
+
+    down: int
+    right: int
+
+    def __str__(self) -> str:
+        return f"{self.right:+d} pixels to the right and {self.down:+d} down"
+
 
 REACH = 3
 """Farthest shift that is looked for."""
@@ -37,25 +48,36 @@ def shift(high: Raster, low: Raster) -> Shift | None:
     window = high[top * scale : (top + height) * scale, left * scale : (left + width) * scale]
     blocks = window.reshape(height, scale, width, scale, -1).mean((1, 3, 4), np.float64)
     other = low[top : top + height, left : left + width].mean(2, np.float64)
-    place = blocks[REACH:-REACH, REACH:-REACH]
-    rows, columns = place.shape
-    reach = range(2 * REACH + 1)
-    found = np.array(
-        [[correlation(place, other[y : y + rows, x : x + columns]) for x in reach] for y in reach]
-    )
-    down, right = np.unravel_index(found.argmax(), found.shape)
-    best, here = found[down, right], found[REACH, REACH]
-    if here == best or best < ALIKE or 1 - here < CLEARLY * (1 - best):
+    found, best, here = nearest(blocks, other, REACH, lambda one, two: 1 - correlation(one, two))
+    if here == best or best > 1 - ALIKE or here < CLEARLY * best:
         return None
-    return int(down) - REACH, int(right) - REACH
+    return found
+
+
+def nearest(
+    still: Grey, other: Grey, reach: int, distance: Callable[[Grey, Grey], float]
+) -> tuple[Shift, float, float]:
+    """Of all shifts by up to `reach` pixels the one that `other` fits `still` best with, the distance that is
+    left with it, and that without any.
+
+    Both are (H, W), with more than 2 * reach pixels a side; the outermost `reach` of `still` do not count.
+    """
+    middle = still[reach:-reach, reach:-reach]
+    rows, columns = middle.shape
+    steps = range(2 * reach + 1)
+    left = np.array([
+        [distance(middle, other[y : y + rows, x : x + columns]) for x in steps] for y in steps
+    ])  # fmt: skip
+    down, right = np.unravel_index(left.argmin(), left.shape)
+    found = Shift(int(down) - reach, int(right) - reach)
+    return found, float(left[down, right]), float(left[reach, reach])
 
 
 def told(shifted: Sequence[tuple[Sequence[Entry], Shift]], total: int) -> str:
     """What to say of so many pairs out of a total; the first is named."""
-    (high, low), (down, right) = shifted[0]
-    place = f"{right:+d} pixels to the right and {down:+d} down"
+    (high, low), first = shifted[0]
     many = f" ({len(shifted)} of {total} pairs are shifted)" if len(shifted) > 1 else ""
-    return f"{low.name}: its content lies {place} of where {high.name} has it, and so will results{many}"
+    return f"{low.name}: its content lies {first} of where {high.name} has it, and so will results{many}"
 
 
 def middle(side: int) -> tuple[int, int]:
@@ -64,7 +86,7 @@ def middle(side: int) -> tuple[int, int]:
     return (side - length) // 2, length
 
 
-def correlation(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
+def correlation(one: Grey, other: Grey) -> float:
     """|Pearson's|; 0 where one of them is flat."""
     one, other = one - one.mean(), other - other.mean()
     power = (one**2).sum() * (other**2).sum()

@@ -94,7 +94,7 @@ class Span:
         if not values.size:
             return None
         parts = [values[..., band] for band in range(self.bands)] if self.bands > 1 else [values]
-        least, most = np.array([_extremes(part) for part in parts], np.float64).T
+        least, most = np.array([extremes(part) for part in parts], np.float64).T
         low, high = np.array(self.low), np.array(self.high)
         slack = SLACK * (high - low)
         out = (least < low - slack) | (most > high + slack)
@@ -108,7 +108,7 @@ class Span:
         return f"{found}, {far}; {holding} would hold it"
 
 
-def _extremes(values: NDArray[np.generic]) -> tuple[float, float]:
+def extremes(values: NDArray[np.generic]) -> tuple[float, float]:
     """Of all that are not NaN, which stands for missing ones."""
     return float(np.fmin.reduce(values, None)), float(np.fmax.reduce(values, None))
 
