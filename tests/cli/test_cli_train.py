@@ -252,7 +252,7 @@ def test_a_wrong_number_of_classes_is_told_before_a_photo_is_decoded(
 
 def test_what_is_said_to_be_right_is_right(by_class: Command) -> None:
     said = by_class("--tiny").err.partition("; use ")[2].split()
-    ran = by_class(*TINY, *said)
+    ran = by_class(*TINY, *said, "--set", "method.sampling.steps=2")
     assert (ran.code, ran.err) == (0, "")
     assert json.loads(Path("run/run.json").read_text())["method"]["source"]["count"] == 2
 
