@@ -69,6 +69,16 @@ def test_tiled_equals_whole(size: tuple[int, int], core: int, made: Stage, kept:
     torch.testing.assert_close(by_tiles, whole, rtol=0, atol=1e-3 / 127.5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_pictures_may_be_of_any_float_type(dtype: torch.dtype) -> None:
+    """The weights are float32; what is between calls is of the picture's type."""
+    low = normal(1, 3, 9, 7).clamp(-1, 1).to(dtype)
+    made = last(X4, low)
+    assert made.dtype == dtype
+    rounding = {torch.float64: 1e-5, torch.bfloat16: 0.1, torch.float16: 0.01}[dtype]
+    torch.testing.assert_close(made.float(), last(X4, low.float()), rtol=0, atol=rounding)
+
+
 def srdiff() -> Method:
     encoder = RRDB(width=8, growth=4, blocks=2, scale=2)
     return replace(

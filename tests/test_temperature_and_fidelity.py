@@ -20,9 +20,17 @@ from refinesr.config import from_data, to_data
 from refinesr.diffusion.doctor import gaussian
 from refinesr.diffusion.labels import SqrtGamma
 from refinesr.diffusion.levels import Continuous, Few, LogUniform
-from refinesr.diffusion.noise import NoiseField
+from refinesr.diffusion.noise import NoiseField, common
 from refinesr.diffusion.precond import Blind, Clean, Eps
-from refinesr.diffusion.samplers import DPM2M, Ancestral, Heun, Langevin, Sampler, SR3Ancestral
+from refinesr.diffusion.samplers import (
+    DPM2M,
+    Ancestral,
+    AnnealedLangevin,
+    Heun,
+    Langevin,
+    Sampler,
+    SR3Ancestral,
+)
 from refinesr.diffusion.schedule import Explicit, Karras, Linear, LogSNR
 from refinesr.editing import fused
 from refinesr.errors import ConfigError
@@ -43,7 +51,7 @@ class Exact(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.mean = nn.Parameter(torch.tensor(MEAN), requires_grad=False)
+        self.mean = nn.Parameter(torch.tensor(MEAN, dtype=torch.float64), requires_grad=False)
 
     def forward(self, x: Tensor, label: Tensor, **doors: Tensor) -> Tensor:
         sigma = (4 * label.double()).exp()
@@ -255,6 +263,33 @@ def test_a_mean_with_a_level_of_its_own_is_the_same_for_all_seeds_and_states() -
     torch.testing.assert_close(half, (sample + one) / 2, rtol=0, atol=1e-5)
 
 
+def test_what_it_is_asked_for_is_no_seeds_start() -> None:
+    """Else the mean would have the errors of that seed's samples, and their sharing would be no mean."""
+    made, shown = stage(plain(1)), []
+    made.model.network.register_forward_hook(lambda module, given, out: shown.append(given[0]))
+    walked(made, normal(2, 3, 64, 64), sampling=cooler(made, mean=40.0, fidelity=1.0, consistent=None))
+    asked = shown[-1][:, :3]
+    assert torch.equal(asked[0], asked[1])
+    for seed in range(8):
+        start = NoiseField((seed,))(asked[:1])
+        assert abs(float(torch.corrcoef(torch.stack([asked[0].flatten(), start.flatten()]))[0, 1])) < 0.04
+
+
+def test_a_mean_alone_is_one_call_whatever_the_sampler() -> None:
+    many = Sampling(AnnealedLangevin(100), Explicit((10.0, 1.0)), 2, fidelity=1.0)
+    assert (many.calls, replace(many, mean=10.0).calls) == (101, 1)
+
+
+def test_absolute_errors_teach_no_mean() -> None:
+    """But their median, except where there is one answer only."""
+    method = replace(X2.method, p=1)
+    wrong = "0.5 needs a mean of all answers, and absolute errors (p: 1) teach their median; use 0"
+    with pytest.raises(ConfigError) as caught:
+        replace(method, sampling=cooler(X2, fidelity=0.5))
+    assert str(caught.value) == f"sampling.fidelity: {wrong}"
+    assert replace(method, precond=Blind(), sampling=cooler(X2, fidelity=0.5)).p == 1
+
+
 @pytest.mark.parametrize("level", [1.5, 2000.0])
 def test_of_exact_data_that_mean_is_the_mean(level: float) -> None:
     """Of pixels N(MEAN, STD²), given pure noise of that level: the higher it is, the nearer to MEAN."""
@@ -262,7 +297,7 @@ def test_of_exact_data_that_mean_is_the_mean(level: float) -> None:
     asked = cooler(made, mean=level, fidelity=1.0)
     made = replace(made, method=replace(made.method, levels=LogUniform(0.01, level), sampling=asked))
     (image,) = walked(made, torch.zeros(1, 3, 8, 8), NoiseField((7,)))
-    pure = math.sqrt(1 + level**2) * NoiseField((0,))(image)  # whatever the seed
+    pure = math.sqrt(1 + level**2) * common(image)  # whatever the seed
     expected = MEAN + STD**2 / (STD**2 + level**2) * (pure - MEAN)
     torch.testing.assert_close(image, expected, rtol=1e-5, atol=1e-5)
 

@@ -1,4 +1,4 @@
-"""What callers without a checker of types may give: taken as what is meant, or refused by its name.
+"""What untyped callers may give, checked at run time: taken as what is meant, or refused by its name.
 
 NumPy's numbers become Python's: sums of its integers wrap around, and no file of ours holds them.
 """

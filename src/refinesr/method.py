@@ -8,8 +8,8 @@ import torch
 
 from refinesr.diffusion.labels import Label
 from refinesr.diffusion.levels import Few, Levels, Spread, Stratified
-from refinesr.diffusion.noise import NoiseField, scaled
-from refinesr.diffusion.precond import Clean, Eps, Precond
+from refinesr.diffusion.noise import common, scaled
+from refinesr.diffusion.precond import Blind, Clean, Eps, Precond
 from refinesr.diffusion.samplers import Sampler
 from refinesr.diffusion.schedule import GridChoice
 from refinesr.diffusion.walking import anchored, level
@@ -32,7 +32,7 @@ from refinesr.shapes import Denoiser, Grid, Images, Noise
 from refinesr.sources import Augmented, Blank, Encoded, Labelled, Source, check_guidance
 
 KEPT = 2**25
-"""Values that are kept of what a picture, laid several ways, is encoded to: 128 MiB in float32."""
+"""Most values of a picture's encodings, one for each way to lay it, that are cached: 128 MiB in float32."""
 
 Network = PackedUNet | SR3UNet | SRDiffUNet | ADMUNet | RRDBNetwork | Tiny
 
@@ -43,13 +43,14 @@ class Sampling:
 
     clip        every estimate x0 is clipped to [-1, 1], as SR3's and SRDiff's code does
     consistent  every estimate is projected so that, downsampled with this kernel, it is the low image
-    guidance    how much more than an estimate without the class the one with it counts; 1 is as it is
+    guidance    weight of classifier-free guidance (Ho and Salimans 2022): 0 ignores the class, 1 is no
+                guidance, more exaggerates what the class changes
     temperature what all noise of sampling, the start and every fresh draw, is multiplied by; 1 is as trained
     fidelity    share of an estimate of the mean of all answers in the result; 0: the sample; below 0 it is
                 left behind by so much, which makes up for what a mean over orientations smooths
     mean        the level at which a call of its own asks for that estimate; null: it is the first one
-    orientations  every estimate is the mean of the network's for 1, 2 (mirrored), 4 (upside down) or 8
-                (turned) ways to lay the picture: self-ensemble (Timofte et al. 2016, arXiv 1511.02228)
+    orientations  geometric self-ensemble (Timofte et al. 2016, arXiv 1511.02228): every estimate is the mean
+                of the network's for 1, 2 (mirrored), 4 (upside down) or 8 (turned) ways to lay the picture
     label       what the network is told, where a published code tells it something else than it was taught;
                 null: the method's own label
     """
@@ -98,7 +99,8 @@ class Sampling:
     @property
     def calls(self) -> int:
         """Network calls an image costs."""
-        walked = self.sampler.calls(1 if self.fidelity == 1 else self.steps)
+        steps = 1 if self.fidelity == 1 else self.steps
+        walked = 1 if self.fidelity == 1 and self.mean is not None else self.sampler.calls(steps)
         return (walked + self.asks) * (1 if self.guidance in (0, 1) else 2) * self.orientations
 
     def walk(self, denoise: Denoiser, x: Images, grid: Grid, noise: Noise) -> Iterator[Images]:
@@ -110,9 +112,8 @@ class Sampling:
             return self.sampler(denoise, x, grid, noise)
         if self.mean is None:
             return anchored(self.sampler, denoise, x, grid, noise, self.fidelity)
-        with torch.no_grad():  # one mean for all seeds, so one noise
-            pure = NoiseField((0,) * len(x))(x)
-            mean = denoise(math.sqrt(1 + self.mean**2) * pure, level(self.mean))
+        with torch.no_grad():  # a mean of all answers has no seed; nor must its noise be that of a sample
+            mean = denoise(math.sqrt(1 + self.mean**2) * common(x), level(self.mean))
         if self.fidelity == 1:
             return iter([mean])
         return anchored(self.sampler, denoise, x, grid, noise, self.fidelity, mean)
@@ -201,6 +202,9 @@ class Method:
         if isinstance(self.levels, Few):
             why = "takes the first estimate for the mean of all answers, and a student's is one of them"
             raise ConfigError(f"{given} {why}; use 0")
+        if self.p == 1 and not isinstance(self.precond, Blind):  # a regression has one answer, and no other
+            why = "needs a mean of all answers, and absolute errors (p: 1) teach their median"
+            raise ConfigError(f"{given} {why}; use 0")
         if self.perception is None:
             return
         asked = float(self.sampling.levels()[0]) if mean is None else mean
@@ -222,9 +226,7 @@ class Method:
             yield "source.encoder.channels", source.encoder.channels, "channels", self.channels
             if isinstance(source.encoder, RRDB):
                 yield "source.encoder.scale", source.encoder.scale, "scale", self.scale
-        if isinstance(network, PackedUNet | SRDiffUNet | RRDBNetwork):
-            yield "network.scale", network.scale, "scale", self.scale
-        if isinstance(network, Tiny) and network.features:
+        if getattr(network, "features", 1) and hasattr(network, "scale"):  # features lie at low's size
             yield "network.scale", network.scale, "scale", self.scale
 
     def build(self) -> Model:

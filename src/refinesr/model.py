@@ -130,8 +130,12 @@ class Model(nn.Module):
         return self.source.base(low)
 
     def condition(self, low: GivenImages) -> Condition:
-        made: Condition = self.source(low)
+        made: Condition = self.source(self.typed(low))
         return made
+
+    def typed(self, images: Tensor) -> Tensor:
+        """Of the float type of the network's weights, whatever that of the pictures."""
+        return images.to(next(self.network.parameters(), images).dtype)
 
     def told(self, label: Label | None) -> "Model":
         """The same weights, told the noise by another label, if one is given."""
@@ -142,7 +146,8 @@ class Model(nn.Module):
         sigma = sigma.expand(len(x))
         into = over_pixels(self.precond.coefficients(sigma).into, x)
         label = self.label.label(sigma).float().to(x.device, non_blocking=x.is_cuda)
-        y: Tensor = self.network(into * x, label, **doors)
+        through = {name: self.typed(door) for name, door in doors.items()}
+        y: Tensor = self.network(self.typed(into * x), label, **through)
         return y.to(x.dtype)
 
     def estimate(self, x: Images, sigma: Sigma, doors: Mapping[str, Tensor]) -> Images:

@@ -40,9 +40,9 @@ class Box:
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """How much each pixel of a tile counts, in [0, 1]: the product of what its row and its column say.
+    """Blending weights of a tile's pixels, in [0, 1]: the outer product of one weight a row and one a column.
 
-    It is multiplied out when it is needed: those of all tiles together are larger than the picture.
+    Multiplied out when needed: those of all tiles together are larger than the picture.
     """
 
     down: Float[Tensor, " h"]

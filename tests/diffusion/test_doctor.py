@@ -193,19 +193,21 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_nothing_is_odd_about_what_the_papers_do(name):
-    assert findings(*PUBLISHED[name]) == []
+    assert findings(Ancestral(1.0), *PUBLISHED[name]) == []
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_nothing_is_odd_about_a_recipe(name):
-    assert findings(METHODS[name].sampling.levels(), METHODS[name].levels) == []
+    sampling = METHODS[name].sampling
+    assert findings(sampling.sampler, sampling.levels(), METHODS[name].levels) == []
 
 
 @pytest.mark.parametrize("steps", range(1, 9))
 @pytest.mark.parametrize("name", ["photo-x4", "photo-x4-small"])
 def test_few_steps_of_a_method_for_few_steps_are_no_mistake(name, steps):
     method = METHODS[name]
-    assert findings(replace(method.sampling, steps=steps).levels(), method.levels) == []
+    sampling = replace(method.sampling, steps=steps)
+    assert findings(sampling.sampler, sampling.levels(), method.levels) == []
 
 
 FOUND = {
@@ -247,7 +249,7 @@ FOUND = {
 def test_it_finds(name):
     """One line each, and nothing else."""
     grid, levels, expected = FOUND[name]
-    found = findings(grid, levels)
+    found = findings(Ancestral(1.0), grid, levels)
     assert len(found) == len(expected), found
     for line, words in zip(found, expected, strict=True):
         assert words in line
@@ -261,7 +263,7 @@ def test_a_step_is_coarse_that_turns_three_times_as_far_as_if_all_did_equally(tu
     rest = whole * (1 - turn / 8) / 7
     turned = accumulate([rest] * 3 + [whole * turn / 8] + [rest] * 3, initial=0.0)
     grid = Explicit(tuple(STD * math.tan(whole - angle) for angle in turned)).grid(8)
-    found = findings(grid, OneLevel(1.0))
+    found = findings(Ancestral(1.0), grid, OneLevel(1.0))
     assert sum("the step, from sigma" in line for line in found) == count
 
 
@@ -269,17 +271,26 @@ def test_a_step_is_coarse_that_turns_three_times_as_far_as_if_all_did_equally(tu
 def test_a_last_step_is_coarse_that_takes_a_tenth_of_the_contrast(share, count):
     """1 - STD / sqrt(STD² + sigma²) of it, whatever the sampler."""
     sigma = STD * math.sqrt(1 / (1 - 0.1 * share) ** 2 - 1)
-    assert len(findings(LogSNR(sigma, 150.0).grid(50), Continuous(SR3))) == count
+    assert len(findings(Ancestral(1.0), LogSNR(sigma, 150.0).grid(50), Continuous(SR3))) == count
 
 
 def test_continuous_levels_go_down_to_any_level():
     """A level below the first row is seen in training, if seldom; with a table of rows it never is."""
     grid = LogSNR(0.5 * float(sigmas(SR3)[0]), 150.0).grid(60)
-    assert findings(grid, Continuous(SR3)) == []
-    assert len(findings(grid, Discrete(SR3))) == 1
+    assert findings(Ancestral(1.0), grid, Continuous(SR3)) == []
+    assert len(findings(Ancestral(1.0), grid, Discrete(SR3))) == 1
 
 
 def test_a_last_step_as_fine_as_training_allows_is_no_mistake():
     table = Linear(0.1, 0.5, 20)  # its first row is sigma = 0.33
-    assert findings(Even(table).grid(20), Discrete(table)) == []
-    assert len(findings(Even(table).grid(20), Continuous(table))) == 1
+    assert findings(Ancestral(1.0), Even(table).grid(20), Discrete(table)) == []
+    assert len(findings(Ancestral(1.0), Even(table).grid(20), Continuous(table))) == 1
+
+
+@pytest.mark.parametrize(("churn", "most"), [(0.0, None), (4.0, "181"), (8.0, "211"), (100.0, "214")])
+def test_levels_that_a_sampler_raises_are_levels_too(churn, most):
+    """Karras et al. 2022, algorithm 2: each is raised by churn / steps of itself, at most by sqrt(2) - 1."""
+    found = findings(Heun(churn), Even(SR3).grid(20), Discrete(SR3))
+    told = "the sampler raises sigma 151 to"
+    raised = [line.partition(told)[2].split(",")[0].strip() for line in found if told in line]
+    assert raised == ([] if most is None else [most])

@@ -82,7 +82,8 @@ class Facts:
 
     @property
     def complaints(self) -> list[str]:
-        found, label = doctor.findings(self.grid, self.subject.method.levels), self.sampling.label
+        found = doctor.findings(self.sampling.sampler, self.grid, self.subject.method.levels)
+        label = self.sampling.label
         if label is not None:
             found.append(
                 f"the network is told {label}, which is not what it was taught: expect noise; grids that "

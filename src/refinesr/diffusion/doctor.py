@@ -53,9 +53,9 @@ def bias(sampler: Walk, grid: Grid, mean: float = MEAN, std: float = STD) -> Mom
     return Moments(none, math.hypot(*(one - none for one in each)))
 
 
-def findings(grid: Grid, levels: Levels) -> list[str]:
-    """What is odd about a grid for a network trained at `levels`, a line each; an empty list if nothing."""
-    return [*check(grid, levels.highest()), *_outside(grid, levels), *_coarse(grid, levels)]
+def findings(sampler: Walk, grid: Grid, levels: Levels) -> list[str]:
+    """What is odd about a sampler on a grid for a network trained at `levels`, a line each."""
+    return [*check(grid, levels.highest()), *_outside(sampler, grid, levels), *_coarse(grid, levels)]
 
 
 def lost(sigma: float, lower: float, std: float = STD) -> float:
@@ -76,14 +76,18 @@ def gaussian(mean: float, std: float) -> Denoiser:
     return denoise
 
 
-def _outside(grid: Grid, levels: Levels) -> Iterator[str]:
+def _outside(sampler: Walk, grid: Grid, levels: Levels) -> Iterator[str]:
     """Rows of a table lie in its range to rounding; hence 1e-6 of themselves."""
     seldom = levels.at(torch.tensor([SELDOM, 1 - SELDOM], dtype=torch.float64)).tolist()
     lowest, highest = min(levels.lowest(), seldom[0]), max(levels.highest(), seldom[1])
     first, last = float(grid[0]), float(grid[-2])
     advice = "the network has not seen such levels; take them from the trained range"
+    asked = _highest_asked(sampler, grid)
     if first > highest * (1 + 1e-6):
         yield f"the grid starts at sigma {first:.3g}, above the end of training, {highest:.3g}: {advice}"
+    elif asked > highest * (1 + 1e-6):
+        end = f"above the end of training, {highest:.3g}"
+        yield f"the sampler raises sigma {first:.3g} to {asked:.3g}, {end}: {advice}, or churn less"
     if last < lowest * (1 - 1e-6):
         yield f"the grid ends at sigma {last:.3g}, below the end of training, {lowest:.3g}: {advice}"
 
@@ -109,6 +113,18 @@ def _visible(name: str, sigma: float, lower: float) -> Iterator[str]:
 
 def _angle(sigma: float, std: float) -> float:
     return math.atan2(sigma, std)
+
+
+def _highest_asked(sampler: Walk, grid: Grid) -> float:
+    """The highest level that the denoiser is asked at: above the grid's where noise is added first."""
+    exact, asked = gaussian(MEAN, STD), list[float]()
+
+    def denoise(x: Images, sigma: Sigma) -> Images:
+        asked.append(float(sigma))
+        return exact(x, sigma)
+
+    _made(sampler, denoise, grid, 1, torch.zeros_like)
+    return max(asked)
 
 
 def _draws(sampler: Walk, denoise: Denoiser, grid: Grid) -> int:

@@ -21,6 +21,9 @@ Cell = tuple[int, slice, slice]
 SHARED = 2**21
 """Values, some 20 ms of one core, from which on several threads make them."""
 
+COMMON = 2**32 - 1
+"""The number of a draw that no walk gets to."""
+
 THREADS = 8
 """At most: Python begins the cells one at a time, which leaves nothing to do for more."""
 
@@ -64,6 +67,12 @@ class NoiseField:
             for _ in map(fill, strips) if pool is None else pool.map(fill, strips):
                 pass  # errors are raised here
         return torch.from_numpy(out)
+
+
+def common(like: Images) -> Images:
+    """One noise for all images and all seeds, of like's shape, dtype and device; no seed draws it."""
+    _, channels, height, width = like.shape
+    return NoiseField((0,)).window(COMMON, Box(0, 0, height, width), channels).to(like).expand_as(like)
 
 
 def scaled(noise: Noise, by: float) -> Noise:
