@@ -1,5 +1,6 @@
 import io
 import os
+import re
 from itertools import product
 
 import numpy as np
@@ -211,6 +212,52 @@ def test_pictures_in_a_folder_are_found_in_natural_order(tmp_path):
     ]
     assert fault(pictures_in, tmp_path / "none") == f"{tmp_path}/none: no such folder"
     assert fault(pictures_in, tmp_path / "b.jpeg") == f"{tmp_path}/b.jpeg: not a folder"
+
+
+def test_the_natural_order_is_that_of_numbers_and_texts_in_turn(tmp_path):
+    """Of Python's lists: texts at even places, numbers at odd ones, whatever the number of digits."""
+    stems = (
+        "a",
+        "ab",
+        "a1",
+        "a01",
+        "a1b",
+        "a1b2",
+        "a2",
+        "a10",
+        "a9" * 40,
+        "1",
+        "01",
+        "10",
+        "9" * 90,
+        "B",
+        "a٣",
+        "x²",
+    )
+    for folder in ("", "2", "10/3"):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        for stem in stems:
+            (tmp_path / folder / f"{stem}.png").touch()
+
+    def turns(name):
+        parts = re.split(r"(\d+)", name.casefold())
+        return [part if i % 2 == 0 else int(part) for i, part in enumerate(parts)], name
+
+    found = pictures_in(tmp_path, recursive=True)
+    assert len(found) == 3 * len(stems)
+    assert found == sorted(found, key=lambda path: [turns(part) for part in path.relative_to(tmp_path).parts])
+
+
+def test_links_to_pictures_are_pictures_and_those_that_lead_nowhere_are_not(tmp_path):
+    (tmp_path / "a.png").touch()
+    for name, target in (
+        ("b.png", "a.png"),
+        ("circle.png", "circle.png"),
+        ("gone.png", "none"),
+        ("up.png", ".."),
+    ):
+        (tmp_path / name).symlink_to(target)
+    assert [path.name for path in pictures_in(tmp_path, recursive=True)] == ["a.png", "b.png"]
 
 
 @pytest.mark.parametrize("big", [False, True])

@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from ..errors import InputError
@@ -89,15 +90,18 @@ def in_folder(
 
     entered = within(output, folder) and not within(folder, output) if output is not None else False
     apart = output if entered else None
-    inside = pictures_in(folder, recursive=recursive, closed=closed)
-    pictures = [path for path in inside if not within(path, apart)]
-    results = set(results_among(pictures, suffix))
+    pictures = pictures_in(folder, recursive=recursive, closed=closed)
+    if apart is not None:
+        inside = cache(lambda parent: within(parent, apart))
+        pictures = [path for path in pictures if not inside(os.path.dirname(path))]
+    results = set(results_among(map(str, pictures), suffix))  # texts: a Path takes long to be looked up
     folders, files = besides(folder, apart, recursive)
-    kept = [Found(path, path.parent.relative_to(folder)) for path in pictures if path not in results]
+    below = cache(lambda parent: Path(parent).relative_to(folder))
+    kept = [Found(path, below(os.path.dirname(path))) for path in pictures if str(path) not in results]
     return kept, LeftOut(folders, files - len(pictures), len(results))
 
 
-def within(path: Path, folder: Path | None) -> bool:
+def within(path: Path | str, folder: Path | None) -> bool:
     return folder is not None and Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
 
 
@@ -114,13 +118,14 @@ def besides(folder: Path, apart: Path | None, recursive: bool) -> tuple[int, int
     return skipped, files
 
 
-def results_among(pictures: Sequence[Path], suffix: str | None) -> Iterator[Path]:
+def results_among(pictures: Iterable[str], suffix: str | None) -> Iterator[str]:
     """Those called NAME, suffix and perhaps the number of a sample, where NAME is there too."""
     if suffix == "":
         return  # then nothing tells results from inputs
     ending = re.compile(rf"(.+){r'-x[0-9.]+' if suffix is None else re.escape(suffix)}(-[0-9]+)?", re.DOTALL)
-    names = {path.parent / name for path in pictures for name in (path.stem, path.name)}
-    for path in pictures:
-        made = ending.fullmatch(path.stem)
-        if made is not None and path.parent / made[1] in names:
+    parts = [(path, *os.path.split(path)) for path in pictures]
+    names = {(folder, each) for _, folder, name in parts for each in (os.path.splitext(name)[0], name)}
+    for path, folder, name in parts:
+        made = ending.fullmatch(os.path.splitext(name)[0])
+        if made is not None and (folder, made[1]) in names:
             yield path

@@ -4,6 +4,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".t
 
 NAMES = {"PNG": "PNG", "JPEG": "JPEG", "WEBP": "WebP", "TIFF": "TIFF"}
 LONGEST = {"PNG": 2**31 - 1, "JPEG": 65500, "WEBP": 16383, "TIFF": 2**31 - 1}  # pixels a side
+
+DIGITS = re.compile(r"\d+")
 
 MARKS = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"BM", b"GIF8")
 
@@ -127,10 +130,10 @@ def pictures_in(
     if not folder.is_dir():
         raise InputError(f"{folder}: not a folder")
     try:
-        found = list(_walk(folder, recursive, closed))
+        found = sorted(_walk(folder, (), recursive, closed))
     except OSError as error:
         raise _unlisted(error) from error
-    return sorted(found, key=lambda path: [_natural(part) for part in path.relative_to(folder).parts])
+    return [folder.joinpath(*key[1::2]) for key in found]
 
 
 def _contents(path: Path) -> bytes:
@@ -202,22 +205,45 @@ def _unlisted(error: OSError) -> InputError:
     return InputError(f"{error.filename}: cannot be listed: {error.strerror}")
 
 
-def _walk(folder: Path, recursive: bool, closed: Callable[[InputError], None] | None) -> Iterator[Path]:
-    for path in folder.iterdir():
-        if path.name.startswith("."):
-            continue
-        if path.suffix.lower() in SUFFIXES and path.is_file():
-            yield path
-        elif recursive and path.is_dir() and not path.is_symlink():  # a link may lead in a circle
+def _walk(
+    folder: Path, above: tuple[str, ...], recursive: bool, closed: Callable[[InputError], None] | None
+) -> Iterator[tuple[str, ...]]:
+    """The names on the way to each picture, each behind what it is sorted by; `above` are the folder's."""
+    for entry in _entries(folder):
+        name = entry.name
+        if os.path.splitext(name)[1].lower() in SUFFIXES and _is_file(entry):
+            yield *above, _natural(name), name  # decides between equals
+        elif recursive and entry.is_dir(follow_symlinks=False):  # a link may lead in a circle
             try:
-                yield from _walk(path, recursive, closed)
+                yield from _walk(folder / name, (*above, _natural(name), name), recursive, closed)
             except OSError as error:
                 if closed is None:
                     raise
                 closed(_unlisted(error))
 
 
-def _natural(name: str) -> tuple[list[str | int], str]:
-    """Numbers by value, letters whatever their case; the name itself decides between equals."""
-    parts = re.split(r"(\d+)", name.casefold())
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
+def _entries(folder: Path) -> list["os.DirEntry[str]"]:
+    """Those that are not hidden, with what the folder itself knows of them: nothing else is asked of each."""
+    with os.scandir(folder) as inside:
+        shown = [entry for entry in inside if not entry.name.startswith(".")]
+    for entry in shown[:1]:  # where names may be read but not looked at, as in mode r--, so it is for all
+        with suppress(FileNotFoundError):
+            os.lstat(entry)
+    return shown
+
+
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    return entry.is_file(follow_symlinks=False) or (entry.is_symlink() and Path(entry).is_file())
+
+
+def _natural(name: str) -> str:
+    """Sorts numbers by value, letters whatever their case: before each number comes how many digits it has.
+
+    One text, not a list of texts and numbers: of many lists Python's search for garbage takes longest.
+    """
+    return DIGITS.sub(_counted, name.casefold())
+
+
+def _counted(digits: re.Match[str]) -> str:
+    number = str(int(digits[0]))
+    return f"\0{chr(len(number))}{number}"
