@@ -14,6 +14,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -77,6 +78,19 @@ def test_links_lead_somewhere(name: str) -> None:
         if not file.exists() or (anchor and anchor not in anchors(file)):
             broken.append(target)
     assert broken == []
+
+
+def test_what_a_package_index_shows_has_no_links_into_the_repository() -> None:
+    """As the build does it, so `pyproject.toml` says; words, code and links to the net stay."""
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["metadata"]
+    whole = shown = (ROOT / "README.md").read_text(encoding="utf-8")
+    for each in asked["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        shown = re.sub(each["pattern"], each["replacement"], shown)
+    links = re.compile(r"\]\(([^)]*)\)")
+    assert [target for target in links.findall(shown) if not re.match("https?:|#", target)] == []
+    assert "place on the earth and what is missing are kept" in " ".join(shown.split())
+    outside = re.sub(r"!\[.*\n\n\*[^*]*\*\n\n", "", whole)
+    assert links.sub("", shown).replace("[", "") == links.sub("", outside).replace("[", "")
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:
