@@ -23,7 +23,6 @@ from torch import Tensor
 import refinesr.run
 from refinesr import load
 from refinesr.config import override
-from refinesr.data import Photos
 from refinesr.diffusion.levels import Independent, LogNormal, OneLevel, Stratified
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.precond import Blind
@@ -69,8 +68,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def held(method: Method, folder: Path, **options: Any) -> HeldOut:
-    photos = Photos.load(folder, CPU, channels=method.channels, smallest=SIDE)
-    return set_aside(method, photos, size=SIDE, **options)
+    return set_aside(method, folder, size=SIDE, **options)
 
 
 @pytest.fixture

@@ -196,7 +196,7 @@ def test_infinity_is_no_missing_value() -> None:
         refinesr.upscale(X2, image)
 
 
-def test_one_does_not_learn_from_what_stands_for_nothing(tmp_path: Path) -> None:
+def test_what_stands_for_nothing_is_known_of_pictures_to_learn_from(tmp_path: Path) -> None:
     """As -9999, or black, would be learnt as values."""
     values = (scene() * 200).astype(np.uint8)
     tag = (42113, 2, None, "0", True)
@@ -204,11 +204,10 @@ def test_one_does_not_learn_from_what_stands_for_nothing(tmp_path: Path) -> None
     tifffile.imwrite(path, values, photometric="rgb", extratags=[tag])
     (entry,) = entries(path)
     assert np.array_equal(entry.pixels(3), values)
+    assert entry.picture().holes is None
     values[3, 4, 1] = 0
     tifffile.imwrite(path, values, photometric="rgb", extratags=[tag])
-    with pytest.raises(
-        InputError, match=r"a\.tif: holds 0, missing by its tag GDAL_NODATA; only pictures to "
-    ):
-        entry.pixels(3)
+    assert np.argwhere(entry.picture().holes).tolist() == [[3, 4]]
     tifffile.imwrite(path, values, photometric="rgb")
     assert np.array_equal(entry.pixels(3), values)
+    assert entry.picture().holes is None

@@ -3,11 +3,9 @@
 A batch is a function of (seed, step) alone, so that a resumed run goes on with what it would have seen.
 """
 
-import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -15,12 +13,11 @@ from torch import Tensor
 
 from refinesr.devices import folded
 from refinesr.errors import ConfigError
-from refinesr.images.decoder import Decoder, in_order, threads
+from refinesr.images.decoder import Decoder
 from refinesr.images.degrade import NOTHING_MAKES_THEM, Degradation, Given
-from refinesr.images.intake import Intake, Item, opened
-from refinesr.images.partners import partners
+from refinesr.images.intake import Intake, Reader, held_by, items_of
+from refinesr.images.places import Free
 from refinesr.images.shards import check_classes, classes_of, entries
-from refinesr.images.shifts import told
 from refinesr.images.span import Span
 from refinesr.images.stock import Draw, Stock, room
 from refinesr.launched import number_here
@@ -29,6 +26,8 @@ from refinesr.shapes import GivenImages, Images
 
 _CAP = 64
 """A picture counts by its pixels, but never for more than this many crops: no panorama drowns the rest."""
+
+FOR_ONE_SIZE = "photos with missing values are loaded for crops of one size,"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +45,7 @@ class Photos:
     smallest: int
     """Side of the largest crop that fits all of them."""
     left_out: int
-    """How many were too small for that."""
+    """How many were too small for that, or miss values in all such crops."""
     device: torch.device
     groups: tuple[str, ...] = ()
     """The outermost folder each lies in: its class, for those who learn classes."""
@@ -59,6 +58,10 @@ class Photos:
     """The poor pictures, if they are given;"""
     scale: int = 1
     """pixels of a picture per pixel of its poor one, a side.  Crops lie on multiples of it."""
+    free: Free | None = None
+    """Where crops of the size `smallest` miss no value, in pixels of the poor ones; None: everywhere."""
+    holed: int = 0
+    """How many are left out because of missing values."""
 
     @staticmethod
     def load(
@@ -89,17 +92,23 @@ class Photos:
         """`n` crops of size x size pixels, for `store.cut`; `rng` is on the photos' device.
 
         A picture is drawn as often as it has pixels, those beyond 64 * smallest**2 not counted; places are
-        even, and so are the eight ways up, or, of `upright` crops, the two: as it is and mirrored.  Raises
-        ValueError if `size` is above `smallest`.
+        even, and so are the eight ways up, or, of `upright` crops, the two: as it is and mirrored.  Where
+        values are missing, pixels count that lie in a crop without, and only such crops are drawn.  Raises
+        ValueError if `size` is above `smallest`, or, where values are missing, below it.
         """
         if not 0 < size <= self.smallest:
             raise ValueError(f"size is {size}; it must be in [1, {self.smallest}], the smallest side kept")
+        if self.free is not None and size < self.smallest:
+            raise ValueError(f"size is {size}; {FOR_ONE_SIZE} {self.smallest}")
         number = torch.randint(self._total, (n,), generator=rng, device=self.device)
         picture = torch.searchsorted(self._ends, number, right=True)
         room = (self._sides[picture] - size) // self.scale + 1
         part = torch.rand(n, 2, generator=rng, device=self.device)
         # a float just below 1 times a large number may round up to it
-        top, left = (self.scale * torch.minimum((part * room).long(), room - 1)).unbind(1)
+        place = torch.minimum((part * room).long(), room - 1)
+        if self.free is not None:
+            place = self.free.placed(picture, part, place)
+        top, left = (self.scale * place).unbind(1)
         turned, upside, mirrored = torch.randint(2, (3, n), generator=rng, device=self.device).bool()
         if upright:
             turned, upside = torch.zeros_like(turned), torch.zeros_like(upside)
@@ -135,7 +144,10 @@ class Photos:
     @cached_property
     def _ends(self) -> Tensor:
         """Running sum of what each picture counts, in pixels."""
-        return self._sides.prod(1).clamp(max=_CAP * self.smallest**2).cumsum(0)
+        shown = self._sides.prod(1)
+        if self.free is not None:
+            shown = torch.where(self.free.count > 0, self.free.shown * self.scale**2, shown)
+        return shown.clamp(max=_CAP * self.smallest**2).cumsum(0)
 
     @cached_property
     def _total(self) -> int:
@@ -167,9 +179,9 @@ def loading(
     Pictures of 8 and 16 bit and of floats keep their depth in memory, and their numbers, of which `span` says
     what -1 and 1 are; None: 0 and the largest of the type, of floats 0 and 1.  Grey is repeated for three
     `channels`, alpha is dropped, and of colour BT.601 luma is kept for one.  Pictures with a side below
-    `smallest` pixels are left out.  If all do not fit in `budget_bytes` (half of the free memory unless
-    given, shared by all processes of torchrun), none is kept: they are decoded for each batch, and a warning
-    says so.
+    `smallest` pixels, or with missing values in all crops of that size, are left out.  If all do not fit in
+    `budget_bytes` (half of the free memory unless given, shared by all processes of torchrun), none is kept:
+    they are decoded for each batch, and a warning says so.
 
     `low` are the poor pictures of such sources, if they are given (see `partners`), smaller by `scale`.  A
     warning says so if one is shifted against its good one.
@@ -179,24 +191,17 @@ def loading(
     """
     if budget_bytes is None:
         budget_bytes = room(device) // (2 * number_here())
-    found, intake = entries(source), Intake(smallest, budget_bytes)
-    items: list[Item] = [(entry,) for entry in found]
-    if low is not None:
-        items = [*partners(found, entries(low))]
-    with ThreadPoolExecutor(threads()) as pool:
-        open_one = partial(opened, channels=channels, scale=scale, span=span)
-        for done, (item, outcome) in enumerate(in_order(pool, open_one, items, 2 * threads()), start=1):
-            intake.add(item, outcome)
-            yield Loading(done, len(found))
+    found, intake = entries(source), Intake(Reader(channels, scale, span, smallest), budget_bytes)
+    for done in intake.read(items_of(found, low)):
+        yield Loading(done, len(found))
     intake.check()
-    if intake.shifted:
-        warnings.warn(told(intake.shifted, len(found)), stacklevel=2)
-    store, *poor = intake.stores(channels, device, span)
+    store, *poor = intake.stores(device)
     names = tuple(entry.name for entry, *_ in intake.kept)
     sizes, left_out = tuple(intake.sizes), len(found) - len(names)
     groups = tuple(entry.group for entry, *_ in intake.kept)
     classes, listing = classes_of(found), intake.listing.hexdigest()
     photos = Photos(names, sizes, store, channels, smallest, left_out, device, groups, classes, listing)
+    photos = replace(photos, free=Free.of(intake.places, device), holed=intake.holed)
     if poor:
         photos = replace(photos, low=poor[0], scale=scale)
     yield Loading(len(found), len(found), photos)
@@ -231,11 +236,13 @@ class Pairs:
             raise ConfigError(
                 f"size: {self.size} is above {self.photos.smallest}, which the photos were loaded for"
             )
+        if self.size < self.photos.smallest and self.photos.free is not None:
+            raise ConfigError(f"size: {self.size}, but {FOR_ONE_SIZE} these for {self.photos.smallest}")
 
     def _check_all_have_photos(self) -> None:
         for name in sorted({*self.photos.classes} - {*self.photos.groups}):
-            side = f"{self.photos.smallest} pixels a side, the size of a crop"
-            raise ConfigError(f"data: no photo in {name or '.'} has {side}")
+            wanted = f"{held_by(self.photos.smallest, self.photos.holed)}, the size of a crop"
+            raise ConfigError(f"data: no photo in {name or '.'} has {wanted}")
 
     def _check_poor(self) -> None:
         given, low = isinstance(self.degradation, Given), self.photos.low

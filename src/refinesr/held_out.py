@@ -1,19 +1,21 @@
 """Pictures that nothing is learnt from, and the poor ones that a model is to restore them from."""
 
 import os
+import sys
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from refinesr.data import Photos
 from refinesr.errors import ConfigError
+from refinesr.images.decoder import Decoder
+from refinesr.images.intake import Intake, Reader, items_of
 from refinesr.images.shards import Entry, entries
-from refinesr.images.stock import Draw
+from refinesr.images.stock import Draw, Stock
 from refinesr.method import Method
 from refinesr.model import with_plane
 from refinesr.shapes import GivenImages, Images, LowImages
@@ -21,6 +23,11 @@ from refinesr.sources import Augmented
 
 SEED = 0
 """Of all that is random about held-out pictures, whatever the seed of a run: runs are measured alike."""
+
+ENDLESS = sys.maxsize
+"""Bytes for the middles of pictures, which are kept whatever they need."""
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +38,9 @@ class HeldOut:
     high: Tensor
     low: Tensor
     left_out: int = 0
-    """Pictures that were too small."""
+    """Pictures that were too small, or miss values in all such crops,"""
+    holed: int = 0
+    """and how many of them because of missing values."""
     mark: str = ""
     """Eight digits that pictures of other names or sizes, or other parts of them, hardly have."""
 
@@ -39,31 +48,85 @@ class HeldOut:
         return len(self.names)
 
 
-def set_aside(method: Method, photos: Photos, *, size: int, classes: Sequence[str] = ()) -> HeldOut:
+@dataclass(frozen=True)
+class Reading:
+    """`done` of `total` pictures are read; the last one has them all."""
+
+    done: int
+    total: int
+    held: HeldOut | None = None
+
+
+def set_aside(
+    method: Method,
+    source: Path | Sequence[Path],
+    *,
+    size: int,
+    low: Path | Sequence[Path] | None = None,
+    classes: Sequence[str] = (),
+) -> HeldOut:
+    """See `setting_aside`, which this waits for."""
+    *_, last = setting_aside(method, source, size=size, low=low, classes=classes)
+    assert last.held is not None
+    return last.held
+
+
+def setting_aside(
+    method: Method,
+    source: Path | Sequence[Path],
+    *,
+    size: int,
+    low: Path | Sequence[Path] | None = None,
+    classes: Sequence[str] = (),
+) -> Iterator[Reading]:
     """The middle size x size pixels of each picture, as it lies, and what the degradation makes of them, or
-    the same part of its poor picture where that is given.
+    the same part of its poor picture where that is given (`low`).
 
-    `photos` hold such crops.  A corner lies on a multiple of the scale.  What is random about a degradation
-    follows from the picture's place alone.  `classes` are those of the photos learnt from, sorted; for a
-    method that knows classes.  Raises ConfigError for a picture of another class.
+    Sources are as `entries` takes them.  A corner lies on a multiple of the scale; where the middle misses
+    values, the nearest part that has them all is taken.  What is random about a degradation follows from the
+    picture's place alone.  `classes` are those of the photos learnt from, sorted; for a method that knows
+    classes.  Raises ConfigError for a picture of another class, and InputError as `data.loading`.
     """
-    parts = [middle(photos, k, size, method.scale) for k in range(len(photos))]
-    high, *poor = (torch.cat(column) for column in zip(*parts, strict=True))
-    labels = [place(classes, group) for group in photos.groups] if method.classes else []
-    if poor:
-        low = with_planes(method, poor[0], labels)
-    else:
-        low = degraded(method.degradation, method, high, SEED, labels)
-    mark = f"{zlib.crc32(f'{photos.listing} {size}'.encode()):08x}"
-    return HeldOut(photos.names, high, low, photos.left_out, mark)
+    items = items_of(entries(source), low)
+    intake = Intake(Reader(method.channels, method.scale, method.span, size, most=size), ENDLESS)
+    for done in intake.read(items):
+        yield Reading(done, len(items))
+    intake.check()
+    labels = [place(classes, entry.group) for entry, *_ in intake.kept] if method.classes else []
+    held = cut(method, intake, size, method.degradation, SEED, labels)
+    mark = f"{zlib.crc32(f'{intake.listing.hexdigest()} {size}'.encode()):08x}"
+    yield Reading(len(items), len(items), replace(held, mark=mark))
 
 
-def middle(photos: Photos, k: int, size: int, scale: int) -> list[Images]:
-    """(1, C, size, size) in [-1, 1] of picture `k`, on the CPU, and the same of a poor one that is given."""
-    top, left = ((length - size) // 2 // scale * scale for length in photos.sizes[k])
-    picture, rows, columns = torch.tensor([[k], [top], [left]], device=photos.device)
-    as_it_lies = torch.zeros_like(picture, dtype=torch.bool)
-    return [part.cpu() for part in photos.cut(Draw(picture, rows, columns, *[as_it_lies] * 3), size)]
+def cut(
+    method: Method,
+    intake: Intake,
+    size: int,
+    degrade: Callable[[Tensor, torch.Generator], Tensor],
+    seed: int,
+    labels: Sequence[int],
+) -> HeldOut:
+    """The middle size x size pixels of all that has been read, and the poor ones that are given, or made."""
+    unit = intake.reader.scale if len(intake.kept[0]) > 1 else 1
+    stores = zip(intake.stores(CPU), (1, unit), strict=False)
+    high, *poor = (middles(store, intake.sizes, size, unit, reduced) for store, reduced in stores)
+    low = with_planes(method, poor[0], labels) if poor else degraded(degrade, method, high, seed, labels)
+    names = tuple(entry.name for entry, *_ in intake.kept)
+    return HeldOut(names, high, low, len(intake.left_out), intake.holed)
+
+
+def middles(
+    store: Stock | Decoder, sizes: Sequence[tuple[int, int]], size: int, unit: int, reduced: int
+) -> Images:
+    """(N, C, size, size) in [-1, 1] of pictures of these sizes, as they lie, from multiples of `unit` on.
+
+    The store may hold pictures that are `reduced` by as much; then the same part of these.
+    """
+    corners = [[(length - size) // 2 // unit * unit for length in each] for each in sizes]
+    top, left = torch.tensor(corners).unbind(1)
+    as_it_lies = torch.zeros(len(sizes), dtype=torch.bool)
+    draw = Draw(torch.arange(len(sizes)), top, left, *[as_it_lies] * 3)
+    return store.cut(draw.reduced(reduced), size // reduced)
 
 
 def place(classes: Sequence[str], group: str) -> int:

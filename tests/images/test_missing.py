@@ -195,7 +195,7 @@ def test_a_nodata_that_no_float_can_be_changes_none():
 
 def test_who_cannot_do_without_values_is_told_so():
     picture, _ = holes()
-    hint = "only pictures to upscale may lack values"
+    hint = "only pictures to upscale, and to learn from, may lack values"
     for check in (check_known, to_tensor):
         said = fault(check, replace(picture, name="a.tif"))
         assert said == f"a.tif: holds NaN or infinite values; pixels are finite, from 0 to 1; {hint}"

@@ -9,12 +9,11 @@ from cyclopts import Parameter
 
 from ..errors import ConfigError, InputError
 from .bars import of_things
-from .material import kind
 from .messages import counted, say
 from .options import MoreData
 
 if TYPE_CHECKING:
-    from ..data import Pairs, Photos
+    from ..data import Pairs
     from ..held_out import HeldOut
     from ..measured import Measurement
     from ..run import Run
@@ -51,8 +50,7 @@ class Holding:
             return None
         holding.check_apart(self.held_out, data)
         classes = classes_of(entries(data)) if run.method.classes else ()
-        found = photos(run, self.held_out, self.held_out_low)
-        held = holding.set_aside(run.method, found, size=run.plan.size, classes=classes)
+        held = pictures(run, self.held_out, self.held_out_low, classes)
         check_same(place, held if resume else None)
         return held
 
@@ -75,32 +73,36 @@ class Holding:
 HOLDING = Holding()
 
 
-def photos(run: "Run", held_out: tuple[Path, ...], low: tuple[Path, ...] | None) -> "Photos":
-    """Raises InputError."""
-    import torch
+def pictures(
+    run: "Run", held_out: tuple[Path, ...], low: tuple[Path, ...] | None, classes: tuple[str, ...]
+) -> "HeldOut":
+    """Raises ConfigError, and InputError."""
+    from ..held_out import setting_aside
 
-    from ..data import loading
-
-    cpu, size = torch.device("cpu"), run.plan.size
+    states = setting_aside(run.method, held_out, size=run.plan.size, low=low, classes=classes)
     try:
         with of_things("reading held-out pictures") as show:
-            for state in loading(held_out, cpu, low=low, smallest=size, **kind(run)):
+            for state in states:
                 show(state.done, state.total)
     except InputError as error:
         raise InputError(f"--held-out: {error}") from error
-    assert state.photos is not None
-    return state.photos
+    assert state.held is not None
+    return state.held
 
 
 def left_out(pairs: "Pairs", held: "HeldOut | None") -> str:
-    """How many pictures were too small, if any."""
-    photos, number = pairs.photos, held.left_out if held else 0
-    parts = [f"{photos.left_out} of {counted(photos.left_out + len(photos), 'photo')}"] * bool(
-        photos.left_out
-    )
-    if held and number:
-        parts.append(f"{number} of {counted(number + len(held), 'held-out picture')}")
-    return f"  ({', '.join(parts)} left out: a side below {photos.smallest} pixels)" if parts else ""
+    """How many pictures were too small, or miss values everywhere, if any."""
+    sets = [(pairs.photos, "photo")] + ([] if held is None else [(held, "held-out picture")])
+    parts = [
+        f"{each.left_out} of {counted(each.left_out + len(each), thing)}"
+        for each, thing in sets
+        if each.left_out
+    ]
+    side = pairs.photos.smallest
+    why = f"a side below {side} pixels"
+    if any(each.holed for each, _ in sets):
+        why = f"no {side} x {side} pixels without missing values"
+    return f"  ({', '.join(parts)} left out: {why})" if parts else ""
 
 
 def news(measured: "Iterable[Measurement]", output: Path) -> None:

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
+
 from refinesr.errors import InputError
 from refinesr.files import caseless
 from refinesr.images.naming import TOLD_APART, plain
 from refinesr.images.picture import Picture, extent
+from refinesr.images.places import Mask
 from refinesr.images.shards import Entry
 from refinesr.images.span import Span
 from refinesr.images.stock import Raster
@@ -65,9 +68,11 @@ def alone(
 
 def matched(
     pair: tuple[Entry, Entry], channels: int, scale: int, span: Span | None = None
-) -> tuple[Raster, Raster]:
+) -> tuple[tuple[Raster, Raster], Mask | None]:
     """Both decoded as `Entry.pixels` does; rows and columns of the good one beyond scale * low are cut off.
 
+    And of each pixel of the poor one whether a value is missing in it or in the good one's pixels that lie
+    there, (h, w); None if that is nowhere.
     Raises InputError for what cannot be read, naming it, and naming both for a poor one that has not
     (rows // scale, columns // scale) of the good one, or another number of channels.
     """
@@ -81,7 +86,16 @@ def matched(
         found = f"{extent(low.size)} pixels; {good}, {extent(high.size)} pixels, at scale {scale} has "
         raise InputError(f"{poor}: {found}{extent((rows, columns))}")
     one, other = (entry.fitted(each, channels) for entry, each in zip(pair, (high, low), strict=True))
-    return one[: rows * scale, : columns * scale], other
+    return (one[: rows * scale, : columns * scale], other), lost(high, low, scale)
+
+
+def lost(high: Picture, low: Picture, scale: int) -> Mask | None:
+    if high.holes is None:
+        return low.holes
+    rows, columns = low.size
+    whole = high.holes[: rows * scale, : columns * scale]
+    blocks: Mask = np.any(whole.reshape(rows, scale, columns, scale), axis=(1, 3))
+    return blocks if low.holes is None else blocks | low.holes
 
 
 def bands(picture: Picture) -> str:

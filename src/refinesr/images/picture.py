@@ -85,6 +85,11 @@ class Picture:
             lost |= np.isnan(self.pixels)
         return lost if lost.any() else None
 
+    @property
+    def holes(self) -> Bool[np.ndarray, "H W"] | None:
+        """Where any band is missing; None if that is nowhere."""
+        return None if (lost := self.missing) is None else np.any(lost, axis=2)
+
     def bands(self) -> NDArray[Any]:
         """Colours and alpha in one array (H, W, C or C + 1)."""
         return self.pixels if self.alpha is None else np.dstack([self.pixels, self.alpha])
@@ -163,9 +168,9 @@ def picked(frame: int | None, count: int, name: str) -> int:
 
 
 def check_known(picture: Picture) -> None:
-    """Raises InputError for missing values, which only `upscale` takes, and for infinity."""
+    """Raises InputError for missing values, and for infinity."""
     name, pixels = picture.name, picture.pixels
-    alone = "only pictures to upscale may lack values"
+    alone = "only pictures to upscale, and to learn from, may lack values"
     if pixels.dtype == np.float32 and not np.isfinite(pixels).all():
         hint = f"; {alone}" if np.isnan(pixels).any() else ""
         within = picture.span or "0 to 1"
@@ -175,6 +180,16 @@ def check_known(picture: Picture) -> None:
         raise InputError(
             f"{name}: holds {picture.nodata:g}, missing by its tag GDAL_NODATA; {alone}; {right}"
         )
+
+
+def check_finite(picture: Picture) -> None:
+    """Raises InputError for infinity, unless it stands for what is missing."""
+    pixels, lost = picture.pixels, picture.missing
+    if pixels.dtype != np.float32 or np.isfinite(pixels).all():
+        return
+    if (np.isinf(pixels) if lost is None else np.isinf(pixels) & ~lost).any():
+        within = picture.span or "0 to 1"
+        raise InputError(f"{picture.name}: holds infinite values; pixels are finite, from {within}")
 
 
 def to_tensor(picture: Picture) -> Images:

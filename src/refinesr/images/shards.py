@@ -11,7 +11,7 @@ import numpy as np
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.constants import BT601
 from refinesr.images.io import SUFFIXES, read, read_bytes
-from refinesr.images.picture import Picture, check_known, meant_by
+from refinesr.images.picture import Picture, check_finite, meant_by
 from refinesr.images.span import Span
 from refinesr.images.stock import Raster
 
@@ -39,15 +39,15 @@ class Entry:
         """Decoded, in the depth of the file, (H, W, channels).  May be called from several threads.
 
         Alpha is dropped, grey is repeated for three channels, and of colour BT.601 luma is kept for one.
-        Floats without a span are clipped to [0, 1]; with one, values are the file's, not clipped yet.  Raises
-        InputError for what cannot be read, is missing in parts, is not finite, far outside or has a number of
-        channels that this does not mend.
+        Floats without a span are clipped to [0, 1]; with one, values are the file's, not clipped yet.  Pixels
+        that miss a value (`Picture.holes`) are anything.  Raises InputError for what cannot be read, is
+        infinite, far outside or has a number of channels that this does not mend.
         """
         return self.fitted(self.picture(span), channels)
 
     def fitted(self, picture: Picture, channels: int) -> Raster:
         """What `pixels` makes of the picture as it is stored."""
-        check_known(picture)
+        check_finite(picture)
         pixels = _fitted(meant_by(picture.span, picture).pixels, channels, self.name)
         return pixels.clip(0, 1) if pixels.dtype.kind == "f" and picture.span is None else pixels
 
@@ -150,6 +150,7 @@ def _fitted(pixels: Raster, channels: int, name: str) -> Raster:
     if (have, channels) == (1, 3):
         return np.repeat(pixels, 3, axis=2)
     if (have, channels) == (3, 1):
-        luma = pixels.astype(np.float32) @ np.array(BT601, np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # of what stands for nothing
+            luma = pixels.astype(np.float32) @ np.array(BT601, np.float32)
         return (luma if pixels.dtype.kind == "f" else luma.round()).astype(pixels.dtype)[:, :, None]
     raise InputError(f"{name}: has {have} channels and cannot be made into {channels}")

@@ -1,40 +1,22 @@
 """Pictures that a model was not trained on, and the poor ones it is to restore."""
 
-import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, Unpack
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from refinesr.errors import ConfigError, InputError
-from refinesr.held_out import HeldOut, degraded, with_planes
+from refinesr.held_out import ENDLESS, HeldOut, Reading, cut
 from refinesr.images.augment import CascadeAugmented
 from refinesr.images.degrade import NOTHING_MAKES_THEM, Degradation, Given, Photo
-from refinesr.images.partners import matched, partners
-from refinesr.images.picture import Picture, to_tensor
+from refinesr.images.intake import Intake, Reader, items_of
+from refinesr.images.picture import extent
 from refinesr.images.reduction import Bicubic, GaussianBlurred
 from refinesr.images.shards import Entry, classes_of, entries
-from refinesr.images.shifts import Shift, shift, told
-from refinesr.images.span import Span
-from refinesr.images.stock import Raster
 from refinesr.method import Method
 from refinesr.sources import Labelled
 
 LARGEST = 256
 """Pixels a side of the crops, at most, if nobody says; if made from nothing, as many as in training."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """`done` of `total` pictures are read; the last one has them all."""
-
-    done: int
-    total: int
-    held: HeldOut | None = None
 
 
 class Choice(TypedDict, total=False):
@@ -65,42 +47,39 @@ def reading(
     """The middles of `limit` pictures of a folder, evenly spread over its names, and what a model is given.
 
     `size` is the side of the crops, a multiple of the scale; by default the largest that all pictures have,
-    `LARGEST` at most.  Nothing is random that need not be: see `plain`; what is, follows from `seed` and the
-    picture's place.  Channels are made the model's as in training.  `low` are the poor pictures of all, if
-    they are given (`images.partners`); a warning says so if one is shifted.  Raises ConfigError, and
-    InputError for pictures that cannot be read, are too small or are no pairs.
+    `LARGEST` at most.  Where values are missing in the middle, the nearest part that has them all is taken.
+    Nothing is random that need not be: see `plain`; what is, follows from `seed` and the picture's place.
+    Channels are made the model's as in training.  `low` are the poor pictures of all, if they are given
+    (`images.partners`); a warning says so if one is shifted.  Raises ConfigError, and InputError for pictures
+    that cannot be read, are too small, miss values everywhere or are no pairs.
     """
     check_low(method, low)
     if limit < 1 or (size is not None and (size < 1 or size % method.scale)):
         of = f"size: {size} is not a positive multiple of scale {method.scale}"
         raise ConfigError(f"limit: {limit} is not positive" if limit < 1 else of)
     found = entries(Path(source))
-    picked = [found[k * len(found) // limit] for k in range(limit)] if len(found) > limit else found
-    most = method.tile * method.scale if method.generates and method.tile else LARGEST
-    poor = {} if low is None else dict(partners(found, entries(low)))
-    crops: list[Tensor] = []
-    given: list[Tensor] = []
-    shifted: list[tuple[Sequence[Entry], Shift]] = []
-    for done, entry in enumerate(picked, start=1):
-        if low is None:
-            crops.append(crop(entry, method, size, most))
-        else:
-            pair = both(entry, poor[entry], method, size, most)
-            crops.append(pair.high)
-            given.append(pair.low)
-            shifted += [] if pair.shift is None else [((entry, poor[entry]), pair.shift)]
+    items = items_of(found, low)
+    picked = [items[k * len(items) // limit] for k in range(limit)] if len(items) > limit else items
+    most = size or (method.tile * method.scale if method.generates and method.tile else LARGEST)
+    # a middle that has no poor picture may begin anywhere
+    scale = 1 if low is None else method.scale
+    intake = Intake(Reader(method.channels, scale, method.span, size or method.scale, most), ENDLESS)
+    for done in intake.read(picked):
         yield Reading(done, len(picked))
-    if shifted:
-        warnings.warn(told(shifted, len(picked)), stacklevel=2)
-    side = size or min(min(image.shape[-2:]) for image in crops) // method.scale * method.scale
-    if side == 0:
-        raise InputError(f"{source}: a picture has less than {method.scale} pixels a side, the scale")
-    high = torch.cat([middle(image, side, method.scale if given else 1) for image in crops])
-    if given:
-        shown = with_planes(method, torch.cat([middle(image, side // method.scale) for image in given]))
-    else:
-        shown = degraded(plain(method), method, high, seed, classes(method, found, picked))
-    yield Reading(len(picked), len(picked), HeldOut(tuple(entry.name for entry in picked), high, shown))
+    check_all(intake, most)
+    side = min(map(min, intake.sizes)) // method.scale * method.scale
+    labels = classes(method, found, [entry for entry, *_ in picked])
+    yield Reading(len(picked), len(picked), cut(method, intake, side, plain(method), seed, labels))
+
+
+def check_all(intake: Intake, most: int) -> None:
+    """Raises InputError for a picture that was left out."""
+    for (entry, *_), outcome in intake.left_out:
+        whole = outcome.sizes[0]
+        size, without = intake.reader.smallest, ""
+        if outcome.holed:
+            size, without = min(most, *whole), " without missing values"
+        raise InputError(f"{entry.name}: {extent(whole)} pixels do not hold a crop of size {size}{without}")
 
 
 def check_low(method: Method, low: object) -> None:
@@ -109,45 +88,6 @@ def check_low(method: Method, low: object) -> None:
         raise ConfigError(NOTHING_MAKES_THEM)
     if low is not None and method.generates:
         raise ConfigError("--low: the model makes pictures from nothing, and looks at no poor ones")
-
-
-def crop(entry: Entry, method: Method, size: int | None, most: int) -> Tensor:
-    """(1, C, H, W) in [-1, 1]: size x size, or as much as there is of `most`."""
-    pixels = entry.pixels(method.channels, method.span)
-    return middle(fitting(pixels, entry.name, method.span, size), size or most)
-
-
-@dataclass(frozen=True, eq=False)
-class Both:
-    """Crops of a pair, (1, C, H, W) in [-1, 1], and how far the poor one is out of place, if at all."""
-
-    high: Tensor
-    low: Tensor
-    shift: Shift | None
-
-
-def both(high: Entry, low: Entry, method: Method, size: int | None, most: int) -> Both:
-    """As `crop`, at a place that is a multiple of the scale, and the same part of the poor picture."""
-    one, other = matched((high, low), method.channels, method.scale, method.span)
-    side = (size or most) // method.scale
-    good = middle(fitting(one, high.name, method.span, size), side * method.scale, method.scale)
-    return Both(good, middle(fitting(other, low.name, method.span), side), shift(one, other))
-
-
-def fitting(pixels: Raster, name: str, span: Span | None, size: int | None = None) -> Tensor:
-    """(1, C, H, W) in [-1, 1].  Raises InputError if it does not hold size x size pixels."""
-    image = to_tensor(Picture(np.ascontiguousarray(pixels), name=name, span=span)).clamp_(-1, 1)
-    height, width = image.shape[-2:]
-    if size is not None and min(height, width) < size:
-        raise InputError(f"{name}: {width} x {height} pixels do not hold a crop of size {size}")
-    return image
-
-
-def middle(image: Tensor, side: int, step: int = 1) -> Tensor:
-    """A copy, so that the rest need not be kept; it begins at multiples of `step`."""
-    height, width = image.shape[-2:]
-    top, left = (max(0, length - side) // 2 // step * step for length in (height, width))
-    return image[..., top : top + side, left : left + side].clone()
 
 
 def plain(method: Method) -> Degradation:
