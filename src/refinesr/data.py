@@ -15,12 +15,12 @@ from torch import Tensor
 
 from refinesr.devices import folded
 from refinesr.errors import ConfigError
+from refinesr.images import shifts, units
 from refinesr.images.decoder import Decoder, in_order, threads
 from refinesr.images.degrade import NOTHING_MAKES_THEM, Degradation, Given
 from refinesr.images.intake import Intake, Item, opened
 from refinesr.images.partners import partners
 from refinesr.images.shards import check_classes, classes_of, entries
-from refinesr.images.shifts import told
 from refinesr.images.span import Span
 from refinesr.images.stock import Draw, Stock, room
 from refinesr.launched import number_here
@@ -171,8 +171,8 @@ def loading(
     given, shared by all processes of torchrun), none is kept: they are decoded for each batch, and a warning
     says so.
 
-    `low` are the poor pictures of such sources, if they are given (see `partners`), smaller by `scale`.  A
-    warning says so if one is shifted against its good one.
+    `low` are the poor pictures of such sources, if they are given (see `partners`), smaller by `scale`.
+    Warnings say so if one is shifted against its good one, or seems to be in another unit.
 
     Raises InputError for pictures that cannot be read, have another number of channels, or are no pairs, when
     all have been tried, naming them and what is wrong with the first; and if none is large enough.
@@ -190,7 +190,9 @@ def loading(
             yield Loading(done, len(found))
     intake.check()
     if intake.shifted:
-        warnings.warn(told(intake.shifted, len(found)), stacklevel=2)
+        warnings.warn(shifts.told(intake.shifted, len(found)), stacklevel=2)
+    if intake.unlike:
+        warnings.warn(units.told(intake.unlike, len(found)), stacklevel=2)
     store, *poor = intake.stores(channels, device, span)
     names = tuple(entry.name for entry, *_ in intake.kept)
     sizes, left_out = tuple(intake.sizes), len(found) - len(names)

@@ -13,6 +13,7 @@ from refinesr.images.shards import Entry
 from refinesr.images.shifts import Shift, shift
 from refinesr.images.span import Span
 from refinesr.images.stock import Raster, Stock, stocked
+from refinesr.images.units import Unlike, unlike
 
 Item = tuple[Entry, ...]
 """A picture, or a good one and the poor one that is given with it."""
@@ -20,10 +21,12 @@ Item = tuple[Entry, ...]
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """An item's pixels, and how far the poor one of a pair is out of place, if that is plain to see."""
+    """An item's pixels, and how far the poor one of a pair is out of place, and in another unit, if that is
+    plain to see."""
 
     rasters: tuple[Raster, ...]
     shift: Shift | None = None
+    unlike: Unlike | None = None
 
 
 def opened(item: Item, channels: int, scale: int, span: Span | None = None) -> Opened | InputError:
@@ -32,7 +35,7 @@ def opened(item: Item, channels: int, scale: int, span: Span | None = None) -> O
         if len(item) == 1:
             return Opened((item[0].pixels(channels, span),))
         high, low = matched((item[0], item[1]), channels, scale, span)
-        return Opened((high, low), shift(high, low))
+        return Opened((high, low), shift(high, low), unlike(high, low, span))
     except InputError as error:
         return error
 
@@ -48,6 +51,7 @@ class Intake:
         self.small: list[str] = []
         self.bad: list[tuple[str, InputError]] = []
         self.shifted: list[tuple[Item, Shift]] = []
+        self.unlike: list[tuple[Item, Unlike]] = []
         self.listing = hashlib.sha256()
 
     def add(self, item: Item, outcome: Opened | InputError) -> None:
@@ -67,6 +71,8 @@ class Intake:
         self.sizes.append((height, width))
         if outcome.shift is not None:
             self.shifted.append((item, outcome.shift))
+        if outcome.unlike is not None:
+            self.unlike.append((item, outcome.unlike))
         self.needed += sum(raster.nbytes for raster in outcome.rasters)
         self.pixels.append(outcome.rasters)
         if not self.fits:

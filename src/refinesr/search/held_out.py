@@ -12,15 +12,17 @@ from torch import Tensor
 
 from refinesr.errors import ConfigError, InputError
 from refinesr.held_out import HeldOut, degraded, with_planes
+from refinesr.images import shifts, units
 from refinesr.images.augment import CascadeAugmented
 from refinesr.images.degrade import NOTHING_MAKES_THEM, Degradation, Given, Photo
 from refinesr.images.partners import matched, partners
 from refinesr.images.picture import Picture, to_tensor
 from refinesr.images.reduction import Bicubic, GaussianBlurred
 from refinesr.images.shards import Entry, classes_of, entries
-from refinesr.images.shifts import Shift, shift, told
+from refinesr.images.shifts import Shift, shift
 from refinesr.images.span import Span
 from refinesr.images.stock import Raster
+from refinesr.images.units import Unlike, unlike
 from refinesr.method import Method
 from refinesr.sources import Labelled
 
@@ -67,8 +69,8 @@ def reading(
     `size` is the side of the crops, a multiple of the scale; by default the largest that all pictures have,
     `LARGEST` at most.  Nothing is random that need not be: see `plain`; what is, follows from `seed` and the
     picture's place.  Channels are made the model's as in training.  `low` are the poor pictures of all, if
-    they are given (`images.partners`); a warning says so if one is shifted.  Raises ConfigError, and
-    InputError for pictures that cannot be read, are too small or are no pairs.
+    they are given (`images.partners`); warnings say so if one is shifted, or seems to be in another unit.
+    Raises ConfigError, and InputError for pictures that cannot be read, are too small or are no pairs.
     """
     check_low(method, low)
     if limit < 1 or (size is not None and (size < 1 or size % method.scale)):
@@ -81,6 +83,7 @@ def reading(
     crops: list[Tensor] = []
     given: list[Tensor] = []
     shifted: list[tuple[Sequence[Entry], Shift]] = []
+    apart: list[tuple[Sequence[Entry], Unlike]] = []
     for done, entry in enumerate(picked, start=1):
         if low is None:
             crops.append(crop(entry, method, size, most))
@@ -89,9 +92,12 @@ def reading(
             crops.append(pair.high)
             given.append(pair.low)
             shifted += [] if pair.shift is None else [((entry, poor[entry]), pair.shift)]
+            apart += [] if pair.unlike is None else [((entry, poor[entry]), pair.unlike)]
         yield Reading(done, len(picked))
     if shifted:
-        warnings.warn(told(shifted, len(picked)), stacklevel=2)
+        warnings.warn(shifts.told(shifted, len(picked)), stacklevel=2)
+    if apart:
+        warnings.warn(units.told(apart, len(picked)), stacklevel=2)
     side = size or min(min(image.shape[-2:]) for image in crops) // method.scale * method.scale
     if side == 0:
         raise InputError(f"{source}: a picture has less than {method.scale} pixels a side, the scale")
@@ -119,19 +125,21 @@ def crop(entry: Entry, method: Method, size: int | None, most: int) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Both:
-    """Crops of a pair, (1, C, H, W) in [-1, 1], and how far the poor one is out of place, if at all."""
+    """Crops of a pair, (1, C, H, W) in [-1, 1]; how far out of place the poor one is, or of another unit."""
 
     high: Tensor
     low: Tensor
     shift: Shift | None
 
 
+    unlike: Unlike | None
 def both(high: Entry, low: Entry, method: Method, size: int | None, most: int) -> Both:
     """As `crop`, at a place that is a multiple of the scale, and the same part of the poor picture."""
     one, other = matched((high, low), method.channels, method.scale, method.span)
     side = (size or most) // method.scale
     good = middle(fitting(one, high.name, method.span, size), side * method.scale, method.scale)
-    return Both(good, middle(fitting(other, low.name, method.span), side), shift(one, other))
+    poor = middle(fitting(other, low.name, method.span), side)
+    return Both(good, poor, shift(one, other), unlike(one, other, method.span))
 
 
 def fitting(pixels: Raster, name: str, span: Span | None, size: int | None = None) -> Tensor:
