@@ -14,7 +14,7 @@ from refinesr.errors import ConfigError, InputError
 from refinesr.held_out import HeldOut, degraded, with_planes
 from refinesr.images import shifts, units
 from refinesr.images.augment import CascadeAugmented
-from refinesr.images.degrade import NOTHING_MAKES_THEM, Degradation, Given, Photo
+from refinesr.images.degrade import NOTHING_MAKES_THEM, Degradation, Given, Photo, check_given
 from refinesr.images.partners import matched, partners
 from refinesr.images.picture import Picture, to_tensor
 from refinesr.images.reduction import Bicubic, GaussianBlurred
@@ -110,11 +110,13 @@ def reading(
 
 
 def check_low(method: Method, low: object) -> None:
-    """Raises ConfigError for a model that wants poor pictures and has none, or the reverse."""
+    """Raises ConfigError for a model that wants poor pictures and has none, or has no use for given ones."""
     if low is None and isinstance(method.degradation, Given):
         raise ConfigError(NOTHING_MAKES_THEM)
     if low is not None and method.generates:
         raise ConfigError("--low: the model makes pictures from nothing, and looks at no poor ones")
+    if low is not None:
+        check_given(method.degradation)
 
 
 def crop(entry: Entry, method: Method, size: int | None, most: int) -> Tensor:
@@ -130,9 +132,9 @@ class Both:
     high: Tensor
     low: Tensor
     shift: Shift | None
-
-
     unlike: Unlike | None
+
+
 def both(high: Entry, low: Entry, method: Method, size: int | None, most: int) -> Both:
     """As `crop`, at a place that is a multiple of the scale, and the same part of the poor picture."""
     one, other = matched((high, low), method.channels, method.scale, method.span)
