@@ -19,6 +19,7 @@ from refinesr.errors import ConfigError, InputError
 from refinesr.images.degrade import Bicubic, Given, Photo
 from refinesr.images.io import write
 from refinesr.images.picture import Picture
+from refinesr.images.span import Span
 from refinesr.method import Method
 from refinesr.recipes import RECIPES, paired
 from refinesr.run import Run, material, train
@@ -422,3 +423,28 @@ def test_a_search_tells_of_pictures_out_of_place(tmp_path: Path) -> None:
         held = held_out(method, tmp_path / "good", low=tmp_path / "poor")
     assert len(held) == 2
     held_out(method, tmp_path / "good", low=tmp_path / "poor", limit=1)  # the other one alone
+
+
+def in_kelvin(folder: Path) -> Span:
+    """Three pairs, the poor ones of 1 and 2 in Celsius, and a span that holds both."""
+    span = Span((-60.0,), (330.0,))
+    for number, offset in enumerate((0, 273, 273)):
+        rows = np.linspace(270, 300 + number, 64, dtype=np.float32)
+        field = np.add.outer(rows, np.linspace(0, 9, 64, dtype=np.float32))[..., None]
+        for name, pixels in (("good", field), ("poor", blocks(field, 4).astype(np.float32) - offset)):
+            (folder / name).mkdir(exist_ok=True)
+            write(Picture(pixels, span=span), folder / f"{name}/{number}.tif")
+    return span
+
+
+def test_the_first_pair_in_two_units_is_told_with_how_many(tmp_path: Path) -> None:
+    span = in_kelvin(tmp_path)
+    values = r"its values are -2.+ to 36.+ where .*good/1\.tif has 271 to 309, as if in another unit"
+    told = rf"poor/1\.tif: {values}; bring both into one"
+    with pytest.warns(UserWarning, match=rf"{told} \(2 of 3 pairs are so\)$"):
+        photos = load(tmp_path, 4, channels=1, span=span)
+    assert len(photos) == 3  # learnt all the same
+    method = replace(paired(Run("few", packed(4, 1), plan())).method, span=span)
+    with pytest.warns(UserWarning, match=f"{told} "):
+        held_out(method, tmp_path / "good", low=tmp_path / "poor")
+    held_out(method, tmp_path / "good", low=tmp_path / "poor", limit=1)

@@ -183,8 +183,8 @@ def loading(
     `budget_bytes` (half of the free memory unless given, shared by all processes of torchrun), none is kept:
     they are decoded for each batch, and a warning says so.
 
-    `low` are the poor pictures of such sources, if they are given (see `partners`), smaller by `scale`.  A
-    warning says so if one is shifted against its good one.
+    `low` are the poor pictures of such sources, if they are given (see `partners`), smaller by `scale`.
+    Warnings say so if one is shifted against its good one, or seems to be in another unit.
 
     Raises InputError for pictures that cannot be read, have another number of channels, or are no pairs, when
     all have been tried, naming them and what is wrong with the first; and if none is large enough.

@@ -194,6 +194,20 @@ def test_the_slider_shows_that_it_has_the_focus(page: "Page", address: str, phot
 # ------------------------------------------------------------------------------------------ what can go wrong
 
 
+def test_what_a_result_cannot_say_is_shown_beneath_it(page: "Page", address: str) -> None:
+    tags = [(42113, 2, None, "0", True)]
+    tifffile.imwrite("scene.tif", scene(28, 40, 0), photometric="rgb", extratags=tags)
+    page.goto(address)
+    chosen(page, Path("scene.tif").absolute(), drawn("photo.png"))
+    said(page, "scene.tif", ", with a warning")
+    said(page, "photo.png", " s")
+    item(page, "scene.tif").locator(".show").click()
+    told = "Warning: only results in TIFF say where they lie and what is missing; choose TIFF as the format."
+    assert page.locator("#warned").inner_text() == told
+    item(page, "photo.png").locator(".show").click()
+    assert page.locator("#warned").is_hidden()
+
+
 def test_a_broken_file_says_one_line_and_can_be_tried_again_or_removed(page: "Page", address: str) -> None:
     Path("bad.png").write_bytes(b"not a picture")
     line = "bad.png: not a picture; PNG, JPEG, WebP, BMP, GIF and TIFF can be read"

@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from commands import Command
 from PIL import Image
 from reports import Pixels, noisy, report_of, scene
 
-from refinesr.images.io import read
+from refinesr.images.io import read, write
+from refinesr.images.picture import Picture
+from refinesr.images.span import Span
 from refinesr.metrics.sets import Statistics
 
 TRUTHS = {str(k): scene(seed=k) for k in range(8)}
@@ -181,6 +184,27 @@ def test_folders_are_compared_with_their_originals(compare: Command) -> None:
     assert compare("few", "few", "--data", "originals").out.count("not told apart") == 2
 
 
+def test_folders_of_fields_are_compared_in_their_units_by_a_span(compare: Command) -> None:
+    kelvin = Span((254.0,), (316.0,))
+    field = 285 + 10 * np.random.default_rng(0).random((2, 24, 20, 1), np.float32)
+    for folder, warmer in (("truth", 0), ("one", 1), ("two", -2)):
+        Path(folder).mkdir()
+        for number, values in enumerate(field):
+            write(Picture(values + np.float32(warmer), span=kelvin), f"{folder}/{number}.tiff")
+    words = ("one", "two", "--data", "truth", "--json", "apart.json")
+    ran = compare(*words)
+    assert (ran.code, ran.out) == (2, "")
+    assert "float pixels lie in [0, 1]; these go from 28" in ran.err
+    ran = compare(*words, "--span", 254, 316, "-o", "apart.png")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("truth, by the span 254 to 316: A is one, B is two, 2 pictures\n")
+    found = {entry["key"]: entry for entry in json.loads(Path("apart.json").read_text())["metrics"]}
+    assert (found["bias"]["a"], found["bias"]["b"]) == (pytest.approx(1, 1e-4), pytest.approx(-2, 1e-4))
+    assert found["psnr"]["difference"] == pytest.approx(20 * np.log10(1 / 2), rel=1e-4)
+    ran = compare(*words, "--span", 316, 254, "--overwrite")
+    assert (ran.code, ran.err) == (2, "--span: high: 254 is not above low, 316\n")
+
+
 def test_few_pictures_are_told(compare: Command) -> None:
     three = {name: TRUTHS[name] for name in "012"}
     report_of(Path("small"), three, {"few": {n: FEW[n] for n in three}, "many": {n: MANY[n] for n in three}})
@@ -263,6 +287,10 @@ def test_a_difference_of_two_infinite_means_is_null(compare: Command) -> None:
             "--data: missing; empty and empty are no reports, and pictures need their originals",
         ),
         (("report", "--data", "empty"), "--data: is for folders of pictures; a report has its originals"),
+        (
+            ("report", "--span", "0", "1"),
+            "--span: is for folders of pictures; a report is by its own",
+        ),
         (("report", "--methods", "few", "x"), "report: has no method 'x', only few, many"),
         (("report", "report"), "--methods: missing; report has few, many"),
         (

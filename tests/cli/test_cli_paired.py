@@ -1,14 +1,19 @@
 """`--low` of `refinesr train`, `distill` and `search`: pairs that are given."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from commands import Command, Ran
+from methods import plain, stage
 from PIL import Image
 
 import refinesr as package
+from refinesr.checkpoint import save_stage
+from refinesr.images.degrade import Degradation, check_given
+from refinesr.images.tasks import Grey, Inpainting, JpegRestoration, Uncropping
 
 GIVEN = (
     "--low: method.degradation is Given, so it learns from given pairs; "
@@ -201,3 +206,20 @@ def test_a_search_is_on_pairs(train: Command, refinesr: Command) -> None:
     assert ran.code == 0
     found = json.loads(Path("found.json").read_text())
     assert (found["data"], found["low"], len(found["pictures"])) == ("good", ["poor"], 3)
+
+
+@pytest.mark.parametrize("task", [Inpainting(), Uncropping(), Grey()])
+def test_what_a_model_makes_itself_cannot_be_given(refinesr: Command, task: Degradation) -> None:
+    """It would be shown pictures without the mask, or with the colour, that all it has learnt is about."""
+    paired("good", "poor", 1, "a", "b")
+    save_stage(stage(replace(plain(1), degradation=task)), "task.safetensors")
+    words = ("task.safetensors", "--data", "good", "--low", "poor", "-o")
+    makes = f"--low: method.degradation is {type(task).__name__}, which makes poor pictures of the good ones"
+    for ran in (
+        refinesr("search", *words, "found.safetensors", "--steps", 2, "--candidates", 1),
+        refinesr("distill", *words, "student"),
+    ):
+        assert (ran.code, ran.out, ran.err) == (2, "", f"{makes}; leave --low out\n")
+    assert not Path("found.safetensors").exists()
+    assert not Path("student").exists()
+    check_given(JpegRestoration())  # what a camera's own JPEG has lost is given as well as made

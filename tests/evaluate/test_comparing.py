@@ -24,6 +24,9 @@ from refinesr.evaluate.comparing import (
 )
 from refinesr.evaluate.reading import Metric, read_report
 from refinesr.evaluate.sheet import GAP, TEXT, ZOOM, foremost, places, sheet
+from refinesr.images.io import write
+from refinesr.images.picture import Picture
+from refinesr.images.span import Span
 
 PSNR = Metric("PSNR", Higher(), "", "dB")
 
@@ -302,6 +305,37 @@ def test_folders_are_measured_against_the_originals(tmp_path: Path) -> None:
     *_, perfect = of_folders(data, data, data)
     assert perfect.match is not None
     assert [(each.difference, each.p) for each in perfect.match.compared()] == [(0.0, 1.0)] * 2
+
+
+@pytest.mark.parametrize(("kind", "bands"), [(np.float32, 1), (np.uint16, 2)])
+def test_folders_in_units_are_measured_by_a_span(tmp_path: Path, kind: type, bands: int) -> None:
+    """By numpy on the files' own numbers; the span's ends are black and white to the eye."""
+    rng, span = np.random.default_rng(0), Span((200.0,), (400.0,))
+    for folder in ("a", "b", "data"):
+        (tmp_path / folder).mkdir()
+    truth = {name: rng.uniform(250, 350, (24, 20, bands)).astype(kind) for name in "xy"}
+    made = {
+        name: {k: (x + rng.normal(1, 5, x.shape)).astype(kind) for k, x in truth.items()} for name in "ab"
+    }
+    for folder, pictures in {**made, "data": truth}.items():
+        for name, values in pictures.items():
+            write(Picture(values, span=span), tmp_path / f"{folder}/{name}.tiff")
+    *_, last = of_folders(tmp_path / "a", tmp_path / "b", tmp_path / "data", span)
+    assert last.match is not None
+    assert last.match.metrics.keys() == {"psnr", "ssim", "rmse", "bias"}
+    for side, name in ((last.match.a, "a"), (last.match.b, "b")):
+        for key, values in truth.items():
+            error = made[name][key].astype(float) - values
+            root = math.sqrt(np.mean(error**2))
+            assert side.scores["rmse"][key] == pytest.approx(root, rel=1e-9)
+            assert side.scores["bias"][key] == pytest.approx(error.mean(), rel=1e-9)
+            assert side.scores["psnr"][key] == pytest.approx(20 * math.log10(200 / root), rel=1e-9)
+    grey = (255 * (made["a"]["x"][..., :1].astype(float) - 200) / 200).round()
+    shown = last.match.a.picture("x")
+    assert shown is not None
+    np.testing.assert_array_equal(shown, grey.repeat(3, 2))
+    assert last.match.bands == (bands if bands == 2 else 0)
+    assert last.match.place == "data, by the span 200 to 400"
 
 
 # --------------------------------------------------------------------------------- the picture of differences

@@ -236,6 +236,23 @@ def test_reflectances_are_measured_beside_a_model_of_all_sixteen_bits(evaluate: 
     assert read("out/pictures/a/0.tiff").pixels.dtype == np.uint16
 
 
+@pytest.mark.parametrize("kind", [np.uint16, np.float32])
+def test_values_far_outside_are_refused_by_name_whatever_their_type(evaluate: Ran, kind: Any) -> None:
+    """As in training and by `upscale`; as far as resampling overshoots they are taken."""
+    Path("data").mkdir()
+    for name, most in (("0", 1000), ("1", 1160), ("2", 1161)):
+        values = np.full((32, 32, 1), 500, kind)
+        values[5, 7] = most
+        write(Picture(values, span=REFLECTANCE), f"data/{name}.tiff")
+    code, said = evaluate("nearest", "--scale", 4, "--span", 0, 1000)
+    assert code == 2
+    told = "data/2.tiff: goes from 500 to 1161, more than 16 % outside the span 0 to 1000; 0 to 1161 would"
+    assert said.strip().splitlines()[-1] == f"{told} hold it"
+    Path("data/2.tiff").unlink()
+    code, said = evaluate("nearest", "--scale", 4, "--span", 0, 1000)
+    assert code == 0, said
+
+
 def test_a_report_without_a_span_does_not_speak_of_any(evaluate: Ran) -> None:
     fields(REFLECTANCE, np.uint16)
     assert evaluate("bicubic", "--scale", 4)[0] == 0

@@ -170,6 +170,17 @@ def test_deep_pictures_keep_their_depth_and_are_shown_in_8_bits(browser: Browser
     assert np.array_equal(before, np.rint(deep[..., :3] * 255))
 
 
+def test_what_a_result_cannot_say_of_missing_values_is_told_in_words(browser: Browser) -> None:
+    file = io.BytesIO()
+    tags = [(42113, 2, None, "0", True)]
+    tifffile.imwrite(file, PIXELS, photometric="rgb", extratags=tags)
+    told = [browser.over(browser.send(file.getvalue(), "scene.tif", ext=ext)) for ext in ("png", "tiff")]
+    assert [said["state"] for said in told] == ["done", "done"]
+    line = "only results in TIFF say where they lie and what is missing; choose TIFF as the format"
+    assert [said.get("warning") for said in told] == [line, None]
+    assert "report.warning" in (PAGE / "page.js").read_text()
+
+
 def test_what_cannot_be_done_is_told_and_the_next_is_done(browser: Browser) -> None:
     bad = browser.send(b"not a picture", "bad.png")
     file = io.BytesIO()

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from ..errors import ConfigError, InputError
 from .bars import of_things
 from .messages import counted, say, tell
-from .options import Flag
+from .options import Ends, Flag, span_between
 from .results import check_file, refuse_report, refuse_twice, write_json
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ Examples:
     refinesr compare report-a/ report-b/ -o differences.png
     refinesr compare report/ --methods regression sr3 --features inception-2015-12-05.pt
     refinesr compare mine/ theirs/ --data originals/ -o differences.png
+    refinesr compare mine/ theirs/ --data t2m/ --span 254 316
 
 A report is what `refinesr evaluate` writes.  For each metric of single pictures it tells the mean difference
 B - A with its 95 % interval (bootstrap over pictures), and p: how often a difference as large would come
@@ -42,6 +43,7 @@ def compare(
     *,
     methods: Annotated[tuple[str, str] | None, Parameter(negative="")] = None,
     data: Path | None = None,
+    span: Ends = None,
     features: Path | None = None,
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
     json: Path | None = None,
@@ -60,6 +62,9 @@ def compare(
         is no choice.
     data
         For folders of pictures: the originals.  They are compared by PSNR and SSIM of RGB in 8 bits.
+    span
+        For folders of pictures in units: LOW and HIGH, as of evaluate --protocol bands.  They are compared
+        as they are stored, whatever their bands, by PSNR, SSIM, RMSE and bias.
     features
         FID and KID of the two, too: a TorchScript file that makes features of uint8 RGB pictures, such as
         StyleGAN's inception-2015-12-05.pt.
@@ -79,7 +84,7 @@ def compare(
     read = {entry.path for entry in entries([a, b, data])} if b is not None and data is not None else set()
     check(output, json, overwrite, [*read, *([features] if features else [])])
     network = opened(features)
-    match = matched(a, b, methods, data)
+    match = matched(a, b, methods, data, span)
     with of_things("comparing") as show:
         results = list(seen(match.compared(), len(match.metrics), show))
     sets = [] if network is None else as_sets(match, network)
@@ -106,7 +111,9 @@ def check(output: Path | None, json: Path | None, overwrite: bool, inputs: Seque
         check_file("--json", json, overwrite, inputs=inputs)
 
 
-def matched(a: Path, b: Path | None, methods: tuple[str, str] | None, data: Path | None) -> "Match":
+def matched(
+    a: Path, b: Path | None, methods: tuple[str, str] | None, data: Path | None, span: Ends = None
+) -> "Match":
     """Raises InputError or ConfigError for what is no pair of methods."""
     from ..evaluate.comparing import of_reports
     from ..evaluate.reading import read_report
@@ -122,7 +129,9 @@ def matched(a: Path, b: Path | None, methods: tuple[str, str] | None, data: Path
             )
         if methods is not None:
             raise ConfigError(f"--methods: is for reports; {a} and {b} are folders of pictures")
-        return measured(a, b, data)
+        return measured(a, b, data, span)
+    if span is not None:
+        raise ConfigError("--span: is for folders of pictures; a report is by its own")
     for path in (a, b):
         if path is not None and path not in reports:
             raise InputError(f"{path}: holds no report.json; refinesr evaluate writes one")
@@ -133,11 +142,12 @@ def matched(a: Path, b: Path | None, methods: tuple[str, str] | None, data: Path
     return of_reports(one, other, *(methods or (both(one) if b is None else (only(one), only(other)))))
 
 
-def measured(a: Path, b: Path, data: Path) -> "Match":
+def measured(a: Path, b: Path, data: Path, span: Ends) -> "Match":
     from ..evaluate.comparing import of_folders
 
+    meant = None if span is None else span_between(span)
     with of_things("measuring pictures") as show:
-        for at in of_folders(a, b, data):
+        for at in of_folders(a, b, data, meant):
             show(at.done, at.total)
     assert at.match is not None
     return at.match

@@ -45,10 +45,13 @@ class Teaching:
     set: Settings = ()
 
     def of(self, model: str, low: tuple[Path, ...] | None) -> "tuple[Run, Stage]":
-        """The student's run, and its teacher."""
+        """The student's run, and its teacher.  Raises ConfigError."""
+        from ..images.degrade import check_given
         from ..recipes.distilled import student_of
 
         run, teacher = student_of(model, self.calls, self.levels, self.teacher_steps)
+        if low is not None:
+            check_given(teacher.method.degradation)
         return changed(beside(run, low), self.set), teacher
 
 

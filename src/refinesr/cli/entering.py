@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from ..errors import ConfigError
-from .options import Device, Precision
+from .options import Device, Precision, span_between
 
 if TYPE_CHECKING:
     from ..evaluate.makers import Maker
@@ -139,13 +139,8 @@ def span_of(entrants: "Sequence[Entrant]", asked: tuple[float, float] | None) ->
 
     Raises ConfigError for models of several.
     """
-    from ..images.span import Span
-
     if asked is not None:
-        try:
-            return Span((asked[0],), (asked[1],))
-        except ConfigError as error:
-            raise ConfigError(f"--span: {error}") from error
+        return span_between(asked)
     found = {span: entrant.name for entrant in entrants if (span := span_in(entrant.maker)) is not None}
     if len(found) > 1:
         told = ", ".join(f"{name} has {span}" for span, name in found.items())

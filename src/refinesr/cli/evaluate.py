@@ -14,7 +14,7 @@ from ..memory import if_memory_lacks
 from .bars import bars
 from .entering import Methods, entered, of_given_pairs, scale_of, span_of
 from .messages import say, tell
-from .options import Flag, Output
+from .options import Ends, Flag, Output
 from .weighing import WANTED, Metrics
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def evaluate(
     output: Output,
     low: Path | None = None,
     limit: int | None = None,
-    span: tuple[float, float] | None = None,
+    span: Ends = None,
     methods: Methods = METHODS,
     metrics: Metrics = METRICS,
     overwrite: Flag = False,
@@ -90,7 +90,7 @@ def evaluate(
         Take the first so many pictures only, by name, whatever folder they lie in.
     span
         LOW and HIGH, in the files' own units: the values that are 0 and 1 to PSNR, SSIM, consistency and
-        pages of protocol bands, and between which floats lie.  Default: the method.span of the models, if all
+        pages of protocol bands, and between which values lie.  Default: the method.span of the models, if all
         that have one have the same, else the whole range of the type.
     overwrite
         Begin anew: what REPORT holds of these methods is made again, and if it is of other pictures or by

@@ -36,15 +36,14 @@ def beside(run: "Run", low: tuple[Path, ...] | None) -> "Run":
 
 def check_low(run: "Run", low: tuple[Path, ...] | None) -> None:
     """Raises ConfigError unless what is given is what the run learns from."""
-    from ..images.degrade import Given
+    from ..images.degrade import Given, makes_them
 
-    kind = type(run.method.degradation)
-    if low is None and kind is Given:
+    learns = isinstance(run.method.degradation, Given)
+    if low is None and learns:
         again = "name the poor pictures, of a resumed run as well"
         raise ConfigError(f"--low: method.degradation is Given, so it learns from given pairs; {again}")
-    if low is not None and kind is not Given:
-        makes = f"method.degradation is {kind.__name__}, which makes poor pictures of the good ones"
-        raise ConfigError(f"--low: {makes}; leave one of them out")
+    if low is not None and not learns:
+        raise ConfigError(f"--low: {makes_them(run.method.degradation)}; leave one of them out")
     if low == ():
         raise ConfigError("--low: no folder given")
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from cyclopts import Parameter
 
 from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from ..images.span import Span
 
 DEFAULT = "photo-x4"
 """The model of the verbs that make pictures of pictures."""
@@ -32,6 +35,9 @@ Settings = Annotated[
     ),
 ]
 
+Ends = Annotated[tuple[float, float] | None, Parameter(negative="")]
+"""LOW and HIGH of a span, if one is given."""
+
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 
 Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where to compute.")]
@@ -42,6 +48,16 @@ Precision = Annotated[
 ]
 
 Number = TypeVar("Number", int, float)
+
+
+def span_between(ends: tuple[float, float]) -> "Span":
+    """Of all bands.  Raises ConfigError."""
+    from ..images.span import Span
+
+    try:
+        return Span((ends[0],), (ends[1],))
+    except ConfigError as error:
+        raise ConfigError(f"--span: {error}") from error
 
 
 def numbers(option: str, text: str, form: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:

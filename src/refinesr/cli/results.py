@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from ..images.picture import Picture
 
 
-KEEPS_PLACE = (".tif", ".tiff")
-
-
 @dataclass(frozen=True)
 class Job:
     """One input and its results, one for each sample; those `kept` are there already, and stay."""
@@ -223,6 +220,7 @@ def refuse_there(planned: Iterable[Job]) -> None:
 
 def warn_of_place(picture: "Picture", path: Path, hint: str = "") -> None:
     """Warns where the picture's own file says what a result there cannot; `hint` is what would be right."""
-    said = picture.georeference is not None or picture.nodata is not None
-    if said and path.suffix.lower() not in KEEPS_PLACE:
-        warnings.warn(f"only results in TIFF say where they lie and what is missing{hint}", stacklevel=2)
+    from ..images.io import unsaid
+
+    if lost := unsaid(picture, path):
+        warnings.warn(f"{lost}{hint}", stacklevel=2)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,13 +12,17 @@ from jaxtyping import Float, Float64
 from refinesr.errors import InputError
 from refinesr.evaluate.aims import Interval, Near, told_apart
 from refinesr.evaluate.alike import check_alike
-from refinesr.evaluate.crops import Colours, picture_in, rgb
+from refinesr.evaluate.bands import of_bands
+from refinesr.evaluate.crops import Colours, colours, picture_in
+from refinesr.evaluate.depths import EIGHT_BITS, AsStored, Stored, as_picture
 from refinesr.evaluate.estimates import Estimate
 from refinesr.evaluate.makers import Folder
-from refinesr.evaluate.measuring import Case, Psnr, Ssim, psnr_of, ssim_of
+from refinesr.evaluate.measuring import Case, psnr_of, ssim_of
+from refinesr.evaluate.measuring import Metric as Measured
 from refinesr.evaluate.pairs import Shown, opened, pairs
 from refinesr.evaluate.reading import Metric, Report
 from refinesr.evaluate.report import differences, farther
+from refinesr.images.span import Span
 
 Values = Float[np.ndarray, " N"]
 
@@ -233,38 +237,53 @@ def side(report: Report, method: str, keys: Iterable[str]) -> Side:
     return Side(method, filled, partial(picture_in, report.folder / "pictures" / method, span=report.span))
 
 
-def of_folders(a: Path, b: Path, data: Path) -> Iterator[Measuring]:
+def of_folders(a: Path, b: Path, data: Path, span: Span | None = None) -> Iterator[Measuring]:
     """Two folders of results for the pictures of `data`, by PSNR and SSIM of RGB in 8 bits, no border cut.
 
-    The last of what is yielded has the match.  Names are matched as `evaluate` does it; what has no partner
-    or another size is refused by InputError.
+    With a span pictures have any number of bands, and are compared as they are stored, as the protocol
+    `bands` does it.  The last of what is yielded has the match.  Names are matched as `evaluate` does it;
+    what has no partner or another size is refused by InputError.
     """
-    sides, truths = [Folder.of(path, 1) for path in (a, b)], pairs(data)
-    scores: list[dict[str, dict[str, float]]] = [{"psnr": {}, "ssim": {}} for _ in sides]
-    shown = {pair.name: pair for pair in truths}
+    depth = EIGHT_BITS if span is None else AsStored(span)
+    sides, truths = [Folder.of(path, 1) for path in (a, b)], pairs(data, depth=depth)
+    metrics = measured(span)
+    scores: list[dict[str, dict[str, float]]] = [{metric.key: {} for metric in metrics} for _ in sides]
+    shown, bands = {pair.name: pair for pair in truths}, 0
 
     def taken(name: str) -> Shown:
-        high = opened(shown[name].high)
-        return Shown(name, high, high, shown[name].high.name)
+        high = opened(shown[name].high, depth)
+        return Shown(name, high, high, shown[name].high.name, depth)
 
     for done, name in enumerate(shown):
         yield Measuring(done, len(shown))
         truth = taken(name)
+        bands = max(bands, 0 if truth.high.shape[1] in (1, 3) else truth.high.shape[1])
         for folder, found in zip(sides, scores, strict=True):
             case = Case.of(truth, [folder.result(truth, 0)])
-            found["psnr"][name], found["ssim"][name] = Psnr()(case), Ssim()(case)
-    metrics = {key: Metric(m.title, m.better, m.convention, m.unit) for key, m in MEASURED.items()}
+            for metric in metrics:
+                if (score := metric.measure(case)) is not None:
+                    found[metric.key][name] = score
+
+    def seen(image: Stored) -> Colours:
+        return colours(replace(as_picture(image), span=span))
 
     def pictures_of(folder: Folder) -> Callable[[str], Colours]:
-        return lambda name: rgb(folder.result(taken(name), 0))
+        return lambda name: seen(folder.result(taken(name), 0))
 
     titles = str(a), str(b)
     one, other = (
         Side(title, found, pictures_of(folder))
         for title, found, folder in zip(titles, scores, sides, strict=True)
     )
-    match = Match(one, other, metrics, tuple(shown), lambda name: rgb(taken(name).high), data.name)
+    told = {each.key: Metric(each.title, each.better, each.convention, each.unit) for each in metrics}
+    place = data.name if span is None else f"{data.name}, by the span {span}"
+    names = tuple(shown)
+    match = Match(one, other, told, names, lambda name: seen(taken(name).high), place, bands=bands)
     yield Measuring(len(shown), len(shown), match)
 
 
-MEASURED = {"psnr": psnr_of(), "ssim": ssim_of()}
+def measured(span: Span | None) -> tuple[Measured, ...]:
+    """What needs no poor pictures: there are none."""
+    if span is None:
+        return psnr_of(), ssim_of()
+    return tuple(metric for metric in of_bands(1, span) if metric.key != "consistency")

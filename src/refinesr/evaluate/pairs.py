@@ -13,7 +13,7 @@ from refinesr.evaluate.cuts import Crop
 from refinesr.evaluate.depths import EIGHT_BITS, Depth, Stored, check_modes, mode, resized, unit
 from refinesr.files import is_text
 from refinesr.images.naming import TOLD_APART, called, plain, stem
-from refinesr.images.picture import extent
+from refinesr.images.picture import extent, meant_by
 from refinesr.images.resize import Kernel
 from refinesr.images.shards import Entry, entries
 from refinesr.images.shifts import nearest
@@ -125,8 +125,11 @@ def check_called(entry: Entry) -> None:
 
 
 def opened(entry: Entry, depth: Depth = EIGHT_BITS) -> Stored:
-    """Its bands at that depth.  Raises InputError for what cannot be compared so."""
-    return depth.taken(entry.picture(depth.span), entry.name)
+    """Its bands at that depth.
+
+    Raises InputError for what cannot be compared so, and for values, be they integers, far outside its span.
+    """
+    return depth.taken(meant_by(depth.span, entry.picture(depth.span)), entry.name)
 
 
 def checksum(image: Tensor) -> str:

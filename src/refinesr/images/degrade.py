@@ -176,3 +176,15 @@ Degradation = (
     | Given
 )
 """Those that do not take any number of channels have a `check` of it."""
+
+
+def makes_them(degradation: Degradation) -> str:
+    """Says of any other why no poor pictures are to be given."""
+    return f"method.degradation is {type(degradation).__name__}, which makes poor pictures of the good ones"
+
+
+def check_given(degradation: Degradation) -> None:
+    """Raises ConfigError if a model of that task restores nothing that could be given: it has learnt to fill
+    holes that it is told, or to colour what has lost its colour."""
+    if isinstance(degradation, Grey | Inpainting | Uncropping):
+        raise ConfigError(f"--low: {makes_them(degradation)}; leave --low out")

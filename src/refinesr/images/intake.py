@@ -4,20 +4,22 @@ import hashlib
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from refinesr.errors import InputError
+from refinesr.images import shifts, units
 from refinesr.images.decoder import Decoder, in_order, threads
 from refinesr.images.partners import matched, partners
 from refinesr.images.picture import extent
 from refinesr.images.places import Mask, Places, places
 from refinesr.images.shards import Entry, entries
-from refinesr.images.shifts import Shift, shift, told
+from refinesr.images.shifts import Shift, shift
 from refinesr.images.span import Span
 from refinesr.images.stock import Raster, Stock, stocked
+from refinesr.images.units import Unlike, unlike
 
 Item = tuple[Entry, ...]
 """A picture, or a good one and the poor one that is given with it."""
@@ -49,7 +51,9 @@ class Opened:
     places: Places | None = None
     """Where crops fit, in pixels of the last picture; None: anywhere."""
     shift: Shift | None = None
-    """How far the poor one of a pair is out of place, if that is plain to see."""
+    """How far the poor one of a pair is out of place,"""
+    unlike: Unlike | None = None
+    """and in another unit, if that is plain to see."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +98,14 @@ class Reader:
             each[top * by : (top + height) * by, left * by : (left + width) * by]
             for each, by in zip(rasters, (unit, 1), strict=False)
         )
-        # what is missing correlates with nothing
-        moved = shift(*(rasters if found is None else middle)) if len(item) > 1 else None
+        whole = Opened(sizes, rasters, places=found)
+        if len(item) > 1:
+            high, low = rasters if found is None else middle  # what is missing correlates with nothing
+            whole = replace(whole, shift=shift(high, low), unlike=unlike(high, low, self.span))
         if self.most is None:
-            return Opened(sizes, rasters, places=found, shift=moved)
-        return Opened(sizes, tuple(each.copy() for each in middle), shift=moved)  # views would keep the whole
+            return whole
+        # views would keep the whole pictures
+        return replace(whole, rasters=tuple(each.copy() for each in middle), places=None)
 
     def taken(self, item: Item) -> tuple[tuple[Raster, ...], Mask | None]:
         """All pixels, and where some are missing, in pixels of the last picture."""
@@ -120,12 +127,14 @@ class Intake:
         self.left_out: list[tuple[Item, Opened]] = []
         self.bad: list[tuple[str, InputError]] = []
         self.shifted: list[tuple[Item, Shift]] = []
+        self.unlike: list[tuple[Item, Unlike]] = []
         self.listing = hashlib.sha256()
 
     def read(self, items: Sequence[Item]) -> Iterator[int]:
         """Reads them all, by threads; yields how many are done.
 
-        Warns of pairs that are shifted.  When all have been tried, raises InputError for what cannot be read.
+        Warns of pairs that are shifted, or seem to be in two units.  When all have been tried, raises
+        InputError for what cannot be read.
         """
         with ThreadPoolExecutor(threads()) as pool:
             for done, each in enumerate(in_order(pool, self.reader, items, 2 * threads()), start=1):
@@ -134,7 +143,9 @@ class Intake:
         if self.bad:
             raise InputError.first_of(self.bad) from self.bad[0][1]
         if self.shifted:
-            warnings.warn(told(self.shifted, len(items)), stacklevel=3)
+            warnings.warn(shifts.told(self.shifted, len(items)), stacklevel=3)
+        if self.unlike:
+            warnings.warn(units.told(self.unlike, len(items)), stacklevel=3)
 
     def add(self, item: Item, outcome: Opened | InputError) -> None:
         if isinstance(outcome, InputError):
@@ -153,6 +164,8 @@ class Intake:
         self.places.append(outcome.places)
         if outcome.shift is not None:
             self.shifted.append((item, outcome.shift))
+        if outcome.unlike is not None:
+            self.unlike.append((item, outcome.unlike))
         self.needed += sum(raster.nbytes for raster in outcome.rasters)
         self.pixels.append(outcome.rasters)
         if not self.fits:

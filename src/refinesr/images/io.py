@@ -95,6 +95,14 @@ def encode(picture: Picture, form: str, quality: int = 95) -> bytes:
     return pillow.encode(picture, form, quality)
 
 
+def unsaid(picture: Picture, path: str | os.PathLike[str]) -> str | None:
+    """What the picture's own file says and a result there cannot, in words; None if that is nothing."""
+    said = picture.georeference is not None or picture.nodata is not None
+    if not said or WRITABLE.get(Path(path).suffix.lower()) == "TIFF":
+        return None
+    return "only results in TIFF say where they lie and what is missing"
+
+
 def check_output(picture: Picture, path: str | os.PathLike[str], scale: int = 1) -> None:
     """Raises OutputError if a picture like this, `scale` times its size, cannot be written there.
 

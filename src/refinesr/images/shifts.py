@@ -13,6 +13,7 @@ from refinesr.images.shards import Entry
 from refinesr.images.stock import Raster
 
 Grey = npt.NDArray[np.float64]
+"""(H, W), or (H, W, C) of several bands."""
 
 
 class Shift(NamedTuple):
@@ -41,17 +42,22 @@ def shift(high: Raster, low: Raster) -> Shift | None:
     Compared is the mean of each block of scale x scale pixels, by correlation: neither brightness, contrast
     nor the sign counts, nor noise, blur and blocks unless they are all there is to see.
     """
-    scale, sides = high.shape[0] // low.shape[0], low.shape[:2]
-    if min(sides) < 8 * REACH:
+    if min(low.shape[:2]) < 8 * REACH:
         return None
-    (top, height), (left, width) = (middle(side) for side in sides)
-    window = high[top * scale : (top + height) * scale, left * scale : (left + width) * scale]
-    blocks = window.reshape(height, scale, width, scale, -1).mean((1, 3, 4), np.float64)
-    other = low[top : top + height, left : left + width].mean(2, np.float64)
+    blocks, other = (bands.mean(2) for bands in middles(high, low))
     found, best, here = nearest(blocks, other, REACH, lambda one, two: 1 - correlation(one, two))
     if here == best or best > 1 - ALIKE or here < CLEARLY * best:
         return None
     return found
+
+
+def middles(high: Raster, low: Raster) -> tuple[Grey, Grey]:
+    """Of the middle of both each band: the mean of each block of `high`, and the pixel of `low` there."""
+    scale = high.shape[0] // low.shape[0]
+    (top, height), (left, width) = (middle(side) for side in low.shape[:2])
+    window = high[top * scale : (top + height) * scale, left * scale : (left + width) * scale]
+    blocks = window.reshape(height, scale, width, scale, -1).mean((1, 3), np.float64)
+    return blocks, low[top : top + height, left : left + width].astype(np.float64)
 
 
 def nearest(

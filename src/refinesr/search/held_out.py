@@ -7,7 +7,7 @@ from typing import TypedDict, Unpack
 from refinesr.errors import ConfigError, InputError
 from refinesr.held_out import ENDLESS, HeldOut, Reading, cut
 from refinesr.images.augment import CascadeAugmented
-from refinesr.images.degrade import NOTHING_MAKES_THEM, Degradation, Given, Photo
+from refinesr.images.degrade import NOTHING_MAKES_THEM, Degradation, Given, Photo, check_given
 from refinesr.images.intake import Intake, Reader, items_of
 from refinesr.images.picture import extent
 from refinesr.images.reduction import Bicubic, GaussianBlurred
@@ -50,8 +50,9 @@ def reading(
     `LARGEST` at most.  Where values are missing in the middle, the nearest part that has them all is taken.
     Nothing is random that need not be: see `plain`; what is, follows from `seed` and the picture's place.
     Channels are made the model's as in training.  `low` are the poor pictures of all, if they are given
-    (`images.partners`); a warning says so if one is shifted.  Raises ConfigError, and InputError for pictures
-    that cannot be read, are too small, miss values everywhere or are no pairs.
+    (`images.partners`); warnings say so if one is shifted, or seems to be in another unit.  Raises
+    ConfigError, and InputError for pictures that cannot be read, are too small, miss values everywhere or are
+    no pairs.
     """
     check_low(method, low)
     if limit < 1 or (size is not None and (size < 1 or size % method.scale)):
@@ -83,11 +84,13 @@ def check_all(intake: Intake, most: int) -> None:
 
 
 def check_low(method: Method, low: object) -> None:
-    """Raises ConfigError for a model that wants poor pictures and has none, or the reverse."""
+    """Raises ConfigError for a model that wants poor pictures and has none, or has no use for given ones."""
     if low is None and isinstance(method.degradation, Given):
         raise ConfigError(NOTHING_MAKES_THEM)
     if low is not None and method.generates:
         raise ConfigError("--low: the model makes pictures from nothing, and looks at no poor ones")
+    if low is not None:
+        check_given(method.degradation)
 
 
 def plain(method: Method) -> Degradation:

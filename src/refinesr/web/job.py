@@ -12,7 +12,7 @@ import numpy as np
 from refinesr.cascade import Cascade
 from refinesr.errors import RefineSRError
 from refinesr.files import replacing
-from refinesr.images.io import check_output, encode, read_bytes, write
+from refinesr.images.io import check_output, encode, read_bytes, unsaid, write
 from refinesr.images.picture import Picture
 from refinesr.images.seen import seen
 from refinesr.memory import if_memory_lacks
@@ -128,6 +128,8 @@ class Job:
         picture = read_bytes(self.taken(), self.name, span=model.span)
         path = self.folder / named(self.name, model.scale, self.wish.ext)
         check_output(picture, path, model.scale)
+        if lost := unsaid(picture, path):
+            self.report |= {"warning": f"{lost}; choose TIFF as the format"}
         height, width = picture.size
         self.report |= {"from": picture.size, "size": (height * model.scale, width * model.scale)}
         show(picture, self.before)

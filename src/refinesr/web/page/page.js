@@ -100,7 +100,7 @@ const settings = ({ asked }) => {
 const words = ({ state, report }) => {
   if (state === "waiting") return report.ahead ? `waiting, ${report.ahead} before it` : "waiting";
   if (state === "working") return report.done < report.total ? `${Math.floor((100 * report.done) / report.total)} %` : "finishing";
-  if (state === "done") return `${extent(report.size)}, ${report.seconds.toFixed(1)} s`;
+  if (state === "done") return `${extent(report.size)}, ${report.seconds.toFixed(1)} s${report.warning ? ", with a warning" : ""}`;
   return report.message ?? state;
 };
 
@@ -141,6 +141,8 @@ const view = (photo) => {
   const seen = state === "done" ? "after" : report.estimate ? `estimate?${report.estimate}` : null;
   part("viewer").hidden = !seen && state !== "failed"; // what has failed can be tried again
   ["frame", "sides", "told", "save", "actual", "another"].forEach((id) => (part(id).hidden = !seen));
+  part("warned").hidden = !report.warning;
+  part("warned").textContent = report.warning ? `Warning: ${report.warning}.` : "";
   if (!seen) return;
   source(part("before"), `jobs/${key}/before`);
   source(part("after"), `jobs/${key}/${seen}`);
