@@ -35,6 +35,5 @@ for grid in map(LogSNR(0.001, 50.0).grid, (20, 40, 80)):  # data N(0, 0.2²): wh
 model = refinesr.load("photo-x4")
 sampling = replace(model.method.sampling, sampler=Midpoint(), steps=2)
 photo, result = (Path(__file__).with_name(name) for name in ("cat.jpg", "cat-midpoint.png"))
-model = replace(model, method=replace(model.method, sampling=sampling))
-refinesr.upscale(model, Image.open(photo).crop((55, 30, 135, 90))).save(result)
+refinesr.upscale(model, Image.open(photo).crop((55, 30, 135, 90)), sampling=sampling).save(result)
 print(f"{result}: {sampling.calls} calls")

@@ -230,13 +230,18 @@ def furnish(place: Path) -> None:
 
 def understand(page: Path) -> None:
     """Every `refinesr` command of the page, and every `--set` in its text, without doing it."""
+    from refinesr.chains import sampling_set
     from refinesr.cli.app import application
     from refinesr.cli.recipes import recipe_named
     from refinesr.config import override
 
     def perhaps_changed(tokens: list[str]) -> None:
         run = recipe_named(tokens[1] if tokens[0] == "train" else "photo-x4-small")
-        override(run, *(after for before, after in pairwise(tokens) if before == "--set"))
+        settings = [after for before, after in pairwise(tokens) if before == "--set"]
+        if tokens[0] in ("train", "distill") or (tokens[0] == "--set" and settings[0][:9] != "sampling."):
+            override(run, *settings)
+        else:
+            sampling_set(run.method, settings)
 
     for tokens in commands(page):
         application().parse_args(tokens, print_error=False, exit_on_error=False)

@@ -70,6 +70,11 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: refinesr.upscale(X2, CAT, consistent=0), "consistent: 0 is neither True nor False"),
     (lambda: refinesr.upscale(X2, CAT, device=None), "device: None cannot be used here; one of auto, cpu"),
     (lambda: refinesr.upscale(X2, CAT, precision=None), "precision: None is not one of auto, fp32, bf16"),
+    (lambda: refinesr.upscale(X2, CAT, sampling="Heun"), "sampling: 'Heun' is a str; a Sampling is taken"),
+    (
+        lambda: refinesr.upscale(X2, CAT, sampling=SAMPLING.sampler),
+        r"sampling: Ancestral\(eta=1\.0\) is a Ancestral; a Sampling is taken",
+    ),
     (lambda: replace(SAMPLING, steps=1.5), "steps: 1.5 is no whole number"),
     (lambda: replace(SAMPLING, steps=True), "steps: True is no whole number"),
     (lambda: replace(SAMPLING, clip="no"), "clip: 'no' is neither True nor False"),

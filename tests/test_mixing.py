@@ -375,6 +375,15 @@ def test_a_grid_of_given_levels_stays_as_it_is() -> None:
     assert (walk.sampling.steps, walk.steps, walk.sigma) == (3, 1, 0.1)
 
 
+def test_a_sampling_that_is_asked_for_stays_as_it_is() -> None:
+    asked = replace(X2.method.sampling, grid=Karras(0.05, 20.0, 1.0), steps=5, fidelity=0.3)
+    assert walk_of(X2, Options(sampling=asked), 0.4).sampling == asked
+    walk = walk_of(X2, Options(sampling=asked, steps=4, fidelity=0.0), 0.5)
+    assert walk.sampling == replace(asked, steps=4, fidelity=0.0)
+    with pytest.raises(ConfigError, match="fidelity: 1 is the mean of all pictures and redraws none"):
+        walk_of(X2, Options(sampling=replace(asked, fidelity=1.0)), 0.5)
+
+
 @pytest.mark.parametrize(
     ("options", "depth", "message"),
     [

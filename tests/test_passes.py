@@ -30,6 +30,7 @@ def heun() -> Stage:
         (OURS, {"tile": 0}),
         (OURS, {"tile": 8, "orientations": 4}),
         (OURS, {"fidelity": 1.0}),
+        (OURS, {"sampling": replace(OURS.method.sampling, sampler=Heun(), steps=2), "orientations": 2}),
         (heun(), {"fidelity": 0.5, "steps": 2}),
         (stage(plain(2)), {"tile": 16}),
         (Cascade((Link(OURS, tile=16), Link(stage(plain(2)), tile=24))), {}),

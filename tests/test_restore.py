@@ -156,9 +156,9 @@ def test_a_model_that_does_not_promise_can_be_asked_to() -> None:
 def test_the_kernel_is_the_methods_own() -> None:
     sampling = replace(X2.method.sampling, consistent=MatlabBicubic())
     made = replace(X2, method=replace(X2.method, sampling=sampling))
-    assert Options(consistent=True).sampling(made) == sampling
-    assert Options(consistent=False, steps=7).sampling(X2).consistent is None
-    assert Options(steps=7).sampling(X2) == replace(X2.method.sampling, steps=7)
+    assert Options(consistent=True).chosen(made) == sampling
+    assert Options(consistent=False, steps=7).chosen(X2).consistent is None
+    assert Options(steps=7).chosen(X2) == replace(X2.method.sampling, steps=7)
 
 
 @settings(deadline=None, max_examples=6)

@@ -397,8 +397,8 @@ def test_pictures_go_evenly_from_the_sample_to_the_mean() -> None:
 
 def test_what_is_asked_for_goes_before_the_model_s_own() -> None:
     made = replace(X4, method=replace(X4.method, sampling=cooler(X4, fidelity=0.25)))
-    assert Options().sampling(made).fidelity == 0.25
-    assert Options(fidelity=0.0).sampling(made).fidelity == 0
+    assert Options().chosen(made).fidelity == 0.25
+    assert Options(fidelity=0.0).chosen(made).fidelity == 0
     assert Options(fidelity=1.0, steps=7).total(made) == 1
 
 
@@ -450,6 +450,6 @@ def test_a_stage_that_is_told_of_noise_has_a_mean_too() -> None:
 
 
 def test_karras_and_the_rest_of_a_sampling_stay_as_they_are() -> None:
-    asked = Options(fidelity=0.5).sampling(X4)
+    asked = Options(fidelity=0.5).chosen(X4)
     assert asked == replace(X4.method.sampling, fidelity=0.5)
     assert isinstance(asked.grid, Karras)

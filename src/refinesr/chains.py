@@ -7,15 +7,16 @@
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, overload
 
 from refinesr.cascade import Cascade, Link
 from refinesr.checkpoint import PICKLES
-from refinesr.config import from_data, parse
+from refinesr.config import from_data, override, parse
 from refinesr.errors import CheckpointError, ConfigError
-from refinesr.method import Sampling
+from refinesr.method import Method, Sampling
 from refinesr.shipped import CASCADE, check_source, load
 from refinesr.shipped import FILE as MODEL
 from refinesr.stage import Stage
@@ -120,6 +121,45 @@ def changed(sampling: Sampling, steps: int | None, guidance: float | None) -> Sa
         sampling = replace(sampling, guidance=guidance)
     sampling.levels()
     return sampling
+
+
+SAMPLING = "sampling"
+
+
+def sampling_set(method: Method, settings: Sequence[str], where: str = "--set") -> Method:
+    """With fields of its sampling set as `override` sets them, "sampling.sampler=DPM2M".
+
+    Raises ConfigError for others, too: what was trained stays as it is.
+    """
+    for setting in settings:
+        place, equals, _ = setting.partition("=")
+        if equals and place.split(".")[0].strip() != SAMPLING:
+            right = f"only these can be set here, such as {SAMPLING}.sampler"
+            raise ConfigError(f"{where}: '{place.strip()}' is no field of {SAMPLING}; {right}")
+    return override(method, *settings, where=where)
+
+
+@overload
+def sampling_so(model: Stage, settings: Sequence[str]) -> Stage: ...
+@overload
+def sampling_so(model: Cascade, settings: Sequence[str]) -> Cascade: ...
+@overload
+def sampling_so(model: Stage | Cascade, settings: Sequence[str]) -> Stage | Cascade: ...
+def sampling_so(model: Stage | Cascade, settings: Sequence[str]) -> Stage | Cascade:
+    """The model with `sampling_set`, of a cascade in every stage.  Raises ConfigError."""
+    if not settings:
+        return model
+    if isinstance(model, Stage):
+        return replace(model, method=sampling_set(model.method, settings))
+    links = []
+    for number, link in enumerate(model.links):
+        where = f"--set: stages.{number}"
+        chosen = sampling_set(link.placed.method, settings, where).sampling
+        try:
+            links.append(replace(link, sampling=chosen))
+        except ConfigError as error:  # of noise in its input, which it would keep
+            raise ConfigError(f"{where}: {error}") from error
+    return replace(model, links=tuple(links))
 
 
 def names_cascade(source: str | Path) -> bool:

@@ -23,7 +23,7 @@ import refinesr.evaluate.makers
 import refinesr.evaluate.page
 from refinesr.checkpoint import save_stage
 from refinesr.diffusion.precond import Blind
-from refinesr.diffusion.samplers import Ancestral
+from refinesr.diffusion.samplers import Ancestral, Heun
 from refinesr.diffusion.schedule import Explicit
 from refinesr.errors import OutputError
 from refinesr.evaluate.running import Evaluation
@@ -154,6 +154,12 @@ def test_how_models_are_run_is_told(evaluate: Command) -> None:
     ran = evaluate("photo-x4", "--orientations", 2, "--steps", 1, "--limit", 1, "--overwrite")
     assert "models are run with orientations 2 (--orientations)" in ran.out
     assert report()["methods"][0]["calls"] == 2
+    setting = "sampling.sampler=Heun"
+    ran = evaluate("photo-x4@2", "bicubic", "--set", setting, "--limit", 1, "--overwrite")
+    assert f"models are run with {setting} (--set)" in ran.out
+    assert report()["methods"][0]["calls"] == Heun().calls(2) == 3
+    ran = evaluate("photo-x4", "--set", "scale=2", "--limit", 1, "--overwrite")
+    assert (ran.code, ran.err.split(";")[0]) == (2, "photo-x4: --set: 'scale' is no field of sampling")
     evaluate("photo-x4", "--via", 12, "--limit", 1, "--steps", 1, "--overwrite")
     shown, *rest = (text for text in report()["protocol"]["conventions"] if text.startswith("models are"))
     assert "a shorter side of 12 pixels" in shown

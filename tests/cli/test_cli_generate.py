@@ -77,6 +77,19 @@ def test_only_what_is_finished_is_made_into_pictures(
     assert sizes == [(2, 3, 16, 16), (1, 3, 16, 16)]
 
 
+def test_a_sampling_is_set_in_every_stage_and_is_one_of_the_settings(generate: Command) -> None:
+    assert generate("-n", 1, "--set", "sampling.sampler=Heun", "--steps", "2,1", "--guidance", 2).code == 0
+    held = json.loads(Path("out/generate.json").read_text())["stages"]
+    assert [(each["sampling"]["sampler"]["kind"], each["sampling"]["steps"]) for each in held] == [
+        ("Heun", 2),
+        ("Heun", 1),
+    ]
+    assert [each["sampling"]["guidance"] for each in held] == [2.0, 1.0]
+    ran = generate("-n", 1, "--steps", "2,1", "--guidance", 2)
+    assert ran.code == 2
+    assert "stages.0.sampling.sampler" in ran.err
+
+
 def test_with_nothing_to_do_nothing_is_made(generate: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     generate("-n", 2)
     monkeypatch.setattr(refinesr.generate, "generated", fails_with(AssertionError()))

@@ -49,6 +49,14 @@ def test_steps_change_the_grid(refinesr: Command) -> None:
     assert (ran.code, ran.err) == (2, "steps: 0 is not positive\n")
 
 
+def test_a_sampling_can_be_set_before_it_is_used(refinesr: Command) -> None:
+    words = "--set", "sampling.sampler=Heun", "--set", "sampling.steps=3"
+    told = json.loads(refinesr("info", "photo-x4", *words, "--json").out)
+    assert (told["method"]["sampling"]["sampler"], told["calls"]) == ({"kind": "Heun", "churn": 0.0}, 5)
+    ran = refinesr("info", "photo-x4", "--set", "p=1")
+    assert (ran.code, ran.err[:35]) == (2, "--set: 'p' is no field of sampling;")
+
+
 def test_a_large_recipe_takes_no_memory(refinesr: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """97.8 M parameters, and a picture of 1024 x 1024 through them: all on the meta device."""
     told = json.loads(refinesr("info", "sr3-16-128-small", "--json").out)
@@ -179,6 +187,18 @@ def test_a_cascade_is_described_stage_by_stage_as_it_samples(refinesr: Command) 
     assert [each["gflop_input_size"] for each in (base, more)] == [[8, 8], [8, 8]]
     assert (told["scale"], told["steps"], told["calls"]) == (2, 8, 13)
     assert told["parameters"] == base["parameters"] + more["parameters"]
+
+
+def test_a_sampling_is_set_in_every_stage_of_a_cascade(refinesr: Command) -> None:
+    folder = cascade().parent
+    told = json.loads(refinesr("info", folder, "--set", "sampling.sampler=Heun", "--json").out)
+    assert [stage["calls"] for stage in told["stages"]] == [2 * 9, 5]  # 2 n - 1; the base is guided
+    assert [stage["method"]["sampling"]["guidance"] for stage in told["stages"]] == [2.0, 1.0]
+    ran = refinesr("info", folder, "--set", "sampling.guidance=3")
+    why = "sampling.guidance: the source has no class that could be withheld; use 1"
+    assert (ran.code, ran.err) == (2, f"--set: stages.1: {why}\n")
+    ran = refinesr("info", folder, "--set", "sampling.consistent=PillowBicubic")
+    assert (ran.code, ran.err[:25]) == (2, "--set: stages.0: sampling")
 
 
 @pytest.mark.parametrize("size", [None, [8, 16]])

@@ -17,7 +17,9 @@ from serving import ended, running
 
 from refinesr.checkpoint import save_stage
 from refinesr.cli import serve
+from refinesr.diffusion.samplers import DPM2M
 from refinesr.images.tasks import Inpainting
+from refinesr.restore import Options
 from refinesr.stage import Stage
 from refinesr.web.app import BINARY
 
@@ -127,6 +129,15 @@ def test_models_that_a_picture_is_not_enough_for_are_refused(
 def test_options_that_make_no_sense_are_refused(refinesr: Command, model: str) -> None:
     ran = refinesr("serve", "-m", model, "--tile", -1)
     assert (ran.code, ran.err) == (2, "tile: -1 is negative; 0 means no tiles\n")
+
+
+def test_a_sampling_is_set_for_all_photos(refinesr: Command, model: str) -> None:
+    loaded = serve.restoring(model, Options(), ("sampling.steps=9", "sampling.sampler=DPM2M"))
+    assert isinstance(loaded, Stage)
+    assert (loaded.method.sampling.steps, loaded.method.sampling.sampler) == (9, DPM2M())
+    ran = refinesr("serve", "-m", model, "--set", "sampling.temperature=2")
+    message = "--set: sampling.temperature: 2 is not between 0 (no noise) and 1 (all)\n"
+    assert (ran.code, ran.out, ran.err) == (2, "", message)
 
 
 @pytest.mark.parametrize(

@@ -24,11 +24,16 @@ import refinesr.images.io
 import refinesr.restore
 from refinesr.checkpoint import save_stage
 from refinesr.diffusion.precond import Blind
+from refinesr.diffusion.samplers import DPM2M
+from refinesr.diffusion.schedule import Karras
 from refinesr.images.io import write
 from refinesr.images.picture import Picture
 from refinesr.restore.memory import memory_of
 
 SIGNALS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+
+
+NOT_SET = "is no field of sampling; only these can be set here, such as sampling.sampler"
 
 
 def pixels(name: str) -> Any:
@@ -88,6 +93,25 @@ def test_orientations_are_as_in_python(upscale: Command, photo: Path, model: str
     assert refused.code == 2
     assert "orientations" in refused.err.lower()
     assert not Path("other.png").exists()
+
+
+def test_a_sampling_is_set_as_in_python(upscale: Command, photo: Path, model: str) -> None:
+    """Options of their own, --steps here, come on top, and tiles and orientations are of what is set."""
+    own = refinesr.load(model).method.sampling
+    asked = replace(own, sampler=DPM2M(), grid=Karras(0.1, 40.0), temperature=0.5, steps=2)
+    small, shared = Image.open(photo), {"orientations": 2, "tile": 8}
+    wanted = refinesr.upscale(model, small, sampling=asked, **shared)
+    sets = [
+        "sampling.sampler=DPM2M",
+        'sampling.grid={"kind": "Karras", "low": 0.1, "high": 40.0}',
+        "sampling.temperature=0.5",
+        "sampling.steps=9",
+    ]
+    words = [word for each in sets for word in ("--set", each)]
+    words += ["--steps", "2", "--orientations", "2", "--tile", "8"]
+    assert upscale(photo, *words, "-o", "large.png").code == 0
+    assert np.array_equal(pixels("large.png"), np.asarray(wanted))
+    assert np.any(np.asarray(refinesr.upscale(model, small, steps=2, **shared)) != np.asarray(wanted))
 
 
 def test_json_measures_what_the_file_holds(upscale: Command, photo: Path) -> None:
@@ -418,7 +442,7 @@ def test_sub_folders_are_left_out_aloud_or_taken(upscale: Command) -> None:
         ([], "samples of one step differ little; with --steps 4 --fidelity 0 they differ more\n"),
         (
             ["--steps", 2],
-            "samples differ little at the model's fidelity of 0.7; with --fidelity 0 they differ more\n",
+            "samples differ little at a fidelity of 0.7; with --fidelity 0 they differ more\n",
         ),
         (["--steps", 2, "--fidelity", 0], ""),
         (["--fidelity", 0.7], ""),
@@ -490,6 +514,18 @@ def test_json_measures_deep_pictures_in_their_depth(upscale: Command, deep: bool
         (["--seed", 2**63 - 1, "--samples", 2], f"seed: {2**63} is not between 0 and 2**63 - 1"),
         (["--tile", "-1"], "tile: -1 is negative; 0 means no tiles"),
         (["--steps", "0"], "steps: 0 is not positive"),
+        (["--set", "precond=EDM"], f"--set: 'precond' {NOT_SET}"),
+        (["--set", "method.sampling.steps=2"], f"--set: 'method.sampling.steps' {NOT_SET}"),
+        (["--set", "samplings.steps=2"], f"--set: 'samplings.steps' {NOT_SET}"),
+        (["--set", "sampling.steps"], "--set: 'sampling.steps' is not of the form field=value"),
+        (
+            ["--set", "sampling.temperature=-1"],
+            "--set: sampling.temperature: -1 is not between 0 (no noise) and 1 (all)",
+        ),
+        (
+            ["--set", "sampling.guidance=2"],
+            "--set: sampling.guidance: the source has no class that could be withheld; use 1",
+        ),
         (["--fidelity", "2"], "fidelity: 2 is not between -1 (as far beyond the sample) and 1 (the mean)"),
     ],
 )

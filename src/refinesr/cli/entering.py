@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from ..errors import ConfigError
-from .options import Device, Precision, span_between
+from .options import Device, Precision, SamplingSettings, span_between
 
 if TYPE_CHECKING:
     from ..evaluate.makers import Maker
@@ -42,6 +42,8 @@ class Methods:
 
     orientations: Literal[1, 2, 4, 8] | None = None
     """Ways to lay a picture that each estimate of models is the mean of; default: each model's choice."""
+
+    settings: SamplingSettings = ()
 
     batch: int = 1
     """Pictures that a model restores at once, where they are of one size."""
@@ -108,7 +110,7 @@ def maker(thing: str, protocol: "Protocol", methods: Methods) -> "Maker":
 
 
 def network_of(thing: str, methods: Methods) -> "Maker":
-    from ..chains import load_any
+    from ..chains import load_any, sampling_so
     from ..devices import device_named
     from ..evaluate.foreign import Foreign, foreign_like
     from ..evaluate.makers import Restored
@@ -128,6 +130,7 @@ def network_of(thing: str, methods: Methods) -> "Maker":
     )
     model = load_any(bare)
     try:
+        model = sampling_so(model, methods.settings)
         options.check(model)
     except ConfigError as error:  # of several methods, which?
         raise ConfigError(f"{bare}: {error}") from error

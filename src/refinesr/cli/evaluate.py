@@ -183,6 +183,8 @@ def remarks(methods: Methods) -> Iterator[str]:
         yield f"{RUN_WITH} fidelity {methods.fidelity:g} (--fidelity)"
     if methods.orientations is not None:
         yield f"{RUN_WITH} orientations {methods.orientations} (--orientations)"
+    for setting in methods.settings:
+        yield f"{RUN_WITH} {setting} (--set)"
 
 
 def reported(asked: "Evaluation", source: Source, output: Path, overwrite: bool) -> "Report":

@@ -14,7 +14,7 @@ from ..errors import ConfigError
 from ..memory import if_memory_lacks
 from .bars import bars
 from .messages import counted, tell
-from .options import Device, Flag, Output, Precision, numbers
+from .options import Device, Flag, Output, Precision, SamplingSettings, numbers
 
 if TYPE_CHECKING:
     from ..album import Album
@@ -51,6 +51,8 @@ class Making:
     guidance: float | None = None
     """How much more than an estimate without the class the one with it counts; 1 is as it is."""
 
+    settings: SamplingSettings = ()
+
     size: str | None = None
     """Pixels a side, or height,width, of what the first stage makes (before its scale); default: the size it
     was trained at."""
@@ -74,12 +76,14 @@ class Making:
 
     def of(self, cascade: "Cascade") -> "Cascade":
         """The cascade with what is asked for here.  Raises ConfigError for what it cannot do."""
+        from ..chains import sampling_so
         from ..generate import classes, told
 
         steps = None if self.steps is None else numbers("--steps", self.steps, "STEPS,...", int)
         form = "HEIGHT,WIDTH" if "," in (self.size or "") else "SIDE"
         size = None if self.size is None else numbers("--size", self.size, form, int)
         square = None if size is None else (size[0], size[-1])
+        cascade = sampling_so(cascade, self.settings)
         made = told(cascade, steps=steps, guidance=self.guidance, size=square)
         classes(made, [0], self.label, self.seed)
         return made

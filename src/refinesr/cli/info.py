@@ -1,12 +1,13 @@
 """`refinesr info`: what a model or a cascade is, and what it costs."""
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from .messages import tell
-from .options import Flag
+from .options import Flag, SamplingSettings
 
 if TYPE_CHECKING:
     from .facts import Facts
@@ -30,6 +31,7 @@ def info(
     /,
     *,
     steps: int | None = None,
+    settings: SamplingSettings = (),
     json: Flag = False,
 ) -> int:
     """Describe a model or a recipe: method, size, training, noise levels and what is odd about them, licence.
@@ -48,11 +50,15 @@ def info(
     json
         Print all of it as one line of JSON.
     """
-    from ..chains import names_cascade
+    from ..chains import names_cascade, sampling_set
     from .facts import facts, found
     from .stages import cascade_facts
 
-    known = cascade_facts(model, steps) if names_cascade(model) else facts(found(model), steps)
+    if names_cascade(model):
+        known: Facts | CascadeFacts = cascade_facts(model, steps, settings)
+    else:
+        subject = found(model)
+        known = facts(replace(subject, method=sampling_set(subject.method, settings)), steps)
     tell(*(as_json(known) if json else as_text(known)).split("\n"))
     return 0
 

@@ -38,6 +38,17 @@ Settings = Annotated[
 Ends = Annotated[tuple[float, float] | None, Parameter(negative="")]
 """LOW and HIGH of a span, if one is given."""
 
+SamplingSettings = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--set",
+        negative="",
+        show_default=False,
+        help="FIELD=VALUE changes how a model samples, a cascade in every stage: sampling.sampler=DPM2M, or "
+        "any other field of `sampling` in `refinesr info --json`; may be given several times.",
+    ),
+]
+
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 
 Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where to compute.")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from ..errors import ConfigError
-from .options import Device, Flag, Precision
+from .options import Device, Flag, Precision, SamplingSettings
 
 if TYPE_CHECKING:
     from ..restore import Options
@@ -104,6 +104,8 @@ class Restoring:
     orientations: Literal[1, 2, 4, 8] | None = None
     """Make every estimate the mean over so many ways to lay the picture: mirrored, upside down, turned.  More
     accurate and as many times slower.  Default: the model's choice, 1 as a rule."""
+
+    settings: SamplingSettings = ()
 
     device: Device = "auto"
     precision: Precision = "auto"

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from ..errors import ConfigError, OutputError
 from .messages import tell
-from .options import DEFAULT, Device, Model, Precision
+from .options import DEFAULT, Device, Model, Precision, SamplingSettings
 
 if TYPE_CHECKING:
     from ..cascade import Cascade
@@ -46,6 +46,7 @@ def serve(
     port: int = 8042,
     browser: bool = True,
     tile: Annotated[int | None, Parameter(name=("--tile", "-t"), group="Model")] = None,
+    settings: Annotated[SamplingSettings, Parameter(group="Model")] = (),
     device: Annotated[Device, Parameter(group="Model")] = "auto",
     precision: Annotated[Precision, Parameter(group="Model")] = "auto",
 ) -> int:
@@ -77,7 +78,7 @@ def serve(
     from ..web.desk import Desk
 
     options = Options(tile=tile, device=device, precision=precision)
-    loaded = restoring(model, options)
+    loaded = restoring(model, options, settings)
     with listening(host, port) as heard, Desk(loaded, options, model) as desk:
         address = f"http://{shown(host)}:{heard.getsockname()[1]}/"
         tell(f"{address}  Ctrl-C ends it")
@@ -88,13 +89,13 @@ def serve(
     return 0
 
 
-def restoring(model: str, options: "Options") -> "Stage | Cascade":
+def restoring(model: str, options: "Options", settings: tuple[str, ...]) -> "Stage | Cascade":
     """Raises ConfigError for one that a picture alone is not enough for."""
-    from ..chains import load_any
+    from ..chains import load_any, sampling_so
     from ..restore import fills
     from ..stage import Stage
 
-    loaded = load_any(model)
+    loaded = sampling_so(load_any(model), settings)
     first = loaded if isinstance(loaded, Stage) else loaded.links[0].stage
     if first.method.generates:
         raise ConfigError(f"{model}: makes pictures from nothing; `refinesr generate` is for it")

@@ -111,11 +111,11 @@ def upscale(
 
 def prepared(model: str, results: Results, restoring: Restoring) -> Work:
     """The model, loaded once; options that do not fit it, or this computer, are found out here."""
-    from ..chains import load_any
+    from ..chains import load_any, sampling_so
 
     options = restoring.options()
     replace(options, seed=options.seed + results.samples - 1)  # the last one's, which may be too large
-    whole = load_any(model)
+    whole = sampling_so(load_any(model), restoring.settings)
     options.check(whole)
     return Work(whole, results, restoring, options)
 
@@ -142,8 +142,7 @@ def alike(work: Work) -> str | None:
         return None
     if work.steps == 1:
         return "samples of one step differ little; with --steps 4 --fidelity 0 they differ more"
-    own = f"the model's fidelity of {work.fidelity:g}"
-    return f"samples differ little at {own}; with --fidelity 0 they differ more"
+    return f"samples differ little at a fidelity of {work.fidelity:g}; with --fidelity 0 they differ more"
 
 
 def done(work: Work, planned: list[Job]) -> int:

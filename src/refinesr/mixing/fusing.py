@@ -53,7 +53,7 @@ def fuse(
              without it, like the two put together
     whole    redraw all of it, as in SRDiff's paper, and not only the region and a little around it
     depth    share of the steps that are walked again, more than 0; 1 begins at noise
-    options  fields of `Options`; without `steps`, at least 8
+    options  fields of `Options`; without `steps`, or a `sampling` of as many as are wanted, at least 8
 
     Raises InputError, ConfigError or CheckpointError.
     """

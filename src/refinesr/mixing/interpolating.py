@@ -55,7 +55,7 @@ def interpolate(
     image          the small one, of any kind that `upscale` takes
     first, second  `model.method.scale` times its size; without them, two samples with `seeds`
     depth          share of the steps that are walked again, more than 0; 1 begins at noise
-    options        fields of `Options`; without `steps`, at least 8
+    options        fields of `Options`; without `steps`, or a `sampling` of as many as are wanted, at least 8
 
     Raises InputError, ConfigError or CheckpointError.
     """

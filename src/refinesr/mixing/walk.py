@@ -83,15 +83,28 @@ class Walk:
 def walk_of(stage: Stage, options: Options, depth: float) -> Walk:
     """`depth` is the share of the steps that are walked, at least one of them; 1 begins at noise.
 
+    A sampling that is asked for is taken as it is; a model's own is made fit for it.
     Raises ConfigError for what makes no sense, and for a model that goes no way.
     """
     if not 0 < number("depth", depth) <= 1:
         raise ConfigError(f"depth: {depth:g} is not a share of the steps; more than 0, at most 1")
     device, autocast = options.computing()
-    if options.fidelity == 1:
+    sampling = options.chosen(stage)
+    if options.sampling is None:
+        sampling = fit(sampling, options)
+    if sampling.fidelity == 1:
         raise ConfigError("fidelity: 1 is the mean of all pictures and redraws none; less than 1")
-    # a model's own is for walks from noise: what is redrawn is not to be drawn to the mean unasked
-    sampling = options.sampling(stage)
+    skip = sampling.steps - max(1, round(depth * sampling.steps))
+    walkable(stage, sampling, skip)
+    if sampling.steps == 1:
+        raise ConfigError("steps: 1 leaves nothing between a picture and noise; at least 2")
+    put_on(stage.model, device)
+    return Walk(stage, options, device, autocast, sampling, skip)
+
+
+def fit(sampling: Sampling, options: Options) -> Sampling:
+    """A model's own sampling for what is redrawn: not drawn to the mean unasked, with levels where pictures
+    are, and enough of them."""
     sampling = replace(sampling, fidelity=options.fidelity or 0.0)
     listed = isinstance(sampling.grid, Explicit | Leading)
     if options.steps is None and sampling.steps < STEPS and not listed:
@@ -99,12 +112,7 @@ def walk_of(stage: Stage, options: Options, depth: float) -> Walk:
         sampling = replace(sampling, steps=min(STEPS, most))
     if isinstance(sampling.grid, Karras) and sampling.grid.rho < FINE:
         sampling = replace(sampling, grid=replace(sampling.grid, rho=FINE))
-    skip = sampling.steps - max(1, round(depth * sampling.steps))
-    walkable(stage, sampling, skip)
-    if sampling.steps == 1:
-        raise ConfigError("steps: 1 leaves nothing between a picture and noise; at least 2")
-    put_on(stage.model, device)
-    return Walk(stage, options, device, autocast, sampling, skip)
+    return sampling
 
 
 def coloured(picture: Picture, channels: int) -> Images:

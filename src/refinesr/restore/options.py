@@ -8,7 +8,7 @@ import torch
 from refinesr.cascade import Cascade, Link
 from refinesr.devices import autocast_dtype, check_seed, device_named
 from refinesr.errors import ConfigError
-from refinesr.given import number, settle, settle_given, truth, whole
+from refinesr.given import number, of_kind, settle, settle_given, truth, whole
 from refinesr.images.resize import Kernel, PillowBicubic
 from refinesr.method import Sampling
 from refinesr.stage import Stage
@@ -25,6 +25,7 @@ class Asked(TypedDict, total=False):
     precision: str
     fidelity: float | None
     orientations: int | None
+    sampling: Sampling | None
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Options:
                 the sample, which makes up for what a mean over orientations smooths
     orientations  1, 2, 4, 8: every estimate is the mean over so many ways to lay the picture, each a call: as
                 it is, mirrored, upside down, turned; for models that have learnt from crops laid those ways
+    sampling    in place of the model's own, which `replace(model.method.sampling, ...)` begins with: sampler,
+                grid, guidance, temperature; what else is asked for here is changed in it
     """
 
     steps: int | None = None
@@ -53,6 +56,7 @@ class Options:
     precision: str = "auto"
     fidelity: float | None = None
     orientations: int | None = None
+    sampling: Sampling | None = None
 
     def __post_init__(self) -> None:
         settle(self, whole, "seed")
@@ -62,6 +66,8 @@ class Options:
         if self.tile is not None and self.tile < 0:
             raise ConfigError(f"tile: {self.tile} is negative; 0 means no tiles")
         check_seed(self.seed)
+        if self.sampling is not None and not isinstance(self.sampling, Sampling):
+            raise ConfigError(f"sampling: {of_kind(self.sampling, 'a Sampling')}")
 
     def check(self, model: Stage | Cascade) -> None:
         """Raises ConfigError for what cannot be asked of it or this computer, as `restored` would later."""
@@ -79,11 +85,11 @@ class Options:
 
     def mixed(self, model: Stage | Cascade) -> float | None:
         """The fidelity; None where each stage of a cascade has its own."""
-        return self.sampling(model).fidelity if isinstance(model, Stage) else self.fidelity
+        return self.chosen(model).fidelity if isinstance(model, Stage) else self.fidelity
 
     def laid(self, model: Stage | Cascade) -> int | None:
         """The orientations; None where each stage of a cascade has its own."""
-        return self.sampling(model).orientations if isinstance(model, Stage) else self.orientations
+        return self.chosen(model).orientations if isinstance(model, Stage) else self.orientations
 
     def links(self, model: Stage | Cascade) -> tuple[Link, ...]:
         """The cascade's, or the stage as one, with what is asked for here.  Raises ConfigError for what one
@@ -92,22 +98,24 @@ class Options:
             return (self._link(Link(model, tile=model.method.tile)),)
         if self.steps is not None:
             raise ConfigError("steps: each stage of a cascade has its own; its JSON file says them")
+        if self.sampling is not None:
+            raise ConfigError("sampling: each stage of a cascade has its own, Link(stage, sampling)")
         return tuple(self._link(link, f"stages.{number}.") for number, link in enumerate(model.links))
 
     def _link(self, link: Link, where: str = "") -> Link:
         tile = link.tile if self.tile is None else self.tile
         try:
-            return replace(link, sampling=self.sampling(link.placed), tile=tile)
+            return replace(link, sampling=self.chosen(link.placed), tile=tile)
         except ConfigError as error:
             raise ConfigError(f"{where}{error}") from error
 
-    def sampling(self, stage: Stage) -> Sampling:
-        """The stage's own, with what is asked for here.  Raises ConfigError if there is no such thing."""
-        chosen = stage.method.sampling
+    def chosen(self, stage: Stage) -> Sampling:
+        """How the stage samples.  Raises ConfigError for what it cannot do."""
+        chosen = stage.method.sampling if self.sampling is None else self.sampling
         if self.steps is not None:
             chosen = replace(chosen, steps=self.steps)
         if self.consistent is not None:
-            chosen = replace(chosen, consistent=kept_kernel(stage) if self.consistent else None)
+            chosen = replace(chosen, consistent=kept_kernel(stage, chosen) if self.consistent else None)
         if self.fidelity is not None:
             chosen = replace(chosen, fidelity=self.fidelity)
         if self.orientations is not None:
@@ -115,8 +123,8 @@ class Options:
         return replace(stage.method, sampling=chosen).sampling  # a method refuses what does not fit it
 
 
-def kept_kernel(stage: Stage) -> Kernel:
+def kept_kernel(stage: Stage, sampling: Sampling) -> Kernel:
     """What the input is said to be downsampled with."""
     if stage.method.scale == 1:
         raise ConfigError("consistent: nothing is lost at scale 1, so there is nothing to keep")
-    return stage.method.sampling.consistent or PillowBicubic()
+    return sampling.consistent or stage.method.sampling.consistent or PillowBicubic()

@@ -78,7 +78,7 @@ def upscale(
     mask     of the image's size, of any kind: what is white or True is made up, the rest stays as it is; for
              models of scale 1
     options  fields of `refinesr.restore.Options`: steps, seed, tile, consistent, device, precision, fidelity,
-             orientations
+             orientations, sampling
 
     Raises InputError, ConfigError or CheckpointError.
     """
