@@ -1,6 +1,7 @@
 """Images in, images out: of the same kind, faithful to what was given, the same for the same seed."""
 
 import io
+import math
 import re
 import typing
 from dataclasses import fields, replace
@@ -146,6 +147,45 @@ def test_so_is_one_of_floats() -> None:
     assert np.abs(again - array).max() < 1e-5
 
 
+@pytest.mark.parametrize("kind", [np.uint16, np.float32])
+@pytest.mark.parametrize("scale", [1.3, 3.0])
+def test_so_are_they_at_another_scale(kind: Any, scale: float) -> None:
+    """To what each depth leaves, as above, in 255ths; resampled alone they are farther off."""
+    array = CAT.permute(1, 2, 0).numpy() / 300 + 0.05
+    array = (array * 65535).astype(kind) if kind is np.uint16 else array.astype(kind)
+    unit = np.iinfo(kind).max / 255 if kind is np.uint16 else 1 / 255
+
+    def off(consistent: bool) -> float:
+        made = big(X2, array, scale=scale, consistent=consistent)
+        assert (made.dtype, made.shape) == (kind, (round(40 * scale), round(56 * scale), 3))
+        high = torch.from_numpy(made.astype(np.float64)).permute(2, 0, 1)[None]
+        again = Projection(tuple(high.shape[2:]), (40, 56), PillowBicubic()).down(high)[0].permute(1, 2, 0)
+        return float(np.abs(again.numpy() - array).max() / unit)
+
+    assert off(consistent=True) < 0.02
+    assert off(consistent=False) > 1
+
+
+def test_a_picture_with_alpha_is_one_at_another_scale() -> None:
+    """The colours are the input's, where they can be seen, and the mask is the input's, enlarged."""
+    image = of_mode("RGBA")
+    large = big(X2, image, scale=3.5)
+    assert (large.mode, large.size) == ("RGBA", (196, 140))
+    seen = pixels(image.getchannel("A")) > 0
+    again = shrunk(large.convert("RGB"), image.size)
+    assert (again == pixels(image.convert("RGB")))[seen].mean() > 0.99
+    assert np.abs(shrunk(large.getchannel("A"), image.size) - pixels(image.getchannel("A"))).max() <= 2
+
+
+def test_a_scale_of_hardly_a_pixel_more_is_a_picture() -> None:
+    """Of the input's own size nothing can be asked; of a pixel more a side it can."""
+    image = pil(CAT)
+    assert big(X2, image, scale=1.001).size == image.size
+    large = big(X2, image, scale=1.015)
+    assert large.size == (57, 41)
+    assert (shrunk(large, image.size) == pixels(image)).mean() > 0.8
+
+
 def test_a_model_that_does_not_promise_can_be_asked_to() -> None:
     free = replace(X2, method=replace(X2.method, sampling=replace(X2.method.sampling, consistent=None)))
     image = pil(CAT)
@@ -243,7 +283,7 @@ def test_the_edge_of_a_mask_has_no_halo() -> None:
     """Bicubic enlarging sees two pixels: what lies farther from the edge of a disc is clear or opaque."""
     down, right = np.mgrid[:40, :40]
     mask = (np.hypot(down - 20, right - 20) < 14).astype(np.uint8) * 255
-    large = enlarged_alpha(Picture(np.zeros((40, 40, 3), np.uint8), mask), 4)
+    large = enlarged_alpha(Picture(np.zeros((40, 40, 3), np.uint8), mask), (160, 160))
     assert (large.shape, large.dtype) == ((160, 160), np.uint8)
     down, right = np.mgrid[:160, :160]
     distance = np.hypot(down - 81.5, right - 81.5)
@@ -272,6 +312,13 @@ def test_refine_shows_every_step_and_ends_with_what_upscale_returns(image: Any) 
     result = big(X2, image, steps=4, seed=9)
     assert np.array_equal(np.asarray(walked[-1].image), np.asarray(result))
     assert not np.array_equal(np.asarray(walked[0].image), np.asarray(result))
+
+
+def test_all_that_is_watched_has_the_scale_that_was_asked_for() -> None:
+    walked = [progress.image for progress in refine(X2, pil(CAT), scale=1.5, precision="fp32")]
+    assert {image.size for image in walked} == {(84, 60)}
+    assert np.array_equal(pixels(walked[-1]), pixels(big(X2, pil(CAT), scale=1.5)))
+    assert np.array_equal(pixels(big(X2, pil(CAT), scale=2.0)), pixels(big(X2, pil(CAT))))
 
 
 def test_another_sampler_of_the_method_is_used() -> None:
@@ -379,6 +426,9 @@ WRONG_OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"seed": 2**63 - 2, "samples": 3}, "seed: 9223372036854775808 is not between"),
     ({"steps": 0}, "steps: 0 is not positive"),
     ({"samples": 0}, "samples: 0 is not positive"),
+    ({"scale": 0.0}, "scale: 0 is not a positive number"),
+    ({"scale": -2.5}, "scale: -2.5 is not a positive number"),
+    ({"scale": math.inf}, "scale: inf is not a positive number"),
     ({"device": "gpu"}, "device: 'gpu' cannot be used here"),
     ({"precision": "fp16"}, "precision: 'fp16' is not one of"),
 ]
@@ -399,6 +449,7 @@ OTHER_TYPES: list[tuple[dict[str, Any], str]] = [
     ({"tile": 8.5}, r"^tile: 8\.5 is no whole number$"),
     ({"fidelity": "1"}, "^fidelity: '1' is no number$"),
     ({"orientations": "8"}, "^orientations: '8' is no whole number$"),
+    ({"scale": "2"}, "^scale: '2' is no number$"),
     ({"orientations": 5}, "^orientations: 5 is not 1, 2, 4 or 8$"),
 ]
 
@@ -488,6 +539,19 @@ def test_a_cascade_enlarges_by_all_of_its_stages_and_keeps_the_promise() -> None
     middle = large.resize((60, 48), Image.Resampling.BICUBIC)
     again = np.asarray(middle.resize((30, 24), Image.Resampling.BICUBIC))
     assert (again == np.asarray(small)).mean() > 0.98
+
+
+def test_at_another_scale_a_cascade_promises_what_all_of_its_stages_do() -> None:
+    small = photo(60, 80, 24, 30).permute(1, 2, 0).numpy()
+
+    def agreement(model: Cascade) -> float:
+        large = Image.fromarray(upscale(model, small, scale=3.0))
+        return float((shrunk(large, (30, 24)) == small).mean())
+
+    first, second = TWICE.links
+    free = replace(second, sampling=replace(second.chosen, consistent=None))
+    assert agreement(TWICE) > 0.98
+    assert agreement(Cascade((first, free))) < 0.9
 
 
 def test_a_cascade_is_its_stages_by_hand() -> None:

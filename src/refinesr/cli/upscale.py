@@ -220,13 +220,7 @@ def enlarged(
 
     model, options = work.model, replace(work.options, seed=seed)
     with advising(model, options, picture), passing(model, picture.size, options, show):
-        large = last(restored(model, picture, options, mask)).image
-    if work.scale == model.scale:
-        return large
-    from ..restore.fidelity import resampled
-
-    height, width = picture.size
-    return resampled(large, (max(1, round(work.scale * height)), max(1, round(work.scale * width))))
+        return last(restored(model, picture, options, mask, scale=work.scale)).image
 
 
 def record(

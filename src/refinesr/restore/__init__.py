@@ -4,6 +4,7 @@ kinds       PIL images, arrays and tensors as pictures
 options     what may be asked for
 passes      how far a picture has come
 pictures    what a stage is given of a picture, and what is made of what it says
+rescaling   results at any scale
 restoring   by a stage, or by a cascade
 upscaling   the public functions
 """

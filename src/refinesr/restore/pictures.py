@@ -153,14 +153,13 @@ def whole_range(images: Images, span: Span) -> Images:
     return values.div_(127.5).sub_(1)
 
 
-def enlarged_alpha(picture: Picture, scale: int) -> Array:
-    """Transparency is a mask, not a texture: enlarged by bicubic, clipped, no more.
+def enlarged_alpha(picture: Picture, size: tuple[int, int]) -> Array:
+    """Transparency is a mask, not a texture: made `size` = (height, width) by bicubic, clipped, no more.
 
     A soft mask, made small again, is as it was.  Hard edges are not: a mask forced to be so has specks around
     them where nothing should be seen.
     """
     assert picture.alpha is not None
     mask = replace(picture, pixels=picture.alpha[..., None], alpha=None, nodata=None, span=None)
-    height, width = picture.alpha.shape
-    large = resize(to_tensor(mask), (scale * height, scale * width), PillowBicubic())
+    large = resize(to_tensor(mask), size, PillowBicubic())
     return from_tensor(large.clamp(-1, 1), like=mask).pixels[..., 0]

@@ -24,6 +24,7 @@ from refinesr.restore.pictures import (
     pictured,
     spread,
 )
+from refinesr.restore.rescaling import kept_by, resampled, size_at
 from refinesr.stage import Progress, Stage
 
 Pictures = tuple[Picture, ...]
@@ -35,6 +36,7 @@ def restored(
     options: Options,
     mask: Hidden | None = None,
     *,
+    scale: float | None = None,
     watched: bool = False,
 ) -> Iterator[Progress[Picture]]:
     """`upscale` for `Picture`s: a `Progress` after each step, of all stages if there are several.
@@ -43,9 +45,17 @@ def restored(
 
     Where they are `watched`, estimates are simply rounded; else a stage shows what it was given until its
     last step.  The picture of that is made to keep its promises.
+
+    At another `scale` than the model's the result is resampled, and made to keep them again; estimates that
+    are watched are resampled.
     """
+    size = None if scale is None else size_at(scale, picture.size)
+    device, kernel = options.computing()[0], kept_by(options.links(model))
     for progress in together(model, (picture,), options, (options.seed,), mask, watched=watched):
-        yield Progress(progress.done, progress.total, progress.image[0])
+        (image,), ended = progress.image, progress.done == progress.total
+        if size is not None and scale != model.scale and (watched or ended):
+            image = resampled(image, size, picture, kernel if ended else None, device)
+        yield Progress(progress.done, progress.total, image)
 
 
 def together(
@@ -83,7 +93,8 @@ def by_stage(
     put_on(stage.model, device)
     pictures = tuple(colourable(stage, picture) for picture in pictures)
     low, name = torch.cat([to_tensor(opaque(picture)) for picture in pictures]).to(device), pictures[0].name
-    alphas = [None if x.alpha is None else enlarged_alpha(x, stage.method.scale) for x in pictures]
+    size = stage.scale * low.shape[2], stage.scale * low.shape[3]
+    alphas = [None if x.alpha is None else enlarged_alpha(x, size) for x in pictures]
     images = spread(low, stage.method.channels, name)
     each = len(images) // len(pictures)
     noise = NoiseField(tuple(seed for seed in seeds for _ in range(each)))
