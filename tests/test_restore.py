@@ -21,10 +21,12 @@ from torch import Tensor
 
 from refinesr.cascade import Cascade, Link
 from refinesr.diffusion.samplers import DPM2M
+from refinesr.encoding import encoding
 from refinesr.errors import CheckpointError, ConfigError, InputError
 from refinesr.images.picture import Picture
 from refinesr.images.projection import Projection
 from refinesr.images.resize import MatlabBicubic, PillowBicubic
+from refinesr.images.tasks import Inpainting
 from refinesr.restore import Asked, Options, Progress, enlarged_alpha, refine, restored, upscale
 from refinesr.stage import Stage
 
@@ -226,6 +228,62 @@ def test_another_seed_is_another_picture_and_samples_are_seeds_in_a_row() -> Non
         assert torch.equal(image, big(X2, CAT, seed=seed))
     assert not torch.equal(first, second)
     assert torch.is_tensor(big(X2, CAT, samples=1))
+
+
+def encodings(model: Stage) -> list[int]:
+    """Grows by one with each part of a picture that is encoded."""
+    made: list[int] = []
+    encoding(model.model).register_forward_hook(lambda *_: made.append(1))
+    return made
+
+
+@pytest.mark.parametrize("options", [{}, {"tile": 16}, {"orientations": 2}, {"fidelity": 0.5, "scale": 1.5}])
+def test_samples_are_encoded_once_and_are_those_of_their_seeds(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("refinesr.encoding.STRIP", 16 * 56)
+    model = stage(packed(2))
+    made = encodings(model)
+    alone = [big(model, CAT, seed=seed, **options) for seed in (3, 4, 5)]
+    each = len(made) // 3
+    assert each > 1
+    samples = big(model, CAT, seed=3, samples=3, **options)
+    assert len(made) == 4 * each
+    assert all(torch.equal(*pair) for pair in zip(samples, alone, strict=True))
+
+
+@pytest.mark.parametrize(("kind", "passes"), [(torch.uint8, 1), (torch.float32, 3)])
+def test_samples_of_a_large_deep_picture_are_encoded_each(
+    kind: torch.dtype, passes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of 8 bits leave the room."""
+    model, image = stage(packed(2)), CAT if kind == torch.uint8 else CAT / 255
+    made = encodings(model)
+    for kept, expected in ((40 * 56 * 8, 1), (40 * 56 * 8 - 1, passes)):
+        monkeypatch.setattr("refinesr.method.KEPT", kept)
+        made.clear()
+        big(model, image, samples=3, steps=1)
+        assert len(made) == expected
+
+
+def test_samples_of_a_cascade_share_what_its_first_stage_sees() -> None:
+    """What the second one sees is another picture each time."""
+    twice = Cascade((Link(stage(packed(2), seed=1)), Link(stage(packed(2), seed=2))))
+    first, second = (encodings(link.stage) for link in twice.links)
+    small = CAT[:, :12, :14]
+    samples = upscale(twice, small, seed=1, samples=2)
+    assert len(second) == 2 * len(first) == 2
+    assert all(torch.equal(large, upscale(twice, small, seed=1 + k)) for k, large in enumerate(samples))
+
+
+def test_samples_whose_hole_is_filled_with_noise_are_encoded_each() -> None:
+    """It is noise of the sample's own."""
+    model = stage(replace(packed(1), degradation=Inpainting()))
+    hole = np.zeros((40, 56), bool)
+    hole[10:20, 20:30] = True
+    first, second = upscale(model, CAT, mask=hole, samples=2)
+    assert torch.equal(first, upscale(model, CAT, mask=hole))
+    assert torch.equal(second, upscale(model, CAT, mask=hole, seed=1))
 
 
 def test_the_noise_of_a_picture_does_not_depend_on_the_batch_it_is_in() -> None:

@@ -22,7 +22,7 @@ from refinesr.restore.pictures import (
     put_back,
     spread,
 )
-from refinesr.restore.restoring import restored, together
+from refinesr.restore.restoring import Showing, restored, showing_of, together
 from refinesr.restore.upscaling import Source, model_of, refine, stage_of, upscale
 from refinesr.stage import Progress
 
@@ -31,6 +31,7 @@ __all__ = [
     "Asked",
     "Options",
     "Progress",
+    "Showing",
     "Source",
     "alike",
     "array_of",
@@ -50,6 +51,7 @@ __all__ = [
     "put_back",
     "refine",
     "restored",
+    "showing_of",
     "spread",
     "stage_of",
     "together",

@@ -140,10 +140,14 @@ def finished(image: Images, low: LowImages, kernel: Kernel | None, like: Picture
         return to_eight_bits(image, in_eight_bits(low), kernel)
     if kernel is None:
         return image.clamp(-1, 1)
-    projection = Projection.between(image, low, kernel)
-    for _ in range(ROUNDS):
-        image = projection.project(image.clamp(-1, 1), low)
-    return image.clamp(-1, 1)
+    projection, made = Projection.between(image, low, kernel), torch.empty_like(image)
+    for number in range(image.shape[1]):  # one after the other: of a large picture two canvases less
+        band = slice(number, number + 1)
+        one = image[:, band]
+        for _ in range(ROUNDS):
+            one = projection.project(one.clamp(-1, 1), low[:, band])
+        made[:, band] = one.clamp(-1, 1)
+    return made
 
 
 def whole_range(images: Images, span: Span) -> Images:

@@ -41,7 +41,8 @@ def resampled(
     range, or the span: bicubic overshoots edges, and floats would leave it.
     """
     low = to_tensor(opaque(replace(picture, span=large.span))).to(device)
-    values = resize(to_tensor(filled(large)).to(device), size, PillowBicubic())
+    bands = torch.split(to_tensor(filled(large)).to(device), 1, 1)  # one after the other takes less room
+    values = torch.cat([resize(band, size, PillowBicubic()) for band in bands], 1)
     larger = size != picture.size and size[0] >= picture.size[0] and size[1] >= picture.size[1]
     values = finished(values, low, kernel if larger else None, large).cpu()
     alpha = None if picture.alpha is None else enlarged_alpha(picture, size)

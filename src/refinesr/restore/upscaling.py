@@ -16,7 +16,7 @@ from refinesr.images.picture import Picture
 from refinesr.restore.kinds import AnyImage, alike, check_answer, hidden_of, picture_of
 from refinesr.restore.options import Asked, Options
 from refinesr.restore.pictures import colourable
-from refinesr.restore.restoring import restored
+from refinesr.restore.restoring import restored, showing_of
 from refinesr.shipped import check_source, load
 from refinesr.stage import Progress, Stage
 
@@ -95,7 +95,8 @@ def upscale(
     found, hidden = model_of(model), hidden_of(mask)
     picture = picture_of(image, span=found.span)
     check_answer(recoloured(found, picture), image)
-    walks = [restored(found, picture, chosen, hidden, scale=scale) for chosen in choices]
+    showing = showing_of(picture, count)
+    walks = [restored(found, picture, each, hidden, scale=scale, showing=showing) for each in choices]
     made = [alike(last(walk).image, image) for walk in walks]
     return made if count > 1 else made[0]
 
