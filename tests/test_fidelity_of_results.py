@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from refinesr.images.picture import Picture
-from refinesr.restore.fidelity import Fidelity, fidelity, resampled
+from refinesr.restore.fidelity import Fidelity, fidelity
+from refinesr.restore.rescaling import resampled
 
 RNG = np.random.default_rng(0)
 LARGE = RNG.integers(0, 256, (48, 40, 3), dtype=np.uint8)
@@ -91,7 +92,7 @@ def test_colour_made_of_grey_is_not_compared() -> None:
 def test_resampling_keeps_depth_alpha_and_metadata() -> None:
     alpha = np.full((48, 40), 65535, np.uint16)
     picture = Picture(LARGE.astype(np.uint16) * 257, alpha, icc=b"profile", name="a.png")
-    small = resampled(picture, (12, 10))
+    small = resampled(picture, (12, 10), picture)
     assert (small.size, small.pixels.dtype, small.icc, small.name) == (
         (12, 10),
         np.uint16,

@@ -1,6 +1,7 @@
 """Images in, images out: of the same kind, faithful to what was given, the same for the same seed."""
 
 import io
+import math
 import re
 import typing
 from dataclasses import fields, replace
@@ -20,10 +21,12 @@ from torch import Tensor
 
 from refinesr.cascade import Cascade, Link
 from refinesr.diffusion.samplers import DPM2M
+from refinesr.encoding import encoding
 from refinesr.errors import CheckpointError, ConfigError, InputError
 from refinesr.images.picture import Picture
 from refinesr.images.projection import Projection
 from refinesr.images.resize import MatlabBicubic, PillowBicubic
+from refinesr.images.tasks import Inpainting
 from refinesr.restore import Asked, Options, Progress, enlarged_alpha, refine, restored, upscale
 from refinesr.stage import Stage
 
@@ -146,6 +149,45 @@ def test_so_is_one_of_floats() -> None:
     assert np.abs(again - array).max() < 1e-5
 
 
+@pytest.mark.parametrize("kind", [np.uint16, np.float32])
+@pytest.mark.parametrize("scale", [1.3, 3.0])
+def test_so_are_they_at_another_scale(kind: Any, scale: float) -> None:
+    """To what each depth leaves, as above, in 255ths; resampled alone they are farther off."""
+    array = CAT.permute(1, 2, 0).numpy() / 300 + 0.05
+    array = (array * 65535).astype(kind) if kind is np.uint16 else array.astype(kind)
+    unit = np.iinfo(kind).max / 255 if kind is np.uint16 else 1 / 255
+
+    def off(consistent: bool) -> float:
+        made = big(X2, array, scale=scale, consistent=consistent)
+        assert (made.dtype, made.shape) == (kind, (round(40 * scale), round(56 * scale), 3))
+        high = torch.from_numpy(made.astype(np.float64)).permute(2, 0, 1)[None]
+        again = Projection(tuple(high.shape[2:]), (40, 56), PillowBicubic()).down(high)[0].permute(1, 2, 0)
+        return float(np.abs(again.numpy() - array).max() / unit)
+
+    assert off(consistent=True) < 0.02
+    assert off(consistent=False) > 1
+
+
+def test_a_picture_with_alpha_is_one_at_another_scale() -> None:
+    """The colours are the input's, where they can be seen, and the mask is the input's, enlarged."""
+    image = of_mode("RGBA")
+    large = big(X2, image, scale=3.5)
+    assert (large.mode, large.size) == ("RGBA", (196, 140))
+    seen = pixels(image.getchannel("A")) > 0
+    again = shrunk(large.convert("RGB"), image.size)
+    assert (again == pixels(image.convert("RGB")))[seen].mean() > 0.99
+    assert np.abs(shrunk(large.getchannel("A"), image.size) - pixels(image.getchannel("A"))).max() <= 2
+
+
+def test_a_scale_of_hardly_a_pixel_more_is_a_picture() -> None:
+    """Of the input's own size nothing can be asked; of a pixel more a side it can."""
+    image = pil(CAT)
+    assert big(X2, image, scale=1.001).size == image.size
+    large = big(X2, image, scale=1.015)
+    assert large.size == (57, 41)
+    assert (shrunk(large, image.size) == pixels(image)).mean() > 0.8
+
+
 def test_a_model_that_does_not_promise_can_be_asked_to() -> None:
     free = replace(X2, method=replace(X2.method, sampling=replace(X2.method.sampling, consistent=None)))
     image = pil(CAT)
@@ -186,6 +228,62 @@ def test_another_seed_is_another_picture_and_samples_are_seeds_in_a_row() -> Non
         assert torch.equal(image, big(X2, CAT, seed=seed))
     assert not torch.equal(first, second)
     assert torch.is_tensor(big(X2, CAT, samples=1))
+
+
+def encodings(model: Stage) -> list[int]:
+    """Grows by one with each part of a picture that is encoded."""
+    made: list[int] = []
+    encoding(model.model).register_forward_hook(lambda *_: made.append(1))
+    return made
+
+
+@pytest.mark.parametrize("options", [{}, {"tile": 16}, {"orientations": 2}, {"fidelity": 0.5, "scale": 1.5}])
+def test_samples_are_encoded_once_and_are_those_of_their_seeds(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("refinesr.encoding.STRIP", 16 * 56)
+    model = stage(packed(2))
+    made = encodings(model)
+    alone = [big(model, CAT, seed=seed, **options) for seed in (3, 4, 5)]
+    each = len(made) // 3
+    assert each > 1
+    samples = big(model, CAT, seed=3, samples=3, **options)
+    assert len(made) == 4 * each
+    assert all(torch.equal(*pair) for pair in zip(samples, alone, strict=True))
+
+
+@pytest.mark.parametrize(("kind", "passes"), [(torch.uint8, 1), (torch.float32, 3)])
+def test_samples_of_a_large_deep_picture_are_encoded_each(
+    kind: torch.dtype, passes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of 8 bits leave the room."""
+    model, image = stage(packed(2)), CAT if kind == torch.uint8 else CAT / 255
+    made = encodings(model)
+    for kept, expected in ((40 * 56 * 8, 1), (40 * 56 * 8 - 1, passes)):
+        monkeypatch.setattr("refinesr.method.KEPT", kept)
+        made.clear()
+        big(model, image, samples=3, steps=1)
+        assert len(made) == expected
+
+
+def test_samples_of_a_cascade_share_what_its_first_stage_sees() -> None:
+    """What the second one sees is another picture each time."""
+    twice = Cascade((Link(stage(packed(2), seed=1)), Link(stage(packed(2), seed=2))))
+    first, second = (encodings(link.stage) for link in twice.links)
+    small = CAT[:, :12, :14]
+    samples = upscale(twice, small, seed=1, samples=2)
+    assert len(second) == 2 * len(first) == 2
+    assert all(torch.equal(large, upscale(twice, small, seed=1 + k)) for k, large in enumerate(samples))
+
+
+def test_samples_whose_hole_is_filled_with_noise_are_encoded_each() -> None:
+    """It is noise of the sample's own."""
+    model = stage(replace(packed(1), degradation=Inpainting()))
+    hole = np.zeros((40, 56), bool)
+    hole[10:20, 20:30] = True
+    first, second = upscale(model, CAT, mask=hole, samples=2)
+    assert torch.equal(first, upscale(model, CAT, mask=hole))
+    assert torch.equal(second, upscale(model, CAT, mask=hole, seed=1))
 
 
 def test_the_noise_of_a_picture_does_not_depend_on_the_batch_it_is_in() -> None:
@@ -243,7 +341,7 @@ def test_the_edge_of_a_mask_has_no_halo() -> None:
     """Bicubic enlarging sees two pixels: what lies farther from the edge of a disc is clear or opaque."""
     down, right = np.mgrid[:40, :40]
     mask = (np.hypot(down - 20, right - 20) < 14).astype(np.uint8) * 255
-    large = enlarged_alpha(Picture(np.zeros((40, 40, 3), np.uint8), mask), 4)
+    large = enlarged_alpha(Picture(np.zeros((40, 40, 3), np.uint8), mask), (160, 160))
     assert (large.shape, large.dtype) == ((160, 160), np.uint8)
     down, right = np.mgrid[:160, :160]
     distance = np.hypot(down - 81.5, right - 81.5)
@@ -272,6 +370,13 @@ def test_refine_shows_every_step_and_ends_with_what_upscale_returns(image: Any) 
     result = big(X2, image, steps=4, seed=9)
     assert np.array_equal(np.asarray(walked[-1].image), np.asarray(result))
     assert not np.array_equal(np.asarray(walked[0].image), np.asarray(result))
+
+
+def test_all_that_is_watched_has_the_scale_that_was_asked_for() -> None:
+    walked = [progress.image for progress in refine(X2, pil(CAT), scale=1.5, precision="fp32")]
+    assert {image.size for image in walked} == {(84, 60)}
+    assert np.array_equal(pixels(walked[-1]), pixels(big(X2, pil(CAT), scale=1.5)))
+    assert np.array_equal(pixels(big(X2, pil(CAT), scale=2.0)), pixels(big(X2, pil(CAT))))
 
 
 def test_another_sampler_of_the_method_is_used() -> None:
@@ -379,6 +484,9 @@ WRONG_OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"seed": 2**63 - 2, "samples": 3}, "seed: 9223372036854775808 is not between"),
     ({"steps": 0}, "steps: 0 is not positive"),
     ({"samples": 0}, "samples: 0 is not positive"),
+    ({"scale": 0.0}, "scale: 0 is not a positive number"),
+    ({"scale": -2.5}, "scale: -2.5 is not a positive number"),
+    ({"scale": math.inf}, "scale: inf is not a positive number"),
     ({"device": "gpu"}, "device: 'gpu' cannot be used here"),
     ({"precision": "fp16"}, "precision: 'fp16' is not one of"),
 ]
@@ -399,6 +507,7 @@ OTHER_TYPES: list[tuple[dict[str, Any], str]] = [
     ({"tile": 8.5}, r"^tile: 8\.5 is no whole number$"),
     ({"fidelity": "1"}, "^fidelity: '1' is no number$"),
     ({"orientations": "8"}, "^orientations: '8' is no whole number$"),
+    ({"scale": "2"}, "^scale: '2' is no number$"),
     ({"orientations": 5}, "^orientations: 5 is not 1, 2, 4 or 8$"),
 ]
 
@@ -488,6 +597,19 @@ def test_a_cascade_enlarges_by_all_of_its_stages_and_keeps_the_promise() -> None
     middle = large.resize((60, 48), Image.Resampling.BICUBIC)
     again = np.asarray(middle.resize((30, 24), Image.Resampling.BICUBIC))
     assert (again == np.asarray(small)).mean() > 0.98
+
+
+def test_at_another_scale_a_cascade_promises_what_all_of_its_stages_do() -> None:
+    small = photo(60, 80, 24, 30).permute(1, 2, 0).numpy()
+
+    def agreement(model: Cascade) -> float:
+        large = Image.fromarray(upscale(model, small, scale=3.0))
+        return float((shrunk(large, (30, 24)) == small).mean())
+
+    first, second = TWICE.links
+    free = replace(second, sampling=replace(second.chosen, consistent=None))
+    assert agreement(TWICE) > 0.98
+    assert agreement(Cascade((first, free))) < 0.9
 
 
 def test_a_cascade_is_its_stages_by_hand() -> None:

@@ -30,7 +30,7 @@ from refinesr.mixing.interpolating import strip
 from refinesr.pretrained import check_start
 from refinesr.recipes import RECIPES, tiny
 from refinesr.restore import Options, restored, upscale
-from refinesr.restore.fidelity import resampled
+from refinesr.restore.rescaling import resampled
 from refinesr.run import Run, material, train
 from refinesr.search.held_out import held_out
 from refinesr.sources import Blank
@@ -326,7 +326,8 @@ def test_at_another_size_nothing_leaves_the_span(dtype: type) -> None:
     """Bicubic overshoots an edge between the ends of a span."""
     pixels = np.zeros((12, 16, 1), dtype)
     pixels[:, 8:] = 10000
-    made = resampled(Picture(pixels, span=REFLECTANCE), (31, 41)).pixels
+    picture = Picture(pixels, span=REFLECTANCE)
+    made = resampled(picture, (31, 41), picture).pixels
     assert (made.min(), made.max()) == (0, 10000)
 
 

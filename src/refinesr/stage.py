@@ -125,19 +125,15 @@ class Stage:
             sampling = self.method.sampling
             if start is not None:  # what is redrawn is not to be drawn to the mean
                 sampling = replace(sampling, fidelity=0.0)
-        grid = sampling.levels()
-        for complaint in check(grid, self.method.levels.highest()) if start is None else ():
-            warnings.warn(complaint, stacklevel=2)
+        yield from self.shown(low, sampling, tile, autocast).refined(noise, start)
+
+    def shown(
+        self, low: GivenImages, sampling: Sampling, tile: int = 0, autocast: torch.dtype | None = None
+    ) -> "Shown":
+        """What the stage sees of low, as above, made now: to be refined with any noise, more than once."""
         with torch.no_grad():
             base = self.model.base(low)
-            denoise = self.denoiser(low, base, sampling, tile, autocast)
-            if start is None:
-                x = math.sqrt(1 + float(grid[0]) ** 2) * scaled(noise, sampling.temperature)(base)
-            else:
-                x, grid = start.x, grid[start.skip :]
-        steps = self.walked(sampling, denoise, x, grid, noise, base)
-        del x  # of a large picture a canvas less, as below
-        yield from steps
+            return Shown(self, sampling, base, self.denoiser(low, base, sampling, tile, autocast))
 
     def walked(
         self, sampling: Sampling, denoise: Denoiser, x: Images, grid: Grid, noise: Noise, base: Images
@@ -238,6 +234,30 @@ class Stage:
             return target.encode(image, base)
 
         return project
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Low images, encoded for a stage that samples so."""
+
+    stage: Stage
+    sampling: Sampling
+    base: Images
+    denoise: Denoiser
+
+    def refined(self, noise: Noise, start: Start | None = None) -> Iterator[Progress[Tensor]]:
+        """As by the stage."""
+        grid = self.sampling.levels()
+        for complaint in check(grid, self.stage.method.levels.highest()) if start is None else ():
+            warnings.warn(complaint, stacklevel=3)
+        with torch.no_grad():
+            if start is None:
+                x = math.sqrt(1 + float(grid[0]) ** 2) * scaled(noise, self.sampling.temperature)(self.base)
+            else:
+                x, grid = start.x, grid[start.skip :]
+        steps = self.stage.walked(self.sampling, self.denoise, x, grid, noise, self.base)
+        del x  # of a large picture a canvas less, as in the walk
+        yield from steps
 
 
 def blend_of(core: int) -> int:

@@ -144,16 +144,40 @@ def test_no_consistent_gives_the_networks_own_answer(upscale: Command, photo: Pa
     assert free["agreement"] < 0.5
 
 
-@pytest.mark.parametrize(("scale", "shape"), [(2.5, (30, 50, 3)), (0.5, (6, 10, 3)), (6, (72, 120, 3))])
+@pytest.mark.parametrize(
+    ("scale", "shape", "words"),
+    [
+        (0.5, (6, 10, 3), ()),
+        (1, (12, 20, 3), ()),
+        (2.5, (30, 50, 3), ("--no-consistent",)),
+        (6, (72, 120, 3), ("--no-consistent",)),
+    ],
+)
 def test_any_scale_is_resampled_from_the_models(
-    upscale: Command, photo: Path, scale: float, shape: tuple[int, ...]
+    upscale: Command, photo: Path, scale: float, shape: tuple[int, ...], words: tuple[str, ...]
 ) -> None:
-    upscale(photo, "-s", scale, "-o", "any.png")
-    upscale(photo)
+    upscale(photo, "-s", scale, "-o", "any.png", *words)
+    upscale(photo, *words)
     assert pixels("any.png").shape == shape
     expected = Image.open("photo-x4.png").resize((shape[1], shape[0]), Image.Resampling.BICUBIC)
     # Pillow rounds and clips between its two passes
     assert np.abs(pixels("any.png").astype(int) - np.asarray(expected)).mean() < 0.5
+
+
+@pytest.mark.parametrize("scale", [1.5, 2.5, 6.0])
+def test_at_any_larger_scale_the_result_made_small_is_the_input(
+    upscale: Command, photo: Path, model: str, scale: float
+) -> None:
+    """And it is what Python's `upscale` makes."""
+    kept = json.loads(upscale(photo, "-s", scale, "-o", "any.png", "--json").out)
+    plain = json.loads(upscale(photo, "-s", scale, "-o", "free.png", "--no-consistent", "--json").out)
+    assert kept["output_size"] == [round(12 * scale), round(20 * scale)]
+    small = Image.open("any.png").resize((20, 12), Image.Resampling.BICUBIC)
+    assert (np.asarray(small) == pixels("photo.png")).mean() == pytest.approx(kept["agreement"])
+    assert kept["agreement"] > 0.95  # the photo is noise, the hardest there is
+    assert plain["agreement"] < 0.5
+    large = refinesr.upscale(model, Image.open(photo), scale=scale)
+    assert np.array_equal(np.asarray(large), pixels("any.png"))
 
 
 def test_a_result_smaller_than_its_input_is_not_measured(upscale: Command, photo: Path) -> None:
@@ -324,9 +348,9 @@ def test_a_name_that_is_too_long_is_found_out_before_the_work(
 
 
 def only_of(name: str, restored: Any) -> Any:
-    def checked(model: Any, picture: Picture, *rest: Any) -> Any:
+    def checked(model: Any, picture: Picture, *rest: Any, **named: Any) -> Any:
         assert picture.name.endswith(name)
-        return restored(model, picture, *rest)
+        return restored(model, picture, *rest, **named)
 
     return checked
 
@@ -543,7 +567,7 @@ def test_a_missing_model_is_one_line(refinesr: Command, photo: Path) -> None:
 
 
 def fails_with(error: BaseException) -> Any:
-    def restored(*_: object) -> Iterator[object]:
+    def restored(*_: object, **__: object) -> Iterator[object]:
         raise error
         yield
 

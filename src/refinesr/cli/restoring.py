@@ -26,7 +26,7 @@ class Results:
 
     scale: Annotated[float | None, Parameter(name=("--scale", "-s"))] = None
     """Size of the result as a multiple of the input's; default: the model's scale.  Any other is resampled
-    from that by bicubic, and is not promised to be the input when downsampled."""
+    from that by bicubic; above 1 it keeps the promise of the model's, to be the input when downsampled."""
 
     samples: int = 1
     """Results to draw for each input, with seeds SEED, SEED + 1, ...; named -1, -2, ...  To make them differ

@@ -104,7 +104,7 @@ def interpolation(walk: Walk, photo: Picture, pair: Pair, share: float) -> Itera
         check_size(walk, photo, picture)
     first, second = (walk.spread(picture, photo.channels) for picture in pair)
     low = to_tensor(opaque(photo)).to(walk.device)
-    alpha = None if photo.alpha is None else enlarged_alpha(photo, walk.stage.method.scale)
+    alpha = None if photo.alpha is None else enlarged_alpha(photo, pair[0].size)
     noise = walk.noise(first)
     # to a model that fills holes all of it is one: else it would be told what it is to make up
     given = walk.given(low, photo.name, noise, torch.ones(photo.size))

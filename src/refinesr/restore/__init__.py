@@ -4,6 +4,7 @@ kinds       PIL images, arrays and tensors as pictures
 options     what may be asked for
 passes      how far a picture has come
 pictures    what a stage is given of a picture, and what is made of what it says
+rescaling   results at any scale
 restoring   by a stage, or by a cascade
 upscaling   the public functions
 """
@@ -21,7 +22,7 @@ from refinesr.restore.pictures import (
     put_back,
     spread,
 )
-from refinesr.restore.restoring import restored, together
+from refinesr.restore.restoring import Showing, restored, showing_of, together
 from refinesr.restore.upscaling import Source, model_of, refine, stage_of, upscale
 from refinesr.stage import Progress
 
@@ -30,6 +31,7 @@ __all__ = [
     "Asked",
     "Options",
     "Progress",
+    "Showing",
     "Source",
     "alike",
     "array_of",
@@ -49,6 +51,7 @@ __all__ = [
     "put_back",
     "refine",
     "restored",
+    "showing_of",
     "spread",
     "stage_of",
     "together",

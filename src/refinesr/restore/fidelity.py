@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from refinesr.images.missing import filled, with_missing
-from refinesr.images.picture import Picture, from_tensor, to_tensor
+from refinesr.images.missing import filled
+from refinesr.images.picture import Picture, to_tensor
 from refinesr.images.resize import PillowBicubic, resize
 from refinesr.metrics.fidelity import decibels, missed
 from refinesr.metrics.pixel import levels, precise
@@ -71,17 +71,3 @@ def visible(picture: Picture) -> Tensor:
         return seen
     away = torch.from_numpy(lost.astype(np.float32)).permute(2, 0, 1)[None]
     return seen & (F.max_pool2d(away, 2 * REACH + 1, 1, REACH)[0] == 0)
-
-
-def resampled(picture: Picture, size: tuple[int, int]) -> Picture:
-    """The same picture at another size (height, width), by Pillow's bicubic, and its alpha with it.
-
-    Clipped to the type's range, or the span: bicubic overshoots edges, and floats would leave it.
-    """
-    values = resize(to_tensor(filled(picture)), size, PillowBicubic()).clamp(-1, 1)
-    large = with_missing(from_tensor(values, like=picture), picture)
-    if picture.alpha is None:
-        return large
-    mask = replace(picture, pixels=picture.alpha[..., None], alpha=None, nodata=None, span=None)
-    mask = resampled(mask, size)
-    return replace(large, alpha=mask.pixels[..., 0])

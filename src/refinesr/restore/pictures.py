@@ -140,10 +140,14 @@ def finished(image: Images, low: LowImages, kernel: Kernel | None, like: Picture
         return to_eight_bits(image, in_eight_bits(low), kernel)
     if kernel is None:
         return image.clamp(-1, 1)
-    projection = Projection.between(image, low, kernel)
-    for _ in range(ROUNDS):
-        image = projection.project(image.clamp(-1, 1), low)
-    return image.clamp(-1, 1)
+    projection, made = Projection.between(image, low, kernel), torch.empty_like(image)
+    for number in range(image.shape[1]):  # one after the other: of a large picture two canvases less
+        band = slice(number, number + 1)
+        one = image[:, band]
+        for _ in range(ROUNDS):
+            one = projection.project(one.clamp(-1, 1), low[:, band])
+        made[:, band] = one.clamp(-1, 1)
+    return made
 
 
 def whole_range(images: Images, span: Span) -> Images:
@@ -153,14 +157,13 @@ def whole_range(images: Images, span: Span) -> Images:
     return values.div_(127.5).sub_(1)
 
 
-def enlarged_alpha(picture: Picture, scale: int) -> Array:
-    """Transparency is a mask, not a texture: enlarged by bicubic, clipped, no more.
+def enlarged_alpha(picture: Picture, size: tuple[int, int]) -> Array:
+    """Transparency is a mask, not a texture: made `size` = (height, width) by bicubic, clipped, no more.
 
     A soft mask, made small again, is as it was.  Hard edges are not: a mask forced to be so has specks around
     them where nothing should be seen.
     """
     assert picture.alpha is not None
     mask = replace(picture, pixels=picture.alpha[..., None], alpha=None, nodata=None, span=None)
-    height, width = picture.alpha.shape
-    large = resize(to_tensor(mask), (scale * height, scale * width), PillowBicubic())
+    large = resize(to_tensor(mask), size, PillowBicubic())
     return from_tensor(large.clamp(-1, 1), like=mask).pixels[..., 0]

@@ -16,7 +16,7 @@ from refinesr.images.picture import Picture
 from refinesr.restore.kinds import AnyImage, alike, check_answer, hidden_of, picture_of
 from refinesr.restore.options import Asked, Options
 from refinesr.restore.pictures import colourable
-from refinesr.restore.restoring import restored
+from refinesr.restore.restoring import restored, showing_of
 from refinesr.shipped import check_source, load
 from refinesr.stage import Progress, Stage
 
@@ -33,6 +33,7 @@ def upscale(
     *,
     samples: Literal[1] = 1,
     mask: AnyMask | None = None,
+    scale: float | None = None,
     **options: Unpack[Asked],
 ) -> AnyImage: ...
 
@@ -44,6 +45,7 @@ def upscale(
     *,
     samples: Several,
     mask: AnyMask | None = None,
+    scale: float | None = None,
     **options: Unpack[Asked],
 ) -> list[AnyImage]: ...
 
@@ -55,6 +57,7 @@ def upscale(
     *,
     samples: int,
     mask: AnyMask | None = None,
+    scale: float | None = None,
     **options: Unpack[Asked],
 ) -> AnyImage | list[AnyImage]: ...
 
@@ -65,9 +68,10 @@ def upscale(
     *,
     samples: int = 1,
     mask: AnyMask | None = None,
+    scale: float | None = None,
     **options: Unpack[Asked],
 ) -> AnyImage | list[AnyImage]:
-    """The image `model.scale` times larger, of the kind that was given.
+    """The image `model.scale` times larger, or `scale` times, of the kind that was given.
 
     model    what `load` or `load_cascade` returned, or what they would be given
     image    a PIL image (grey, RGB, with or without alpha, 8 bit or grey of 16; profile and EXIF are kept),
@@ -77,6 +81,8 @@ def upscale(
     samples  images to draw, with seeds seed, seed + 1, ...; a list of them if more than 1
     mask     of the image's size, of any kind: what is white or True is made up, the rest stays as it is; for
              models of scale 1
+    scale    any other than the model's is resampled from that by bicubic; above 1 it keeps the promise of the
+             model's, to be the image when downsampled
     options  fields of `refinesr.restore.Options`: steps, seed, tile, consistent, device, precision, fidelity,
              orientations, sampling
 
@@ -89,12 +95,19 @@ def upscale(
     found, hidden = model_of(model), hidden_of(mask)
     picture = picture_of(image, span=found.span)
     check_answer(recoloured(found, picture), image)
-    made = [alike(last(restored(found, picture, chosen, hidden)).image, image) for chosen in choices]
+    showing = showing_of(picture, count)
+    walks = [restored(found, picture, each, hidden, scale=scale, showing=showing) for each in choices]
+    made = [alike(last(walk).image, image) for walk in walks]
     return made if count > 1 else made[0]
 
 
 def refine(
-    model: Source | Cascade, image: AnyImage, *, mask: AnyMask | None = None, **options: Unpack[Asked]
+    model: Source | Cascade,
+    image: AnyImage,
+    *,
+    mask: AnyMask | None = None,
+    scale: float | None = None,
+    **options: Unpack[Asked],
 ) -> Iterator[Progress[AnyImage]]:
     """Watch the refinement: a `Progress` after each step, whose image is of the kind that was given.
 
@@ -103,7 +116,7 @@ def refine(
     asked, found = Options(**options), model_of(model)
     picture = picture_of(image, span=found.span)
     check_answer(recoloured(found, picture), image)
-    for progress in restored(found, picture, asked, hidden_of(mask), watched=True):
+    for progress in restored(found, picture, asked, hidden_of(mask), scale=scale, watched=True):
         yield Progress(progress.done, progress.total, alike(progress.image, image))
 
 

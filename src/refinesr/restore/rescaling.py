@@ -1,0 +1,49 @@
+"""A result at another scale than the model's: resampled, and made to keep its promise again."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from refinesr.cascade import Link
+from refinesr.errors import ConfigError
+from refinesr.given import number
+from refinesr.images.missing import filled, with_missing
+from refinesr.images.picture import Picture, from_tensor, to_tensor
+from refinesr.images.resize import Kernel, PillowBicubic, resize
+from refinesr.restore.pictures import enlarged_alpha, finished, opaque
+
+
+def size_at(scale: float, size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) times the scale, at least a pixel.  Raises ConfigError for one that is not positive."""
+    if not 0 < (scale := number("scale", scale)) < math.inf:
+        raise ConfigError(f"scale: {scale:g} is not a positive number")
+    return max(1, round(scale * size[0])), max(1, round(scale * size[1]))
+
+
+def kept_by(links: Sequence[Link]) -> Kernel | None:
+    """What the last link's result keeps the first one's input by; None where one of them promises nothing."""
+    kernels = [link.chosen.consistent for link in links]
+    return None if None in kernels else kernels[0]
+
+
+def resampled(
+    large: Picture,
+    size: tuple[int, int],
+    picture: Picture,
+    kernel: Kernel | None = None,
+    device: torch.device | None = None,
+) -> Picture:
+    """What was made of `picture`, at another size (height, width), by Pillow's bicubic; computed on `device`.
+
+    With a kernel it is, downsampled with that, the picture, unless it is no larger.  Clipped to the type's
+    range, or the span: bicubic overshoots edges, and floats would leave it.
+    """
+    low = to_tensor(opaque(replace(picture, span=large.span))).to(device)
+    bands = torch.split(to_tensor(filled(large)).to(device), 1, 1)  # one after the other takes less room
+    values = torch.cat([resize(band, size, PillowBicubic()) for band in bands], 1)
+    larger = size != picture.size and size[0] >= picture.size[0] and size[1] >= picture.size[1]
+    values = finished(values, low, kernel if larger else None, large).cpu()
+    alpha = None if picture.alpha is None else enlarged_alpha(picture, size)
+    return with_missing(from_tensor(values, like=large, alpha=alpha), large)
