@@ -321,14 +321,14 @@ def test_a_sub_folder_that_is_closed_does_not_stop_the_others(
 ) -> None:
     for name in ("in/a.png", "in/closed/b.png"):
         picture(name)
-    listing = Path.iterdir
+    listing = os.scandir
 
-    def iterdir(folder: Path) -> Iterator[Path]:
-        if folder.name == "closed":
+    def scandir(folder: str | Path) -> Any:
+        if Path(folder).name == "closed":
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
         return listing(folder)
 
-    monkeypatch.setattr(Path, "iterdir", iterdir)
+    monkeypatch.setattr(os, "scandir", scandir)
     ran = upscale("in", "--recursive", "-o", "out")
     assert (ran.code, os.listdir("out")) == (1, ["a-x4.png"])
     assert ran.err.splitlines()[0] == "in/closed: cannot be listed: Permission denied"
