@@ -131,8 +131,7 @@ def test_the_result_made_small_by_pillow_is_the_input(model: Stage, name: str) -
 
 
 def test_so_is_one_of_16_bits() -> None:
-    """Half a level of rounding, weighed by a kernel whose weights sum to 1.3 an axis: one level. Saturated
-    pixels are not promised; the cat has none."""
+    """Half a level of rounding, weighed by a kernel whose weights sum to 1.3 an axis: one level."""
     array = (CAT.permute(1, 2, 0).numpy().astype(np.uint16) * 250) + 300
     result = big(X2, array)
     assert len(np.unique(result)) > 5000
@@ -142,7 +141,7 @@ def test_so_is_one_of_16_bits() -> None:
 
 
 def test_so_is_one_of_floats() -> None:
-    """To the rounding of float32 and what thirty rounds of clipping leave."""
+    """To the rounding of float32 and what the rounds of clipping leave."""
     array = CAT.permute(1, 2, 0).numpy().astype(np.float32) / 300 + 0.05
     high = torch.from_numpy(big(X2, array).astype(np.float64)).permute(2, 0, 1)[None]
     again = Projection((80, 112), (40, 56), PillowBicubic()).down(high)[0].permute(1, 2, 0).numpy()
@@ -186,6 +185,19 @@ def test_a_scale_of_hardly_a_pixel_more_is_a_picture() -> None:
     large = big(X2, image, scale=1.015)
     assert large.size == (57, 41)
     assert (shrunk(large, image.size) == pixels(image)).mean() > 0.8
+
+
+@pytest.mark.parametrize(("kind", "peak"), [(np.uint16, 65535), (np.float32, 1)])
+def test_so_are_deep_ones_with_saturated_values(kind: type, peak: int) -> None:
+    """0 and the peak as what is clipped to them; 0.738 and 0.981 if clipped and projected in turns."""
+    array = ((CAT.permute(1, 2, 0).numpy() / 127.5 - 1).clip(-0.5, 0.5) + 0.5) * peak
+    array = array.astype(kind)
+    assert ((array == 0) | (array == peak)).mean() > 0.05
+    high = torch.from_numpy(big(X2, array).astype(np.float64)).permute(2, 0, 1)[None]
+    again = Projection((80, 112), (40, 56), PillowBicubic()).down(high)[0].permute(1, 2, 0).numpy()
+    off = np.abs(again.clip(0, peak) - array) / peak
+    assert (off <= 1 / 65535).mean() > 0.94
+    assert (off < 0.5 / 255).mean() > 0.997
 
 
 def test_a_model_that_does_not_promise_can_be_asked_to() -> None:

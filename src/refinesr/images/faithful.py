@@ -1,16 +1,17 @@
-"""From an estimate to an 8-bit picture that, downsampled by an 8-bit program, is the 8-bit input.
+"""From an estimate to a picture within black and white that, downsampled, is the input.
 
-Projecting and then rounding is not enough: clipping to 0..255 breaks what the projection mended.  So we
-look for the picture nearest to the estimate within 0..255 whose downsampling is the input, with the
-clipping between the two passes of the downsampling taken into account, and an input of 0 or 255 asking
-only for "at most" or "at least", as it may itself have been clipped.
+Projecting and then clipping is not enough: clipping to 0..255 breaks what the projection mended.  So we
+look for the picture nearest to the estimate within 0..255 whose downsampling is the input, an input of 0
+or 255 asking only for "at most" or "at least", as it may itself have been clipped.  Of 8 bits the clipping
+between the two passes of the downsampling is taken into account; deeper pictures are downsampled without.
 
 The dual problem has one unknown u per input value: the answer is `clip(x0 + Aᵀ u)`, and A times it is to
 be `low`. Each round adds (A Aᵀ)⁻¹ times what is missing, which is exact at once where nothing is clipped,
-with the momentum of Nesterov (1983) for where something is.  A bound on u makes the demand an exact
-penalty: inputs that no picture within 0..255 can give (sharp text, noise) are missed at few values, not
-chased with ever wilder patterns.  Some last rounds use the rounded picture and true 8-bit arithmetic, for
-those values alone that still come out wrong.
+with the momentum of Nesterov (1983) for where something is.  A bound on u makes the demand a penalty:
+inputs that no picture within 0..255 can give (sharp text, noise) are missed at few values, not chased with
+ever wilder patterns.  The price is that inputs which only wild patterns give, as noise of almost full
+contrast, are missed at few values, too.  For 8 bits some last rounds use the rounded picture and true 8-bit
+arithmetic, for those values alone that still come out wrong.
 """
 
 from collections.abc import Iterator
@@ -25,17 +26,18 @@ from torch import Tensor
 from refinesr.devices import able
 from refinesr.images.bands import Band, along_both, along_rows, transposed
 from refinesr.images.eight_bits import Passes, passes, resize_eight_bits, rounded
-from refinesr.images.projection import gram_inverse
+from refinesr.images.projection import Projection, gram_inverse
 from refinesr.images.resize import Kernel, PillowBicubic
-from refinesr.shapes import Images, PerImage
+from refinesr.shapes import Images, LowImages, PerImage
 
 _PILLOW = PillowBicubic()
 
-_ROUNDS = 30
+_ROUNDS, _DEEP_ROUNDS = 30, 50
 _GIVEN_UP = (4, 4, 4, 4, 2, 2, 2, 2, 1, 1, 1, 1)
 """Levels.  Lines of one pixel at full contrast have no picture that gives them; a value that lacks more than
 this in a round of corrections is left alone in it, or it would pull at its neighbours for ever."""
-_NEAR, _FEW = 0.1, 1e-3  # the rounds end when no more than a share of 1e-3 is missed by more than 0.1 levels
+_NEAR, _FEW = 0.1, 1e-3
+_DEEP_NEAR, _DEEP_FEW = 2e-4, 0.0  # levels are of 8 bits, and one of 16 bits is 0.004 of them
 _PULL = 512.0  # levels: no input value changes the picture by more
 _SOLVER = 1e-7  # relative accuracy of (A Aᵀ)⁻¹; the rounds correct themselves
 _STRIP = 16  # low rows worked on at once, so that a strip of a large picture stays in the processor's cache
@@ -80,12 +82,14 @@ def _strips(band: Band, device: torch.device) -> tuple[_Strip, ...]:
 class _Plane:
     """One channel, turned so that the first pass works along its leading axis; levels 0..255, float32.
 
-    u, like `low`, is (h, w): how hard each input value pulls at the picture.
+    u, like `low`, is (h, w): how hard each input value pulls at the picture.  `clips`: between the passes, as
+    programs for 8 bits do.
     """
 
     x0: Tensor  # (H, W)
     low: Tensor  # (h, w)
     way: Passes
+    clips: bool
 
     def candidate(self, u: Tensor) -> Iterator[tuple[_Strip, Tensor]]:
         """`clip(x0 + Aᵀ u)`, strip by strip."""
@@ -98,7 +102,8 @@ class _Plane:
         once = self.x0.new_empty(self.low.shape[0], self.x0.shape[1])
         for strip, part in self.candidate(u):
             torch.mm(strip.down, part, out=once[strip.low])
-        return self.one_sided(self.low - along_rows(self.way.second, once.clamp_(0, 255)))
+        once = once.clamp_(0, 255) if self.clips else once
+        return self.one_sided(self.low - along_rows(self.way.second, once))
 
     def wrong(self, u: Tensor) -> Tensor:
         """What the rounded candidate lacks, before the last rounding, where 8 bits do not give low."""
@@ -112,6 +117,10 @@ class _Plane:
     def result(self, u: Tensor) -> Tensor:
         """The rounded candidate, uint8 (H, W)."""
         return torch.cat([rounded(part)[strip.own].to(torch.uint8) for strip, part in self.candidate(u)])
+
+    def unrounded(self, u: Tensor) -> Tensor:
+        """The candidate, float32 (H, W)."""
+        return torch.cat([part[strip.own] for strip, part in self.candidate(u)])
 
     def step(self, u: Tensor, missing: Tensor) -> Tensor:
         """u plus (A Aᵀ)⁻¹ times what is missing."""
@@ -128,14 +137,17 @@ class _Plane:
         return torch.where(self.low == 255, x.clamp(min=0), torch.where(self.low == 0, x.clamp(max=0), x))
 
 
-def _fit(plane: _Plane) -> Tensor:
-    """u of the nearest picture before rounding."""
+def _fit(plane: _Plane, rounds: int, near: float, few: float) -> Tensor:
+    """u of the nearest picture before rounding.
+
+    The rounds end when no more than a share of `few` is missed by more than `near` levels.
+    """
     u = before = torch.zeros_like(plane.low)
-    for k in range(_ROUNDS):
+    for k in range(rounds):
         ahead = u + k / (k + 3) * (u - before)
         missing = plane.missing(ahead)
         before, u = u, plane.bounded(plane.step(ahead, missing))
-        if k > 0 and (missing.abs() > _NEAR).float().mean() <= _FEW:
+        if k > 0 and (missing.abs() > near).float().mean() <= few:
             break
     return u
 
@@ -154,6 +166,12 @@ def _correct(plane: _Plane, u: Tensor) -> Tensor:
     return best
 
 
+def _check(image: Images, low: Tensor) -> None:
+    larger = any(a > b for a, b in zip(low.shape, image.shape, strict=True))
+    if image.shape[:2] != low.shape[:2] or larger or low.shape == image.shape:
+        raise ValueError(f"low {tuple(low.shape)} is no smaller picture of image {tuple(image.shape)}")
+
+
 @torch.no_grad()
 def to_eight_bits(
     image: Images, low: UInt8[Tensor, "B C h w"], kernel: Kernel = _PILLOW
@@ -161,12 +179,10 @@ def to_eight_bits(
     """`image` (-1 black, 1 white) in 8 bits, such that, downsampled in 8 bits with `kernel`, it is `low`.
 
     The picture nearest to `image` that does so, rounded, whether `image` did so before or not; where no
-    picture does, one that misses few values.  On image's device.  Raises ValueError if `low` is not a
-    smaller picture of as many channels.
+    picture does, or only one of wild patterns, one that misses few values.  On image's device.  Raises
+    ValueError if `low` is not a smaller picture of as many channels.
     """
-    larger = any(a > b for a, b in zip(low.shape, image.shape, strict=True))
-    if image.shape[:2] != low.shape[:2] or larger or low.shape == image.shape:
-        raise ValueError(f"low {tuple(low.shape)} is no smaller picture of image {tuple(image.shape)}")
+    _check(image, low)
     if able(image) is not image:
         return to_eight_bits(able(image), able(low), kernel).to(image.device)
     out = torch.empty(image.shape, dtype=torch.uint8, device=image.device)
@@ -174,9 +190,30 @@ def to_eight_bits(
     with torch.autocast(image.device.type, enabled=False):
         for b, c in product(range(image.shape[0]), range(image.shape[1])):
             levels = way.turn(image[b, c].float() * 127.5 + 127.5).contiguous()
-            plane = _Plane(levels, way.turn(low[b, c].to(levels)).contiguous(), way)
-            out[b, c] = way.turn(plane.result(_correct(plane, _fit(plane))))
+            plane = _Plane(levels, way.turn(low[b, c].to(levels)).contiguous(), way, clips=True)
+            out[b, c] = way.turn(plane.result(_correct(plane, _fit(plane, _ROUNDS, _NEAR, _FEW))))
     return out
+
+
+@torch.no_grad()
+def within_range(image: Images, low: LowImages, kernel: Kernel = _PILLOW) -> Images:
+    """`image` within [-1, 1], such that, downsampled with `kernel`, it is `low`, both clipped to [-1, 1].
+
+    Else as `to_eight_bits`, but float32 and not rounded: for pictures of 16 bits and of floats.  Where
+    nothing is clipped it is the projection.
+    """
+    _check(image, low)
+    if able(image) is not image:
+        return within_range(able(image), able(low), kernel).to(image.device)
+    out = torch.empty(image.shape, dtype=torch.float32, device=image.device)
+    vertical, horizontal = Projection.between(image, low, kernel).bands
+    way = Passes(horizontal, vertical, turned=True)
+    with torch.autocast(image.device.type, enabled=False):
+        for b, c in product(range(image.shape[0]), range(image.shape[1])):
+            levels, wanted = (way.turn(x[b, c].float() * 127.5 + 127.5).contiguous() for x in (image, low))
+            plane = _Plane(levels, wanted.clamp_(0, 255), way, clips=False)
+            out[b, c] = way.turn(plane.unrounded(_fit(plane, _DEEP_ROUNDS, _DEEP_NEAR, _DEEP_FEW)))
+    return out.div_(127.5).sub_(1)
 
 
 @torch.no_grad()

@@ -9,11 +9,10 @@ from torch import Tensor
 
 from refinesr.errors import CheckpointError, ConfigError, InputError
 from refinesr.images.eight_bits import in_eight_bits
-from refinesr.images.faithful import to_eight_bits
+from refinesr.images.faithful import to_eight_bits, within_range
 from refinesr.images.masks import Hidden
 from refinesr.images.missing import as_known, filled, with_missing
 from refinesr.images.picture import Picture, Plane, from_tensor, to_tensor
-from refinesr.images.projection import Projection
 from refinesr.images.resize import Kernel, PillowBicubic, resize
 from refinesr.images.span import Span
 from refinesr.images.tasks import Grey, Inpainting, Uncropping
@@ -23,9 +22,6 @@ from refinesr.sources import Augmented, Blank, Labelled
 from refinesr.stage import Progress, Stage
 
 Array = npt.NDArray[np.generic]
-
-ROUNDS = 30
-"""Alternations of clipping and projecting for pictures of more than 8 bits."""
 
 
 def colourable(stage: Stage, picture: Picture) -> Picture:
@@ -140,14 +136,7 @@ def finished(image: Images, low: LowImages, kernel: Kernel | None, like: Picture
         return to_eight_bits(image, in_eight_bits(low), kernel)
     if kernel is None:
         return image.clamp(-1, 1)
-    projection, made = Projection.between(image, low, kernel), torch.empty_like(image)
-    for number in range(image.shape[1]):  # one after the other: of a large picture two canvases less
-        band = slice(number, number + 1)
-        one = image[:, band]
-        for _ in range(ROUNDS):
-            one = projection.project(one.clamp(-1, 1), low[:, band])
-        made[:, band] = one.clamp(-1, 1)
-    return made
+    return within_range(image, low, kernel)
 
 
 def whole_range(images: Images, span: Span) -> Images:
