@@ -225,7 +225,8 @@ def test_the_same_seed_is_the_same_picture_whatever_the_tile(tile: int, seed: in
     assert torch.equal(whole, big(model, image, tile=0, seed=seed))
 
 
-@pytest.mark.parametrize("tile", [64, pytest.param(96, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("tile", [64, 96])
 def test_tiles_change_nothing_of_what_the_shipped_model_makes(tile: int) -> None:
     image = photo(0, 0, 200, 230)
     whole, tiled = (upscale("photo-x4", image, steps=4, precision="fp32", tile=t) for t in (0, tile))

@@ -319,6 +319,7 @@ def error(model: Model) -> float:
     return sum(float(METHOD.objective()(model, *batch, seed=1).mean()) for batch in batches) / 8
 
 
+@pytest.mark.slow
 def test_diffusion_learns_too() -> None:
     """What the averaged weights say of other pictures is better by a tenth after 100 updates."""
     long = plan(steps=100, rate=3e-3, warmup=10, halflife=10)

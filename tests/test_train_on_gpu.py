@@ -639,6 +639,7 @@ def test_classes_are_learnt_from_the_folders(
     assert set(torch.cat(seen).tolist()) == {0.0, 1.0}
 
 
+@pytest.mark.slow
 def test_what_is_trained_by_looks_can_be_profiled(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: Path
 ) -> None:

@@ -104,6 +104,7 @@ def canvases() -> int:
     return len({x.untyped_storage().data_ptr() for x in found if x.shape[-2:] == LARGE.shape[-2:]})
 
 
+@pytest.mark.slow
 def test_a_step_holds_few_canvases() -> None:
     """What is enlarged plainly, the state, the estimate before, and what the network sees of the state."""
     held: list[int] = []

@@ -93,7 +93,7 @@ def test_a_file_is_described_with_its_card(refinesr: Command) -> None:
 
 
 def test_text_says_what_is_odd_about_the_grid(refinesr: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facts.doctor, "findings", lambda grid, levels: ["it starts too low", "it is coarse"])
+    monkeypatch.setattr(facts.doctor, "findings", lambda *_: ["it starts too low", "it is coarse"])
     assert (
         "check       it starts too low\n            it is coarse\n" in refinesr("info", "photo-x4-small").out
     )

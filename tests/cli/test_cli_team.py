@@ -54,6 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_run_of_one(folder: Path) -> None:
     """Weights of float32 after six updates, and every loss; the first speaks and the other is silent."""
     ran = train(folder, 2, "-o", "two", "--set", "plan.steps=6")

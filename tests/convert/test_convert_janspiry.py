@@ -170,6 +170,7 @@ def widest(core: int, side: int, stride: int) -> int:
     return max(tile.box.width for width in range(side, 4 * side) for tile in cover(1, width, **how))
 
 
+@pytest.mark.slow
 def test_a_tile_with_its_surroundings_is_what_was_trained_on() -> None:
     """Tiles being of whole strides: a core of 206 and 25 pixels on either side come to 264 where 8 is one."""
     for side, stride in ((9, 1), (16, 2), (64, 8), (128, 1), (256, 8), (500, 4)):

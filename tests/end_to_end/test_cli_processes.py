@@ -218,7 +218,9 @@ def in_shell(redirected: str, *words: object, **options: Any) -> subprocess.Comp
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **options)
 
 
-@pytest.mark.parametrize("redirected", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "redirected", [*(pytest.param(one, marks=pytest.mark.slow) for one in (">&-", "2>&-")), "<&- >&- 2>&-"]
+)
 def test_closed_streams_are_no_reason_to_fail(photo: Path, model: Path, redirected: str) -> None:
     ran = in_shell(redirected, "--help")
     assert (ran.returncode, ran.stderr) == (0, "")

@@ -247,6 +247,7 @@ def test_crops_stop_where_the_page_would_grow_too_large(
     assert "2 of 6 pictures" in read(tmp_path).text
 
 
+@pytest.mark.slow
 def test_the_worst_case_is_below_eight_mebibytes(tmp_path: Path) -> None:
     """Noise does not compress; 16 methods of it in crops of full size."""
     rng = np.random.default_rng(0)

@@ -344,7 +344,7 @@ def test_pictures_as_measured_are_kept_for_pages() -> None:
     assert Path("out/pictures/low/nose.png").exists()
 
 
-@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_no_more_than_a_batch_of_pictures_is_held(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     alive: weakref.WeakSet[Shown] = weakref.WeakSet()
     most, make = [], refinesr.evaluate.pairs.Pair.shown

@@ -125,6 +125,7 @@ def test_estimates_are_seen_on_the_way(browser: Browser, monkeypatch: pytest.Mon
     assert np.array_equal(opened(browser.fetched(f"/jobs/{key}/estimate")), seen[-1])
 
 
+@pytest.mark.slow
 def test_an_estimate_is_sent_whole_while_the_next_is_made(
     browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -489,7 +490,7 @@ def test_the_page_can_be_used_by_keyboard_and_by_ear() -> None:
     assert 'step="any"' in slider  # an arrow moves it by a hundredth then, and a mouse as it likes
     assert re.search(r'<div id="frame" tabindex="0"', html)
     live = re.findall(r'id="(\w+)"[^>]* (?:role="status"|aria-live)', html)
-    assert live == ["told", "news"]
+    assert live == ["told", "warned", "news"]
     assert len(re.findall(r'role="status"|aria-live', html)) == len(live)
 
 
