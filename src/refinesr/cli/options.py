@@ -25,13 +25,13 @@ MoreData = Annotated[
 ]
 """Like it, where there may be none."""
 
+SET = Parameter(name="--set", negative="", show_default=False)
+
 Settings = Annotated[
     tuple[str, ...],
+    SET,
     Parameter(
-        name="--set",
-        negative="",
-        show_default=False,
-        help="FIELD=VALUE changes any field of the run, such as plan.steps=1000; may be given several times.",
+        help="FIELD=VALUE changes any field of the run, such as plan.steps=1000; may be given several times."
     ),
 ]
 
@@ -40,10 +40,8 @@ Ends = Annotated[tuple[float, float] | None, Parameter(negative="")]
 
 SamplingSettings = Annotated[
     tuple[str, ...],
+    SET,
     Parameter(
-        name="--set",
-        negative="",
-        show_default=False,
         help="FIELD=VALUE changes how a model samples, a cascade in every stage: sampling.sampler=DPM2M, or "
         "any other field of `sampling` in `refinesr info --json`; may be given several times.",
     ),

@@ -82,30 +82,42 @@ class Reader:
         sizes = tuple((each.shape[0], each.shape[1]) for each in rasters)
         if min(sizes[0]) < self.smallest:
             return Opened(sizes)
-        unit = self.scale if len(item) > 1 else 1
-        height, width = (
-            -(-self.smallest // unit) if self.most is None else min(self.most // unit, length)
-            for length in sizes[-1]
-        )
-        found = None if lost is None else places(lost, height, width)
+        part = self.part(sizes)
+        found = None if lost is None else places(lost, *part)
         if found is not None and not found.count:
             return Opened(sizes, holed=True)
-        step = self.scale // unit
-        top, left = ((sizes[-1][0] - height) // 2 // step * step, (sizes[-1][1] - width) // 2 // step * step)
-        if found is not None:
-            top, left = found.nearest(top, left)
-        middle = tuple(
-            each[top * by : (top + height) * by, left * by : (left + width) * by]
-            for each, by in zip(rasters, (unit, 1), strict=False)
-        )
-        whole = Opened(sizes, rasters, places=found)
+        middle = self.middle(rasters, part, found)
+        opened = Opened(sizes, rasters, places=found)
         if len(item) > 1:
             high, low = rasters if found is None else middle  # what is missing correlates with nothing
-            whole = replace(whole, shift=shift(high, low), unlike=unlike(high, low, self.span))
+            opened = replace(opened, shift=shift(high, low), unlike=unlike(high, low, self.span))
         if self.most is None:
-            return whole
+            return opened
         # views would keep the whole pictures
-        return replace(whole, rasters=tuple(each.copy() for each in middle), places=None)
+        return replace(opened, rasters=tuple(each.copy() for each in middle), places=None)
+
+    def part(self, sizes: tuple[Size, ...]) -> Size:
+        """What must miss no value, in pixels of the last picture: a crop, or the middle that is kept."""
+        unit = self.scale if len(sizes) > 1 else 1
+        if self.most is None:
+            return (-(-self.smallest // unit),) * 2
+        height, width = (min(self.most // unit, length) for length in sizes[-1])
+        return height, width
+
+    def middle(self, rasters: tuple[Raster, ...], part: Size, found: Places | None) -> tuple[Raster, ...]:
+        """That part of each picture: the middle, or of the places that are found the one nearest to it."""
+        unit = self.scale if len(rasters) > 1 else 1
+        step, (rows, columns) = self.scale // unit, part
+        top, left = (
+            (length - side) // 2 // step * step
+            for length, side in zip(rasters[-1].shape[:2], part, strict=True)
+        )
+        if found is not None:
+            top, left = found.nearest(top, left)
+        return tuple(
+            each[top * by : (top + rows) * by, left * by : (left + columns) * by]
+            for each, by in zip(rasters, (unit, 1), strict=False)
+        )
 
     def taken(self, item: Item) -> tuple[tuple[Raster, ...], Mask | None]:
         """All pixels, and where some are missing, in pixels of the last picture."""
