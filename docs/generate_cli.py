@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from refinesr.cli.app import VERBS, application, called
+from refinesr.cli.app import COMMANDS, application, command_name
 
 PAGE = Path(__file__).with_name("cli.md")
 
@@ -22,7 +22,7 @@ Guides: [upscale a photo](guides/upscale.md), [train](guides/train.md).*
 
 
 def page() -> str:
-    verbs = [called(verb) for verb, *_ in VERBS]
+    verbs = [command_name(verb) for verb, *_ in COMMANDS]
     parts = [HEAD, section("refinesr", []), *(section(f"refinesr {verb}", [verb]) for verb in verbs)]
     return "\n".join(parts)
 

@@ -13,8 +13,8 @@ from commands import Command
 
 from refinesr import __version__
 from refinesr.cli import app, main
-from refinesr.cli.messages import say, streams, tell, warnings_as_lines
-from refinesr.cli.recipes import near
+from refinesr.cli.messages import print_message, print_result, robust_streams, warnings_as_lines
+from refinesr.cli.recipes import suggestion
 from refinesr.errors import RefineSRError
 from refinesr.memory import if_memory_lacks, is_out_of_memory
 from refinesr.recipes import RECIPES
@@ -68,28 +68,28 @@ def test_mistakes_in_the_arguments_are_one_line_with_a_hint(
 def test_a_file_that_the_system_refuses_is_one_line(
     refinesr: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def perform(tokens: list[str]) -> int:
+    def run_command(tokens: list[str]) -> int:
         raise OSError(28, "No space left on device", "run/log.jsonl")
 
-    monkeypatch.setattr(app, "perform", perform)
+    monkeypatch.setattr(app, "run_command", run_command)
     ran = refinesr("train")
     assert (ran.code, ran.err) == (2, "run/log.jsonl: No space left on device\n")
 
 
 def test_too_little_memory_anywhere_is_one_line(refinesr: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    def perform(tokens: list[str]) -> int:
+    def run_command(tokens: list[str]) -> int:
         raise MemoryError
 
-    monkeypatch.setattr(app, "perform", perform)
+    monkeypatch.setattr(app, "run_command", run_command)
     ran = refinesr("info")
     assert (ran.code, ran.err) == (2, "not enough memory\n")
 
 
 def test_our_own_mistakes_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def perform(tokens: list[str]) -> int:
+    def run_command(tokens: list[str]) -> int:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(app, "perform", perform)
+    monkeypatch.setattr(app, "run_command", run_command)
     with pytest.raises(RuntimeError, match="a bug"):
         main([])
 
@@ -102,14 +102,14 @@ def test_a_signal_is_told_whatever_a_library_makes_of_it(
 ) -> None:
     """NumPy, interrupted in its import, was an AttributeError of torch."""
 
-    def perform(tokens: list[str]) -> int:
+    def run_command(tokens: list[str]) -> int:
         try:
             os.kill(os.getpid(), number)
         except BaseException as error:
             raise AttributeError("module 'numpy' has no attribute 'iterable'") from error
         return 0
 
-    monkeypatch.setattr(app, "perform", perform)
+    monkeypatch.setattr(app, "run_command", run_command)
     ran = refinesr("info")
     assert (ran.code, ran.out, ran.err) == (code, "", f"{word}\n")
 
@@ -139,8 +139,8 @@ def test_warnings_are_one_line_each_and_once(capsys: pytest.CaptureFixture[str])
 
 
 def test_nothing_is_meant_by_a_name_unlike_all_others() -> None:
-    assert near("zzz", ["photo-x4"]) == ""
-    assert near("photo", ["photo-x4"]) == "; did you mean 'photo-x4'?"
+    assert suggestion("zzz", ["photo-x4"]) == ""
+    assert suggestion("photo", ["photo-x4"]) == "; did you mean 'photo-x4'?"
 
 
 @pytest.mark.parametrize(("encoding", "shown"), [("latin-1", "\\u65e5 \xe9"), ("utf-8", "日 é")])
@@ -150,17 +150,17 @@ def test_what_the_encoding_of_the_output_lacks_is_shown_as_escapes(
     """A batch must not end because of a name."""
     file = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(file, encoding=encoding))
-    with streams():
-        tell("日 é")
+    with robust_streams():
+        print_result("日 é")
     assert file.getvalue().decode(encoding) == shown + "\n"
 
 
 def test_what_is_told_is_one_line_that_commands_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """Names of files are whatever their sender likes; narrow spaces are in those of screenshots."""
     name = "a\nb\x1b[2J\x9b2J\x7f 9\u202f41\u202fAM.png"
-    tell(json.dumps({"name": name}, ensure_ascii=False))
-    tell(name)
-    say(name)
+    print_result(json.dumps({"name": name}, ensure_ascii=False))
+    print_result(name)
+    print_message(name)
     ran = capsys.readouterr()
     first, second = ran.out.splitlines()
     assert json.loads(first) == {"name": name}
@@ -185,6 +185,6 @@ FULL = Path("/dev/full")
 def test_what_cannot_be_told_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     with FULL.open("w", encoding="utf-8") as full:
         monkeypatch.setattr(sys, "stderr", full)
-        with streams():  # else closing the file would fail
+        with robust_streams():  # else closing the file would fail
             for _ in range(2):
-                say("a picture is damaged")
+                print_message("a picture is damaged")

@@ -9,9 +9,9 @@ import pytest
 from commands import picture
 
 import refinesr.cli.results
-from refinesr.cli.listing import LeftOut, listed
-from refinesr.cli.restoring import Results
-from refinesr.cli.results import Job, jobs
+from refinesr.cli.listing import Skipped, list_inputs
+from refinesr.cli.restoring import ResultOptions
+from refinesr.cli.results import Job, plan_jobs
 from refinesr.errors import ConfigError, InputError, OutputError, RefineSRError
 from refinesr.files import tells_cases_apart
 
@@ -27,9 +27,9 @@ def planned(
     recursive: bool = False,
 ) -> dict[str, list[str]]:
     output = None if o is None else Path(o)
-    asked = Results(output, samples=samples, suffix=suffix, ext=ext, overwrite=overwrite)
+    asked = ResultOptions(output, samples=samples, suffix=suffix, ext=ext, overwrite=overwrite)
     asked.check()
-    made = jobs(listed([Path(name) for name in inputs], suffix, output, recursive), asked, scale)
+    made = plan_jobs(list_inputs([Path(name) for name in inputs], suffix, output, recursive), asked, scale)
     return {str(job.input): [str(path) for path in job.results] for job in made}
 
 
@@ -100,8 +100,8 @@ def test_an_empty_folder_is_refused() -> None:
     assert refused(InputError, "in/sub") == "in/sub: no pictures in this folder"
 
 
-def found(folder: str, **options: Any) -> tuple[set[str], LeftOut]:
-    listing = listed([Path(folder)], **options)
+def found(folder: str, **options: Any) -> tuple[set[str], Skipped]:
+    listing = list_inputs([Path(folder)], **options)
     return {each.file.relative_to(folder).as_posix() for each in listing.found}, listing.left_out
 
 
@@ -112,15 +112,15 @@ def test_results_of_others_in_a_folder_are_no_inputs() -> None:
     """By their names; without the input they come from they are pictures as any other."""
     for name in ("a.png", "b.jpg", *RESULTS, "c-x4.png", "a-xl.png", "x4.png", "sub/a-x4.png"):
         picture(f"in/{name}")
-    assert found("in") == ({"a.png", "b.jpg", "c-x4.png", "a-xl.png", "x4.png"}, LeftOut(1, 0, len(RESULTS)))
-    assert [str(each.file) for each in listed([Path("in/a-x4.png")]).found] == ["in/a-x4.png"]
+    assert found("in") == ({"a.png", "b.jpg", "c-x4.png", "a-xl.png", "x4.png"}, Skipped(1, 0, len(RESULTS)))
+    assert [str(each.file) for each in list_inputs([Path("in/a-x4.png")]).found] == ["in/a-x4.png"]
 
 
 def test_results_in_a_folder_are_known_by_the_suffix_that_is_asked_for() -> None:
     for name in ("a.png", "a+big.png", "a+big-1.png", "abig.png", "a-x4.png", "a-1.png"):
         picture(f"in/{name}")
-    assert found("in", suffix="+big") == ({"a.png", "abig.png", "a-x4.png", "a-1.png"}, LeftOut(results=2))
-    assert found("in", suffix="")[1] == LeftOut()
+    assert found("in", suffix="+big") == ({"a.png", "abig.png", "a-x4.png", "a-1.png"}, Skipped(results=2))
+    assert found("in", suffix="")[1] == Skipped()
 
 
 def test_what_is_left_out_of_a_folder_is_counted_but_hidden_files() -> None:
@@ -128,22 +128,22 @@ def test_what_is_left_out_of_a_folder_is_counted_but_hidden_files() -> None:
         picture(name)
     for name in ("in/a.heic", "in/notes.txt", "in/sub/more.txt", "in/.DS_Store"):
         Path(name).write_text("")
-    assert found("in") == ({"a.png"}, LeftOut(folders=2, others=2))
+    assert found("in") == ({"a.png"}, Skipped(folders=2, others=2))
     everything = {"a.png", "sub/b.png", "other/deep/c.png"}
-    assert found("in", recursive=True) == (everything, LeftOut(others=3))
+    assert found("in", recursive=True) == (everything, Skipped(others=3))
 
 
 @pytest.mark.parametrize(
     ("left_out", "recursive", "line"),
     [
-        (LeftOut(), False, None),
-        (LeftOut(1), False, "left out: 1 folder (--recursive takes it)"),
-        (LeftOut(2, 2), False, "left out: 2 folders (--recursive takes them), 2 files of other kinds"),
-        (LeftOut(1, 0, 1), True, "left out: 1 folder, 1 result of earlier runs"),
-        (LeftOut(0, 1, 3), True, "left out: 1 file of another kind, 3 results of earlier runs"),
+        (Skipped(), False, None),
+        (Skipped(1), False, "left out: 1 folder (--recursive takes it)"),
+        (Skipped(2, 2), False, "left out: 2 folders (--recursive takes them), 2 files of other kinds"),
+        (Skipped(1, 0, 1), True, "left out: 1 folder, 1 result of earlier runs"),
+        (Skipped(0, 1, 3), True, "left out: 1 file of another kind, 3 results of earlier runs"),
     ],
 )
-def test_the_line_on_what_is_left_out(left_out: LeftOut, recursive: bool, line: str | None) -> None:
+def test_the_line_on_what_is_left_out(left_out: Skipped, recursive: bool, line: str | None) -> None:
     assert left_out.line(recursive) == line
 
 
@@ -162,16 +162,16 @@ def test_the_folder_of_results_is_none_of_the_inputs() -> None:
     """But what is below it can be."""
     for name in ("in/a.png", "in/out/a-x4.png", "in/out/x/b.png"):
         picture(name)
-    assert found("in", output=Path("in/out"), recursive=True) == ({"a.png"}, LeftOut())
-    assert found("in", output=Path("in/out")) == ({"a.png"}, LeftOut())
-    assert found("in/out/x", output=Path("in/out")) == ({"b.png"}, LeftOut())
-    assert found("in", output=Path("in")) == ({"a.png"}, LeftOut(folders=1))
+    assert found("in", output=Path("in/out"), recursive=True) == ({"a.png"}, Skipped())
+    assert found("in", output=Path("in/out")) == ({"a.png"}, Skipped())
+    assert found("in/out/x", output=Path("in/out")) == ({"b.png"}, Skipped())
+    assert found("in", output=Path("in")) == ({"a.png"}, Skipped(folders=1))
 
 
 def test_links_to_folders_are_not_followed() -> None:
     picture("in/a.png")
     Path("in/circle").symlink_to(Path("in").absolute())
-    assert found("in", recursive=True) == ({"a.png"}, LeftOut(folders=1))
+    assert found("in", recursive=True) == ({"a.png"}, Skipped(folders=1))
 
 
 def test_a_clash_of_names_is_refused() -> None:
@@ -298,7 +298,7 @@ def test_a_folder_that_may_not_be_written_to_is_refused(monkeypatch: pytest.Monk
 
 def test_a_missing_input_is_found_out_when_it_is_read() -> None:
     """So the other files of a batch are done."""
-    planned = jobs(listed([Path("no.jpg")]), Results(), 4.0)
+    planned = plan_jobs(list_inputs([Path("no.jpg")]), ResultOptions(), 4.0)
     assert planned == [Job(Path("no.jpg"), (Path("no-x4.png"),))]
 
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 import refinesr.search as searching
 from refinesr.checkpoint import contents, load_stage, save_stage
-from refinesr.cli.drawing import matplotlib_figure, save
+from refinesr.cli.drawing import matplotlib_figure, save_figure
 from refinesr.config import from_data
 from refinesr.diffusion.levels import OneLevel
 from refinesr.diffusion.precond import Blind
@@ -118,7 +118,7 @@ def test_a_drawing_is_the_same_file_each_time(tmp_path: Path) -> None:
     for name in ("a.svg", "b.svg"):
         figure = matplotlib_figure("--plot", 12, 5)
         figure.subplots().scatter([0.1, 1], [1, 2], 60, [1, 2])
-        save(figure, tmp_path / name, "svg")
+        save_figure(figure, tmp_path / name, "svg")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 

@@ -15,7 +15,7 @@ from commands import Command, picture
 from safetensors.torch import load_file
 
 import refinesr.run
-from refinesr.cli.signals import noticed
+from refinesr.cli.signals import signals_recorded
 from refinesr.team import Team
 from refinesr.train import Report
 
@@ -275,7 +275,7 @@ def test_a_terminal_sees_the_loss_the_speed_and_the_time_left(
 ) -> None:
     for module in ("bars", "meter"):
         monkeypatch.setattr(f"refinesr.cli.{module}.on_terminal", lambda: True)
-    monkeypatch.setattr("refinesr.cli.meter.OFTEN", 0)
+    monkeypatch.setattr("refinesr.cli.meter.LOSS_INTERVAL", 0)
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     ran = train("-o", "run")
@@ -384,7 +384,7 @@ def test_what_a_card_tells_cannot_be_made_up(train: Command, setting: str, optio
 
 def test_the_second_ctrl_c_does_not_wait() -> None:
     """For a preview, say, that takes minutes."""
-    with noticed() as notice:
+    with signals_recorded() as notice:
         os.kill(os.getpid(), signal.SIGINT)
         assert notice.signal == signal.SIGINT
         with pytest.raises(KeyboardInterrupt):

@@ -309,7 +309,7 @@ def test_a_full_disk_does_not_stop_what_goes_to_another(
         """Each folder is a disk of its own."""
         return SimpleNamespace(stat=lambda: SimpleNamespace(st_dev=folder.name))
 
-    monkeypatch.setattr(refinesr.cli.upscale, "nearest", nearest)
+    monkeypatch.setattr(refinesr.cli.upscale, "nearest_existing", nearest)
     tried = disk_of(monkeypatch, 2, errno.ENOSPC)
     ran = upscale("out/a.png", "out/b.png", "other/c.png")
     assert (ran.code, [Path(name).name for name in tried]) == (1, ["a-x4.png", "c-x4.png"])

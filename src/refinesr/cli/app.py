@@ -27,13 +27,13 @@ from . import (
     train,
     upscale,
 )
-from .messages import say, streams, warnings_as_lines
-from .signals import WORDS, Notice, Terminated, raising
-from .whole import strictly
+from .messages import print_message, robust_streams, warnings_as_lines
+from .signals import DESCRIPTIONS, ReceivedSignal, Terminated, signals_raised
+from .whole import convert_strictly
 
 SUMMARY = "Image super-resolution by diffusion: faithful to the input, seamless in tiles, good in few steps."
 
-VERBS: tuple[tuple[Callable[..., int], str, str], ...] = (
+COMMANDS: tuple[tuple[Callable[..., int], str, str], ...] = (
     (upscale.upscale, "INPUT... [-o OUT]", upscale.EXAMPLES),
     (serve.serve, "", serve.EXAMPLES),
     (train.train, "RECIPE --data DIR... -o RUN", train.EXAMPLES),
@@ -51,7 +51,7 @@ VERBS: tuple[tuple[Callable[..., int], str, str], ...] = (
     (fuse.fuse, "PICTURE OTHER -o OUT", fuse.EXAMPLES),
 )
 
-WRONG = 2
+USER_ERROR = 2
 """Exit code for whatever the user can mend."""
 
 
@@ -62,16 +62,17 @@ def application() -> App:
         help=SUMMARY,
         help_epilogue="`refinesr VERB --help` tells more.  Try `refinesr upscale photo.jpg`.",
         help_format="markdown",
-        default_parameter=Parameter(converter=strictly, json_list=False),  # names may begin with a bracket
+        # no JSON lists: names of files may begin with a bracket
+        default_parameter=Parameter(converter=convert_strictly, json_list=False),
     )
-    for verb, arguments, examples in VERBS:
-        name = called(verb)
+    for verb, arguments, examples in COMMANDS:
+        name = command_name(verb)
         usage = " ".join(["refinesr", name, *arguments.split(), "[OPTIONS]"])
         app.command(verb, name=name, usage=usage, help_epilogue=examples)
     return app
 
 
-def called(verb: Callable[..., int]) -> str:
+def command_name(verb: Callable[..., int]) -> str:
     """As on the command line, where names have hyphens."""
     return verb.__name__.replace("_", "-")
 
@@ -82,28 +83,28 @@ def main(tokens: Sequence[str] | None = None) -> int:
     0: all done; 1: some files of a batch are not; 2: nothing could be done, told in one line on stderr;
     130: Ctrl-C; 143: SIGTERM.
     """
-    notice = Notice()
-    with streams(), warnings_as_lines():
+    notice = ReceivedSignal()
+    with robust_streams(), warnings_as_lines():
         try:
-            with raising(notice), if_memory_lacks("not enough memory"):
-                code = perform(sys.argv[1:] if tokens is None else list(tokens))
+            with signals_raised(notice), if_memory_lacks("not enough memory"):
+                code = run_command(sys.argv[1:] if tokens is None else list(tokens))
                 sys.stdout.flush()
                 return code
         except KeyboardInterrupt:
-            return stopped(signal.SIGINT)
+            return report_signal(signal.SIGINT)
         except Terminated:
-            return stopped(signal.SIGTERM)
+            return report_signal(signal.SIGTERM)
         except Exception as error:
-            return told(error) if notice.signal is None else stopped(notice.signal)
+            return report_error(error) if notice.signal is None else report_signal(notice.signal)
 
 
-def perform(tokens: list[str]) -> int:
+def run_command(tokens: list[str]) -> int:
     verb, bound, _ = application().parse_args(tokens, print_error=False, exit_on_error=False)
     code = verb(*bound.args, **bound.kwargs)
     return code if isinstance(code, int) else 0  # cyclopts' own --help and --version return nothing
 
 
-def told(error: Exception) -> int:
+def report_error(error: Exception) -> int:
     """The exit code of what the user can mend, told in a line; our own mistakes are raised again."""
     match error:
         case CycloptsError() | RefineSRError():
@@ -118,11 +119,11 @@ def told(error: Exception) -> int:
 def failed(error: object) -> int:
     if isinstance(error, CycloptsError):
         error.verbose = False
-    say(error if leads() else f"process {rank()}: {error}")
-    return WRONG
+    print_message(error if leads() else f"process {rank()}: {error}")
+    return USER_ERROR
 
 
-def stopped(number: int) -> int:
+def report_signal(number: int) -> int:
     if leads():
-        say(WORDS[signal.Signals(number)])
+        print_message(DESCRIPTIONS[signal.Signals(number)])
     return 128 + number

@@ -11,7 +11,7 @@ from ..launched import leads
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-OFTEN = 0.2
+LOSS_INTERVAL = 0.2
 """Seconds between two looks at a loss: to read it, the computer waits for the GPU."""
 
 
@@ -20,7 +20,7 @@ def on_terminal() -> bool:
 
 
 @contextmanager
-def bars(*columns: Any) -> Iterator["Progress"]:
+def progress_bars(*columns: Any) -> Iterator["Progress"]:
     """Bars on stderr that vanish at the end, under the lines printed meanwhile."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
@@ -39,11 +39,11 @@ def bars(*columns: Any) -> Iterator["Progress"]:
 
 
 @contextmanager
-def of_files(number: int) -> Iterator[Callable[[Path, float], None]]:
+def file_progress(number: int) -> Iterator[Callable[[Path, float], None]]:
     """`show(input, share)`: how far the file at work is, from 0 to 1, and all files if there are several."""
     from rich.progress import TaskProgressColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    with bars(TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn()) as progress:
+    with progress_bars(TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn()) as progress:
         files = progress.add_task(f"{number} files", total=number, visible=number > 1)
         at_work = progress.add_task("", total=None)
         names: list[Path] = []
@@ -59,22 +59,22 @@ def of_files(number: int) -> Iterator[Callable[[Path, float], None]]:
 
 
 @contextmanager
-def of_things(name: str) -> Iterator[Callable[[int, int], None]]:
+def count_progress(name: str) -> Iterator[Callable[[int, int], None]]:
     """`show(done, total)`: so many of them."""
     from rich.progress import MofNCompleteColumn
 
-    with bars(MofNCompleteColumn()) as progress:
+    with progress_bars(MofNCompleteColumn()) as progress:
         task = progress.add_task(name, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def of_photos() -> AbstractContextManager[Callable[[int, int], None]]:
+def reading_progress() -> AbstractContextManager[Callable[[int, int], None]]:
     """`show(done, total)`: photos being read."""
-    return of_things("reading photos")
+    return count_progress("reading photos")
 
 
 @contextmanager
-def of_updates(name: str, total: int, batch: int) -> Iterator[Callable[[int, float], None]]:
+def training_progress(name: str, total: int, batch: int) -> Iterator[Callable[[int, float], None]]:
     """`show(step, loss)`: updates, the loss, images a second and the time left."""
     from rich.progress import MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
     from rich.text import Text
@@ -84,6 +84,6 @@ def of_updates(name: str, total: int, batch: int) -> Iterator[Callable[[int, flo
             return Text("" if task.speed is None else f"{task.speed * batch:.1f} images/s")
 
     loss = TextColumn("{task.fields[loss]}", markup=False)
-    with bars(MofNCompleteColumn(), loss, Speed(), TimeRemainingColumn()) as progress:
+    with progress_bars(MofNCompleteColumn(), loss, Speed(), TimeRemainingColumn()) as progress:
         task = progress.add_task(name, total=total, loss="")
         yield lambda step, value: progress.update(task, completed=step, loss=f"loss {value:.4f}")

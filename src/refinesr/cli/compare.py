@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from cyclopts import Parameter
 
 from ..errors import ConfigError, InputError
-from .bars import of_things
-from .messages import counted, say, tell
-from .options import Ends, Flag, span_between
-from .results import check_file, refuse_report, refuse_twice, write_json
+from .bars import count_progress
+from .messages import counted, print_message, print_result
+from .options import Flag, SpanEnds, span_from_ends
+from .results import check_output_file, refuse_report_files, refuse_same_file, write_json
 
 if TYPE_CHECKING:
     from ..evaluate.comparing import Compared, Infinite, Match
@@ -43,7 +43,7 @@ def compare(
     *,
     methods: Annotated[tuple[str, str] | None, Parameter(negative="")] = None,
     data: Path | None = None,
-    span: Ends = None,
+    span: SpanEnds = None,
     features: Path | None = None,
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None,
     json: Path | None = None,
@@ -80,17 +80,17 @@ def compare(
     for report in (a, b):
         for option, path in (("--output", output), ("--json", json)):
             if report is not None and path is not None and (report / "report.json").exists():
-                refuse_report(option, path, report)
+                refuse_report_files(option, path, report)
     read = {entry.path for entry in entries([a, b, data])} if b is not None and data is not None else set()
     check(output, json, overwrite, [*read, *([features] if features else [])])
     network = opened(features)
     match = matched(a, b, methods, data, span)
-    with of_things("comparing") as show:
+    with count_progress("comparing") as show:
         results = list(seen(match.compared(), len(match.metrics), show))
     sets = [] if network is None else as_sets(match, network)
-    tell(*lines(match, results, sets))
+    print_result(*lines(match, results, sets))
     if match.left_out:
-        say(f"not compared, for the reports measured them in other ways: {', '.join(match.left_out)}")
+        print_message(f"not compared, as the reports measured them differently: {', '.join(match.left_out)}")
     if json is not None:
         from ..evaluate.report import finite
 
@@ -104,15 +104,15 @@ def check(output: Path | None, json: Path | None, overwrite: bool, inputs: Seque
     """Raises OutputError for what could not be written after the work."""
     from ..images.io import WRITABLE
 
-    refuse_twice({"--output": output, "--json": json})
+    refuse_same_file({"--output": output, "--json": json})
     if output is not None:
-        check_file("--output", output, overwrite, WRITABLE, inputs)
+        check_output_file("--output", output, overwrite, WRITABLE, inputs)
     if json is not None:
-        check_file("--json", json, overwrite, inputs=inputs)
+        check_output_file("--json", json, overwrite, inputs=inputs)
 
 
 def matched(
-    a: Path, b: Path | None, methods: tuple[str, str] | None, data: Path | None, span: Ends = None
+    a: Path, b: Path | None, methods: tuple[str, str] | None, data: Path | None, span: SpanEnds = None
 ) -> "Match":
     """Raises InputError or ConfigError for what is no pair of methods."""
     from ..evaluate.comparing import of_reports
@@ -142,11 +142,11 @@ def matched(
     return of_reports(one, other, *(methods or (both(one) if b is None else (only(one), only(other)))))
 
 
-def measured(a: Path, b: Path, data: Path, span: Ends) -> "Match":
+def measured(a: Path, b: Path, data: Path, span: SpanEnds) -> "Match":
     from ..evaluate.comparing import of_folders
 
-    meant = None if span is None else span_between(span)
-    with of_things("measuring pictures") as show:
+    meant = None if span is None else span_from_ends(span)
+    with count_progress("measuring pictures") as show:
         for at in of_folders(a, b, data, meant):
             show(at.done, at.total)
     assert at.match is not None
@@ -164,9 +164,9 @@ def as_sets(match: "Match", network: "Features") -> "list[SetCompared]":
     """Of pictures that are kept; else raises InputError."""
     from ..evaluate import swaps
 
-    with of_things("looking at pictures") as show:
+    with count_progress("looking at pictures") as show:
         rows = swaps.Rows.of(list(seen(swaps.seen(match, network), len(match.names), show)))
-    with of_things("exchanging results") as show:
+    with count_progress("exchanging results") as show:
         found = list(seen(rows.distances(), 1 + swaps.SWAPS, show))
     return list(swaps.of_sets(found, len(match.names)))
 
@@ -294,7 +294,7 @@ def write_picture(match: "Match", path: Path) -> None:
     from ..evaluate.sheet import foremost, places, sheet
     from ..images.io import write
 
-    with of_things("reading pictures") as show:
+    with count_progress("reading pictures") as show:
         found = foremost(seen(places(match), len(match.names), show))
     write(sheet(match, found), path)
-    tell(str(path))
+    print_result(str(path))

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from .messages import counted, say, tell
+from .messages import counted, print_message, print_result
 from .options import Flag, Output
-from .results import check_file
+from .results import check_output_file
 
 if TYPE_CHECKING:
     from ..stage import Stage
@@ -62,13 +62,13 @@ def convert(
     from ..checkpoint import save_stage
     from ..convert import convert as converted
 
-    check_file("--output", output, overwrite, (".safetensors",), [checkpoint])
+    check_output_file("--output", output, overwrite, (".safetensors",), [checkpoint])
     stage = converted(checkpoint, config=config, scale=scale, groups=groups, head_channels=head_channels)
     save_stage(stage, output, overwrite=overwrite)
-    tell(f"{output}  {described(stage)}")
+    print_result(f"{output}  {described(stage)}")
     for line in stage.card.training:
         if line.startswith("assumed"):
-            say(line)
+            print_message(line)
     return 0
 
 

@@ -15,7 +15,7 @@ from ..folder import Folder
 from ..log import losses
 from ..measured import Measurement, least, measurements
 from ..run import Run, begun_as, taught_by
-from .drawing import matplotlib_figure, save
+from .drawing import matplotlib_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -141,7 +141,7 @@ def drawn(courses: Sequence[Course], window: int, path: Path, form: str) -> None
         axes.grid(alpha=0.3)
     (others or [first])[-1].set_xlabel("update")
     figure.legend(handles=legend(courses, window), loc="outside lower center", ncols=2, fontsize="small")
-    save(figure, path, form)
+    save_figure(figure, path, form)
 
 
 def scaled(axes: "Axes") -> None:

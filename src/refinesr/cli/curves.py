@@ -7,9 +7,9 @@ from cyclopts import Parameter
 
 from ..files import replacing
 from .drawing import PLOTS, matplotlib_figure
-from .messages import counted, say, tell
+from .messages import counted, print_message, print_result
 from .options import Flag, Output
-from .results import check_file
+from .results import check_output_file
 
 EXAMPLES = """
 Examples:
@@ -46,15 +46,16 @@ def curves(
     overwrite
         Replace what exists.
     """
-    check_file("-o", output, overwrite, PLOTS)
+    check_output_file("-o", output, overwrite, PLOTS)
     matplotlib_figure("curves", 1, 1)
     from .courses import course, drawn, unlike, window_of
 
     courses = [course(run) for run in runs]
     width = window_of(courses, window)
     for line in unlike(courses):
-        say(f"warning: {line}")
+        print_message(f"warning: {line}")
     with replacing(output, overwrite=overwrite) as part:
         drawn(courses, width, part, output.suffix[1:].lower())
-    tell(f"{output}  {counted(len(courses), 'run')}, training loss in means of {counted(width, 'update')}")
+    means = f"training loss in means of {counted(width, 'update')}"
+    print_result(f"{output}  {counted(len(courses), 'run')}, {means}")
     return 0

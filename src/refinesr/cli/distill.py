@@ -8,8 +8,8 @@ from cyclopts import Parameter
 
 from .holding import HOLDING, Holding
 from .material import beside, check_low, material
-from .options import Data, MoreData, Output, Settings
-from .recipes import changed
+from .options import Data, OptionalData, Output, Settings
+from .recipes import with_settings
 from .train import COMPUTING, Computing, placed, trained
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Teaching:
         run, teacher = student_of(model, self.calls, self.levels, self.teacher_steps)
         if low is not None:
             check_given(teacher.method.degradation)
-        return changed(beside(run, low), self.set), teacher
+        return with_settings(beside(run, low), self.set), teacher
 
 
 TEACHING = Teaching()
@@ -64,7 +64,7 @@ def distill(
     *,
     data: Data,
     output: Output,
-    low: MoreData = None,
+    low: OptionalData = None,
     teaching: Teaching = TEACHING,
     computing: Computing = COMPUTING,
     holding: Holding = HOLDING,
@@ -112,5 +112,5 @@ def planned(
     before = begun_as(Folder(output)) if computing.resume else None
     if before is not None:
         check_low(before, low)
-        run = replace(run, plan=changed(before, teaching.set).plan, seed=before.seed)
+        run = replace(run, plan=with_settings(before, teaching.set).plan, seed=before.seed)
     return computing.seeded(run)

@@ -24,7 +24,7 @@ def matplotlib_figure(option: str, width: int, height: int) -> "Figure":
     return figure
 
 
-def save(figure: "Figure", path: Path, form: str) -> None:
+def save_figure(figure: "Figure", path: Path, form: str) -> None:
     """The same picture is the same file: without a date, and with names of parts that are no chance."""
     from matplotlib import rc_context
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from ..errors import ConfigError
-from .options import Device, Precision, SamplingSettings, span_between
+from .options import Device, Precision, SamplingSettings, span_from_ends
 
 if TYPE_CHECKING:
     from ..evaluate.makers import Maker
@@ -143,7 +143,7 @@ def span_of(entrants: "Sequence[Entrant]", asked: tuple[float, float] | None) ->
     Raises ConfigError for models of several.
     """
     if asked is not None:
-        return span_between(asked)
+        return span_from_ends(asked)
     found = {span: entrant.name for entrant in entrants if (span := span_in(entrant.maker)) is not None}
     if len(found) > 1:
         told = ", ".join(f"{name} has {span}" for span, name in found.items())

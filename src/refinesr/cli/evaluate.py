@@ -11,10 +11,10 @@ from cyclopts import Parameter
 
 from ..errors import ConfigError, OutputError
 from ..memory import if_memory_lacks
-from .bars import bars
+from .bars import progress_bars
 from .entering import Methods, entered, of_given_pairs, scale_of, span_of
-from .messages import say, tell
-from .options import Ends, Flag, Output
+from .messages import print_message, print_result
+from .options import Flag, Output, SpanEnds
 from .weighing import WANTED, Metrics
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def evaluate(
     output: Output,
     low: Path | None = None,
     limit: int | None = None,
-    span: Ends = None,
+    span: SpanEnds = None,
     methods: Methods = METHODS,
     metrics: Metrics = METRICS,
     overwrite: Flag = False,
@@ -114,12 +114,12 @@ def evaluate(
     if not overwrite:
         refuse_other(asked, source, output)
     report = reported(asked, source, output, overwrite)
-    tell(*(report.json() if json else report.markdown()).rstrip().split("\n"))
+    print_result(*(report.json() if json else report.markdown()).rstrip().split("\n"))
     there = {metric.key for metric in report.metrics}
     asked_for = {m.key: m.title for m in asked.metrics} | {m.key: m.title for m in asked.set_metrics}
     for key, title in asked_for.items():
         if key not in there:
-            say(f"{title} is not measured: the pictures are too small for it, or too few")
+            print_message(f"{title} is not measured: the pictures are too small for it, or too few")
     return 0
 
 
@@ -155,7 +155,7 @@ def planned(
     found = pairs(source.data, source.low, source.limit, way.depth)
     for entrant in entrants if source.low is None else ():
         if of_given_pairs(entrant.maker):
-            say(f"{entrant.name} has learnt from given pairs; without --low it is shown others")
+            print_message(f"{entrant.name} has learnt from given pairs; without --low it is shown others")
     asked = way.scale if methods.scale is None else methods.scale
     scale = scale_of(entrants, found[0].scale) if asked is None else asked
     way.check(scale)
@@ -166,7 +166,7 @@ def planned(
     there = {metric.key for metric in more} | {metric.key for metric in sets}
     for key in way.more:
         if key not in there:
-            say(WANTED[key])
+            print_message(WANTED[key])
     every = (*way.measured(scale), *more, *spread_of(methods.samples, way.depth.units))
     way = replace(way, remarks=(*way.remarks, *remarks(methods)))
     return Evaluation(way, scale, found, entrants, with_bands(every, bands), sets, plan)
@@ -260,7 +260,7 @@ def of_evaluation() -> "Iterator[Callable[[At], None]]":
     """`show(at)`: pictures read or evaluated, and the steps of the method at work."""
     from rich.progress import MofNCompleteColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    with bars(MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()) as progress:
+    with progress_bars(MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()) as progress:
         pictures = progress.add_task("pictures", total=None)
         steps = progress.add_task("", total=None, visible=False)
 

@@ -21,9 +21,9 @@ from ..recipes import RECIPES
 from ..shapes import Denoiser, Grid, Images, Noise
 from ..shipped import load, shipped
 from ..stage import Card
-from .grids import grid_name, levels
+from .grids import grid_name, levels_text
 from .messages import counted
-from .recipes import PREFIX, near, recipe_named
+from .recipes import PREFIX, recipe_named, suggestion
 
 SIDE = 128
 """Pixels a side of the input that costs are counted for, if none is given."""
@@ -53,7 +53,7 @@ def found(name: str) -> Found:
     if name in RECIPES:
         return of_recipe(name)
     names = list(dict.fromkeys([*shipped(), *RECIPES]))
-    hint = near(name, names) or f"; there are {', '.join(names)}"
+    hint = suggestion(name, names) or f"; there are {', '.join(names)}"
     raise CheckpointError(f"model: '{name}' is no shipped model, file, folder or recipe{hint}")
 
 
@@ -190,8 +190,8 @@ class Facts:
         around = "; ".join(word for word in (led, done, kept, cool, mixed, turned) if word) or "as they are"
         yield "sampling", [f"{sampling.sampler}, {grid_name(sampling.grid)}", f"estimates: {around}"]
         yield "steps", [f"{sampling.steps}: {counted(sampling.calls, 'call')} of the network"]
-        yield "sigma", [levels(self.grid.tolist())]
-        yield "gamma", [levels(gamma_of(self.grid).tolist())]
+        yield "sigma", [levels_text(self.grid.tolist())]
+        yield "gamma", [levels_text(gamma_of(self.grid).tolist())]
         yield "check", self.complaints or ["nothing odd"]
         yield "bias", self.predicted()
         often = "once" if self.encodings == 1 else f"{self.encodings} times"

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from .compare import aligned
-from .messages import counted, tell
+from .messages import counted, print_result
 from .options import Flag
-from .results import check_file, write_json
+from .results import check_output_file, write_json
 
 if TYPE_CHECKING:
     from ..evaluate.answers import Asked, Rate
@@ -46,9 +46,9 @@ def fool_rate(
     from ..evaluate.answers import files_of, of_files
 
     if json is not None:
-        check_file("--json", json, overwrite, inputs=files_of(answers))
+        check_output_file("--json", json, overwrite, inputs=files_of(answers))
     asked = of_files(answers)
-    tell(*lines(asked))
+    print_result(*lines(asked))
     if json is not None:
         write_json(json, facts(asked), overwrite)
     return 0

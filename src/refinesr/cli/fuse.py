@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from .options import DEFAULT, Flag, Model, Output, numbers
+from .options import DEFAULT_MODEL, Flag, Model, Output, parse_numbers
 from .walking import WALKING, WRITING, Walking, Writing, check_result, followed, told
 
 if TYPE_CHECKING:
@@ -50,10 +50,12 @@ class Patching:
         from ..mixing import Patch
         from ..tiles import Box
 
-        place, region = self.place, Box(0, 0, *other.size)
+        region = Box(0, 0, *other.size)
         if self.region is not None:
-            region = Box(*numbers("--from", self.region, "TOP,LEFT,HEIGHT,WIDTH", int))
-        top, left = (region.top, region.left) if place is None else numbers("--to", place, "TOP,LEFT", int)
+            region = Box(*parse_numbers("--from", self.region, "TOP,LEFT,HEIGHT,WIDTH", int))
+        top, left = region.top, region.left
+        if self.place is not None:
+            top, left = parse_numbers("--to", self.place, "TOP,LEFT", int)
         return Patch(region, top, left, self.feather)
 
 
@@ -66,7 +68,7 @@ def fuse(
     /,
     *,
     output: Output,
-    model: Model = DEFAULT,
+    model: Model = DEFAULT_MODEL,
     patching: Patching = PATCHING,
     walking: Walking = WALKING,
     writing: Writing = WRITING,

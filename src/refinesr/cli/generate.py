@@ -12,9 +12,9 @@ from cyclopts import Parameter
 
 from ..errors import ConfigError
 from ..memory import if_memory_lacks
-from .bars import bars
-from .messages import counted, tell
-from .options import Device, Flag, Output, Precision, SamplingSettings, numbers
+from .bars import progress_bars
+from .messages import counted, print_result
+from .options import Device, Flag, Output, Precision, SamplingSettings, parse_numbers
 
 if TYPE_CHECKING:
     from ..album import Album
@@ -79,9 +79,9 @@ class Making:
         from ..chains import sampling_so
         from ..generate import classes, told
 
-        steps = None if self.steps is None else numbers("--steps", self.steps, "STEPS,...", int)
+        steps = None if self.steps is None else parse_numbers("--steps", self.steps, "STEPS,...", int)
         form = "HEIGHT,WIDTH" if "," in (self.size or "") else "SIDE"
-        size = None if self.size is None else numbers("--size", self.size, form, int)
+        size = None if self.size is None else parse_numbers("--size", self.size, form, int)
         square = None if size is None else (size[0], size[-1])
         cascade = sampling_so(cascade, self.settings)
         made = told(cascade, steps=steps, guidance=self.guidance, size=square)
@@ -135,7 +135,7 @@ def filled(cascade: "Cascade", album: "Album", count: int, making: Making) -> in
         album.open(asked, overwrite=making.overwrite)
         kept = completed(cascade, album, count, making)
     few = f", {kept} of them kept" if kept else ""
-    tell(f"{album.grid}  {counted(count, 'picture')}{few}  {perf_counter() - started:.1f} s")
+    print_result(f"{album.grid}  {counted(count, 'picture')}{few}  {perf_counter() - started:.1f} s")
     return 0
 
 
@@ -148,7 +148,7 @@ def completed(cascade: "Cascade", album: "Album", count: int, making: Making) ->
             indexes = missing[first : first + making.batch]
             made = batch(cascade, indexes, making, partial(show, before))
             for index, picture in zip(indexes, made, strict=True):
-                tell(described(album.write(index, picture), cascade, index, making))
+                print_result(described(album.write(index, picture), cascade, index, making))
     album.write_grid(count)
     return count - len(missing)
 
@@ -193,7 +193,7 @@ def of_pictures(count: int) -> Iterator[Show]:
     """`show(pictures, done, total)`: pictures that are there, and steps of those at work, over all stages."""
     from rich.progress import MofNCompleteColumn, TimeElapsedColumn
 
-    with bars(MofNCompleteColumn(), TimeElapsedColumn()) as progress:
+    with progress_bars(MofNCompleteColumn(), TimeElapsedColumn()) as progress:
         pictures = progress.add_task("pictures", total=count)
         steps = progress.add_task("steps", total=None)
 

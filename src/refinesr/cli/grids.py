@@ -10,7 +10,7 @@ SHOWN = 4
 """Levels of a long grid that are shown at either end."""
 
 
-def levels(values: Sequence[float], between: str = "  ") -> str:
+def levels_text(values: Sequence[float], between: str = "  ") -> str:
     words = [f"{value:.3g}" for value in values]
     if len(words) > 2 * SHOWN + 1:
         words = [*words[:SHOWN], "...", *words[-SHOWN:]]
@@ -23,4 +23,4 @@ def grid_name(grid: "GridChoice") -> str:
 
     if not isinstance(grid, Explicit | Leading):
         return str(grid)
-    return f"{type(grid).__name__}({levels(grid.levels, ', ')})"
+    return f"{type(grid).__name__}({levels_text(grid.levels, ', ')})"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from cyclopts import Parameter
 
 from ..errors import ConfigError, InputError
-from .bars import of_things
-from .messages import counted, say
-from .options import MoreData
+from .bars import count_progress
+from .messages import counted, print_message
+from .options import OptionalData
 
 if TYPE_CHECKING:
     from ..data import Pairs
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 class Holding:
     """What a run is measured on."""
 
-    held_out: MoreData = None
+    held_out: OptionalData = None
     """Pictures that are not learnt from, named as those of --data are: the loss is measured on them every
     plan.measure_every updates, for RUN/held_out.jsonl, and RUN/best.safetensors has the weights of the
     least."""
 
-    held_out_low: MoreData = None
+    held_out_low: OptionalData = None
     """The poor pictures of --held-out, where --low gives those of --data."""
 
     def of(self, run: "Run", data: tuple[Path, ...], output: Path, resume: bool) -> "HeldOut | None":
@@ -46,7 +46,7 @@ class Holding:
         place = Folder(output)
         if self.held_out is None:
             if resume and place.held_out.exists():
-                say("no --held-out is given: from here on nothing is measured")
+                print_message("no --held-out is given: from here on nothing is measured")
             return None
         holding.check_apart(self.held_out, data)
         classes = classes_of(entries(data)) if run.method.classes else ()
@@ -81,7 +81,7 @@ def pictures(
 
     states = setting_aside(run.method, held_out, size=run.plan.size, low=low, classes=classes)
     try:
-        with of_things("reading held-out pictures") as show:
+        with count_progress("reading held-out pictures") as show:
             for state in states:
                 show(state.done, state.total)
     except InputError as error:
@@ -112,7 +112,7 @@ def news(measured: "Iterable[Measurement]", output: Path) -> None:
 
     for each in measured:
         best = least(before for before in known(Folder(output).held_out) if before.step <= each.step)
-        say(in_words(each, best))
+        print_message(in_words(each, best))
 
 
 def in_words(made: "Measurement", best: "Measurement | None") -> str:

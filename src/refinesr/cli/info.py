@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from .messages import tell
+from .messages import print_result
 from .options import Flag, SamplingSettings
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def info(
     else:
         subject = found(model)
         known = facts(replace(subject, method=sampling_set(subject.method, settings)), steps)
-    tell(*(as_json(known) if json else as_text(known)).split("\n"))
+    print_result(*(as_json(known) if json else as_text(known)).split("\n"))
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cyclopts import Parameter
 
 from ..errors import ConfigError
-from .options import DEFAULT, Model, Output, numbers
+from .options import DEFAULT_MODEL, Model, Output, parse_numbers
 from .walking import WALKING, WRITING, Walking, Writing, check_result, followed, told
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ class Mixing:
     def numbers(self) -> tuple[tuple[float, ...], tuple[int, int]]:
         from ..mixing.interpolating import check_shares
 
-        shares = numbers("--shares", self.shares, "SHARE,...", float)
+        shares = parse_numbers("--shares", self.shares, "SHARE,...", float)
         check_shares(shares)
-        one, two = numbers("--seeds", self.seeds, "SEED,SEED", int)
+        one, two = parse_numbers("--seeds", self.seeds, "SEED,SEED", int)
         return shares, (one, two)
 
 
@@ -55,7 +55,7 @@ def interpolate(
     /,
     *,
     output: Output,
-    model: Model = DEFAULT,
+    model: Model = DEFAULT_MODEL,
     mixing: Mixing = MIXING,
     walking: Walking = WALKING,
     writing: Writing = WRITING,

@@ -12,7 +12,7 @@ from .messages import counted
 
 
 @dataclass(frozen=True)
-class Found:
+class InputFile:
     """A file, and the sub-folder it was found in below the folder that the user named."""
 
     file: Path
@@ -20,16 +20,16 @@ class Found:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class Skipped:
     """What folders hold besides, hidden files not counted."""
 
     folders: int = 0
     others: int = 0
     results: int = 0
 
-    def __add__(self, more: "LeftOut") -> "LeftOut":
+    def __add__(self, more: "Skipped") -> "Skipped":
         sums = self.folders + more.folders, self.others + more.others, self.results + more.results
-        return LeftOut(*sums)
+        return Skipped(*sums)
 
     def line(self, recursive: bool) -> str | None:
         """For the user; None if there is nothing to say."""
@@ -47,14 +47,14 @@ class LeftOut:
 class Listing:
     """The files, each once; whether OUT has to be a folder; and what is not among them."""
 
-    found: tuple[Found, ...]
+    found: tuple[InputFile, ...]
     several: bool
-    left_out: LeftOut
+    left_out: Skipped
     closed: tuple[InputError, ...]
     """Sub-folders that cannot be listed."""
 
 
-def listed(
+def list_inputs(
     inputs: Sequence[Path], suffix: str | None = None, output: Path | None = None, recursive: bool = False
 ) -> Listing:
     """Files as they are named, and the pictures of folders in their natural order.
@@ -63,12 +63,12 @@ def listed(
     result of another are left out, and so is the folder `output` inside it.  A file that is missing is found
     out when it is read, so that the others are done.  Raises InputError for a folder without pictures.
     """
-    found: dict[str, Found] = {}
-    left_out, closed = LeftOut(), list[InputError]()
+    found: dict[str, InputFile] = {}
+    left_out, closed = Skipped(), list[InputError]()
     for path in inputs:
-        inside, more = [Found(path)], LeftOut()
+        inside, more = [InputFile(path)], Skipped()
         if os.path.isdir(path):
-            inside, more = in_folder(path, suffix, output, recursive, closed.append)
+            inside, more = list_folder(path, suffix, output, recursive, closed.append)
         if not inside:
             there = more.line(recursive)
             raise InputError(f"{path}: no pictures in this folder" + (f"; {there}" if there else ""))
@@ -79,38 +79,38 @@ def listed(
     return Listing(tuple(found.values()), several, left_out, tuple(closed))
 
 
-def in_folder(
+def list_folder(
     folder: Path,
     suffix: str | None,
     output: Path | None,
     recursive: bool,
     closed: Callable[[InputError], None],
-) -> tuple[list[Found], LeftOut]:
+) -> tuple[list[InputFile], Skipped]:
     from ..images.io import pictures_in
 
-    entered = within(output, folder) and not within(folder, output) if output is not None else False
+    entered = is_within(output, folder) and not is_within(folder, output) if output is not None else False
     apart = output if entered else None
     pictures = pictures_in(folder, recursive=recursive, closed=closed)
     if apart is not None:
-        inside = cache(lambda parent: within(parent, apart))
+        inside = cache(lambda parent: is_within(parent, apart))
         pictures = [path for path in pictures if not inside(os.path.dirname(path))]
-    results = set(results_among(map(str, pictures), suffix))  # texts: a Path takes long to be looked up
-    folders, files = besides(folder, apart, recursive)
+    results = set(earlier_results(map(str, pictures), suffix))  # texts: a Path takes long to be looked up
+    folders, files = count_others(folder, apart, recursive)
     below = cache(lambda parent: Path(parent).relative_to(folder))
-    kept = [Found(path, below(os.path.dirname(path))) for path in pictures if str(path) not in results]
-    return kept, LeftOut(folders, files - len(pictures), len(results))
+    kept = [InputFile(path, below(os.path.dirname(path))) for path in pictures if str(path) not in results]
+    return kept, Skipped(folders, files - len(pictures), len(results))
 
 
-def within(path: Path | str, folder: Path | None) -> bool:
+def is_within(path: Path | str, folder: Path | None) -> bool:
     return folder is not None and Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
 
 
-def besides(folder: Path, apart: Path | None, recursive: bool) -> tuple[int, int]:
+def count_others(folder: Path, apart: Path | None, recursive: bool) -> tuple[int, int]:
     """How many folders are not entered, and how many files those have that are; none that is hidden."""
     skipped = files = 0
     for parent, folders, names in os.walk(folder):
         shown = [name for name in folders if not name.startswith(".")]
-        folders[:] = [name for name in shown if not within(Path(parent, name), apart)]
+        folders[:] = [name for name in shown if not is_within(Path(parent, name), apart)]
         files += sum(not name.startswith(".") for name in names)
         if not recursive:
             return len(folders), files
@@ -118,7 +118,7 @@ def besides(folder: Path, apart: Path | None, recursive: bool) -> tuple[int, int
     return skipped, files
 
 
-def results_among(pictures: Iterable[str], suffix: str | None) -> Iterator[str]:
+def earlier_results(pictures: Iterable[str], suffix: str | None) -> Iterator[str]:
     """Those called NAME, suffix and perhaps the number of a sample, where NAME is there too."""
     if suffix == "":
         return  # then nothing tells results from inputs

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from ..errors import ConfigError
-from .bars import of_photos
+from .bars import reading_progress
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +59,7 @@ def material(
     check_shares(run.plan, team)
     if run.method.classes:
         check_classes(run.method.classes, classes_of(entries(data)))  # before any photo is decoded
-    with of_photos() as show:
+    with reading_progress() as show:
         for state in loading(data, device, low=low, smallest=run.plan.size, **kind(run)):
             show(state.done, state.total)
     assert state.photos is not None

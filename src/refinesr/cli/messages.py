@@ -15,20 +15,20 @@ CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f]")
 """Characters that end lines, or command a terminal, which a file's name is not to do."""
 
 
-def tell(*lines: str) -> None:
+def print_result(*lines: str) -> None:
     """On stdout, with control characters shown as escapes."""
     for line in lines:
-        print(shown(line), flush=True)
+        print(escaped(line), flush=True)
 
 
-def say(text: object) -> None:
+def print_message(text: object) -> None:
     """On stderr.  If that is full, or nobody reads it any more, the work goes on untold."""
     with suppress(OSError):
         print(one_line(text), file=sys.stderr, flush=True)
 
 
 @contextmanager
-def streams() -> Iterator[None]:
+def robust_streams() -> Iterator[None]:
     """stdout and stderr, whatever becomes of them.
 
     Who was started without one (`>&-`) writes into nothing.  What the encoding of stdout lacks, and bytes of
@@ -49,10 +49,10 @@ def streams() -> Iterator[None]:
             try:
                 stream.flush()
             except OSError:
-                drop(stream)
+                discard_output(stream)
 
 
-def drop(stream: TextIO) -> None:
+def discard_output(stream: TextIO) -> None:
     """What is in it, and all that follows, goes nowhere."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, stream.fileno())
@@ -60,10 +60,10 @@ def drop(stream: TextIO) -> None:
 
 
 def one_line(text: object) -> str:
-    return shown(" ".join(str(text).split()))
+    return escaped(" ".join(str(text).split()))
 
 
-def shown(line: str) -> str:
+def escaped(line: str) -> str:
     """Control characters as in JSON, whose texts stay the same."""
     return CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
@@ -88,7 +88,7 @@ def warnings_as_lines() -> Iterator[None]:
         text = one_line(message)
         if text not in said and leads():
             said.add(text)
-            say(f"warning: {text}")
+            print_message(f"warning: {text}")
 
     with warnings.catch_warnings():
         warnings.showwarning = show

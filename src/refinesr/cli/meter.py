@@ -4,7 +4,7 @@ import math
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from .bars import OFTEN, on_terminal
+from .bars import LOSS_INTERVAL, on_terminal
 from .messages import counted
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Meter:
         self.smooth = report.loss if self.smooth is None else self.smooth.lerp(report.loss, share)
 
     def is_time(self) -> bool:
-        due = on_terminal() and perf_counter() > self.looked + OFTEN
+        due = on_terminal() and perf_counter() > self.looked + LOSS_INTERVAL
         self.looked = perf_counter() if due else self.looked
         return due
 

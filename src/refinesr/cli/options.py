@@ -11,7 +11,7 @@ from ..errors import ConfigError
 if TYPE_CHECKING:
     from ..images.span import Span
 
-DEFAULT = "photo-x4"
+DEFAULT_MODEL = "photo-x4"
 """The model of the verbs that make pictures of pictures."""
 
 Model = Annotated[str, Parameter(name=("--model", "-m"), group="Model")]
@@ -20,7 +20,7 @@ Output = Annotated[Path, Parameter(name=("--output", "-o"))]
 
 Data = Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")]
 
-MoreData = Annotated[
+OptionalData = Annotated[
     tuple[Path, ...] | None, Parameter(consume_multiple=True, negative="", show_default=False)
 ]
 """Like it, where there may be none."""
@@ -35,7 +35,7 @@ Settings = Annotated[
     ),
 ]
 
-Ends = Annotated[tuple[float, float] | None, Parameter(negative="")]
+SpanEnds = Annotated[tuple[float, float] | None, Parameter(negative="")]
 """LOW and HIGH of a span, if one is given."""
 
 SamplingSettings = Annotated[
@@ -59,7 +59,7 @@ Precision = Annotated[
 Number = TypeVar("Number", int, float)
 
 
-def span_between(ends: tuple[float, float]) -> "Span":
+def span_from_ends(ends: tuple[float, float]) -> "Span":
     """Of all bands.  Raises ConfigError."""
     from ..images.span import Span
 
@@ -69,7 +69,7 @@ def span_between(ends: tuple[float, float]) -> "Span":
         raise ConfigError(f"--span: {error}") from error
 
 
-def numbers(option: str, text: str, form: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:
+def parse_numbers(option: str, text: str, form: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:
     """`text` as numbers with commas between them, as many as `form` has unless that ends in dots."""
     try:
         found = tuple(kind(part) for part in text.split(","))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import to_data
 from ..search import Judge, Trial, ranked
-from .drawing import matplotlib_figure, save
+from .drawing import matplotlib_figure, save_figure
 from .grids import grid_name
 from .messages import counted
 
@@ -128,7 +128,7 @@ class Ranking:
         right.set(yscale="log", xlabel="step", ylabel="sigma", title="levels")
         right.xaxis.get_major_locator().set_params(integer=True)
         right.legend(fontsize="small")
-        save(figure, path, form)
+        save_figure(figure, path, form)
 
     def draw_ends(self, axes: "Axes") -> None:
         """Scores on fewer pictures are no others' equals: grids given up are grey, and not coloured."""

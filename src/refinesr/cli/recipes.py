@@ -13,7 +13,7 @@ PREFIX = "recipe:"
 """Says that a recipe is meant where a shipped model has the same name."""
 
 
-TOLD = {"start": "--from", "distance": "--perceptual or --lpips"}
+OPTIONS_FOR_FIELDS = {"start": "--from", "distance": "--perceptual or --lpips"}
 """What a card tells, and what says so: nobody else may."""
 
 
@@ -23,7 +23,7 @@ def recipe_named(name: str) -> "Run":
 
     bare = name.removeprefix(PREFIX)
     if bare not in RECIPES:
-        hint = near(bare, RECIPES)
+        hint = suggestion(bare, RECIPES)
         raise ConfigError(
             f"recipe: '{bare}' is none{hint}"
             if hint
@@ -32,17 +32,17 @@ def recipe_named(name: str) -> "Run":
     return RECIPES[bare]()
 
 
-def near(name: str, names: Iterable[str]) -> str:
+def suggestion(name: str, names: Iterable[str]) -> str:
     found = difflib.get_close_matches(name, list(names), 1)
     return f"; did you mean '{found[0]}'?" if found else ""
 
 
-def changed(run: "Run", settings: tuple[str, ...]) -> "Run":
+def with_settings(run: "Run", settings: tuple[str, ...]) -> "Run":
     """The run with what `--set` says.  Raises ConfigError."""
     from ..config import override
 
     made = override(run, *settings)
-    for name, option in TOLD.items():
+    for name, option in OPTIONS_FOR_FIELDS.items():
         if getattr(made, name) != getattr(run, name):
             raise ConfigError(f"--set: {name}: is not to be set; {option} does that")
     return made

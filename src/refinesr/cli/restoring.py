@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from ..restore import Options
 
 
-@Parameter(name="*", group="Results")
+@Parameter(name="*", group="ResultOptions")
 @dataclass(frozen=True)
-class Results:
+class ResultOptions:
     """Which results, and where."""
 
     output: Annotated[Path | None, Parameter(name=("--output", "-o"))] = None
@@ -77,7 +77,7 @@ class Results:
 
 @Parameter(name="*", group="Model")
 @dataclass(frozen=True)
-class Restoring:
+class ModelOptions:
     """How the model is used."""
 
     steps: int | None = None

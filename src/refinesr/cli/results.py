@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, OutputError
 from ..files import caseless, refuse_existing, replacing, tells_cases_apart
-from .listing import Found, Listing
-from .restoring import Results
+from .listing import InputFile, Listing
+from .restoring import ResultOptions
 
 if TYPE_CHECKING:
     from ..images.picture import Picture
@@ -27,62 +27,64 @@ class Job:
     kept: frozenset[Path] = frozenset()
 
 
-def jobs(listing: Listing, asked: Results, scale: float) -> list[Job]:
+def plan_jobs(listing: Listing, asked: ResultOptions, scale: float) -> list[Job]:
     """What is to be done; `scale` is that of the results.
 
     Raises OutputError for results that clash, exist already and are neither to be replaced nor skipped, or
     could not be written.
     """
-    planned = unshared(listing, asked, scale)
+    planned = uniquely_named_jobs(listing, asked, scale)
     refuse_clashes(planned)
-    check_places(planned)
+    check_folders(planned)
     if asked.skip_existing:
         return [replace(job, kept=frozenset(filter(os.path.lexists, job.results))) for job in planned]
     if not asked.overwrite:
-        refuse_there(planned)
+        refuse_existing_results(planned)
     return planned
 
 
-def unshared(listing: Listing, asked: Results, scale: float) -> list[Job]:
+def uniquely_named_jobs(listing: Listing, asked: ResultOptions, scale: float) -> list[Job]:
     """Inputs that would share a result, as cat.jpg and cat.png, all keep their endings in its name."""
     whole: frozenset[Path] = frozenset()
     while True:
         planned = [
-            Job(found.file, results(found, asked, scale, listing.several, found.file in whole))
+            Job(found.file, result_paths(found, asked, scale, listing.several, found.file in whole))
             for found in listing.found
         ]
-        more = sharing(planned) - whole
+        more = inputs_sharing_results(planned) - whole
         if not more:
             return planned
         whole |= more
 
 
-def sharing(planned: Iterable[Job]) -> frozenset[Path]:
+def inputs_sharing_results(planned: Iterable[Job]) -> frozenset[Path]:
     owners: dict[str, set[Path]] = {}
-    known = cache(settled)
+    resolve = cache(resolved_folder)
     for job in planned:
         for path in job.results:
-            owners.setdefault(same(path, known), set()).add(job.input)
+            owners.setdefault(location(path, resolve), set()).add(job.input)
     return frozenset(each for inputs in owners.values() if len(inputs) > 1 for each in inputs)
 
 
-def results(found: Found, asked: Results, scale: float, several: bool, whole: bool) -> tuple[Path, ...]:
-    path = result(found, asked, scale, several, whole)
+def result_paths(
+    found: InputFile, asked: ResultOptions, scale: float, several: bool, whole: bool
+) -> tuple[Path, ...]:
+    path = result_path(found, asked, scale, several, whole)
     if asked.samples == 1:
         return (path,)
     return tuple(path.with_name(f"{path.stem}-{k}{path.suffix}") for k in range(1, asked.samples + 1))
 
 
-def result(found: Found, asked: Results, scale: float, several: bool, whole: bool) -> Path:
+def result_path(found: InputFile, asked: ResultOptions, scale: float, several: bool, whole: bool) -> Path:
     output, file = asked.output, found.file
     if output is not None and not several and has_picture_suffix(output) and not output.is_dir():
-        return given(output, asked)
+        return explicit_output(output, asked)
     suffix = f"-x{scale:g}" if asked.suffix is None else asked.suffix
     folder = file.parent if output is None else output / found.below
     return folder / f"{file.name if whole else file.stem}{suffix}.{asked.ext or 'png'}"
 
 
-def given(output: Path, asked: Results) -> Path:
+def explicit_output(output: Path, asked: ResultOptions) -> Path:
     """OUT is the very file: it must be writable as such, and nothing else may name it."""
     from ..images.io import WRITABLE
 
@@ -104,12 +106,12 @@ def has_picture_suffix(path: Path) -> bool:
 def refuse_clashes(planned: Iterable[Job]) -> None:
     """Two inputs must not have one result, and no result may be an input."""
     planned = list(planned)
-    inputs = by_place(job.input for job in planned)
+    inputs = inputs_by_location(job.input for job in planned)
     owners: dict[str, tuple[Path, Path]] = {}
-    known = cache(settled)
+    resolve = cache(resolved_folder)
     for job in planned:
         for path in job.results:
-            place = same(path, known)
+            place = location(path, resolve)
             if place in inputs:
                 source = inputs[place]
                 which = "itself" if source == job.input else f"the input {source}"
@@ -122,61 +124,63 @@ def refuse_clashes(planned: Iterable[Job]) -> None:
             owners[place] = job.input, path
 
 
-def refuse_inputs(output: Path, inputs: Iterable[Path]) -> None:
+def refuse_replacing_inputs(output: Path, inputs: Iterable[Path]) -> None:
     """Raises OutputError, whatever may be overwritten, if the one result would replace what it is made of."""
-    places = by_place(inputs)
-    if same(output) in places:
-        raise OutputError(f"{output}: the result would replace the input {places[same(output)]}; rename one")
+    places = inputs_by_location(inputs)
+    if location(output) in places:
+        raise OutputError(
+            f"{output}: the result would replace the input {places[location(output)]}; rename one"
+        )
 
 
-def by_place(inputs: Iterable[Path]) -> dict[str, Path]:
+def inputs_by_location(inputs: Iterable[Path]) -> dict[str, Path]:
     """What must not be replaced: the files, and what links in their names lead to."""
-    paths, known = list(inputs), cache(settled)
-    links = {same(Path(os.path.realpath(path)), known): path for path in paths if os.path.islink(path)}
-    return links | {same(path, known): path for path in paths}
+    paths, resolve = list(inputs), cache(resolved_folder)
+    links = {location(Path(os.path.realpath(path)), resolve): path for path in paths if os.path.islink(path)}
+    return links | {location(path, resolve): path for path in paths}
 
 
-def settled(folder: str) -> tuple[str, bool]:
+def resolved_folder(folder: str) -> tuple[str, bool]:
     """Where a folder lies, whatever links lead to it, and whether names in it may differ in case alone."""
     place = os.path.realpath(folder)
     return place, tells_cases_apart(Path(place))
 
 
-def same(path: Path, settled: Callable[[str], tuple[str, bool]] = settled) -> str:
+def location(path: Path, resolve: Callable[[str], tuple[str, bool]] = resolved_folder) -> str:
     """One name for each place, whatever links lead to its folder: a link in the place itself is replaced.
 
     So are names that differ in case, where the file system does not tell them apart.  Who asks for many files
-    asks the file system once for each folder, through `cache(settled)`.
+    asks the file system once for each folder, through `cache(resolved_folder)`.
     """
     folder, name = os.path.split(os.path.abspath(path))
-    place, cased = settled(folder)
+    place, cased = resolve(folder)
     return os.path.join(place, name if cased else caseless(name))
 
 
-def check_places(planned: Iterable[Job]) -> None:
+def check_folders(planned: Iterable[Job]) -> None:
     """Each result's folder is there, or can be made, and may be written to."""
     for folder in {path.parent: None for job in planned for path in job.results}:
-        there = nearest(folder)
+        there = nearest_existing(folder)
         if not there.is_dir():
             raise OutputError(f"{there}: is a file, not a folder for results")
         if not os.access(there, os.W_OK):
             raise OutputError(f"{there}: no permission to write into this folder")
 
 
-def nearest(folder: Path) -> Path:
+def nearest_existing(folder: Path) -> Path:
     """The folder, or what is there of the way to it."""
     return next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
 
 
-def refuse_twice(outputs: Mapping[str, Path | None]) -> None:
+def refuse_same_file(outputs: Mapping[str, Path | None]) -> None:
     """Raises OutputError if two options, each with its file, name one place."""
     options: dict[str, str] = {}
     for option, path in outputs.items():
-        if path is not None and (other := options.setdefault(same(path), option)) != option:
+        if path is not None and (other := options.setdefault(location(path), option)) != option:
             raise OutputError(f"{option}: {path}: is the file of {other}, too; name another")
 
 
-def check_file(
+def check_output_file(
     option: str, path: Path, overwrite: bool, suffixes: Collection[str] = (), inputs: Iterable[Path] = ()
 ) -> None:
     """Raises OutputError for a file that could not be written after the work, or would replace an input.
@@ -189,16 +193,16 @@ def check_file(
         raise OutputError(f"{option}: {path}: is a folder; give a file's name")
     if not path.absolute().parent.is_dir():
         raise OutputError(f"{option}: {path}: there is no folder {path.parent}")
-    refuse_inputs(path, inputs)
+    refuse_replacing_inputs(path, inputs)
     refuse_existing(path, overwrite)
 
 
-def refuse_report(option: str, path: Path, report: Path) -> None:
+def refuse_report_files(option: str, path: Path, report: Path) -> None:
     """Raises OutputError, whatever may be overwritten, for a file of a report, or one among its pictures."""
     from ..evaluate.report import FILES
 
-    place, pictures = same(path), os.path.realpath(report / "pictures")
-    if place in {same(report / name) for name in FILES} or Path(place).is_relative_to(pictures):
+    place, pictures = location(path), os.path.realpath(report / "pictures")
+    if place in {location(report / name) for name in FILES} or Path(place).is_relative_to(pictures):
         raise OutputError(f"{option}: {path}: belongs to the report {report}; choose another name")
 
 
@@ -209,7 +213,7 @@ def write_json(path: Path, facts: object, overwrite: bool) -> None:
         part.write_text(text + "\n", encoding="utf-8")
 
 
-def refuse_there(planned: Iterable[Job]) -> None:
+def refuse_existing_results(planned: Iterable[Job]) -> None:
     there = [path for job in planned for path in job.results if os.path.lexists(path)]
     if there:
         more = f", and {len(there) - 1} more of the results" if len(there) > 1 else ""
@@ -218,7 +222,7 @@ def refuse_there(planned: Iterable[Job]) -> None:
         raise OutputError(f"{there[0]} exists{more}; {ways}")
 
 
-def warn_of_place(picture: "Picture", path: Path, hint: str = "") -> None:
+def warn_of_lost_metadata(picture: "Picture", path: Path, hint: str = "") -> None:
     """Warns where the picture's own file says what a result there cannot; `hint` is what would be right."""
     from ..images.io import unsaid
 

@@ -10,14 +10,14 @@ from cyclopts import Parameter
 
 from ..files import replacing
 from ..memory import if_memory_lacks
-from .bars import bars, of_photos
+from .bars import progress_bars, reading_progress
 from .drawing import PLOTS, matplotlib_figure
 from .grids import grid_name
 from .judging import JUDGES
-from .messages import counted, say, tell
-from .options import Device, Flag, MoreData, Precision
-from .results import check_file, refuse_twice, write_json
-from .signals import Notice, noticed
+from .messages import counted, print_message, print_result
+from .options import Device, Flag, OptionalData, Precision
+from .results import check_output_file, refuse_same_file, write_json
+from .signals import ReceivedSignal, signals_recorded
 
 if TYPE_CHECKING:
     import torch
@@ -59,14 +59,14 @@ class Outputs:
 
     def check(self, inputs: Sequence[Path]) -> None:
         """Raises ConfigError or OutputError for what could not be written after hours of work."""
-        refuse_twice({"--store": self.store, "--plot": self.plot, "--json": self.json})
+        refuse_same_file({"--store": self.store, "--plot": self.plot, "--json": self.json})
         for option, path, suffixes in (
             ("--store", self.store, (".safetensors",)),
             ("--plot", self.plot, PLOTS),
             ("--json", self.json, ()),
         ):
             if path is not None:
-                check_file(option, path, self.overwrite, suffixes, inputs)
+                check_output_file(option, path, self.overwrite, suffixes, inputs)
         if self.plot is not None:
             matplotlib_figure("--plot", 12, 5)
 
@@ -125,7 +125,7 @@ def search(
     *,
     data: Annotated[Path, Parameter(group="Search")],
     steps: Annotated[int, Parameter(group="Search")],
-    low: Annotated[MoreData, Parameter(group="Search")] = None,
+    low: Annotated[OptionalData, Parameter(group="Search")] = None,
     trying: Trying = TRYING,
     outputs: Outputs = OUTPUTS,
 ) -> int:
@@ -162,7 +162,7 @@ def search(
     held = pictures(stage, data, trying, low)
     put_on(stage.model, device)
     work = Work(model, data, stage, held, judge(held), plan, low)
-    with noticed() as notice:
+    with signals_recorded() as notice:
         ranking = work.ranking(autocast, notice)
     return finished(work, ranking, notice, outputs)
 
@@ -171,7 +171,7 @@ def pictures(stage: "Stage", data: Path, trying: Trying, low: tuple[Path, ...] |
     from ..search import reading
 
     states = reading(stage.method, data, limit=trying.limit, size=trying.size, seed=trying.seed, low=low)
-    with of_photos() as show:
+    with reading_progress() as show:
         for state in states:
             show(state.done, state.total)
     assert state.held is not None
@@ -190,7 +190,7 @@ class Work:
     plan: "Search"
     low: tuple[Path, ...] | None = None
 
-    def ranking(self, autocast: "torch.dtype | None", notice: Notice) -> "Ranking":
+    def ranking(self, autocast: "torch.dtype | None", notice: ReceivedSignal) -> "Ranking":
         """As far as no signal has come."""
         from ..search import search as searching
         from .ranking import Ranking
@@ -221,18 +221,18 @@ class Work:
         }
 
 
-def finished(work: Work, ranking: "Ranking", notice: Notice, outputs: Outputs) -> int:
+def finished(work: Work, ranking: "Ranking", notice: ReceivedSignal, outputs: Outputs) -> int:
     """Write what is asked for and tell the ranking; the exit code."""
     if notice.signal is not None:
-        tell(*ranking.lines())
-        say(f"{notice.word} after {counted(len(ranking.trials), 'trial')}; nothing is stored")
+        print_result(*ranking.lines())
+        print_message(f"{notice.word} after {counted(len(ranking.trials), 'trial')}; nothing is stored")
         return 128 + notice.signal
     try:
         write(work, ranking, outputs)
     finally:  # it is told if nothing can be written, and all is written if nobody reads it
-        tell(*ranking.lines())
+        print_result(*ranking.lines())
     if outputs.store is not None:
-        tell(f"{outputs.store}  {grid_name(ranking.best.sampling.grid)}")
+        print_result(f"{outputs.store}  {grid_name(ranking.best.sampling.grid)}")
     return 0
 
 
@@ -274,7 +274,7 @@ def of_trials(steps: int) -> Iterator[Callable[["Searching", int], None]]:
     from rich.progress import TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     judged = TextColumn("{task.fields[judged]}", markup=False)
-    with bars(judged, TimeElapsedColumn(), TimeRemainingColumn()) as progress:
+    with progress_bars(judged, TimeElapsedColumn(), TimeRemainingColumn()) as progress:
         task = progress.add_task(f"grids of {counted(steps, 'step')}", total=None, judged="")
         yield lambda state, trials: progress.update(
             task, completed=state.done, total=state.total, judged=counted(trials, "trial")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from ..errors import ConfigError, OutputError
-from .messages import tell
-from .options import DEFAULT, Device, Model, Precision, SamplingSettings
+from .messages import print_result
+from .options import DEFAULT_MODEL, Device, Model, Precision, SamplingSettings
 
 if TYPE_CHECKING:
     from ..cascade import Cascade
@@ -41,7 +41,7 @@ PATIENCE = 1
 
 def serve(
     *,
-    model: Model = DEFAULT,
+    model: Model = DEFAULT_MODEL,
     host: str = "127.0.0.1",
     port: int = 8042,
     browser: bool = True,
@@ -81,7 +81,7 @@ def serve(
     loaded = restoring(model, options, settings)
     with listening(host, port) as heard, Desk(loaded, options, model) as desk:
         address = f"http://{shown(host)}:{heard.getsockname()[1]}/"
-        tell(f"{address}  Ctrl-C ends it")
+        print_result(f"{address}  Ctrl-C ends it")
         if browser:  # some keep us waiting until they have the page
             Thread(target=webbrowser.open, args=[address], daemon=True).start()
         app = application(desk, names(host, heard.getsockname()[0]))

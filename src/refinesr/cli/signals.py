@@ -11,7 +11,7 @@ from ..launched import by_torchrun
 
 Handler = Callable[[int, FrameType | None], None]
 
-WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+DESCRIPTIONS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
 class Terminated(BaseException):
@@ -19,18 +19,18 @@ class Terminated(BaseException):
 
 
 @dataclass
-class Notice:
+class ReceivedSignal:
     """The signal that has come, if any."""
 
     signal: int | None = None
 
     @property
     def word(self) -> str:
-        return "" if self.signal is None else WORDS[signal.Signals(self.signal)]
+        return "" if self.signal is None else DESCRIPTIONS[signal.Signals(self.signal)]
 
 
 @contextmanager
-def raising(notice: Notice) -> Iterator[None]:
+def signals_raised(notice: ReceivedSignal) -> Iterator[None]:
     """SIGTERM raises Terminated and SIGINT KeyboardInterrupt, wherever the work is.
 
     A library in the middle of its import may make something else of them: `notice` tells what has come.
@@ -40,29 +40,29 @@ def raising(notice: Notice) -> Iterator[None]:
         notice.signal = number
         raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
-    with _handled(leave, signal.SIGINT, signal.SIGTERM):
+    with _handlers_installed(leave, signal.SIGINT, signal.SIGTERM):
         yield
 
 
 @contextmanager
-def noticed() -> Iterator[Notice]:
+def signals_recorded() -> Iterator[ReceivedSignal]:
     """Both signals are only noted: who is in the middle of something finishes it and looks.
 
     Who presses Ctrl-C twice does not want to wait; but torchrun sends what it gets more than once.
     """
-    notice = Notice()
+    notice = ReceivedSignal()
 
     def note(number: int, frame: FrameType | None) -> None:
         if number == notice.signal == signal.SIGINT and not by_torchrun():
             raise KeyboardInterrupt
         notice.signal = number
 
-    with _handled(note, signal.SIGINT, signal.SIGTERM):
+    with _handlers_installed(note, signal.SIGINT, signal.SIGTERM):
         yield notice
 
 
 @contextmanager
-def _handled(handler: Handler, *numbers: int) -> Iterator[None]:
+def _handlers_installed(handler: Handler, *numbers: int) -> Iterator[None]:
     """A signal that the parent process made us ignore (`nohup`, `&`) stays ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield  # Python lets no other thread have handlers

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from ..files import replacing
-from .bars import of_things
-from .messages import counted, tell
+from .bars import count_progress
+from .messages import counted, print_result
 from .options import Flag, Output
-from .results import check_file, refuse_report
+from .results import check_output_file, refuse_report_files
 
 EXAMPLES = """
 Examples:
@@ -55,8 +55,8 @@ def study(
     overwrite
         Replace OUTPUT.
     """
-    refuse_report("--output", output, report)
-    check_file("--output", output, overwrite, (".html", ".htm"))
+    refuse_report_files("--output", output, report)
+    check_output_file("--output", output, overwrite, (".html", ".htm"))
     from ..evaluate.questions import TASKS
     from ..evaluate.reading import read_report
     from ..evaluate.study import Study, methods_of
@@ -64,7 +64,7 @@ def study(
     there = read_report(report)
     asked = Study(there, TASKS[task], methods_of(there) if methods is None else methods, trials, seconds)
     pictures, total = [], len(there.images)
-    with of_things("reading pictures") as show:
+    with count_progress("reading pictures") as show:
         for picture in asked.pictures():
             pictures.append(picture)
             show(len(pictures), total)
@@ -73,5 +73,5 @@ def study(
         part.write_text(page, encoding="utf-8")
     size = f"{len(page.encode()) / 2**20:.2f} MiB"
     pairs = f"{counted(min(trials, total), 'pair')} of {counted(total, 'picture')}"
-    tell(f"{output}: {pairs} for each subject, {counted(len(asked.methods), 'method')}, {size}")
+    print_result(f"{output}: {pairs} for each subject, {counted(len(asked.methods), 'method')}, {size}")
     return 0

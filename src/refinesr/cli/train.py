@@ -10,15 +10,15 @@ from cyclopts import Parameter
 
 from ..errors import ConfigError
 from ..memory import if_memory_lacks
-from .bars import of_updates
+from .bars import training_progress
 from .holding import HOLDING, Holding, left_out, news, summary
 from .material import beside, check_low, material
-from .messages import say, tell
+from .messages import print_message, print_result
 from .meter import Meter
-from .options import Data, Device, Flag, MoreData, Output, Precision, Settings
+from .options import Data, Device, Flag, OptionalData, Output, Precision, Settings
 from .perceiving import PERCEIVING, Perceiving
-from .recipes import changed, recipe_named
-from .signals import noticed
+from .recipes import recipe_named, with_settings
+from .signals import signals_recorded
 from .sizes import small_crops
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Changes:
     def of(self, run: "Run") -> "Run":
         from ..recipes import tiny
 
-        return changed(tiny(run) if self.tiny else run, self.set)
+        return with_settings(tiny(run) if self.tiny else run, self.set)
 
 
 @Parameter(name="*")
@@ -120,7 +120,7 @@ def train(
     *,
     data: Data,
     output: Output,
-    low: MoreData = None,
+    low: OptionalData = None,
     start: Annotated[str | None, Parameter(name="--from")] = None,
     encoder: Path | None = None,
     changes: Changes = CHANGES,
@@ -155,7 +155,7 @@ def train(
         run, distance = perceiving.of(run, device)
         learnt(run, None, distance)  # what is wrong with it is said before any photo is decoded
         if team.leads and not changes.tiny and (odd := small_crops(run)):
-            say(odd)
+            print_message(odd)
         run, first = beginning(run, start, encoder, computing)
         held = holding.of(run, data, output, computing.resume) if team.leads else None
         pairs = material(run, data, device, team, low)
@@ -175,7 +175,7 @@ def asked(recipe: "Run", changes: Changes, output: Path, computing: Computing) -
     before = begun_as(Folder(output)) if computing.resume else None
     if before is None:
         return computing.seeded(changes.of(recipe))
-    run = changed(replace(before, name=recipe.name), changes.set)
+    run = with_settings(replace(before, name=recipe.name), changes.set)
     if run.name != before.name:
         raise ConfigError(f"{output}: holds a run of {before.name}, not of {run.name}")
     return computing.seeded(run)
@@ -251,10 +251,10 @@ def trained(
         held_out=held,
     )
     meter = Meter(run.plan.batch)
-    bar = of_updates(run.name, run.plan.steps, run.plan.batch)
+    bar = training_progress(run.name, run.plan.steps, run.plan.batch)
     closed = closing(cast("Generator[Report]", steps))  # it saves when it is closed
     heard = 0
-    with if_memory_lacks(advice(run, team)), noticed() as notice, bar as show, closed:
+    with if_memory_lacks(advice(run, team)), signals_recorded() as notice, bar as show, closed:
         for report in steps:
             meter.read(report)
             news(report.measured, output)
@@ -268,10 +268,10 @@ def trained(
     ended = heard > 0 and meter.step < run.plan.steps  # a run that was whole before makes no update
     if ended and team.leads:
         place = f"after update {meter.step} of {run.plan.steps}"
-        say(f"{notice.word} {place}; the same command with --resume goes on")
+        print_message(f"{notice.word} {place}; the same command with --resume goes on")
     if not ended and team.leads:
-        tell(f"{Folder(output).model}  {meter.summary()}{left_out(pairs, held)}")
-        tell(*(summary(output, meter.made) if held else ()))
+        print_result(f"{Folder(output).model}  {meter.summary()}{left_out(pairs, held)}")
+        print_result(*(summary(output, meter.made) if held else ()))
     return 128 + heard if ended else 0
 
 

@@ -14,12 +14,12 @@ from cyclopts import Parameter
 from ..errors import RefineSRError
 from ..files import is_full, writing
 from ..memory import if_memory_lacks
-from .bars import of_files
-from .listing import listed
-from .messages import counted, say, tell
-from .options import DEFAULT, Model
-from .restoring import Restoring, Results
-from .results import Job, jobs, nearest, refuse_inputs, warn_of_place
+from .bars import file_progress
+from .listing import list_inputs
+from .messages import counted, print_message, print_result
+from .options import DEFAULT_MODEL, Model
+from .restoring import ModelOptions, ResultOptions
+from .results import Job, nearest_existing, plan_jobs, refuse_replacing_inputs, warn_of_lost_metadata
 
 if TYPE_CHECKING:
     from ..cascade import Cascade
@@ -44,7 +44,7 @@ LOSSLESS = (".png", ".tif", ".tiff")
 
 Show = Callable[[Path, float], None]
 
-RESULTS, RESTORING = Results(), Restoring()
+RESULTS, RESTORING = ResultOptions(), ModelOptions()
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Work:
     """All that is the same for every input."""
 
     model: "Stage | Cascade"
-    results: Results
-    restoring: Restoring
+    results: ResultOptions
+    restoring: ModelOptions
     options: "Options"
 
     @property
@@ -78,9 +78,9 @@ def upscale(
     inputs: Annotated[list[Path], Parameter(name="INPUT", negative="")],
     /,
     *,
-    model: Model = DEFAULT,
-    results: Results = RESULTS,
-    restoring: Restoring = RESTORING,
+    model: Model = DEFAULT_MODEL,
+    results: ResultOptions = RESULTS,
+    restoring: ModelOptions = RESTORING,
 ) -> int:
     """Make pictures larger.
 
@@ -97,19 +97,19 @@ def upscale(
     """
     results.check()
     work = prepared(model, results, restoring)
-    listing = listed(inputs, results.suffix, results.output, results.recursive)
-    planned = jobs(listing, results, work.scale)
+    listing = list_inputs(inputs, results.suffix, results.output, results.recursive)
+    planned = plan_jobs(listing, results, work.scale)
     if restoring.mask is not None:
         for path in (path for job in planned for path in job.results):
-            refuse_inputs(path, [restoring.mask])
+            refuse_replacing_inputs(path, [restoring.mask])
     for line in (*listing.closed, listing.left_out.line(results.recursive), kept(planned), alike(work)):
         if line is not None:
-            say(line)
+            print_message(line)
     code = done(work, [job for job in planned if len(job.kept) < len(job.results)])
     return code or (1 if listing.closed else 0)
 
 
-def prepared(model: str, results: Results, restoring: Restoring) -> Work:
+def prepared(model: str, results: ResultOptions, restoring: ModelOptions) -> Work:
     """The model, loaded once; options that do not fit it, or this computer, are found out here."""
     from ..chains import load_any, sampling_so
 
@@ -149,25 +149,25 @@ def done(work: Work, planned: list[Job]) -> int:
     """Do the jobs, whatever happens to some of them; the exit code."""
     failed = untried = 0
     full: set[int] = set()  # file systems
-    with of_files(len(planned)) as show:
+    with file_progress(len(planned)) as show:
         for job in planned:
-            disk = nearest(job.results[0].parent).stat().st_dev
+            disk = nearest_existing(job.results[0].parent).stat().st_dev
             if disk in full:  # minutes of work for nothing
                 untried += 1
                 continue
             try:
                 with if_memory_lacks(f"{job.input}: not enough memory"):
                     for line in outcomes(work, job, show):
-                        tell(line)
+                        print_result(line)
             except RefineSRError as error:
-                say(error)
+                print_message(error)
                 failed += 1
                 if is_full(error):
                     full.add(disk)
     made = len(planned) - failed - untried
     if failed and len(planned) > 1:
         rest = f", {untried} not tried: no room there" if untried else ""
-        say(f"{made} of {counted(len(planned), 'file')} done, {failed} failed{rest}")
+        print_message(f"{made} of {counted(len(planned), 'file')} done, {failed} failed{rest}")
     return 0 if not failed else 1 if made else 2
 
 
@@ -187,7 +187,7 @@ def outcomes(work: Work, job: Job, show: Show) -> Iterator[str]:
         with writing(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
         check_output(picture, path, math.ceil(work.scale))
-        warn_of_place(picture, path, "; --ext tiff makes such")
+        warn_of_lost_metadata(picture, path, "; --ext tiff makes such")
         seed = work.restoring.seed + number
         large = enlarged(work, picture, seed, mask, showing, within(job.input, before, len(missing), show))
         write(large, path, quality=work.results.quality)

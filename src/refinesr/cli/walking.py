@@ -11,10 +11,10 @@ from cyclopts import Parameter
 
 from ..errors import ConfigError
 from ..files import refuse_existing
-from .bars import bars
-from .messages import tell
+from .bars import progress_bars
+from .messages import print_result
 from .options import Device, Flag, Precision
-from .results import Job, check_places, refuse_inputs, warn_of_place
+from .results import Job, check_folders, refuse_replacing_inputs, warn_of_lost_metadata
 
 if TYPE_CHECKING:
     from ..images.picture import Picture
@@ -72,14 +72,14 @@ class Writing:
         """Before any work.  Raises ConfigError or OutputError."""
         if not 1 <= self.quality <= 100:
             raise ConfigError(f"--quality: {self.quality} is not between 1 and 100")
-        check_places([Job(output, (output,))])
-        refuse_inputs(output, filter(None, inputs))
+        check_folders([Job(output, (output,))])
+        refuse_replacing_inputs(output, filter(None, inputs))
         refuse_existing(output, self.overwrite)
 
     def write(self, picture: "Picture", output: Path) -> None:
         from ..images.io import write
 
-        warn_of_place(picture, output)
+        warn_of_lost_metadata(picture, output)
         write(picture, output, quality=self.quality)
 
 
@@ -93,7 +93,7 @@ def followed() -> Iterator[Follow]:
     """`follow(name, steps)` walks them, seen by those at a terminal, and gives the last picture."""
     from rich.progress import MofNCompleteColumn, TimeElapsedColumn
 
-    with bars(MofNCompleteColumn(), TimeElapsedColumn()) as progress:
+    with progress_bars(MofNCompleteColumn(), TimeElapsedColumn()) as progress:
         task = progress.add_task("", total=None)
 
         def follow(name: str, steps: "Iterator[Progress[Picture]]") -> "Picture":
@@ -115,4 +115,4 @@ def check_result(picture: "Picture", output: Path, scale: int = 1) -> None:
 
 def told(walk: "Walk", line: str, started: float) -> None:
     way = f"{walk.steps} of {walk.sampling.steps} steps from sigma {walk.sigma:.3g}"
-    tell(f"{line}  {way}  {perf_counter() - started:.1f} s")
+    print_result(f"{line}  {way}  {perf_counter() - started:.1f} s")

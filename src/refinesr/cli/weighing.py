@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cyclopts import Parameter
 
 from ..errors import ConfigError
-from .messages import say
+from .messages import print_message
 
 if TYPE_CHECKING:
     import torch
@@ -126,4 +126,4 @@ def unless_uncached(
     try:
         yield built(path, backbone, device)
     except CacheError as error:
-        say(f"{error}; not measured")
+        print_message(f"{error}; not measured")

@@ -5,7 +5,7 @@ from typing import Any, get_args
 from cyclopts import CoercionError, Token, convert
 
 
-def strictly(hint: Any, tokens: tuple[Token, ...]) -> Any:
+def convert_strictly(hint: Any, tokens: tuple[Token, ...]) -> Any:
     """As cyclopts converts, which alone would round 1.9 to 2: a mistyped seed would be another one."""
     if int in (hint, *get_args(hint)):
         for token in tokens:
