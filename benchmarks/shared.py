@@ -101,7 +101,7 @@ def most_of(whom: int) -> int:
 
 
 def picture_parser(description: str | None, calls: Sequence[int]) -> ArgumentParser:
-    """With what `shown`, `methods` and `metrics` read."""
+    """With what `short_json`, `methods` and `metrics` read."""
     made = parser(description)
     made.add_argument("--high", type=Path, required=True, help="folder (or tar file) of good pictures")
     made.add_argument("--low", type=Path, help="folder of the poor ones; default: made of the good ones")

@@ -32,7 +32,7 @@ LAYERS = """
     images
     optimizers decays measured
     shapes tiles config files devices team memory
-    given
+    validation
     errors launched
     weights
 """

@@ -27,8 +27,8 @@ from refinesr.devices import autocast_dtype, put_on
 from refinesr.diffusion.noise import NoiseField
 from refinesr.folder import Folder
 from refinesr.images.degrade import Photo
-from refinesr.images.jpeg import compressed
-from refinesr.images.reduction import reduced
+from refinesr.images.jpeg import jpeg_roundtrip
+from refinesr.images.reduction import downsampled
 from refinesr.images.resize import PillowBicubic
 from refinesr.recipes import RECIPES, tiny
 from refinesr.recipes.distilled import student_of
@@ -185,4 +185,4 @@ def made_of(high: torch.Tensor, low: torch.Tensor) -> tuple[torch.Tensor, torch.
     """high reduced, and low as JPEG of several qualities."""
     quality = torch.linspace(60, 95, len(low), device=low.device)
     halved = torch.arange(len(low), device=low.device) % 2 == 0
-    return reduced(high, 4, PillowBicubic()), compressed((low + 1) / 2, quality, halved)
+    return downsampled(high, 4, PillowBicubic()), jpeg_roundtrip((low + 1) / 2, quality, halved)

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from refinesr.diffusion.precond import Blind
 from refinesr.errors import ConfigError
-from refinesr.given import of_kind, settle, whole
 from refinesr.images.augment import CascadeAugmented
 from refinesr.images.span import Span
 from refinesr.method import Sampling
 from refinesr.model import with_plane
-from refinesr.shapes import GivenImages, Images, Noise
+from refinesr.shapes import Images, LowWithPlanes, Noise
 from refinesr.sources import Augmented, check_guidance
 from refinesr.stage import Progress, Stage
+from refinesr.validation import as_int, convert_fields, type_error_text
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Link:
 
     def __post_init__(self) -> None:
         if not isinstance(self.stage, Stage):
-            raise ConfigError(f"stage: {of_kind(self.stage, 'a Stage')}")
-        settle(self, whole, "tile")
+            raise ConfigError(f"stage: {type_error_text(self.stage, 'a Stage')}")
+        convert_fields(self, as_int, "tile")
         method = self.stage.method
         if self.tile < 0:
             raise ConfigError(f"tile: {self.tile} is negative; 0 means no tiles")
@@ -86,7 +86,7 @@ class Link:
         """Whether it makes pictures from nothing."""
         return self.stage.method.generates
 
-    def taken(self, image: Images, noise: Noise) -> GivenImages:
+    def taken(self, image: Images, noise: Noise) -> LowWithPlanes:
         """What the stage is given of the picture before: in [-1, 1], then with its noise and its plane.
 
         Not rounded to 8 bits, though stages learn from such inputs: a value that falls between two levels
@@ -100,7 +100,7 @@ class Link:
         return with_plane(low, low.new_full((len(low),), self.level))
 
     def __call__(
-        self, low: GivenImages, noise: Noise, autocast: torch.dtype | None
+        self, low: LowWithPlanes, noise: Noise, autocast: torch.dtype | None
     ) -> Iterator[Progress[Tensor]]:
         return self.stage(low, noise, sampling=self.sampling, tile=self.tile, autocast=autocast)
 
@@ -117,12 +117,14 @@ class Cascade:
 
     def __post_init__(self) -> None:
         if not isinstance(self.links, Sequence):
-            raise ConfigError(f"links: {of_kind(self.links, 'a tuple of Links')}")
+            raise ConfigError(f"links: {type_error_text(self.links, 'a tuple of Links')}")
         if not self.links:
             raise ConfigError("stages: none are named; at least one is needed")
         for number, link in enumerate(self.links):
             if not isinstance(link, Link):
-                raise ConfigError(f"links.{number}: {of_kind(link, 'a Link, Link(stage) for a Stage,')}")
+                raise ConfigError(
+                    f"links.{number}: {type_error_text(link, 'a Link, Link(stage) for a Stage,')}"
+                )
         if self.size is not None and min(self.size) < 1:
             raise ConfigError(f"size: {self.size} is no size; (height, width) in pixels")
         if self.links[0].level:
@@ -163,7 +165,7 @@ class Cascade:
         return max(tiles) if all(tiles) else 0
 
     def __call__(
-        self, low: GivenImages, noise: Noise, *, autocast: torch.dtype | None = None
+        self, low: LowWithPlanes, noise: Noise, *, autocast: torch.dtype | None = None
     ) -> Iterator[Progress[Tensor]]:
         """Make pictures of low (B, C, h, w) in [-1, 1], with the planes that the first stage's source takes.
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from refinesr.config import from_data, parse, to_data
-from refinesr.config.wording import named, shown
+from refinesr.config.messages import printable_name, short_json
 from refinesr.errors import CheckpointError
 from refinesr.files import is_text, replacing
 from refinesr.method import Method
@@ -71,7 +71,7 @@ def load_stage(path: str | Path) -> Stage:
     path = Path(path)
     weights, metadata = contents(path)
     if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: format: {shown(metadata.get('format'))} is not '{FORMAT}'")
+        raise CheckpointError(f"{path}: format: {short_json(metadata.get('format'))} is not '{FORMAT}'")
     method = from_data(Method, described(path, metadata, "method"), str(path), path="method")
     card = from_data(Card, described(path, metadata, "card"), str(path), path="card")
     return Stage(method, filled(path, method, weights), card)
@@ -175,7 +175,7 @@ def agree(path: Path, found: dict[str, Tensor], wanted: dict[str, Tensor]) -> No
     Neither random weights nor black pictures come out of a file that does not fit.
     """
     wrong = [f"{name} is missing" for name in wanted if name not in found]
-    wrong += [f"{named(name)} is unknown" for name in found if name not in wanted]
+    wrong += [f"{printable_name(name)} is unknown" for name in found if name not in wanted]
     wrong += [
         f"{name} is {tuple(found[name].shape)}, not {tuple(tensor.shape)}"
         for name, tensor in wanted.items()

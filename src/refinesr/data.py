@@ -22,7 +22,7 @@ from refinesr.images.span import Span
 from refinesr.images.stock import Draw, Stock, room
 from refinesr.launched import number_here
 from refinesr.model import with_plane
-from refinesr.shapes import GivenImages, Images
+from refinesr.shapes import Images, LowWithPlanes
 
 _CAP = 64
 """A picture counts by its pixels, but never for more than this many crops: no panorama drowns the rest."""
@@ -255,7 +255,7 @@ class Pairs:
             found = f"the poor pictures were loaded for scale {self.photos.scale}"
             raise ConfigError(f"method.degradation.scale: {self.degradation.scale}, but {found}")
 
-    def at(self, step: int) -> tuple[Images, GivenImages]:
+    def at(self, step: int) -> tuple[Images, LowWithPlanes]:
         """(high, low) of a step, any integer: (batch, C, size, size) and smaller by scale, in [-1, 1].
 
         The same values whenever and however often it is asked for, on one kind of device.
@@ -268,7 +268,7 @@ class Pairs:
         low = poor[0] if poor else self.degradation(high, rng)
         return high, with_plane(low, self.photos.labels[draw.picture]) if self.classes else low
 
-    def since(self, step: int) -> Iterator[tuple[Images, GivenImages]]:
+    def since(self, step: int) -> Iterator[tuple[Images, LowWithPlanes]]:
         """The batches of `step` and all that follow, without end."""
         while True:
             yield self.at(step)

@@ -26,7 +26,7 @@ from refinesr.images.resize import Kernel
 from refinesr.method import Method, Sampling
 from refinesr.model import Model
 from refinesr.objective import Objective
-from refinesr.shapes import GivenImages, Grid, Images, PerImage
+from refinesr.shapes import Grid, Images, LowWithPlanes, PerImage
 from refinesr.sources import Encoded, Labelled
 from refinesr.stage import Stage
 
@@ -115,7 +115,7 @@ class Distilled:
         return sigma, eps
 
     def loss(
-        self, model: Model, high: Images, low: GivenImages, sigma: PerImage, eps: Images, *more: Tensor
+        self, model: Model, high: Images, low: LowWithPlanes, sigma: PerImage, eps: Images, *more: Tensor
     ) -> PerImage:
         """Mean over each image's values.  Networks run in what autocast is on, all else does not."""
         autocast, device = running(high.device), high.device.type
@@ -137,7 +137,7 @@ class Distilled:
 
     @torch.no_grad()
     def answers(
-        self, x: Images, high: Images, low: GivenImages, sigma: PerImage, autocast: torch.dtype | None
+        self, x: Images, high: Images, low: LowWithPlanes, sigma: PerImage, autocast: torch.dtype | None
     ) -> Images:
         """Where the teacher arrives from x; those at one level walk together."""
         found = torch.full_like(x, math.nan)
@@ -148,7 +148,7 @@ class Distilled:
         return found
 
     def walked(
-        self, x: Images, high: Images, low: GivenImages, level: float, autocast: torch.dtype | None
+        self, x: Images, high: Images, low: LowWithPlanes, level: float, autocast: torch.dtype | None
     ) -> Images:
         """Where the teacher arrives from x at a level; low is encoded once."""
         teacher, sampling = self.teacher, self.teacher.method.sampling
@@ -159,7 +159,7 @@ class Distilled:
         return last(self.sampler(denoise, x, self.grid(level), torch.zeros_like))
 
     def kept(
-        self, high: Images, low: GivenImages, base: Images, kernel: Kernel
+        self, high: Images, low: LowWithPlanes, base: Images, kernel: Kernel
     ) -> Callable[[Tensor], Tensor]:
         """The teacher's projection, of images whose low is exactly the good one reduced; others stay."""
         project = self.teacher.projected(low, base, kernel)

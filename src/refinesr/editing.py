@@ -16,14 +16,14 @@ from torch import Tensor
 from refinesr.diffusion.precond import Blind
 from refinesr.errors import ConfigError
 from refinesr.method import Sampling
-from refinesr.shapes import Denoiser, GivenImages, Grid, Images, LowImages, Mask, Noise, Sigma
+from refinesr.shapes import Denoiser, Grid, Images, LowImages, LowWithPlanes, Mask, Noise, Sigma
 from refinesr.stage import Progress, Stage, Start
 from refinesr.tiles import Box
 
 
 def interpolated(
     stage: Stage,
-    low: GivenImages,
+    low: LowWithPlanes,
     first: Images,
     second: Images,
     noise: Noise,
@@ -58,7 +58,7 @@ def interpolated(
 
 def fused(
     stage: Stage,
-    low: GivenImages,
+    low: LowWithPlanes,
     high: Images,
     noise: Noise,
     *,

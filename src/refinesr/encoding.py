@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from refinesr.model import Model
 from refinesr.nets.packed_unet import PackedEncoderModule
 from refinesr.nets.strips import Above
-from refinesr.shapes import Features, GivenImages
+from refinesr.shapes import Features, LowWithPlanes
 from refinesr.sources import EncodedModule
 from refinesr.tiles import Box, Tile, blended, cover
 
@@ -25,7 +25,7 @@ def encoding(model: Model) -> nn.Module:
     return encoder.norm if isinstance(encoder, PackedEncoderModule) else encoder
 
 
-def parts(model: Model, low: GivenImages, core: int) -> list[Box]:
+def parts(model: Model, low: LowWithPlanes, core: int) -> list[Box]:
     """What is encoded one after the other, in low pixels: all at once where that takes no network.
 
     `core` is that of tiles, 0 for none; strips are as exact, and cost nothing twice.
@@ -38,7 +38,7 @@ def parts(model: Model, low: GivenImages, core: int) -> list[Box]:
     return [tile.box for tile in tiles(low, source.value.reach, core)]
 
 
-def doors(model: Model, low: GivenImages, core: int) -> dict[str, Tensor]:
+def doors(model: Model, low: LowWithPlanes, core: int) -> dict[str, Tensor]:
     """What comes through the network's doors, in the same parts."""
     source = model.source
     if not isinstance(source, EncodedModule) or len(parts(model, low, core)) == 1:
@@ -55,7 +55,7 @@ def doors(model: Model, low: GivenImages, core: int) -> dict[str, Tensor]:
     return {"features": blended(canvas, made)}
 
 
-def strips(low: GivenImages, reach: int) -> list[Box]:
+def strips(low: LowWithPlanes, reach: int) -> list[Box]:
     """Of the whole width, from above to below; the first is higher, as `Above` asks for."""
     count, (height, width) = len(low), low.shape[-2:]
     rows = max(1, STRIP // (count * width))
@@ -63,7 +63,7 @@ def strips(low: GivenImages, reach: int) -> list[Box]:
     return [Box(top, 0, end - top, width) for top, end in pairwise(ends)]
 
 
-def tiles(low: GivenImages, reach: int, core: int) -> list[Tile]:
+def tiles(low: LowWithPlanes, reach: int, core: int) -> list[Tile]:
     """With a halo."""
     height, width = low.shape[-2:]
     return cover(height, width, core=core, reach=reach, stride=1)

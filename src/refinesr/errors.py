@@ -21,7 +21,7 @@ class InputError(RefineSRError):
     """A picture or a folder of pictures cannot be used."""
 
     @classmethod
-    def first_of(cls, bad: Sequence[tuple[str, "InputError"]], shown: int = 5) -> "InputError":
+    def combine(cls, bad: Sequence[tuple[str, "InputError"]], shown: int = 5) -> "InputError":
         """What is wrong with the first of at least one, and the names of the others."""
         (_, first), *others = bad
         more = f" and {len(others) - shown} more" * (len(others) > shown)

@@ -17,7 +17,7 @@ from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import CheckpointError, ConfigError
 from refinesr.images.picture import Picture, from_tensor
 from refinesr.model import with_plane
-from refinesr.shapes import GivenImages, Images
+from refinesr.shapes import Images, LowWithPlanes
 from refinesr.sources import Labelled
 from refinesr.stage import Progress
 
@@ -99,7 +99,7 @@ def classes(cascade: Cascade, indexes: Sequence[int], label: int | None, seed: i
     return [drawn(seed, index)[1] % source.count if label is None else label for index in indexes]
 
 
-def page(cascade: Cascade, labels: Sequence[int | None]) -> GivenImages:
+def page(cascade: Cascade, labels: Sequence[int | None]) -> LowWithPlanes:
     """A blank low for each picture, with the plane of its class if there is one."""
     low = torch.zeros(len(labels), cascade.channels, *size_of(cascade))
     known = [label for label in labels if label is not None]

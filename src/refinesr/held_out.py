@@ -18,7 +18,7 @@ from refinesr.images.shards import Entry, entries
 from refinesr.images.stock import Draw, Stock
 from refinesr.method import Method
 from refinesr.model import with_plane
-from refinesr.shapes import GivenImages, Images, LowImages
+from refinesr.shapes import Images, LowImages, LowWithPlanes
 from refinesr.sources import Augmented
 
 SEED = 0
@@ -143,14 +143,14 @@ def degraded(
     high: Images,
     seed: int,
     labels: Sequence[int] = (),
-) -> GivenImages:
+) -> LowWithPlanes:
     """(N, K, h, w): what the model is given, planes included.  Each picture draws for itself."""
     rngs = [torch.Generator().manual_seed(drawn(seed, place)) for place in range(len(high))]
     low = torch.cat([degrade(image[None], rng) for image, rng in zip(high, rngs, strict=True)])
     return with_planes(method, low, labels) if labels or low.shape[1] == high.shape[1] else low
 
 
-def with_planes(method: Method, low: LowImages, labels: Sequence[int] = ()) -> GivenImages:
+def with_planes(method: Method, low: LowImages, labels: Sequence[int] = ()) -> LowWithPlanes:
     """With what the source is told besides: the class, or, if it knows of noise, that none was added."""
     if labels:
         return with_plane(low, torch.tensor(labels, dtype=low.dtype))

@@ -15,7 +15,6 @@ from refinesr.diffusion.schedule import GridChoice
 from refinesr.diffusion.walking import anchored, level
 from refinesr.diffusion.weighting import Own, Weighting
 from refinesr.errors import ConfigError
-from refinesr.given import settle, truth, whole
 from refinesr.images.augment import CascadeAugmented
 from refinesr.images.degrade import Degradation
 from refinesr.images.resize import Kernel
@@ -30,6 +29,7 @@ from refinesr.nets.tiny import Tiny
 from refinesr.objective import Distance, Objective, Perception, Rollout
 from refinesr.shapes import Denoiser, Grid, Images, Noise
 from refinesr.sources import Augmented, Blank, Encoded, Labelled, Source, check_guidance
+from refinesr.validation import as_bool, as_int, convert_fields
 
 KEPT = 2**25
 """Most values of a picture's encodings, one for each way to lay it, that are cached: 128 MiB in float32."""
@@ -68,8 +68,8 @@ class Sampling:
     label: Label | None = None
 
     def __post_init__(self) -> None:
-        settle(self, whole, "steps", "orientations")
-        settle(self, truth, "clip")
+        convert_fields(self, as_int, "steps", "orientations")
+        convert_fields(self, as_bool, "clip")
         if self.steps < 1:
             raise ConfigError(f"steps: {self.steps} is not positive")
         if self.guidance < 0:

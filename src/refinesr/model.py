@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from refinesr.diffusion.labels import Label
 from refinesr.diffusion.precond import Precond, over_pixels
 from refinesr.errors import ConfigError
-from refinesr.shapes import Denoiser, GivenImages, Images, LowImages, Mask, PerImage, Sigma
+from refinesr.shapes import Denoiser, Images, LowImages, LowWithPlanes, Mask, PerImage, Sigma
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Condition:
         return {name: value for name, value in found.items() if value is not None}
 
 
-def with_plane(low: LowImages, values: PerImage) -> GivenImages:
+def with_plane(low: LowImages, values: PerImage) -> LowWithPlanes:
     """low with one more channel, everywhere the image's value."""
     plane = values.to(low).reshape(-1, 1, 1, 1).expand(-1, 1, *low.shape[2:])
     return torch.cat((low, plane), 1)  # (B, C + 1, h, w)
@@ -100,17 +100,17 @@ class SourceModule(nn.Module, ABC):
     """What a source builds: low -> `Condition`, with the weights that takes."""
 
     @abstractmethod
-    def base(self, low: GivenImages) -> Images:
+    def base(self, low: LowWithPlanes) -> Images:
         """low plainly enlarged: what the target is relative to, and the size of the result."""
 
     @abstractmethod
-    def forward(self, low: GivenImages) -> Condition: ...
+    def forward(self, low: LowWithPlanes) -> Condition: ...
 
-    def mask(self, low: GivenImages) -> Mask | None:
+    def mask(self, low: LowWithPlanes) -> Mask | None:
         """The plane behind what the source takes: 1 where a picture is to be made up, 0 where it is known."""
         return None
 
-    def withheld(self, low: GivenImages) -> GivenImages:
+    def withheld(self, low: LowWithPlanes) -> LowWithPlanes:
         """low without what guidance is to stress.  ValueError if there is no such thing."""
         raise ValueError("nothing of this condition can be withheld")
 
@@ -125,11 +125,11 @@ class Model(nn.Module):
         self.precond = precond
         self.label = label
 
-    def base(self, low: GivenImages) -> Images:
+    def base(self, low: LowWithPlanes) -> Images:
         """Of the source."""
         return self.source.base(low)
 
-    def condition(self, low: GivenImages) -> Condition:
+    def condition(self, low: LowWithPlanes) -> Condition:
         made: Condition = self.source(self.typed(low))
         return made
 
@@ -158,7 +158,7 @@ class Model(nn.Module):
     def forward(self, x: Images, sigma: Sigma, condition: Condition) -> Images:
         return self.estimate(x, sigma, condition.doors())
 
-    def denoiser(self, low: GivenImages) -> Denoiser:
+    def denoiser(self, low: LowWithPlanes) -> Denoiser:
         """(x, sigma) -> x0 for this low (B, C, h, w) in [-1, 1], which is encoded now and never again.
 
         The network's own: what is known of a picture with a mask is not yet put back.

@@ -20,7 +20,7 @@ from refinesr.errors import ConfigError
 from refinesr.images.projection import Projection
 from refinesr.images.resize import Kernel
 from refinesr.model import Model, Target
-from refinesr.shapes import GivenImages, Images, LowImages, PerImage, Sigma
+from refinesr.shapes import Images, LowImages, LowWithPlanes, PerImage, Sigma
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 """(high, other), RGB in [0, 1] -> (B,): how far other is from high; gradients reach `other`."""
@@ -195,7 +195,7 @@ class Objective:
         if self.p not in (1, 2):
             raise ConfigError(f"p: {self.p} is not 1 or 2")
 
-    def __call__(self, model: Model, high: Images, low: GivenImages, seed: int) -> PerImage:
+    def __call__(self, model: Model, high: Images, low: LowWithPlanes, seed: int) -> PerImage:
         """Mean over each image's values.  high and low in [-1, 1]; everything random comes from `seed`."""
         return self.loss(model, high, low, *self.draw(high, seed))
 
@@ -219,7 +219,7 @@ class Objective:
         return tuple(drawn)
 
     def loss(
-        self, model: Model, high: Images, low: GivenImages, sigma: PerImage, eps: Images, *more: Tensor
+        self, model: Model, high: Images, low: LowWithPlanes, sigma: PerImage, eps: Images, *more: Tensor
     ) -> PerImage:
         """Mean over each image's values, for what is drawn.
 

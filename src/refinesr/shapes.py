@@ -10,7 +10,7 @@ from torch import Tensor
 
 Images = Float[Tensor, "B C H W"]
 LowImages = Float[Tensor, "B C h w"]
-GivenImages = Float[Tensor, "B K h w"]
+LowWithPlanes = Float[Tensor, "B K h w"]
 """A poor image with its planes: K channels, of which the first C are the image's (`Model`)."""
 Mask = Float[Tensor, "B 1 H W"]
 Features = Float[Tensor, "B F h w"]

@@ -13,8 +13,8 @@ from textwrap import shorten
 
 from refinesr.checkpoint import PICKLES, load_stage
 from refinesr.errors import CheckpointError, ConfigError
-from refinesr.given import of_kind
 from refinesr.stage import Stage
+from refinesr.validation import type_error_text
 
 FILE = "model.safetensors"
 CASCADE = "cascade.json"
@@ -65,7 +65,7 @@ def file_of(source: str | Path) -> Iterator[Path]:
 def check_source(source: object, right: str = "a name or a path") -> None:
     """Raises ConfigError for what is no name, CheckpointError for the empty one: it is no folder either."""
     if not isinstance(source, str | Path):
-        raise ConfigError(f"model: {of_kind(source, right)}")
+        raise ConfigError(f"model: {type_error_text(source, right)}")
     if source == "":
         raise unknown(source)
 

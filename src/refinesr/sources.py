@@ -18,7 +18,7 @@ from refinesr.images.resize import Kernel, MatlabBicubic, resize
 from refinesr.model import Condition, SourceModule
 from refinesr.nets.packed_unet import PackedEncoder
 from refinesr.nets.rrdb import RRDB
-from refinesr.shapes import GivenImages, Images, LowImages, Mask, PerImage
+from refinesr.shapes import Images, LowImages, LowWithPlanes, Mask, PerImage
 
 Encoder = PackedEncoder | RRDB
 
@@ -174,17 +174,17 @@ class Enlarging(SourceModule):
         super().__init__()
         self.scale, self.channels, self.kernel = scale, channels, kernel
 
-    def image(self, low: GivenImages) -> LowImages:
+    def image(self, low: LowWithPlanes) -> LowImages:
         """low without its planes.  ValueError if it has others than it should."""
         taken = self.channels + self.planes
         if low.shape[1] != taken and (low.shape[1], self.scale) != (taken + 1, 1):
             raise ValueError(f"low has {low.shape[1]} channels; {taken} are taken at scale {self.scale}")
         return low[:, : self.channels]
 
-    def base(self, low: GivenImages) -> Images:
+    def base(self, low: LowWithPlanes) -> Images:
         return enlarged(self.image(low), self.scale, self.kernel)
 
-    def mask(self, low: GivenImages) -> Mask | None:
+    def mask(self, low: LowWithPlanes) -> Mask | None:
         return low[:, -1:] if low.shape[1] == self.channels + self.planes + 1 else None
 
 
@@ -194,11 +194,11 @@ class UpsampledModule(Enlarging):
         super().__init__(scale, channels, kernel)
         self.eight_bit = eight_bit
 
-    def base(self, low: GivenImages) -> Images:
+    def base(self, low: LowWithPlanes) -> Images:
         way = enlarged_as_files if self.eight_bit else enlarged
         return way(self.image(low), self.scale, self.kernel)
 
-    def forward(self, low: GivenImages) -> Condition:
+    def forward(self, low: LowWithPlanes) -> Condition:
         base = self.base(low)
         return Condition(base, image=base)
 
@@ -211,7 +211,7 @@ class AugmentedModule(Enlarging):
         super().__init__(scale, channels, kernel)
         self.width = width
 
-    def forward(self, low: GivenImages) -> Condition:
+    def forward(self, low: LowWithPlanes) -> Condition:
         base = self.base(low)
         return Condition(base, image=base, vector=waves(low[:, self.channels, 0, 0], self.width))
 
@@ -223,13 +223,13 @@ class EncodedModule(Enlarging):
         self.value = value
         self.encoder = value.encoder.build().requires_grad_(not value.frozen)
 
-    def forward(self, low: GivenImages) -> Condition:
+    def forward(self, low: LowWithPlanes) -> Condition:
         return Condition(self.base(low), features=self.encoder(self.image(low)))
 
 
 @final
 class LowModule(Enlarging):
-    def forward(self, low: GivenImages) -> Condition:
+    def forward(self, low: LowWithPlanes) -> Condition:
         return Condition(self.base(low), features=self.image(low))
 
 
@@ -255,7 +255,7 @@ class LabelledModule(SourceModule):
     def base(self, low: Tensor) -> Images:
         return blank(low, self.scale, self.channels)
 
-    def forward(self, low: GivenImages) -> Condition:
+    def forward(self, low: LowWithPlanes) -> Condition:
         return Condition(self.base(low), vector=self.places(low[:, -1, 0, 0]))
 
     def places(self, label: PerImage) -> Tensor:
@@ -265,7 +265,7 @@ class LabelledModule(SourceModule):
         one_more = F.one_hot((label.round().long() - NO_CLASS), self.value.count + 1)
         return one_more[:, 1:].to(label.dtype)
 
-    def withheld(self, low: GivenImages) -> GivenImages:
+    def withheld(self, low: LowWithPlanes) -> LowWithPlanes:
         return torch.full_like(low, NO_CLASS)
 
 

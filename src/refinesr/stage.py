@@ -29,7 +29,7 @@ from refinesr.images.resize import Kernel
 from refinesr.images.span import Span
 from refinesr.method import Method, Sampling
 from refinesr.model import Model
-from refinesr.shapes import Denoiser, GivenImages, Grid, Images, Noise, Sigma
+from refinesr.shapes import Denoiser, Grid, Images, LowWithPlanes, Noise, Sigma
 from refinesr.tiles import Box, Tile, Window, cover, largest
 
 Image = TypeVar("Image")
@@ -105,7 +105,7 @@ class Stage:
 
     def __call__(
         self,
-        low: GivenImages,
+        low: LowWithPlanes,
         noise: Noise,
         *,
         sampling: Sampling | None = None,
@@ -128,7 +128,7 @@ class Stage:
         yield from self.shown(low, sampling, tile, autocast).refined(noise, start)
 
     def shown(
-        self, low: GivenImages, sampling: Sampling, tile: int = 0, autocast: torch.dtype | None = None
+        self, low: LowWithPlanes, sampling: Sampling, tile: int = 0, autocast: torch.dtype | None = None
     ) -> "Shown":
         """What the stage sees of low, as above, made now: to be refined with any noise, more than once."""
         with torch.no_grad():
@@ -153,7 +153,7 @@ class Stage:
             raise ValueError(f"{sampling.sampler!r} yields {done} estimates in {total} steps, not one a step")
 
     def denoiser(
-        self, low: GivenImages, base: Images, sampling: Sampling, tile: int, autocast: torch.dtype | None
+        self, low: LowWithPlanes, base: Images, sampling: Sampling, tile: int, autocast: torch.dtype | None
     ) -> Denoiser:
         """The network's own denoiser, with what `sampling`, `tile` and a mask put around it."""
         told = replace(self, model=self.model.told(sampling.label))
@@ -165,7 +165,9 @@ class Stage:
         mask = self.model.source.mask(low)
         return denoise if mask is None else inpainted(denoise, self.method.target.encode(base, base), mask)
 
-    def laid(self, low: GivenImages, sampling: Sampling, tile: int, autocast: torch.dtype | None) -> Denoiser:
+    def laid(
+        self, low: LowWithPlanes, sampling: Sampling, tile: int, autocast: torch.dtype | None
+    ) -> Denoiser:
         """`informed`, or the mean of what it says of the picture laid several ways."""
         if sampling.orientations == 1:
             return self.informed(low, sampling.guidance, tile, autocast)
@@ -182,7 +184,7 @@ class Stage:
         return mirrored([(way, lying(way)) for way in DIHEDRAL[: sampling.orientations]])
 
     def informed(
-        self, low: GivenImages, guidance: float, tile: int, autocast: torch.dtype | None
+        self, low: LowWithPlanes, guidance: float, tile: int, autocast: torch.dtype | None
     ) -> Denoiser:
         """`plain`, told of the class as `guidance` says: of two estimates only those that count are made."""
         if guidance == 1:
@@ -190,7 +192,7 @@ class Stage:
         without = self.plain(self.model.source.withheld(low), tile, autocast)
         return without if guidance == 0 else guided(self.plain(low, tile, autocast), without, guidance)
 
-    def plain(self, low: GivenImages, tile: int, autocast: torch.dtype | None) -> Denoiser:
+    def plain(self, low: LowWithPlanes, tile: int, autocast: torch.dtype | None) -> Denoiser:
         """The network's own denoiser, tile by tile, of a picture that is encoded once."""
         with precision(low.device, autocast):
             given = doors(self.model, low, tile)
@@ -198,7 +200,7 @@ class Stage:
         # a GPU would wait for each window in each step
         return tiled([(box, window.to(low), denoise) for box, window, denoise in parts])
 
-    def tiles(self, low: GivenImages, core: int) -> list[Tile]:
+    def tiles(self, low: LowWithPlanes, core: int) -> list[Tile]:
         """Where the network's reach is known the halo makes tiles exact; else it only blends."""
         height, width = low.shape[-2:]
         stride, scale = self.method.stride, self.method.scale
@@ -222,7 +224,7 @@ class Stage:
 
         return large, tile.window, denoise
 
-    def projected(self, low: GivenImages, base: Images, kernel: Kernel) -> Callable[[Tensor], Tensor]:
+    def projected(self, low: LowWithPlanes, base: Images, kernel: Kernel) -> Callable[[Tensor], Tensor]:
         """x0 -> the nearest x0 whose image, downsampled, is low's."""
         target, low = self.method.target, low[:, : self.method.channels]
         projection = Projection.between(base, low, kernel)

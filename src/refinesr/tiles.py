@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from refinesr.given import settle, whole
+from refinesr.validation import as_int, convert_fields
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Box:
     width: int
 
     def __post_init__(self) -> None:
-        settle(self, whole, "top", "left", "height", "width")
+        convert_fields(self, as_int, "top", "left", "height", "width")
 
     def of(self, tensor: Tensor) -> Tensor:
         """A view of the last two axes of `tensor`."""

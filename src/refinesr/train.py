@@ -22,7 +22,7 @@ from refinesr.files import replacing
 from refinesr.measured import Measurement
 from refinesr.model import Model
 from refinesr.optimizers import Adam, Muon
-from refinesr.shapes import GivenImages, Images, PerImage
+from refinesr.shapes import Images, LowWithPlanes, PerImage
 from refinesr.team import ALONE, Team
 
 FAR_OUT = 8.0
@@ -99,7 +99,7 @@ class Report:
 class Pairs(Protocol):
     """Training material; the batch of a step depends on nothing but the step."""
 
-    def at(self, step: int) -> tuple[Images, GivenImages]:
+    def at(self, step: int) -> tuple[Images, LowWithPlanes]:
         """(high, low) of an update, counted from 0, both in [-1, 1]; low with its planes."""
         ...
 
@@ -114,7 +114,7 @@ class Learning(Protocol):
     def draw(self, like: Images, *seed: int) -> tuple[Tensor, ...]: ...
 
     def loss(
-        self, model: Model, high: Images, low: GivenImages, sigma: PerImage, eps: Images, *more: Tensor
+        self, model: Model, high: Images, low: LowWithPlanes, sigma: PerImage, eps: Images, *more: Tensor
     ) -> PerImage: ...
 
 
@@ -239,7 +239,7 @@ def fit(
     state.model.train()
     state.optimizer.zero_grad()  # whoever broke in upon the last update may have left some
 
-    def losses(high: Images, low: GivenImages, *drawn: Tensor) -> PerImage:
+    def losses(high: Images, low: LowWithPlanes, *drawn: Tensor) -> PerImage:
         with torch.autocast(high.device.type, autocast, enabled=autocast is not None):
             return objective.loss(state.model, high, low, *drawn)
 

@@ -233,7 +233,7 @@ def test_a_bad_file_does_not_stop_the_others(upscale: Command) -> None:
 
 
 def disk_of(monkeypatch: pytest.MonkeyPatch, room: int, number: int) -> list[str]:
-    """The folder `out` has room for so many files, then the system says `number`; what comes to it."""
+    """The folder `out` has room for so many files, then the system says `as_float`; what comes to it."""
     write_bytes, encode = Path.write_bytes, refinesr.images.io.encode
     tried: list[str] = []
 

@@ -11,8 +11,8 @@ from torch.overrides import TorchFunctionMode
 from refinesr.config import from_data, to_data
 from refinesr.errors import ConfigError
 from refinesr.images.augment import CascadeAugmented
-from refinesr.images.blur import gaussian
-from refinesr.images.chance import Dice
+from refinesr.images.batch_random import BatchRandom
+from refinesr.images.blur import gaussian_blur
 from refinesr.images.degrade import Bicubic, Blur, Degradation, GaussianBlurred, Grain, Jpeg, Photo
 from refinesr.images.masks import Centre
 from refinesr.images.resize import MatlabBicubic, PillowBicubic, resize
@@ -56,25 +56,25 @@ def test_blur_is_that_of_scipy(vertical, horizontal):
     wanted = gaussian_filter1d(x.numpy(), vertical, axis=2, **options)
     wanted = gaussian_filter1d(wanted, horizontal, axis=3, **options)
     widths = torch.tensor([[vertical], [horizontal]], dtype=torch.float64)
-    np.testing.assert_allclose(gaussian(x, *widths, reach).numpy(), wanted, atol=1e-12)
+    np.testing.assert_allclose(gaussian_blur(x, *widths, reach).numpy(), wanted, atol=1e-12)
 
 
 def test_every_image_has_its_own_blur_and_none_at_all_is_exact():
     x, none, some = noise(2, 3, 16, 16), torch.tensor(0.0), torch.tensor(1.5)
-    blurred = gaussian(x, torch.stack([none, some]), torch.stack([none, some]), 5)
+    blurred = gaussian_blur(x, torch.stack([none, some]), torch.stack([none, some]), 5)
     assert torch.equal(blurred[0], x[0])
-    torch.testing.assert_close(blurred[1:], gaussian(x[1:], some[None], some[None], 5))
+    torch.testing.assert_close(blurred[1:], gaussian_blur(x[1:], some[None], some[None], 5))
 
 
 def test_blur_may_reach_beyond_the_picture():
     x = noise(1, 1, 3, 2)
-    blurred = gaussian(x, torch.tensor([9.0]), torch.tensor([9.0]), 27)
+    blurred = gaussian_blur(x, torch.tensor([9.0]), torch.tensor([9.0]), 27)
     assert x.min() < blurred.min() <= blurred.max() < x.max()
 
 
 def test_a_negative_reach_is_a_mistake():
     with pytest.raises(ValueError, match="reach is -1"):
-        gaussian(noise(1, 1, 4, 4), torch.ones(1), torch.ones(1), -1)
+        gaussian_blur(noise(1, 1, 4, 4), torch.ones(1), torch.ones(1), -1)
 
 
 # All degradations
@@ -163,7 +163,7 @@ def test_bicubic_draws_nothing():
 
 
 def test_whole_numbers_are_as_often_each_of_their_span():
-    drawn = Dice(seeded(), torch.zeros(3000)).within((3, 5), 2)
+    drawn = BatchRandom(seeded(), torch.zeros(3000)).within((3, 5), 2)
     assert drawn.shape == (3000, 2)
     assert drawn.unique().tolist() == [3, 4, 5]
     counts = torch.bincount(drawn.flatten())[3:]
@@ -184,7 +184,7 @@ def test_the_blur_of_cascades_is_even_up_to_the_most():
 def test_the_blur_of_cascades_is_scipys_up_to_three_of_the_most():
     high, most = crops(6), 1.1
     plain = resize(high, (32, 32), MatlabBicubic())
-    widths = Dice(seeded(), plain).uniform((0.0, most)).tolist()
+    widths = BatchRandom(seeded(), plain).uniform((0.0, most)).tolist()
     low = GaussianBlurred(2, most=most, eight_bit=False)(high, seeded())
     for image, blurred, sigma in zip(plain.numpy(), low.numpy(), widths, strict=True):
         down = gaussian_filter1d(image, sigma, axis=1, mode="nearest", radius=4)  # 3 * 1.1, rounded up
@@ -242,7 +242,7 @@ def test_blur_alone_dims_detail_within_its_range():
     low = soft(high, seeded())
     for sigma, more in ((0.3, True), (0.4, False)):
         width = torch.full((64,), 4 * sigma)
-        bound = Bicubic(4)(gaussian(high, width, width, 8), seeded()).flatten(1).std(1)
+        bound = Bicubic(4)(gaussian_blur(high, width, width, 8), seeded()).flatten(1).std(1)
         assert ((low.flatten(1).std(1) - bound) * (-1 if more else 1) >= -1e-3).all()
 
 
@@ -252,7 +252,9 @@ def test_grain_grows_with_brightness(level, left):
     overshoots is white or black.
     """
     flat = torch.full((512, 1, 8, 8), level)
-    noisy = Grain(share=1.0, std=(6.0, 6.0))(flat, torch.ones(512, dtype=torch.bool), Dice(seeded(), flat))
+    noisy = Grain(share=1.0, std=(6.0, 6.0))(
+        flat, torch.ones(512, dtype=torch.bool), BatchRandom(seeded(), flat)
+    )
     assert (noisy - flat).square().mean() * 127.5**2 == pytest.approx(36 * left, rel=0.05)
 
 
@@ -275,7 +277,7 @@ def test_a_stretched_blur_is_wider_along_one_axis_by_up_to_the_ratio_named():
     points = torch.zeros(count, 1, 41, 41, dtype=torch.float64)
     points[:, :, 20, 20] = 1
     blur = Blur(share=1.0, sigma=(sigma, sigma), stretch=ratio)
-    spread = blur(points, 1, torch.ones(count, dtype=torch.bool), Dice(seeded(), points))[:, 0]
+    spread = blur(points, 1, torch.ones(count, dtype=torch.bool), BatchRandom(seeded(), points))[:, 0]
     away = (torch.arange(41, dtype=torch.float64) - 20) ** 2
     down, across = (spread.sum(2) * away).sum(1).sqrt(), (spread.sum(1) * away).sum(1).sqrt()
     # the tails beyond 3 of the widest sigma are cut off: less than 2 % of a width
@@ -292,7 +294,7 @@ def test_a_blur_is_even_in_its_span_and_reaches_as_far_as_the_widest():
     points = torch.zeros(count, 1, 41, 41, dtype=torch.float64)
     points[:, :, 20, 20] = 1
     blur = Blur(share=1.0, sigma=(least, most), stretch=1.0)
-    spread = blur(points, 1, torch.ones(count, dtype=torch.bool), Dice(seeded(), points))
+    spread = blur(points, 1, torch.ones(count, dtype=torch.bool), BatchRandom(seeded(), points))
     sigma = (1 / (2 * math.pi * spread[:, 0, 20, 20])).sqrt()
     assert least * 0.98 < sigma.min() < sigma.max() < most
     assert sigma.mean() == pytest.approx((least + most) / 2, abs=4 * (most - least) / math.sqrt(12 * count))
@@ -380,5 +382,5 @@ def test_what_overshoots_is_clipped_where_nothing_is_rounded(degrade):
 
 def test_what_overshoots_is_clipped_before_it_is_a_jpeg():
     low, all_of_it = 1.5 * noise(8, 3, 16, 16), torch.ones(8, dtype=torch.bool)
-    made = [Jpeg(share=1.0)(x, all_of_it, Dice(seeded(), x)) for x in (low, low.clamp(-1, 1))]
+    made = [Jpeg(share=1.0)(x, all_of_it, BatchRandom(seeded(), x)) for x in (low, low.clamp(-1, 1))]
     assert torch.equal(*made)

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from scipy.fft import dctn
 
-from refinesr.images.jpeg import compressed
+from refinesr.images.jpeg import jpeg_roundtrip
 
 WHOLE, HALVED = 0, 2  # Pillow's names for 4:4:4 and 4:2:0
 
@@ -32,7 +32,7 @@ def as_pixels(images):
 
 def by_us(pixels, quality, subsampling=WHOLE):
     halved = torch.tensor([subsampling == HALVED])
-    return as_pixels(compressed(as_images(pixels), torch.tensor([float(quality)]), halved))
+    return as_pixels(jpeg_roundtrip(as_images(pixels), torch.tensor([float(quality)]), halved))
 
 
 @pytest.mark.parametrize("name", ["chelsea", "astronaut", "coffee"])
@@ -103,7 +103,7 @@ def test_sizes_that_are_no_multiples_of_eight_are_padded_as_libjpeg_pads_them(su
 @pytest.mark.parametrize("size", [(1, 1), (1, 17), (7, 9), (16, 2)])
 def test_any_size_comes_back(size):
     x = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
-    y = compressed(x, torch.tensor([60.0, 90.0]), torch.tensor([True, False]))
+    y = jpeg_roundtrip(x, torch.tensor([60.0, 90.0]), torch.tensor([True, False]))
     assert y.shape == x.shape
     assert 0 <= y.min() <= y.max() <= 1
 
@@ -111,7 +111,7 @@ def test_any_size_comes_back(size):
 def test_every_image_of_a_batch_has_its_own_whole_quality_and_colour_size():
     pixels = [photo(name, slice(0, 64), slice(0, 64)) for name in ("chelsea", "astronaut", "coffee")]
     batch = torch.cat([as_images(each) for each in pixels])
-    together = compressed(batch, torch.tensor([30.4, 74.6, 95.0]), torch.tensor([True, False, True]))
+    together = jpeg_roundtrip(batch, torch.tensor([30.4, 74.6, 95.0]), torch.tensor([True, False, True]))
     for image, each, quality, subsampling in zip(
         together, pixels, (30, 75, 95), (HALVED, WHOLE, HALVED), strict=True
     ):
@@ -143,4 +143,4 @@ def test_it_stays_exact_under_autocast():
 @pytest.mark.parametrize("channels", [2, 4])
 def test_other_numbers_of_channels_are_a_mistake(channels):
     with pytest.raises(ValueError, match=f"1 or 3 channels, not {channels}"):
-        compressed(torch.zeros(1, channels, 8, 8), torch.tensor([75.0]), torch.tensor([False]))
+        jpeg_roundtrip(torch.zeros(1, channels, 8, 8), torch.tensor([75.0]), torch.tensor([False]))

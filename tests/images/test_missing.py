@@ -12,7 +12,7 @@ from PIL import Image
 from refinesr.images.io import encode, read_bytes
 from refinesr.images.masks import brightness, mask_of
 from refinesr.images.missing import as_known, filled, with_missing
-from refinesr.images.picture import Picture, check_known, in_range, to_tensor
+from refinesr.images.picture import Picture, check_complete, check_range, to_tensor
 
 KINDS = [np.uint8, np.uint16, np.float32]
 
@@ -196,13 +196,13 @@ def test_a_nodata_that_no_float_can_be_changes_none():
 def test_who_cannot_do_without_values_is_told_so():
     picture, _ = holes()
     hint = "only pictures to upscale, and to learn from, may lack values"
-    for check in (check_known, to_tensor):
+    for check in (check_complete, to_tensor):
         said = fault(check, replace(picture, name="a.tif"))
         assert said == f"a.tif: holds NaN or infinite values; pixels are finite, from 0 to 1; {hint}"
         said = fault(check, replace(holes(3, np.uint8, 0.0)[0], name="a.tif"))
         right = "cut out parts without any, or take away the tag if they are values"
         assert said == f"a.tif: holds 0, missing by its tag GDAL_NODATA; {hint}; {right}"
-    assert in_range(picture) is picture
+    assert check_range(picture) is picture
 
 
 def test_in_a_mask_nodata_is_black_or_white_as_it_is():

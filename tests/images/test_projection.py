@@ -5,7 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refinesr.images.projection import Projection, gram_inverse
-from refinesr.images.resize import MatlabBicubic, PillowBicubic, band, low_size, resize, weights
+from refinesr.images.resize import (
+    MatlabBicubic,
+    PillowBicubic,
+    dense_resize_matrix,
+    low_size,
+    resize,
+    resize_matrix,
+)
 
 KERNELS = [MatlabBicubic(), PillowBicubic()]
 # (high, low): even and odd, no multiple of the scale, tiny, one axis untouched
@@ -26,7 +33,7 @@ def noise(*shape, dtype=torch.float64, seed=0):
 def matrix(projection):
     """A as one dense matrix for pictures written as vectors, by numpy alone."""
     axes = zip(projection.high, projection.low, strict=True)
-    vertical, horizontal = (weights(projection.kernel, high, low).numpy() for high, low in axes)
+    vertical, horizontal = (dense_resize_matrix(projection.kernel, high, low).numpy() for high, low in axes)
     return np.kron(vertical, horizontal)
 
 
@@ -112,14 +119,14 @@ def test_the_dtype_stays_and_autocast_does_not_matter(dtype, kernel):
 @pytest.mark.parametrize(("high", "low"), [(260, 65), (1021, 256), (1500, 750), (499, 498)])
 def test_the_inverse_of_a_long_axis_is_as_exact_as_a_short_one(high, low, kernel):
     """Its rows are made from parts of the matrix; 498 of 499 is badly conditioned and fades slowly."""
-    down = band(kernel, high, low)
+    down = resize_matrix(kernel, high, low)
     dense = down.dense()
     product = gram_inverse(down).dense() @ (dense @ dense.T)
     np.testing.assert_allclose(product, np.eye(low), atol=1e-13)
 
 
 def test_an_axis_of_sixteen_thousand_pixels_needs_little_memory(kernel):
-    inverse = gram_inverse(band(kernel, 16384, 4096))
+    inverse = gram_inverse(resize_matrix(kernel, 16384, 4096))
     assert inverse.taps.nbytes < 4 << 20
 
 

@@ -10,9 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from refinesr.images.bands import along_columns, along_rows, banded, transposed
+from refinesr.images.band_matrix import along_columns, along_rows, band_matrix, transpose
 from refinesr.images.eight_bits import resize_eight_bits
-from refinesr.images.resize import MatlabBicubic, PillowBicubic, band, low_size, resize, weights
+from refinesr.images.resize import (
+    MatlabBicubic,
+    PillowBicubic,
+    dense_resize_matrix,
+    low_size,
+    resize,
+    resize_matrix,
+)
 
 RECORDED = np.load(Path(__file__).parents[1] / "agreement" / "matlab_imresize.npz")
 CASES = list(takewhile(lambda case: f"in{case}" in RECORDED, count()))
@@ -49,7 +56,7 @@ def test_matlab_rounds_after_each_axis_and_begins_with_the_one_that_shrinks_more
     x = np.random.default_rng(0).choice([*range(256), *[0, 255] * 128], (20, 24)).astype(np.uint8)
 
     def down(x, axis):
-        matrix = weights(MatlabBicubic(), x.shape[axis], size[axis]).numpy()
+        matrix = dense_resize_matrix(MatlabBicubic(), x.shape[axis], size[axis]).numpy()
         resized = matrix @ x if axis == 0 else x @ matrix.T
         return np.clip(np.floor(resized + 0.5), 0, 255)
 
@@ -74,7 +81,9 @@ def test_pillow_bicubic_is_what_pillow_does_in_floats(height, width, new_height,
 @given(size=st.tuples(SIZES, SIZES), new=st.tuples(SIZES, SIZES))
 def test_resize_is_a_product_with_the_weights_of_either_axis(kernel, size, new):
     x = noise(2, 3, *size)
-    expected = weights(kernel, size[0], new[0]) @ x @ weights(kernel, size[1], new[1]).mT
+    expected = (
+        dense_resize_matrix(kernel, size[0], new[0]) @ x @ dense_resize_matrix(kernel, size[1], new[1]).mT
+    )
     torch.testing.assert_close(resize(x, new, kernel), expected, rtol=0, atol=1e-13)
 
 
@@ -83,7 +92,7 @@ def test_resize_is_a_product_with_the_weights_of_either_axis(kernel, size, new):
     ("size_in", "size_out"), [(1, 1), (1, 8), (7, 2), (64, 16), (9, 36), (100, 7), (250, 125)]
 )
 def test_weights_sum_to_one_so_that_flat_pictures_stay_as_they_are(kernel, size_in, size_out):
-    whole = weights(kernel, size_in, size_out)
+    whole = dense_resize_matrix(kernel, size_in, size_out)
     assert whole.shape == (size_out, size_in)
     torch.testing.assert_close(
         whole.sum(dim=1), torch.ones(size_out, dtype=torch.float64), rtol=0, atol=1e-14
@@ -92,7 +101,7 @@ def test_weights_sum_to_one_so_that_flat_pictures_stay_as_they_are(kernel, size_
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_weights_are_symmetric_so_that_a_mirrored_picture_gives_the_mirrored_result(kernel):
-    whole = weights(kernel, 50, 13)
+    whole = dense_resize_matrix(kernel, 50, 13)
     torch.testing.assert_close(whole.flip(0, 1), whole, rtol=0, atol=1e-14)
 
 
@@ -144,19 +153,19 @@ def test_sizes_of_the_poor_image_are_rounded_up():
 )
 def test_impossible_sizes_and_scales_are_refused(size_in, size_out, scale):
     with pytest.raises(ValueError, match="must be"):
-        band(PillowBicubic(), size_in, size_out, scale)
+        resize_matrix(PillowBicubic(), size_in, size_out, scale)
 
 
 def test_a_band_adds_up_taps_that_fall_on_one_column():
-    folded = banded(np.array([[1, 0, 1, 2], [3, 3, 2, 0]]), np.array([[1.0, 2, 3, 0], [4, 5, 0, 0]]), 4)
+    folded = band_matrix(np.array([[1, 0, 1, 2], [3, 3, 2, 0]]), np.array([[1.0, 2, 3, 0], [4, 5, 0, 0]]), 4)
     np.testing.assert_array_equal(folded.dense(), [[2, 4, 0, 0], [0, 0, 0, 9]])
 
 
 @pytest.mark.parametrize(("size_in", "size_out"), [(40, 10), (10, 40), (97, 31), (5, 1), (1, 5)])
 def test_a_band_its_transpose_and_its_parts_agree_with_the_dense_matrix(size_in, size_out):
-    down = band(MatlabBicubic(), size_in, size_out)
+    down = resize_matrix(MatlabBicubic(), size_in, size_out)
     dense, x = torch.from_numpy(down.dense()), noise(3, size_in, size_in)
-    np.testing.assert_array_equal(transposed(down).dense(), down.dense().T)
+    np.testing.assert_array_equal(transpose(down).dense(), down.dense().T)
     torch.testing.assert_close(along_columns(down, x), dense @ x, rtol=0, atol=1e-13)
     torch.testing.assert_close(along_rows(down, x), x @ dense.mT, rtol=0, atol=1e-13)
     left, part = down.part(0, (size_out + 1) // 2)

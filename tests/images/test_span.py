@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.io import read, write
-from refinesr.images.picture import Picture, check_range, from_tensor, meant_by, to_tensor
+from refinesr.images.picture import Picture, check_value_range, from_tensor, to_tensor, with_span
 from refinesr.images.seen import seen
 from refinesr.images.shards import entries
 from refinesr.images.span import SLACK, Span
@@ -123,10 +123,10 @@ def test_what_is_far_outside_is_refused_and_told(kind, tmp_path):
         values = np.full((4, 4, 1), 150 + beyond).astype(kind)
         values[0, 0] = 60
         if fine:
-            assert meant_by(span, Picture(values)).span == span
+            assert with_span(span, Picture(values)).span == span
             continue
         with pytest.raises(InputError) as caught:
-            meant_by(span, Picture(values, name="a.tiff"))
+            with_span(span, Picture(values, name="a.tiff"))
         found = "a.tiff: goes from 60 to 167, more than 16 % outside the span 50 to 150"
         assert str(caught.value) == f"{found}; 50 to 167 would hold it"
 
@@ -137,9 +137,9 @@ def test_of_several_bands_the_one_that_is_outside_is_told():
     with pytest.raises(
         InputError, match=r"band 2 goes from -0\.25 to 0\.9, more .*; 0 to 10000, -0\.25 to 0\.9,"
     ):
-        meant_by(BANDS, picture)
+        with_span(BANDS, picture)
     with pytest.raises(InputError, match=r"has 1 bands, and method\.span is of 3: 0 to 10000, "):
-        meant_by(BANDS, within(KELVIN))
+        with_span(BANDS, within(KELVIN))
 
 
 @pytest.mark.parametrize("marker", [np.finfo(np.float32).min, np.finfo(np.float32).max, -1e300])
@@ -147,13 +147,13 @@ def test_markers_of_nothing_are_refused_as_they_are(marker):
     values = np.full((4, 4, 1), 280.0)
     values[0, 0] = marker
     with pytest.raises(InputError, match=rf"goes from .*{marker:.7g}.*would hold it".replace("+", "[+]")):
-        check_range(values, "a.tiff", KELVIN)
+        check_value_range(values, "a.tiff", KELVIN)
 
 
 def test_hidden_colours_may_be_anything():
     values, alpha = np.full((4, 4, 1), 280, np.float32), np.ones((4, 4), np.float32)
     values[0], alpha[0] = -9999, 0
-    assert meant_by(KELVIN, Picture(values, alpha)).span == KELVIN
+    assert with_span(KELVIN, Picture(values, alpha)).span == KELVIN
 
 
 def test_nan_is_refused_in_the_words_of_the_span():

@@ -12,7 +12,7 @@ from scipy.ndimage import label
 
 from refinesr.config import from_data, to_data
 from refinesr.errors import ConfigError
-from refinesr.images.chance import Dice
+from refinesr.images.batch_random import BatchRandom
 from refinesr.images.degrade import Degradation
 from refinesr.images.masks import Box, Centre, FreeForm
 from refinesr.images.tasks import Grey, Inpainting, JpegRestoration, Uncropping
@@ -38,7 +38,7 @@ def crops(count, size=64):
 
 
 def dice(count, height, width, seed=0):
-    return Dice(seeded(seed), torch.zeros(count, 3, height, width))
+    return BatchRandom(seeded(seed), torch.zeros(count, 3, height, width))
 
 
 def levels(x):

@@ -16,7 +16,7 @@ from scipy.stats import gennorm
 from torch import Tensor
 
 from refinesr.errors import CheckpointError
-from refinesr.images.resize import MatlabBicubic, weights
+from refinesr.images.resize import MatlabBicubic, dense_resize_matrix
 from refinesr.metrics.niqe import GREY, NIQE, SIDE, aggd, levels, rows
 
 
@@ -65,7 +65,7 @@ def by_hand(grey: np.ndarray, side: int = SIDE) -> np.ndarray:
         places = [(r * side, c * side) for r in range(high) for c in range(wide)]
         halves.append([described(flat[r : r + side, c : c + side]) for r, c in places])
         side //= 2
-        down, across = (weights(MatlabBicubic(), size, size // 2).numpy() for size in grey.shape)
+        down, across = (dense_resize_matrix(MatlabBicubic(), size, size // 2).numpy() for size in grey.shape)
         grey = down @ grey @ across.T
     return np.concatenate(halves, 1)
 

@@ -91,7 +91,7 @@ def fuse(
         Face Hub.
     """
     from ..images.io import read
-    from ..images.picture import extent
+    from ..images.picture import format_size
     from ..mixing import fusion
 
     started = perf_counter()
@@ -104,5 +104,5 @@ def fuse(
     with followed() as follow:
         made = follow(picture.name, fusion(walk, ground, part, patch, low, patching.whole))
     writing.write(made, output)
-    told(walk, f"{picture} -> {output}  {extent(made.size)}", started)
+    told(walk, f"{picture} -> {output}  {format_size(made.size)}", started)
     return 0

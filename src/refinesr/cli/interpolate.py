@@ -79,7 +79,7 @@ def interpolate(
         Face Hub.
     """
     from ..images.io import read
-    from ..images.picture import extent
+    from ..images.picture import format_size
     from ..mixing import interpolation, sampled, strip
 
     if first is not None and second is None:
@@ -96,7 +96,7 @@ def interpolate(
         made = [follow(name, steps) for name, steps in walks]
     writing.write(strip(made), output)
     several = f"{len(made)} pictures of " if len(made) > 1 else ""
-    told(walk, f"{photo} -> {output}  {several}{extent(made[0].size)}", started)
+    told(walk, f"{photo} -> {output}  {several}{format_size(made[0].size)}", started)
     return 0
 
 

@@ -174,7 +174,7 @@ def done(work: Work, planned: list[Job]) -> int:
 def outcomes(work: Work, job: Job, show: Show) -> Iterator[str]:
     """Read, restore and write; yields what to print of each result."""
     from ..images.io import check_output, read, write
-    from ..images.picture import extent
+    from ..images.picture import format_size
     from ..restore import showing_of
 
     started = perf_counter()
@@ -196,7 +196,7 @@ def outcomes(work: Work, job: Job, show: Show) -> Iterator[str]:
         if work.results.json:
             yield record(work, job.input, path, picture, large, seconds, seed)
         else:
-            sizes = f"{extent(picture.size)} -> {extent(large.size)}"
+            sizes = f"{format_size(picture.size)} -> {format_size(large.size)}"
             yield f"{job.input} -> {path}  {sizes}  {seconds:.1f} s"
 
 

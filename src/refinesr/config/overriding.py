@@ -5,8 +5,8 @@ import json
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from refinesr.config.messages import init_fields, short_json, unknown_field_text, with_location
 from refinesr.config.structure import from_data, parse, to_data
-from refinesr.config.wording import fields_of, located, no_such_field, shown
 from refinesr.errors import ConfigError
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ def override(value: T, *assignments: str, where: str = "--set") -> T:
     for assignment in assignments:
         place, equals, text = assignment.partition("=")
         if not equals or not place.strip():
-            raise ConfigError(f"{where}: {shown(assignment)} is not of the form field=value")
+            raise ConfigError(f"{where}: {short_json(assignment)} is not of the form field=value")
         names = [name.strip() for name in place.split(".")]
         _assign(value, data, names, _right_hand_side(text.strip(), f"{where}: {place.strip()}"), where)
         with suppress(ConfigError):  # later places may lie in what this one made
@@ -38,7 +38,9 @@ def _assign(node: Any, data: Any, names: list[str], new: Any, where: str) -> Non
         key = _key(node, name, where, names[:depth])
         node, data = node[key] if isinstance(key, int) else getattr(node, key), data[key]
         if dataclasses.is_dataclass(node) and not isinstance(data, dict):
-            raise ConfigError(located(where, names[:depth], f"{shown(data)} does not fit yet; set it whole"))
+            raise ConfigError(
+                with_location(where, names[:depth], f"{short_json(data)} does not fit yet; set it whole")
+            )
     data[_key(node, names[-1], where, names)] = new
 
 
@@ -47,11 +49,11 @@ def _key(node: object, name: str, where: str, path: list[str]) -> str | int:
     if isinstance(node, tuple):
         if name.isdecimal() and int(name) < len(node):
             return int(name)
-        raise ConfigError(located(where, path, f"no such place; there are {len(node)}, counted from 0"))
+        raise ConfigError(with_location(where, path, f"no such place; there are {len(node)}, counted from 0"))
     if not dataclasses.is_dataclass(node):
-        raise ConfigError(located(where, path[:-1], f"{shown(node)} has no fields"))
-    if name not in fields_of(type(node)):
-        raise ConfigError(located(where, path, no_such_field(type(node), name)))
+        raise ConfigError(with_location(where, path[:-1], f"{short_json(node)} has no fields"))
+    if name not in init_fields(type(node)):
+        raise ConfigError(with_location(where, path, unknown_field_text(type(node), name)))
     return name
 
 

@@ -16,7 +16,7 @@ from cattrs import Converter
 from cattrs.errors import BaseValidationError, IterableValidationNote
 from cattrs.gen import make_dict_structure_fn
 
-from refinesr.config.wording import fields_of, first_mistake, located, not_one_of, shown
+from refinesr.config.messages import first_error, init_fields, raise_not_one_of, short_json, with_location
 from refinesr.errors import ConfigError
 
 TAG = "kind"
@@ -38,8 +38,8 @@ def from_data(kind: Any, data: object, where: str, *, path: str = "") -> Any:
     try:
         return _CONVERTER.structure(data, kind)
     except (BaseValidationError, ConfigError, ValueError, RecursionError) as error:
-        inner, message = first_mistake(error)
-        raise ConfigError(located(where, [path, *inner] if path else inner, message)) from None
+        inner, message = first_error(error)
+        raise ConfigError(with_location(where, [path, *inner] if path else inner, message)) from None
 
 
 def to_data(value: object, kind: Any = None) -> Any:
@@ -66,7 +66,7 @@ def parse(text: str | bytes, where: str) -> Any:
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(data := dict(pairs)) < len(pairs):
         (name, _), *_ = Counter(name for name, _ in pairs).most_common(1)
-        raise ValueError(f"{shown(name)} is given twice")
+        raise ValueError(f"{short_json(name)} is given twice")
     return data
 
 
@@ -77,21 +77,23 @@ _SCALARS = {bool: "true or false", int: "an integer", float: "a finite number", 
 
 def _scalar(data: Any, kind: Any) -> Any:
     if kind is int and type(data) is int and abs(data) >= 2**63:
-        raise ConfigError(f"{shown(data)} is beyond 64 bits")
+        raise ConfigError(f"{short_json(data)} is beyond 64 bits")
     if type(data) is kind and (kind is not float or math.isfinite(data)):
         return data
     if kind is float and type(data) is int and abs(data) <= sys.float_info.max:
         return float(data)
-    near = f"; did you mean '\"{shown(data)}\"'?" if kind is str and isinstance(data, int | float) else ""
+    near = (
+        f"; did you mean '\"{short_json(data)}\"'?" if kind is str and isinstance(data, int | float) else ""
+    )
     if kind is int and isinstance(data, float) and data.is_integer():
-        near = f"; did you mean {shown(int(data))}?"
-    raise ConfigError(f"{shown(data)} is not {_SCALARS[kind]}{near}")
+        near = f"; did you mean {short_json(int(data))}?"
+    raise ConfigError(f"{short_json(data)} is not {_SCALARS[kind]}{near}")
 
 
 def _literal(kind: Any) -> Hook:
     def read(data: object, _: Any) -> object:
         same = [choice for choice in get_args(kind) if type(choice) is type(data) and choice == data]
-        return same[0] if same else not_one_of(data, map(str, get_args(kind)))
+        return same[0] if same else raise_not_one_of(data, map(str, get_args(kind)))
 
     return read
 
@@ -102,11 +104,11 @@ def _tuple(kind: Any) -> Hook:
 
     def read(data: object, _: Any) -> tuple[Any, ...]:
         if not isinstance(data, list | tuple):
-            near = f"; did you mean {shown([data] * length)}?" if type(data) in (int, float) else ""
-            raise ConfigError(f"{shown(data)} is not a list{near}")
+            near = f"; did you mean {short_json([data] * length)}?" if type(data) in (int, float) else ""
+            raise ConfigError(f"{short_json(data)} is not a list{near}")
         wanted = kinds * len(data) if last is ... else [*kinds, last]
         if len(data) != len(wanted):
-            raise ConfigError(f"{shown(data)} is not a list of {len(wanted)}")
+            raise ConfigError(f"{short_json(data)} is not a list of {len(wanted)}")
         return tuple(map(_element, itertools.count(), data, wanted))
 
     return read
@@ -125,7 +127,7 @@ def _dataclass(kind: Any) -> Hook:
 
     def read(data: object, _: Any) -> Any:
         if not isinstance(data, dict):
-            raise ConfigError(f"{shown(data)} is not an object with the fields of {kind.__name__}")
+            raise ConfigError(f"{short_json(data)} is not an object with the fields of {kind.__name__}")
         return structure(data, kind)
 
     return read
@@ -133,7 +135,7 @@ def _dataclass(kind: Any) -> Hook:
 
 def _union(kind: Any) -> Hook:
     members, optional = _members(kind), NoneType in get_args(kind)
-    if any(TAG in fields_of(member) for member in members.values()):
+    if any(TAG in init_fields(member) for member in members.values()):
         raise TypeError(f"{kind}: {TAG!r} is the tag and cannot be a field")
 
     def read(data: object, _: Any) -> Any:
@@ -145,7 +147,7 @@ def _union(kind: Any) -> Hook:
             raise ConfigError(f"{TAG!r} is missing; one of {', '.join(members)}")
         name, rest = (data[TAG], data) if isinstance(data, dict) else (data, {})
         if not isinstance(name, str) or name not in members:
-            not_one_of(name, [*members, *["null"] * optional])
+            raise_not_one_of(name, [*members, *["null"] * optional])
         return _CONVERTER.structure({k: v for k, v in rest.items() if k != TAG}, members[name])
 
     return read

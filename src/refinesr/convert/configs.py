@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from refinesr.config.wording import shown
+from refinesr.config.messages import short_json
 from refinesr.diffusion.schedule import JSD, Constant, Cosine, Linear, Quadratic, Schedule, WarmUp
 from refinesr.errors import ConfigError
 
@@ -60,20 +60,20 @@ class Config:
         except (TypeError, ValueError):
             number = math.nan
         if not math.isfinite(number):
-            raise self.error(name, f"{shown(value)} is not a number")
+            raise self.error(name, f"{short_json(value)} is not a number")
         return number
 
     def whole(self, name: str, default: int | None = None, least: int = 1) -> int:
         number = self.number(name, None if default is None else float(default))
         if number != int(number) or number < least:
-            raise self.error(name, f"{shown(self.get(name))} is not a whole number from {least}")
+            raise self.error(name, f"{short_json(self.get(name))} is not a whole number from {least}")
         return int(number)
 
     def flag(self, name: str) -> bool:
         """True if it is not there."""
         value = self.get(name)
         if not isinstance(value, bool | None):
-            raise self.error(name, f"{shown(value)} is not true or false")
+            raise self.error(name, f"{short_json(value)} is not true or false")
         return value is not False
 
     def agree(self, name: str, wanted: object) -> None:
@@ -81,7 +81,9 @@ class Config:
         value = self.get(name)
         wanted = list(wanted) if isinstance(wanted, tuple) else wanted
         if value is not None and value != wanted:
-            raise self.error(name, f"{shown(value)} contradicts the weights, which say {shown(wanted)}")
+            raise self.error(
+                name, f"{short_json(value)} contradicts the weights, which say {short_json(wanted)}"
+            )
 
     def expect(self, name: str, code: str) -> None:
         """A file without this is of something else."""
@@ -92,7 +94,7 @@ class Config:
         """What is set must be what can be honoured."""
         value = self.get(name)
         if value is not None and value != supported:
-            raise self.error(name, f"{shown(value)} is not supported, only {shown(supported)}")
+            raise self.error(name, f"{short_json(value)} is not supported, only {short_json(supported)}")
 
     def table(self, name: str) -> Schedule | None:
         """A noise table as the public SR3 and Palette codes describe it; None if it is not there."""
@@ -117,7 +119,9 @@ class Config:
             case "warmup50":
                 return WarmUp(first, self.number(last), rows, 0.5)
             case other:
-                raise self.error(f"{name}.schedule", f"{shown(other)} is not one of {', '.join(SCHEDULES)}")
+                raise self.error(
+                    f"{name}.schedule", f"{short_json(other)} is not one of {', '.join(SCHEDULES)}"
+                )
 
     def hint(self) -> str:
         return f"; {' and '.join(self.absent)}, which it builds on, is not there" if self.absent else ""
@@ -168,7 +172,7 @@ def bases(path: Path, own: dict[str, Any]) -> list[str]:
     named = own.get(BASE) or []
     named = [named] if isinstance(named, str) else named
     if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
-        raise ConfigError(f"{path}: {BASE}: {shown(named)} is not a file or a list of files")
+        raise ConfigError(f"{path}: {BASE}: {short_json(named)} is not a file or a list of files")
     return named
 
 
@@ -196,5 +200,5 @@ def contents(path: Path) -> str:
 
 def mapping(path: Path, data: Any) -> dict[str, Any]:
     if not isinstance(data, dict):
-        raise ConfigError(f"{path}: holds {shown(data)}, not settings with names")
+        raise ConfigError(f"{path}: holds {short_json(data)}, not settings with names")
     return data

@@ -14,7 +14,7 @@ from torch import Tensor
 from refinesr.errors import InputError
 from refinesr.evaluate.depths import SUFFIXES
 from refinesr.images.io import read
-from refinesr.images.picture import Picture, extent
+from refinesr.images.picture import Picture, format_size
 from refinesr.images.seen import seen
 from refinesr.images.span import Span
 
@@ -45,8 +45,8 @@ def colours(picture: Picture) -> Colours:
 def sized(pixels: Colours | None, size: tuple[int, int], what: str) -> Colours | None:
     """The same.  Raises InputError naming `what` if it is not of that (height, width)."""
     if pixels is not None and pixels.shape[:2] != size:
-        actual = extent(pixels.shape[:2])
-        raise InputError(f"{what}: is {actual}, and the report is of {extent(size)} pixels")
+        actual = format_size(pixels.shape[:2])
+        raise InputError(f"{what}: is {actual}, and the report is of {format_size(size)} pixels")
     return pixels
 
 

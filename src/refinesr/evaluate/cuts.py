@@ -10,9 +10,9 @@ from torch import Tensor
 
 from refinesr.errors import InputError
 from refinesr.evaluate.depths import Levels, Stored
-from refinesr.images.bands import Band, along_both, banded
+from refinesr.images.band_matrix import BandMatrix, along_both, band_matrix
 from refinesr.images.eight_bits import resize_eight_bits, rounded
-from refinesr.images.picture import extent
+from refinesr.images.picture import format_size
 from refinesr.images.resize import Kernel
 
 Cut = UInt8[Tensor, "1 C h w"]
@@ -27,7 +27,9 @@ class Multiple:
     def __call__(self, high: Stored, scale: int, name: str) -> Tensor:
         height, width = (side // scale * scale for side in high.shape[-2:])
         if min(height, width) == 0:
-            raise InputError(f"{name}: has {extent(high.shape[-2:])} pixels, less than the scale, {scale}")
+            raise InputError(
+                f"{name}: has {format_size(high.shape[-2:])} pixels, less than the scale, {scale}"
+            )
         return high[..., :height, :width]
 
 
@@ -108,10 +110,10 @@ Crop = Multiple | Square | Centre
 
 
 @lru_cache(maxsize=64)
-def _area(size_in: int, size_out: int) -> Band:
+def _area(size_in: int, size_out: int) -> BandMatrix:
     ratio = size_in / size_out
     start = np.arange(size_out)[:, None] * ratio
     index = np.floor(start).astype(np.int64) + np.arange(int(np.ceil(ratio)) + 1)
     shared = np.minimum(index + 1, start + ratio) - np.maximum(index, start)
     weights = np.where(index < size_in, shared.clip(0), 0.0)
-    return banded(np.minimum(index, size_in - 1), weights / weights.sum(axis=1, keepdims=True), size_in)
+    return band_matrix(np.minimum(index, size_in - 1), weights / weights.sum(axis=1, keepdims=True), size_in)

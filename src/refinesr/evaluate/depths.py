@@ -15,7 +15,7 @@ from torch import Tensor
 
 from refinesr.errors import InputError
 from refinesr.images.eight_bits import in_eight_bits, resize_eight_bits
-from refinesr.images.picture import Picture, check_known, to_tensor
+from refinesr.images.picture import Picture, check_complete, to_tensor
 from refinesr.images.resize import Kernel, resize
 from refinesr.images.span import Span
 
@@ -85,7 +85,7 @@ class AsStored:
         if self.span is not None and not self.span.fits(picture.channels):
             raise InputError(f"{name}: has {picture.channels} bands, and the span is of {self.span.bands}")
         check_opaque(picture, name)
-        check_known(picture)
+        check_complete(picture)
         return stored(picture)
 
     def shows(self, channels: int) -> tuple[int, ...]:

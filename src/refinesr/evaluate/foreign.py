@@ -17,7 +17,7 @@ from refinesr.errors import CheckpointError, ConfigError, InputError
 from refinesr.evaluate.depths import PEAKS, fitted, unit, united
 from refinesr.evaluate.makers import Made
 from refinesr.evaluate.pairs import Shown
-from refinesr.images.picture import extent
+from refinesr.images.picture import format_size
 from refinesr.stage import Progress
 
 CONVERT = "files of SR3's, Palette's and SRDiff's codes are for `refinesr convert`"
@@ -88,7 +88,7 @@ class Foreign:
         try:
             made: Tensor = self.network(given.to(self.device)).float().cpu()
         except Exception as error:  # too little memory, or whatever a network does not bear
-            size = f"{extent(low.shape[-2:])} pixels at once"
+            size = f"{format_size(low.shape[-2:])} pixels at once"
             raise CheckpointError(f"{self.path}: fails on {shown.source}, {size}: {reason(error)}") from error
         if not bool(made.isfinite().all()):
             raise CheckpointError(f"{self.path}: makes NaN or infinity of {shown.source}")

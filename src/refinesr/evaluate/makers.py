@@ -27,7 +27,7 @@ from refinesr.evaluate.depths import (
 from refinesr.evaluate.pairs import Shown, check_place, checksum, named, opened, sized
 from refinesr.generate import facts
 from refinesr.images.naming import plain, stem
-from refinesr.images.picture import meant_by
+from refinesr.images.picture import with_span
 from refinesr.images.resize import Kernel
 from refinesr.images.shards import Entry, entries
 from refinesr.images.span import Span
@@ -191,7 +191,7 @@ class Restored:
             raise InputError(f"{found}; the model restores pictures of {' or '.join(map(str, takes))}")
         if self.model.span is not None and isinstance(shown.depth, EightBits):
             raise ConfigError(f"model: has a method.span, {self.model.span}, and photos are shown in 8 bits")
-        meant_by(self.model.span, as_picture(shown.low, shown.source))
+        with_span(self.model.span, as_picture(shown.low, shown.source))
 
     def checksum(self, shown: Shown, sample: int) -> str:
         return shown.checksum

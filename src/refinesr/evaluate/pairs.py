@@ -13,7 +13,7 @@ from refinesr.evaluate.cuts import Crop
 from refinesr.evaluate.depths import EIGHT_BITS, Depth, Stored, check_modes, mode, resized, unit
 from refinesr.files import is_text
 from refinesr.images.naming import TOLD_APART, called, plain, stem
-from refinesr.images.picture import extent, meant_by
+from refinesr.images.picture import format_size, with_span
 from refinesr.images.resize import Kernel
 from refinesr.images.shards import Entry, entries
 from refinesr.images.shifts import nearest
@@ -66,7 +66,7 @@ class Pair:
             return Shown(self.name, high, made, self.high.name, self.depth)
         low = opened(self.low, self.depth)
         if tuple(low.shape[-2:]) != size:
-            found = f"{sized(low)}; {self.high.name}, {sized(high)}, at scale {scale} has {extent(size)}"
+            found = f"{sized(low)}; {self.high.name}, {sized(high)}, at scale {scale} has {format_size(size)}"
             raise InputError(f"{self.low.name}: {found}")
         check_modes(self.high.name, high, self.low.name, mode(low))
         check_place(self.low.name, resized(high, size, kernel, self.depth.span), low, self.depth.span)
@@ -129,7 +129,7 @@ def opened(entry: Entry, depth: Depth = EIGHT_BITS) -> Stored:
 
     Raises InputError for what cannot be compared so, and for values, be they integers, far outside its span.
     """
-    return depth.taken(meant_by(depth.span, entry.picture(depth.span)), entry.name)
+    return depth.taken(with_span(depth.span, entry.picture(depth.span)), entry.name)
 
 
 def checksum(image: Tensor) -> str:
@@ -139,7 +139,7 @@ def checksum(image: Tensor) -> str:
 
 
 def sized(image: Tensor) -> str:
-    return f"{extent(image.shape[-2:])} pixels"
+    return f"{format_size(image.shape[-2:])} pixels"
 
 
 REACH = 2

@@ -152,7 +152,7 @@ class Evaluation:
                 bad.append((pair.high.name, error))
             yield At("read", done, len(self.pairs))
         if bad:
-            raise InputError.first_of(bad) from bad[0][1]
+            raise InputError.combine(bad) from bad[0][1]
 
     def run(self, report: Path, sets: Sets, *, overwrite: bool = False) -> Iterator[At]:
         """One `At` with an `image` for each picture, in order; the distances of sets are gathered in `sets`.

@@ -11,7 +11,7 @@ from PIL import ImageDraw, ImageFont
 from refinesr.errors import InputError
 from refinesr.evaluate.comparing import Match, Side
 from refinesr.evaluate.crops import Colours, Square, differences, largest
-from refinesr.images.picture import Picture, extent
+from refinesr.images.picture import Picture, format_size
 
 ROWS = 8
 """Pictures that are shown, at most."""
@@ -41,7 +41,7 @@ def places(match: Match) -> Iterator[Place]:
     for name in match.names:
         a, b = (result(match.place, side, name) for side in (match.a, match.b))
         if a.shape != b.shape:
-            sizes = " and ".join(extent(picture.shape[:2]) for picture in (a, b))
+            sizes = " and ".join(format_size(picture.shape[:2]) for picture in (a, b))
             raise InputError(
                 f"{match.place}: '{name}' is of {sizes} pixels; both results must be of one size"
             )

@@ -22,7 +22,7 @@ from refinesr.evaluate.plots import tag
 from refinesr.evaluate.questions import Task
 from refinesr.evaluate.reading import Report
 from refinesr.evaluate.running import Measured
-from refinesr.images.picture import extent
+from refinesr.images.picture import format_size
 
 LARGEST = 16383
 """Pixels a side of a picture, which is kept as WebP."""
@@ -108,7 +108,9 @@ def asked(report: Report, image: Measured, methods: Sequence[str], task: Task) -
         if size is not None:
             sized(pixels, size, name)
         if max(pixels.shape) > LARGEST:
-            raise InputError(f"{name}: is {extent(pixels.shape[:2])}; {LARGEST} pixels a side can be shown")
+            raise InputError(
+                f"{name}: is {format_size(pixels.shape[:2])}; {LARGEST} pixels a side can be shown"
+            )
         checksum.update(np.array(pixels.shape, "<i8").tobytes() + pixels.tobytes())
         return lossless(pixels)
 

@@ -10,10 +10,10 @@ from typing import ClassVar
 
 import torch
 
-from refinesr.images.chance import Dice, check_span, each
+from refinesr.images.batch_random import BatchRandom, check_bounds, per_image
 from refinesr.images.reduction import GaussianBlurred
 from refinesr.images.resize import Kernel, MatlabBicubic
-from refinesr.shapes import GivenImages, Images
+from refinesr.shapes import Images, LowWithPlanes
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class CascadeAugmented:
     planes: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        check_span("scale", (float(self.scale),), 1.0, math.inf)
-        check_span("blur", (self.blur,), 0.0, 64.0)
-        check_span("noise", (self.noise,), 0.0, 100.0)
+        check_bounds("scale", (float(self.scale),), 1.0, math.inf)
+        check_bounds("blur", (self.blur,), 0.0, 64.0)
+        check_bounds("noise", (self.noise,), 0.0, 100.0)
 
     @torch.no_grad()
-    def __call__(self, high: Images, rng: torch.Generator) -> GivenImages:
+    def __call__(self, high: Images, rng: torch.Generator) -> LowWithPlanes:
         """high (B, C, H, W) -> low (B, C + 1, H / scale, W / scale), rounded up; the plane is the level."""
         low = GaussianBlurred(self.scale, self.kernel, self.blur, self.eight_bit)(high, rng)
-        dice = Dice(rng, low)
-        level = each(dice.uniform((0.0, self.noise)))
+        dice = BatchRandom(rng, low)
+        level = per_image(dice.uniform((0.0, self.noise)))
         return torch.cat((low + level * dice.normal(low), level.expand_as(low[:, :1])), 1)

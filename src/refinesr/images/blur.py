@@ -26,7 +26,7 @@ def _blurred(x: Images, taps: Tensor, axis: int) -> Images:
     return total
 
 
-def gaussian(x: Images, vertical: PerImage, horizontal: PerImage, reach: int) -> Images:
+def gaussian_blur(x: Images, vertical: PerImage, horizontal: PerImage, reach: int) -> Images:
     """`x` blurred with a standard deviation of `vertical` and `horizontal` pixels along the two axes.
 
     Values beyond `reach` pixels count for nothing; the border is repeated outwards.  An image whose widths

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from refinesr.errors import ConfigError
 from refinesr.images.augment import CascadeAugmented
-from refinesr.images.blur import gaussian
-from refinesr.images.chance import Dice, check_span, each, levels
-from refinesr.images.jpeg import compressed
-from refinesr.images.reduction import Bicubic, GaussianBlurred, reduced
+from refinesr.images.batch_random import BatchRandom, check_bounds, per_image, round_to_eight_bits
+from refinesr.images.blur import gaussian_blur
+from refinesr.images.jpeg import jpeg_roundtrip
+from refinesr.images.reduction import Bicubic, GaussianBlurred, downsampled
 from refinesr.images.resize import Kernel, MatlabBicubic, PillowBicubic
 from refinesr.images.tasks import Grey, Inpainting, JpegRestoration, Uncropping
 from refinesr.shapes import Images, LowImages
@@ -34,15 +34,15 @@ class Blur:
     """Largest ratio of the widths along the two axes; 1 blurs equally in all directions."""
 
     def __post_init__(self) -> None:
-        check_span("share", (self.share,), 0.0, 1.0)
-        check_span("sigma", self.sigma, 0.0, 8.0)
-        check_span("stretch", (self.stretch,), 1.0, 4.0)
+        check_bounds("share", (self.share,), 0.0, 1.0)
+        check_bounds("sigma", self.sigma, 0.0, 8.0)
+        check_bounds("stretch", (self.stretch,), 1.0, 4.0)
 
-    def __call__(self, high: Images, scale: int, rough: Tensor, dice: Dice) -> Images:
+    def __call__(self, high: Images, scale: int, rough: Tensor, dice: BatchRandom) -> Images:
         sigma = scale * dice.uniform(self.sigma) * (rough & dice.chance(self.share))
         lean = dice.uniform((-0.5, 0.5)) * math.log(self.stretch)
         reach = math.ceil(3 * scale * self.sigma[1] * math.sqrt(self.stretch))
-        return gaussian(high, sigma * lean.exp(), sigma / lean.exp(), reach)
+        return gaussian_blur(high, sigma * lean.exp(), sigma / lean.exp(), reach)
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,15 @@ class Grain:
     """Standard deviation at white, in levels of 255; the share of its square left at black is drawn."""
 
     def __post_init__(self) -> None:
-        check_span("share", (self.share,), 0.0, 1.0)
-        check_span("std", self.std, 0.0, 255.0)
+        check_bounds("share", (self.share,), 0.0, 1.0)
+        check_bounds("std", self.std, 0.0, 255.0)
 
-    def __call__(self, low: Images, rough: Tensor, dice: Dice) -> Images:
+    def __call__(self, low: Images, rough: Tensor, dice: BatchRandom) -> Images:
         std = dice.uniform(self.std) / 127.5 * (rough & dice.chance(self.share))
-        photons = each(dice.uniform((0.0, 1.0)))
+        photons = per_image(dice.uniform((0.0, 1.0)))
         brightness = (low.clamp(-1, 1) + 1) / 2
         variance = 1 - photons * (1 - brightness)
-        return low + each(std) * variance.sqrt() * dice.normal(low)
+        return low + per_image(std) * variance.sqrt() * dice.normal(low)
 
 
 @dataclass(frozen=True)
@@ -78,16 +78,16 @@ class Jpeg:
     """Probability of colour at half the size (4:2:0) rather than the full size (4:4:4)."""
 
     def __post_init__(self) -> None:
-        check_span("share", (self.share,), 0.0, 1.0)
-        check_span("quality", self.quality, 1.0, 100.0)
-        check_span("halved", (self.halved,), 0.0, 1.0)
+        check_bounds("share", (self.share,), 0.0, 1.0)
+        check_bounds("quality", self.quality, 1.0, 100.0)
+        check_bounds("halved", (self.halved,), 0.0, 1.0)
 
-    def __call__(self, low: Images, rough: Tensor, dice: Dice) -> Images:
+    def __call__(self, low: Images, rough: Tensor, dice: BatchRandom) -> Images:
         if self.share == 0:
             return low
         chosen, quality = rough & dice.chance(self.share), dice.uniform(self.quality)
-        after = compressed((low.clamp(-1, 1) + 1) / 2, quality, dice.chance(self.halved)) * 2 - 1
-        return torch.where(each(chosen), after, low)
+        after = jpeg_roundtrip((low.clamp(-1, 1) + 1) / 2, quality, dice.chance(self.halved)) * 2 - 1
+        return torch.where(per_image(chosen), after, low)
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,8 @@ class Photo:
     """Round to the levels of an 8-bit file, as photos are; else, of deeper pictures, only clip to [-1, 1]."""
 
     def __post_init__(self) -> None:
-        check_span("scale", (float(self.scale),), 1.0, math.inf)
-        check_span("clean", (self.clean,), 0.0, 1.0)
+        check_bounds("scale", (float(self.scale),), 1.0, math.inf)
+        check_bounds("clean", (self.clean,), 0.0, 1.0)
         if not self.kernels:
             raise ConfigError("kernels: none are named; at least one is needed, e.g. MatlabBicubic")
 
@@ -130,18 +130,18 @@ class Photo:
         Raises ConfigError for pictures of neither 1 nor 3 channels unless `jpeg.share` is 0.
         """
         self.check(high.shape[1])
-        dice = Dice(rng, high)
+        dice = BatchRandom(rng, high)
         rough = ~dice.chance(self.clean)
         low = self._reduced(self.blur(high, self.scale, rough, dice), dice)
         low = self.jpeg(self.noise(low, rough, dice), rough, dice)
-        return levels(low) if self.eight_bit else low.clamp(-1, 1)
+        return round_to_eight_bits(low) if self.eight_bit else low.clamp(-1, 1)
 
-    def _reduced(self, high: Images, dice: Dice) -> LowImages:
+    def _reduced(self, high: Images, dice: BatchRandom) -> LowImages:
         """Reduced by one kernel each.  All are computed: choosing first would make a GPU wait for the CPU."""
         chosen = dice.below(len(self.kernels))
-        low, *others = (reduced(high, self.scale, kernel) for kernel in self.kernels)
+        low, *others = (downsampled(high, self.scale, kernel) for kernel in self.kernels)
         for number, other in enumerate(others, start=1):
-            low = torch.where(each(chosen == number), other, low)
+            low = torch.where(per_image(chosen == number), other, low)
         return low
 
 
@@ -153,7 +153,7 @@ class Given:
     """Pixels of `high` per pixel of `low`, a side; 1 for pictures of one size."""
 
     def __post_init__(self) -> None:
-        check_span("scale", (float(self.scale),), 1.0, math.inf)
+        check_bounds("scale", (float(self.scale),), 1.0, math.inf)
 
     def __call__(self, high: Images, rng: torch.Generator) -> LowImages:
         """Raises ConfigError."""

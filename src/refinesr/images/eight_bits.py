@@ -14,8 +14,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from refinesr.images.bands import Band, along_rows
-from refinesr.images.resize import Kernel, MatlabBicubic, band
+from refinesr.images.band_matrix import BandMatrix, along_rows
+from refinesr.images.resize import Kernel, MatlabBicubic, resize_matrix
 
 _PRECISION = 2.0**22  # Pillow's Resample.c: PRECISION_BITS = 32 - 8 - 2
 
@@ -27,8 +27,8 @@ class Passes:
     A picture is turned so that `first` works along its leading axis: transposed if `turned`.
     """
 
-    first: Band
-    second: Band
+    first: BandMatrix
+    second: BandMatrix
     turned: bool
 
     def turn(self, x: Tensor) -> Tensor:
@@ -37,15 +37,15 @@ class Passes:
 
 
 @lru_cache(maxsize=64)
-def _fixed_point(exact: Band) -> Band:
+def _fixed_point(exact: BandMatrix) -> BandMatrix:
     """Taps rounded to 22 fractional bits, halves away from zero."""
     taps = np.trunc(exact.taps * _PRECISION + np.copysign(0.5, exact.taps)) / _PRECISION
-    return Band(exact.first, taps, exact.columns)
+    return BandMatrix(exact.first, taps, exact.columns)
 
 
 def passes(kernel: Kernel, high: tuple[int, int], low: tuple[int, int]) -> Passes:
     """How `kernel` resizes 8-bit pictures from `high` to `low`, both (height, width), and with what taps."""
-    vertical, horizontal = band(kernel, high[0], low[0]), band(kernel, high[1], low[1])
+    vertical, horizontal = resize_matrix(kernel, high[0], low[0]), resize_matrix(kernel, high[1], low[1])
     if isinstance(kernel, MatlabBicubic):
         turned = low[0] * high[1] > low[1] * high[0]
         return Passes(horizontal, vertical, True) if turned else Passes(vertical, horizontal, False)

@@ -24,7 +24,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from refinesr.devices import able
-from refinesr.images.bands import Band, along_both, along_rows, transposed
+from refinesr.images.band_matrix import BandMatrix, along_both, along_rows, transpose
 from refinesr.images.eight_bits import Passes, passes, resize_eight_bits, rounded
 from refinesr.images.projection import Projection, gram_inverse
 from refinesr.images.resize import Kernel, PillowBicubic
@@ -56,11 +56,11 @@ class _Strip:
     up: Tensor  # (high, near) float32
 
 
-def _strip(band: Band, start: int, device: torch.device) -> _Strip:
+def _strip(band: BandMatrix, start: int, device: torch.device) -> _Strip:
     stop = min(start + _STRIP, band.rows)
     first, down = band.part(start, stop)
     last = first + down.shape[1]
-    near, up = transposed(band).part(first, last)
+    near, up = transpose(band).part(first, last)
     with torch.inference_mode(False):
         return _Strip(
             low=slice(start, stop),
@@ -74,7 +74,7 @@ def _strip(band: Band, start: int, device: torch.device) -> _Strip:
 
 
 @lru_cache(maxsize=16)
-def _strips(band: Band, device: torch.device) -> tuple[_Strip, ...]:
+def _strips(band: BandMatrix, device: torch.device) -> tuple[_Strip, ...]:
     return tuple(_strip(band, start, device) for start in range(0, band.rows, _STRIP))
 
 
@@ -93,7 +93,7 @@ class _Plane:
 
     def candidate(self, u: Tensor) -> Iterator[tuple[_Strip, Tensor]]:
         """`clip(x0 + Aᵀ u)`, strip by strip."""
-        wide = along_rows(transposed(self.way.second), u)  # (h, W)
+        wide = along_rows(transpose(self.way.second), u)  # (h, W)
         for strip in _strips(self.way.first, u.device):
             yield strip, torch.addmm(self.x0[strip.high], strip.up, wide[strip.near]).clamp_(0, 255)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from refinesr.images.bands import Floats
+from refinesr.images.band_matrix import Floats
 from refinesr.images.tiff import ASCII, DOUBLE, SHORT, Directory, Tag
 
 PIXEL_SCALE, TIE_POINTS, TRANSFORMATION = 33550, 33922, 34264

@@ -13,7 +13,7 @@ from refinesr.errors import InputError
 from refinesr.images import shifts, units
 from refinesr.images.decoder import Decoder, in_order, threads
 from refinesr.images.partners import matched, partners
-from refinesr.images.picture import extent
+from refinesr.images.picture import format_size
 from refinesr.images.places import Mask, Places, places
 from refinesr.images.shards import Entry, entries
 from refinesr.images.shifts import Shift, shift
@@ -153,7 +153,7 @@ class Intake:
                 self.add(*each)
                 yield done
         if self.bad:
-            raise InputError.first_of(self.bad) from self.bad[0][1]
+            raise InputError.combine(self.bad) from self.bad[0][1]
         if self.shifted:
             warnings.warn(shifts.told(self.shifted, len(items)), stacklevel=3)
         if self.unlike:
@@ -198,7 +198,7 @@ class Intake:
             (entry, *_), outcome = self.left_out[0]
             raise InputError(
                 f"no picture has {held_by(self.reader.smallest, self.holed)}, the size of a crop; "
-                f"the first of {len(self.left_out)} is {entry.name} ({extent(outcome.sizes[0])})"
+                f"the first of {len(self.left_out)} is {entry.name} ({format_size(outcome.sizes[0])})"
             )
 
     def stores(self, device: torch.device) -> list[Stock | Decoder]:

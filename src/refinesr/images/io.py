@@ -17,7 +17,7 @@ from refinesr.errors import InputError, OutputError
 from refinesr.files import check_name, replacing
 from refinesr.images import pillow, vips
 from refinesr.images.exif import ORIENTATION, turned
-from refinesr.images.picture import Picture, in_range, picked
+from refinesr.images.picture import Picture, check_range, choose_frame
 from refinesr.images.pillow import from_pil, in_a_line
 from refinesr.images.span import Span
 from refinesr.images.tiff import TIFF_MARKS
@@ -47,7 +47,7 @@ def read_bytes(
     data: bytes, name: str = "picture", frame: int | None = None, *, span: Span | None = None
 ) -> Picture:
     """`read` for the bytes of a file, as out of a tar shard; messages call it `name`."""
-    return in_range(replace(_decoded(data, name, frame), span=span))
+    return check_range(replace(_decoded(data, name, frame), span=span))
 
 
 def _decoded(data: bytes, name: str, frame: int | None) -> Picture:
@@ -179,9 +179,9 @@ def _sought(image: Image.Image, frame: int | None, name: str) -> Image.Image:
     """At the wanted frame.  All but the first of a JPEG (MPO) are previews or maps that nobody is shown."""
     count = getattr(image, "n_frames", 1)
     if count > 1 and not (image.format == "MPO" and frame is None):
-        image.seek(picked(frame, count, name))
+        image.seek(choose_frame(frame, count, name))
     elif frame is not None:
-        picked(frame, count, name)
+        choose_frame(frame, count, name)
     return image
 
 

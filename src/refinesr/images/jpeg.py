@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool
 from torch import Tensor
 
-from refinesr.images.constants import BT601, kept
+from refinesr.images.constants import BT601, cached_tensor
 from refinesr.shapes import Images, PerImage
 
 # T.81 tables K.1 and K.2, row by row
@@ -57,7 +57,7 @@ def _scaled(table: tuple[int, ...], quality: Tensor) -> Tensor:
     """The quantisation table for each quality, (B, 64), as libjpeg's jpeg_set_quality makes it."""
     quality = quality.float().round().clamp(1, 100)[:, None]
     percent = torch.where(quality < 50, (5000 / quality).floor(), 200 - 2 * quality)
-    return ((kept(table, quality) * percent + 50) / 100).floor().clamp(1, 255)
+    return ((cached_tensor(table, quality) * percent + 50) / 100).floor().clamp(1, 255)
 
 
 def _coded(planes: Images, table: Tensor) -> Images:
@@ -93,10 +93,10 @@ def _floored(planes: Images, even: float, odd: float) -> Images:
 
 def _mixed(matrix: tuple[tuple[float, ...], ...], x: Images) -> Images:
     """Colours of `x` times a 3 x 3 matrix."""
-    return torch.einsum("oc,bchw->bohw", kept(matrix, x), x)
+    return torch.einsum("oc,bchw->bohw", cached_tensor(matrix, x), x)
 
 
-def compressed(x: Images, quality: PerImage, halved: Bool[Tensor, " B"]) -> Images:
+def jpeg_roundtrip(x: Images, quality: PerImage, halved: Bool[Tensor, " B"]) -> Images:
     """`x` after saving as JPEG and reading again: in [0, 1], taken and given as 8-bit levels over 255.
 
     `quality` in [1, 100] for each image, rounded to whole numbers.  Where `halved` is true colour is kept at

@@ -1,8 +1,9 @@
 """Masks: which pixels of a picture are to be made up, 1, and which are known, 0.
 
-Each is a value that is called with `Dice` whose `like` is the batch (B, C, H, W) and gives (B, 1, H, W), for
-each image its own.  No mask is empty.  Lengths are parts of the picture's side, or of that of a square of its
-area, so that they mean the same at every size; public code has them in pixels of 256.
+Each mask is a value that is called with a `BatchRandom` whose `like` is the batch (B, C, H, W) and returns
+(B, 1, H, W), drawn for each image separately.  No mask is empty.  Lengths are fractions of the image's side,
+or of the side of a square of the same area, so that they mean the same at every size; published code gives
+them in pixels of a 256 x 256 image.
 """
 
 import math
@@ -17,9 +18,9 @@ from PIL import Image
 from torch import Tensor
 
 from refinesr.errors import InputError
-from refinesr.images.chance import Dice, check_span, each
-from refinesr.images.constants import kept
-from refinesr.images.picture import Picture, plain_array, to_tensor
+from refinesr.images.batch_random import BatchRandom, check_bounds, per_image
+from refinesr.images.constants import cached_tensor
+from refinesr.images.picture import Picture, tensor_to_array, to_tensor
 from refinesr.images.pillow import from_pil
 from refinesr.shapes import Mask, PerImage
 
@@ -29,29 +30,32 @@ Hidden = Float[Tensor, "H W"]
 """A mask: 1 where a picture is to be made up, 0 where it is known."""
 
 
-def _size(dice: Dice) -> tuple[int, int]:
+def _size(dice: BatchRandom) -> tuple[int, int]:
     return dice.like.shape[-2], dice.like.shape[-1]
 
 
-def _axes(dice: Dice) -> tuple[Tensor, Tensor]:
+def _axes(dice: BatchRandom) -> tuple[Tensor, Tensor]:
     """Middles of the pixels, in pixels: y (1, 1, H, 1) and x (1, 1, 1, W)."""
     height, width = (torch.arange(n, device=dice.like.device) + 0.5 for n in _size(dice))
     return height[None, None, :, None], width[None, None, None, :]
 
 
-def rectangle(dice: Dice, top: PerImage, left: PerImage, bottom: PerImage, right: PerImage) -> Mask:
+def rectangle(dice: BatchRandom, top: PerImage, left: PerImage, bottom: PerImage, right: PerImage) -> Mask:
     """Rows [top, bottom) and columns [left, right) of each image, (B,) each, in pixels."""
     y, x = _axes(dice)
-    rows, columns = (y > each(top)) & (y < each(bottom)), (x > each(left)) & (x < each(right))
+    rows, columns = (
+        (y > per_image(top)) & (y < per_image(bottom)),
+        (x > per_image(left)) & (x < per_image(right)),
+    )
     return (rows & columns).to(dice.like.dtype)
 
 
-def placed(dice: Dice, side: Tensor, at: Tensor) -> Mask:
+def placed(dice: BatchRandom, side: Tensor, at: Tensor) -> Mask:
     """A box of `side` (B, 2), parts of height and width, rounded to whole pixels, at least one.
 
     `at` (B, 2) in [0, 1] says where between the two ends of each axis.
     """
-    whole = kept(_size(dice), side)
+    whole = cached_tensor(_size(dice), side)
     size = (side * whole).round().clamp(min=1)
     start = (at * (whole - size)).round()
     return rectangle(dice, *start.unbind(1), *(start + size).unbind(1))
@@ -65,9 +69,9 @@ class Centre:
     """Its sides over the picture's."""
 
     def __post_init__(self) -> None:
-        check_span("side", (self.side,), 0.0, 1.0)
+        check_bounds("side", (self.side,), 0.0, 1.0)
 
-    def __call__(self, dice: Dice) -> Mask:
+    def __call__(self, dice: BatchRandom) -> Mask:
         """Draws no random numbers."""
         side = dice.like.new_full((len(dice.like), 2), self.side)
         return placed(dice, side, torch.full_like(side, 0.5))
@@ -84,10 +88,10 @@ class Box:
     """What stays known between it and the border, where there is room."""
 
     def __post_init__(self) -> None:
-        check_span("side", self.side, 0.0, 1.0)
-        check_span("margin", (self.margin,), 0.0, 0.5)
+        check_bounds("side", self.side, 0.0, 1.0)
+        check_bounds("margin", (self.margin,), 0.0, 0.5)
 
-    def __call__(self, dice: Dice) -> Mask:
+    def __call__(self, dice: BatchRandom) -> Mask:
         side, at = dice.uniform(self.side, 2), dice.uniform((0.0, 1.0), 2)
         spare = ((1 - 2 * self.margin - side) / (1 - side).clamp(min=1e-6)).clamp(min=0)
         return placed(dice, side, 0.5 + (at - 0.5) * spare)
@@ -114,23 +118,23 @@ class FreeForm:
     box: Box | None = field(default_factory=Box)
 
     def __post_init__(self) -> None:
-        check_span("strokes", self.strokes, 1.0, 64.0)
-        check_span("corners", self.corners, 1.0, 64.0)
-        check_span("width", self.width, 0.0, 2.0)
-        check_span("length", (self.length,), 0.0, 2.0)
-        check_span("turn", self.turn, 0.0, 180.0)
+        check_bounds("strokes", self.strokes, 1.0, 64.0)
+        check_bounds("corners", self.corners, 1.0, 64.0)
+        check_bounds("width", self.width, 0.0, 2.0)
+        check_bounds("length", (self.length,), 0.0, 2.0)
+        check_bounds("turn", self.turn, 0.0, 180.0)
 
-    def __call__(self, dice: Dice) -> Mask:
+    def __call__(self, dice: BatchRandom) -> Mask:
         drawn = self.painted(dice, *self.paths(dice))
         return drawn if self.box is None else torch.maximum(drawn, self.box(dice))
 
-    def paths(self, dice: Dice) -> tuple[Tensor, Tensor]:
+    def paths(self, dice: BatchRandom) -> tuple[Tensor, Tensor]:
         """Corners (B, strokes, pieces + 1, 2) as (y, x) in pixels, and radii (B, strokes, pieces).
 
         A radius below 0 is of a piece that is not drawn.
         """
         strokes, pieces = self.strokes[1], self.corners[1]
-        side, whole = math.sqrt(math.prod(_size(dice))), kept(_size(dice), dice.like)
+        side, whole = math.sqrt(math.prod(_size(dice))), cached_tensor(_size(dice), dice.like)
         # from the middle of a pixel, so that no brush is too thin to mark one
         at = (dice.uniform((0.0, 1.0), strokes, 2) * whole).floor() + 0.5
         path = [torch.minimum(at, whole - 0.5)]
@@ -143,7 +147,7 @@ class FreeForm:
         )
         return torch.stack(path, 2), torch.where(there, radius, -1)
 
-    def steps(self, dice: Dice) -> Tensor:
+    def steps(self, dice: BatchRandom) -> Tensor:
         """From corner to corner, (B, strokes, pieces, 2) as (y, x)."""
         strokes, pieces = self.strokes[1], self.corners[1]
         angle = dice.uniform(self.turn, strokes, pieces).deg2rad()
@@ -152,23 +156,23 @@ class FreeForm:
         mirrored = 1.0 - 2.0 * dice.below(2, 1, 1, 2)
         return length[..., None] * torch.stack((angle.sin(), angle.cos()), -1) * mirrored
 
-    def painted(self, dice: Dice, path: Tensor, radius: Tensor) -> Mask:
+    def painted(self, dice: BatchRandom, path: Tensor, radius: Tensor) -> Mask:
         """1 where the middle of a pixel is no farther from a piece than its radius."""
         y, x = _axes(dice)
         mask = torch.zeros((len(path), 1, *_size(dice)), dtype=torch.bool, device=path.device)
         pieces = path[:, :, :-1].flatten(1, 2), path[:, :, 1:].flatten(1, 2), radius.flatten(1)
         for start, end, r in zip(*(part.unbind(1) for part in pieces), strict=True):
-            mask |= _near(y, x, start, end) <= each(torch.where(r < 0, -1, r**2))
+            mask |= _near(y, x, start, end) <= per_image(torch.where(r < 0, -1, r**2))
         return mask.to(dice.like.dtype)
 
 
 def _near(y: Tensor, x: Tensor, start: Tensor, end: Tensor) -> Mask:
     """Squared distance of each place from the straight piece between two points (B, 2)."""
     down, across = (end - start).unbind(1)
-    dy, dx = y - each(start[:, 0]), x - each(start[:, 1])  # (B, 1, H, 1), (B, 1, 1, W)
-    square = each((down**2 + across**2).clamp(min=1e-9))
-    part = ((dy * each(down) + dx * each(across)) / square).clamp(0, 1)  # (B, 1, H, W)
-    return (dy - part * each(down)) ** 2 + (dx - part * each(across)) ** 2
+    dy, dx = y - per_image(start[:, 0]), x - per_image(start[:, 1])  # (B, 1, H, 1), (B, 1, 1, W)
+    square = per_image((down**2 + across**2).clamp(min=1e-9))
+    part = ((dy * per_image(down) + dx * per_image(across)) / square).clamp(0, 1)  # (B, 1, H, W)
+    return (dy - part * per_image(down)) ** 2 + (dx - part * per_image(across)) ** 2
 
 
 MaskChoice = FreeForm | Centre | Box
@@ -200,5 +204,5 @@ def brightness(picture: Picture) -> NDArray[np.float32]:
 
 def _array(mask: AnyMask) -> NDArray[Any]:
     if isinstance(mask, Tensor):
-        return plain_array(mask, "mask")
+        return tensor_to_array(mask, "mask")
     return brightness(from_pil(mask, "mask")) if isinstance(mask, Image.Image) else mask

@@ -7,7 +7,7 @@ import numpy as np
 from refinesr.errors import InputError
 from refinesr.files import caseless
 from refinesr.images.naming import TOLD_APART, plain
-from refinesr.images.picture import Picture, extent
+from refinesr.images.picture import Picture, format_size
 from refinesr.images.places import Mask
 from refinesr.images.shards import Entry
 from refinesr.images.span import Span
@@ -30,7 +30,7 @@ def partners(high: Sequence[Entry], low: Sequence[Entry]) -> list[tuple[Entry, E
     ways = (high, good, poor, "poor"), (low, poor, good, "good")
     bad = [each for found, own, _, _ in ways for each in of_one_name(found, own)]
     bad += [each for way in ways for each in alone(*way)]
-    raise InputError.first_of(bad)
+    raise InputError.combine(bad)
 
 
 def keys(found: Sequence[Entry], named: Callable[[str], str]) -> list[str]:
@@ -83,8 +83,10 @@ def matched(
         raise InputError(f"{have}, and both must have as many")
     rows, columns = (side // scale for side in high.size)
     if low.size != (rows, columns):
-        found = f"{extent(low.size)} pixels; {good}, {extent(high.size)} pixels, at scale {scale} has "
-        raise InputError(f"{poor}: {found}{extent((rows, columns))}")
+        found = (
+            f"{format_size(low.size)} pixels; {good}, {format_size(high.size)} pixels, at scale {scale} has "
+        )
+        raise InputError(f"{poor}: {found}{format_size((rows, columns))}")
     one, other = (entry.fitted(each, channels) for entry, each in zip(pair, (high, low), strict=True))
     return (one[: rows * scale, : columns * scale], other), lost(high, low, scale)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from refinesr.errors import InputError
 from refinesr.images.georeference import Georeference
-from refinesr.images.span import SLACK, Span, extremes
+from refinesr.images.span import SLACK, Span, min_max
 from refinesr.shapes import Images
 
 Pixels = UInt8[np.ndarray, "H W C"] | UInt16[np.ndarray, "H W C"] | Float32[np.ndarray, "H W C"]
@@ -95,38 +95,38 @@ class Picture:
         return self.pixels if self.alpha is None else np.dstack([self.pixels, self.alpha])
 
 
-def extent(size: tuple[int, ...]) -> str:
+def format_size(size: tuple[int, ...]) -> str:
     """(height, width) as people say it: width first."""
     height, width = size
     return f"{width} x {height}"
 
 
-def parted(bands: NDArray[Any], clear: bool) -> tuple[Pixels, Plane | None]:
+def split_alpha(bands: NDArray[Any], clear: bool) -> tuple[Pixels, Plane | None]:
     """Colours and, where the last band is that (`clear`), alpha: the inverse of `Picture.bands`."""
     if not clear:
         return bands, None
     return np.ascontiguousarray(bands[:, :, :-1]), np.ascontiguousarray(bands[:, :, -1])
 
 
-def in_range(picture: Picture) -> Picture:
+def check_range(picture: Picture) -> Picture:
     """The picture itself.  Raises InputError if it has floats farther than `SLACK` outside its span, [0, 1]
     without one.
 
-    Missing values and colours under full transparency do not count, infinity is left to `check_known`.
+    Missing values and colours under full transparency do not count, infinity is left to `check_complete`.
     """
     if picture.pixels.dtype == np.float32:
-        check_range(_seen(picture), picture.name, picture.span)
+        check_value_range(_visible_values(picture), picture.name, picture.span)
     return picture
 
 
-def meant_by(span: Span | None, picture: Picture) -> Picture:
-    """The same values, by another span.  Raises InputError as `in_range`, for integers outside it, too."""
+def with_span(span: Span | None, picture: Picture) -> Picture:
+    """The same values, by another span.  Raises InputError as `check_range`, for integers outside it, too."""
     meant = replace(picture, span=span)
-    check_range(_seen(meant), meant.name, span)
+    check_value_range(_visible_values(meant), meant.name, span)
     return meant
 
 
-def _seen(picture: Picture) -> NDArray[Any]:
+def _visible_values(picture: Picture) -> NDArray[Any]:
     """Colours (..., C) that are not wholly transparent, NaN where they are missing."""
     pixels = picture.pixels
     # integers are checked by a span alone, and float32 holds those of 16 bits
@@ -135,8 +135,8 @@ def _seen(picture: Picture) -> NDArray[Any]:
     return pixels if picture.alpha is None else pixels[picture.alpha > 0]
 
 
-def check_range(values: NDArray[Any], name: str, span: Span | None = None) -> None:
-    """`in_range` for numbers of any type, before they are made pixels: float32 holds none beyond 3e38.
+def check_value_range(values: NDArray[Any], name: str, span: Span | None = None) -> None:
+    """`check_range` for numbers of any type, before they are made pixels: float32 holds none beyond 3e38.
 
     With a span they are (..., bands).
     """
@@ -149,7 +149,7 @@ def check_range(values: NDArray[Any], name: str, span: Span | None = None) -> No
         return
     if values.dtype.kind != "f" or not values.size:
         return
-    low, high = extremes(values)
+    low, high = min_max(values)
     if not np.isfinite((low, high)).all() or (low >= -SLACK and high <= 1 + SLACK):
         return
     found = f"these go from {low:g} to {high:g}"
@@ -158,7 +158,7 @@ def check_range(values: NDArray[Any], name: str, span: Span | None = None) -> No
     raise InputError(f"{name}: float pixels lie in [0, 1]; {found}; {right}")
 
 
-def picked(frame: int | None, count: int, name: str) -> int:
+def choose_frame(frame: int | None, count: int, name: str) -> int:
     """The number of the frame to read, from 0.  Raises InputError if there is a choice and none was made."""
     if frame is None and count > 1:
         raise InputError(f"{name} has {count} frames, not one; upscale picks one with --frame")
@@ -167,7 +167,7 @@ def picked(frame: int | None, count: int, name: str) -> int:
     return frame or 0
 
 
-def check_known(picture: Picture) -> None:
+def check_complete(picture: Picture) -> None:
     """Raises InputError for missing values, and for infinity."""
     name, pixels = picture.name, picture.pixels
     alone = "only pictures to upscale, and to learn from, may lack values"
@@ -196,9 +196,9 @@ def to_tensor(picture: Picture) -> Images:
     """The colours as (1, C, H, W) float32: 0 becomes -1 and `peak` 1, or the ends of the picture's span do.
 
     Without one float pixels are taken as [0, 1].  What lies outside stays outside.  Raises InputError as
-    `check_known`.
+    `check_complete`.
     """
-    check_known(picture)
+    check_complete(picture)
     values = torch.from_numpy(picture.pixels.transpose(2, 0, 1)[None].astype(np.float32))
     if picture.span is not None:
         picture.span.inward(values.movedim(1, -1))
@@ -217,10 +217,10 @@ def from_tensor(
     uint8 tensor is taken as it is and needs an 8-bit `like`, else ValueError.  `alpha` is (H, W) in `like`'s
     type.
     """
-    return replace(like, pixels=_stored(images, like), alpha=alpha)
+    return replace(like, pixels=_to_pixels(images, like), alpha=alpha)
 
 
-def _stored(images: Tensor, like: Picture) -> Pixels:
+def _to_pixels(images: Tensor, like: Picture) -> Pixels:
     values = images[0].permute(1, 2, 0).detach().cpu()
     if images.dtype == torch.uint8:
         if like.pixels.dtype != np.uint8:
@@ -235,7 +235,7 @@ def _stored(images: Tensor, like: Picture) -> Pixels:
     return np.ascontiguousarray(values.numpy().astype(like.pixels.dtype))
 
 
-def plain_array(values: Tensor, name: str) -> NDArray[Any]:
+def tensor_to_array(values: Tensor, name: str) -> NDArray[Any]:
     """All floats as float32, for NumPy has no bfloat16, or float64.  Raises InputError if there are none."""
     if values.layout != torch.strided or values.is_meta:
         kind = f"{values.layout} tensor on {values.device}".removeprefix("torch.")

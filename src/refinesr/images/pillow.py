@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 
 from refinesr.errors import InputError
 from refinesr.images.exif import MARK, from_tiff
-from refinesr.images.picture import Picture, parted
+from refinesr.images.picture import Picture, split_alpha
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")  # no others: Pillow would run Ghostscript for EPS
 JPEG_MARKER = 65533  # the longest EXIF data a JPEG file holds, in bytes
@@ -30,7 +30,7 @@ def from_pil(image: Image.Image, name: str = "picture") -> Picture:
     """
     loaded(image, name)
     bands = _bands(image, name)
-    pixels, alpha = parted(bands, bands.shape[2] in (2, 4))
+    pixels, alpha = split_alpha(bands, bands.shape[2] in (2, 4))
     icc = None if image.mode == "CMYK" else image.info.get("icc_profile")
     form = "JPEG" if image.format == "MPO" else image.format
     return Picture(pixels, alpha, icc or None, _exif(image), resolution(image.info.get("dpi")), form, name)

@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from refinesr.images.bands import Band, Floats, along_both, banded, transposed
-from refinesr.images.resize import Kernel, band
+from refinesr.images.band_matrix import BandMatrix, Floats, along_both, band_matrix, transpose
+from refinesr.images.resize import Kernel, resize_matrix
 from refinesr.shapes import Images, LowImages
 
 _CHUNK = 64  # rows of the inverse made at once
@@ -29,7 +29,9 @@ Rounding makes that 0.25 levels, at borders another bicubic kernel more; grain o
 """
 
 
-def _inverse_rows(down: Band, start: int, stop: int, smallest: float, margin: int = 32) -> tuple[int, Floats]:
+def _inverse_rows(
+    down: BandMatrix, start: int, stop: int, smallest: float, margin: int = 32
+) -> tuple[int, Floats]:
     """Rows [start, stop) of (A Aᵀ)⁻¹ but for what is below `smallest` of the largest, and their first column.
 
     Taken from the inverse of a part of A Aᵀ that is `margin` larger on both sides.  What the rest would
@@ -47,7 +49,7 @@ def _inverse_rows(down: Band, start: int, stop: int, smallest: float, margin: in
 
 
 @lru_cache(maxsize=128)
-def gram_inverse(down: Band, smallest: float = _ROUNDING) -> Band:
+def gram_inverse(down: BandMatrix, smallest: float = _ROUNDING) -> BandMatrix:
     """(A Aᵀ)⁻¹ for a downsampling A (h, H), a band (h, h): exact to `smallest` of its largest value."""
     starts = range(0, down.rows, _CHUNK)
     parts = [_inverse_rows(down, start, min(start + _CHUNK, down.rows), smallest) for start in starts]
@@ -55,7 +57,7 @@ def gram_inverse(down: Band, smallest: float = _ROUNDING) -> Band:
     taps = np.concatenate([np.pad(taps, ((0, 0), (0, width - taps.shape[1]))) for _, taps in parts])
     left = np.repeat([left for left, _ in parts], [len(taps) for _, taps in parts])
     index = np.minimum(left[:, None] + np.arange(width), down.rows - 1)  # what is padded weighs nothing
-    return banded(index, taps, down.rows)
+    return band_matrix(index, taps, down.rows)
 
 
 @final
@@ -83,10 +85,10 @@ class Projection:
         return Projection((high.shape[-2], high.shape[-1]), (low.shape[-2], low.shape[-1]), kernel)
 
     @property
-    def bands(self) -> tuple[Band, Band]:
+    def bands(self) -> tuple[BandMatrix, BandMatrix]:
         """A for the vertical and for the horizontal axis."""
         vertical, horizontal = zip(self.high, self.low, strict=True)
-        return band(self.kernel, *vertical), band(self.kernel, *horizontal)
+        return resize_matrix(self.kernel, *vertical), resize_matrix(self.kernel, *horizontal)
 
     def down(self, x: Images) -> LowImages:
         """A x."""
@@ -97,7 +99,7 @@ class Projection:
         """Aᵀ y."""
         self._check(y, self.low)
         vertical, horizontal = self.bands
-        return along_both(transposed(vertical), transposed(horizontal), y)
+        return along_both(transpose(vertical), transpose(horizontal), y)
 
     def pinv(self, y: LowImages) -> Images:
         """A⁺ y: the smallest picture that, downsampled, is y."""

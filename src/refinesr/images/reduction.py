@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 import torch
 
-from refinesr.images.blur import gaussian
-from refinesr.images.chance import Dice, check_span, levels
+from refinesr.images.batch_random import BatchRandom, check_bounds, round_to_eight_bits
+from refinesr.images.blur import gaussian_blur
 from refinesr.images.resize import Kernel, MatlabBicubic, low_size, resize
 from refinesr.shapes import Images, LowImages
 
 
-def reduced(high: Images, scale: int, kernel: Kernel) -> LowImages:
+def downsampled(high: Images, scale: int, kernel: Kernel) -> LowImages:
     """high (B, C, H, W) smaller by scale, sizes rounded up; not clipped."""
     # crops come channels last, which the products of `resize` take three times as long for
     return resize(high.contiguous(), low_size((high.shape[2], high.shape[3]), scale), kernel)
@@ -28,13 +28,13 @@ class Bicubic:
     """Round to the levels of an 8-bit file, as inputs in real life are; else only clip to [-1, 1]."""
 
     def __post_init__(self) -> None:
-        check_span("scale", (float(self.scale),), 1.0, math.inf)
+        check_bounds("scale", (float(self.scale),), 1.0, math.inf)
 
     @torch.no_grad()
     def __call__(self, high: Images, rng: torch.Generator) -> LowImages:
         """high (B, C, H, W) -> low (B, C, H / scale, W / scale), rounded up; any number of channels."""
-        low = reduced(high, self.scale, self.kernel)
-        return levels(low) if self.eight_bit else low.clamp(-1, 1)
+        low = downsampled(high, self.scale, self.kernel)
+        return round_to_eight_bits(low) if self.eight_bit else low.clamp(-1, 1)
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ class GaussianBlurred:
     eight_bit: bool = True
 
     def __post_init__(self) -> None:
-        check_span("scale", (float(self.scale),), 1.0, math.inf)
-        check_span("most", (self.most,), 0.0, 64.0)
+        check_bounds("scale", (float(self.scale),), 1.0, math.inf)
+        check_bounds("most", (self.most,), 0.0, 64.0)
 
     @torch.no_grad()
     def __call__(self, high: Images, rng: torch.Generator) -> LowImages:
         """high (B, C, H, W) -> low (B, C, H / scale, W / scale), rounded up; any number of channels."""
-        low = reduced(high, self.scale, self.kernel)
-        sigma = Dice(rng, low).uniform((0.0, self.most))
-        low = gaussian(low, sigma, sigma, math.ceil(3 * self.most))
-        return levels(low) if self.eight_bit else low.clamp(-1, 1)
+        low = downsampled(high, self.scale, self.kernel)
+        sigma = BatchRandom(rng, low).uniform((0.0, self.most))
+        low = gaussian_blur(low, sigma, sigma, math.ceil(3 * self.most))
+        return round_to_eight_bits(low) if self.eight_bit else low.clamp(-1, 1)

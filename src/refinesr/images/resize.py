@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from refinesr.images.bands import Band, Floats, Ints, along_both, banded
+from refinesr.images.band_matrix import BandMatrix, Floats, Ints, along_both, band_matrix
 from refinesr.shapes import Images, LowImages
 
 
@@ -46,33 +46,33 @@ def _support(size_out: int, ratio: float) -> tuple[Floats, float, Ints]:
 class MatlabBicubic:
     """MATLAB's `imresize`: the picture is mirrored at its borders."""
 
-    def band(self, size_in: int, size_out: int, ratio: float) -> Band:
+    def matrix(self, size_in: int, size_out: int, ratio: float) -> BandMatrix:
         """The resizing of one axis, a matrix (size_out, size_in); an output pixel is `ratio` input pixels."""
         centre, stretch, index = _support(size_out, ratio)
         weights = _normal(_cubic((index - centre + 0.5) / stretch))
         around = index % (2 * size_in)
-        return banded(np.minimum(around, 2 * size_in - 1 - around), weights, size_in)
+        return band_matrix(np.minimum(around, 2 * size_in - 1 - around), weights, size_in)
 
 
 @dataclass(frozen=True)
 class PillowBicubic:
     """Pillow's `Image.resize(size, BICUBIC)`: pixels outside the picture count for nothing."""
 
-    def band(self, size_in: int, size_out: int, ratio: float) -> Band:
+    def matrix(self, size_in: int, size_out: int, ratio: float) -> BandMatrix:
         """The resizing of one axis, a matrix (size_out, size_in); an output pixel is `ratio` input pixels."""
         centre, stretch, index = _support(size_out, ratio)
         # Pillow takes the pixels whose centres lie within the reach, rounded to whole pixels
         low, high = np.floor(centre - 2 * stretch + 0.5), np.floor(centre + 2 * stretch + 0.5)
         inside = (index >= np.maximum(low, 0)) & (index < np.minimum(high, size_in))
         weights = np.where(inside, _cubic((index - centre + 0.5) / stretch), 0.0)
-        return banded(np.clip(index, 0, size_in - 1), _normal(weights), size_in)
+        return band_matrix(np.clip(index, 0, size_in - 1), _normal(weights), size_in)
 
 
 Kernel = MatlabBicubic | PillowBicubic
 
 
 @lru_cache(maxsize=256)
-def band(kernel: Kernel, size_in: int, size_out: int, scale: float | None = None) -> Band:
+def resize_matrix(kernel: Kernel, size_in: int, size_out: int, scale: float | None = None) -> BandMatrix:
     """The resizing of one axis, cached.  `scale` is output per input pixel, size_out / size_in unless given.
 
     Raises ValueError for sizes below 1 and scales that are not positive.
@@ -81,14 +81,14 @@ def band(kernel: Kernel, size_in: int, size_out: int, scale: float | None = None
         raise ValueError(f"cannot resize {size_in} pixels to {size_out}; both must be at least 1")
     if scale is not None and not scale > 0:
         raise ValueError(f"scale is {scale}; it must be positive")
-    return kernel.band(size_in, size_out, size_in / size_out if scale is None else 1 / scale)
+    return kernel.matrix(size_in, size_out, size_in / size_out if scale is None else 1 / scale)
 
 
-def weights(
+def dense_resize_matrix(
     kernel: Kernel, size_in: int, size_out: int, scale: float | None = None
 ) -> Float[Tensor, "rows columns"]:
     """The resizing of one axis as a dense float64 matrix (size_out, size_in); for small sizes."""
-    return torch.from_numpy(band(kernel, size_in, size_out, scale).dense())
+    return torch.from_numpy(resize_matrix(kernel, size_in, size_out, scale).dense())
 
 
 def resize(x: Images, size: tuple[int, int], kernel: Kernel, *, scale: float | None = None) -> LowImages:
@@ -98,8 +98,8 @@ def resize(x: Images, size: tuple[int, int], kernel: Kernel, *, scale: float | N
     where it differs from the ratio of the sizes, as in MATLAB's `imresize(x, 1/4)` of sizes that are no
     multiple of 4. Raises ValueError for sizes below 1 and scales that are not positive.
     """
-    vertical = band(kernel, x.shape[-2], size[0], scale)
-    horizontal = band(kernel, x.shape[-1], size[1], scale)
+    vertical = resize_matrix(kernel, x.shape[-2], size[0], scale)
+    horizontal = resize_matrix(kernel, x.shape[-1], size[1], scale)
     return along_both(vertical, horizontal, x)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.constants import BT601
 from refinesr.images.io import SUFFIXES, read, read_bytes
-from refinesr.images.picture import Picture, check_finite, meant_by
+from refinesr.images.picture import Picture, check_finite, with_span
 from refinesr.images.span import Span
 from refinesr.images.stock import Raster
 
@@ -48,7 +48,7 @@ class Entry:
     def fitted(self, picture: Picture, channels: int) -> Raster:
         """What `pixels` makes of the picture as it is stored."""
         check_finite(picture)
-        pixels = _fitted(meant_by(picture.span, picture).pixels, channels, self.name)
+        pixels = _fitted(with_span(picture.span, picture).pixels, channels, self.name)
         return pixels.clip(0, 1) if pixels.dtype.kind == "f" and picture.span is None else pixels
 
     def picture(self, span: Span | None = None) -> Picture:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from refinesr.errors import ConfigError
-from refinesr.given import number, of_kind
+from refinesr.validation import as_float, type_error_text
 
 SLACK = 0.16
 """How far pixels may leave their span, as a share of it: bicubic resampling overshoots an edge by 7.5 %, and
@@ -38,17 +38,17 @@ class Span:
             given = getattr(self, name)
             if isinstance(given, str) or not isinstance(given, Iterable):
                 right = "a tuple of numbers, one or one for each band,"
-                raise ConfigError(f"{name}: {of_kind(given, right)}")
-            object.__setattr__(self, name, tuple(finite(name, value) for value in given))
+                raise ConfigError(f"{name}: {type_error_text(given, right)}")
+            object.__setattr__(self, name, tuple(as_finite_float32(name, value) for value in given))
         if len(self.low) != len(self.high) or not self.low:
             found = f"has {len(self.high)} numbers and low {len(self.low)}"
             raise ConfigError(f"high: {found}; as many are needed, one or one for each band")
         for low, high in zip(self.low, self.high, strict=True):
             if high - low <= TINY:
-                raise ConfigError(f"high: {told(high)} is not above low, {told(low)}")
+                raise ConfigError(f"high: {format_value(high)} is not above low, {format_value(low)}")
 
     def __str__(self) -> str:
-        return ends(self.low, self.high)
+        return format_range(self.low, self.high)
 
     @property
     def bands(self) -> int:
@@ -94,7 +94,7 @@ class Span:
         if not values.size:
             return None
         parts = [values[..., band] for band in range(self.bands)] if self.bands > 1 else [values]
-        least, most = np.array([extremes(part) for part in parts], np.float64).T
+        least, most = np.array([min_max(part) for part in parts], np.float64).T
         low, high = np.array(self.low), np.array(self.high)
         slack = SLACK * (high - low)
         out = (least < low - slack) | (most > high + slack)
@@ -102,30 +102,32 @@ class Span:
             return None
         bad = int(out.argmax())
         place = f"band {bad + 1} " if self.bands > 1 else ""
-        found = f"{place}goes from {told(least[bad])} to {told(most[bad])}"
-        holding = ends(np.minimum(low, least).tolist(), np.maximum(high, most).tolist())
+        found = f"{place}goes from {format_value(least[bad])} to {format_value(most[bad])}"
+        holding = format_range(np.minimum(low, least).tolist(), np.maximum(high, most).tolist())
         far = f"more than {100 * SLACK:g} % outside the span {self}"
         return f"{found}, {far}; {holding} would hold it"
 
 
-def extremes(values: NDArray[np.generic]) -> tuple[float, float]:
+def min_max(values: NDArray[np.generic]) -> tuple[float, float]:
     """Of all that are not NaN, which stands for missing ones."""
     return float(np.fmin.reduce(values, None)), float(np.fmax.reduce(values, None))
 
 
-def finite(name: str, value: object) -> float:
+def as_finite_float32(name: str, value: object) -> float:
     """Raises ConfigError for what float32 does not hold."""
-    found = number(name, value)
+    found = as_float(name, value)
     if not abs(found) <= LARGEST:
         raise ConfigError(f"{name}: {found:g} is not a finite number of 32 bits")
     return found
 
 
-def ends(low: Iterable[float], high: Iterable[float]) -> str:
+def format_range(low: Iterable[float], high: Iterable[float]) -> str:
     """Band by band."""
-    return ", ".join(f"{told(one)} to {told(other)}" for one, other in zip(low, high, strict=True))
+    return ", ".join(
+        f"{format_value(one)} to {format_value(other)}" for one, other in zip(low, high, strict=True)
+    )
 
 
-def told(value: float) -> str:
+def format_value(value: float) -> str:
     """As short as float32 tells it apart from its neighbours."""
     return f"{value:.7g}"

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from refinesr.errors import ConfigError
-from refinesr.images.chance import Dice, check_span, levels
-from refinesr.images.constants import grey
-from refinesr.images.jpeg import compressed
+from refinesr.images.batch_random import BatchRandom, check_bounds, round_to_eight_bits
+from refinesr.images.constants import luma
+from refinesr.images.jpeg import jpeg_roundtrip
 from refinesr.images.masks import FreeForm, MaskChoice, rectangle
-from refinesr.shapes import GivenImages, Images, Mask
+from refinesr.shapes import Images, LowWithPlanes, Mask
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Grey:
     def __call__(self, high: Images, rng: torch.Generator) -> Images:
         """high (B, 3, H, W) -> low of the same shape.  Raises ConfigError for other numbers of channels."""
         self.check(high.shape[1])
-        return levels(grey(high)).repeat(1, 3, 1, 1)
+        return round_to_eight_bits(luma(high)).repeat(1, 3, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class JpegRestoration:
     scale: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        check_span("quality", self.quality, 1.0, 100.0)
-        check_span("halved", (self.halved,), 0.0, 1.0)
+        check_bounds("quality", self.quality, 1.0, 100.0)
+        check_bounds("halved", (self.halved,), 0.0, 1.0)
 
     def check(self, channels: int) -> None:
         """Raises ConfigError for pictures that no JPEG holds."""
@@ -63,9 +63,9 @@ class JpegRestoration:
     def __call__(self, high: Images, rng: torch.Generator) -> Images:
         """high (B, C, H, W) -> low of the same shape.  Raises ConfigError unless C is 1 or 3."""
         self.check(high.shape[1])
-        dice = Dice(rng, high)
+        dice = BatchRandom(rng, high)
         quality, halved = dice.uniform(self.quality), dice.chance(self.halved)
-        return compressed((high.clamp(-1, 1) + 1) / 2, quality, halved) * 2 - 1
+        return jpeg_roundtrip((high.clamp(-1, 1) + 1) / 2, quality, halved) * 2 - 1
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,9 @@ class Inpainting:
     scale: ClassVar[int] = 1
 
     @torch.no_grad()
-    def __call__(self, high: Images, rng: torch.Generator) -> GivenImages:
+    def __call__(self, high: Images, rng: torch.Generator) -> LowWithPlanes:
         """high (B, C, H, W) -> low (B, C + 1, H, W): the picture with noise in its holes, and the mask."""
-        dice = Dice(rng, high)
+        dice = BatchRandom(rng, high)
         return emptied(high, self.mask(dice), dice)
 
 
@@ -95,16 +95,16 @@ class Uncropping:
     scale: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        check_span("area", (self.area,), 0.0, 1.0)
-        check_span("around", (self.around,), 0.0, 1.0)
+        check_bounds("area", (self.area,), 0.0, 1.0)
+        check_bounds("around", (self.around,), 0.0, 1.0)
 
     @torch.no_grad()
-    def __call__(self, high: Images, rng: torch.Generator) -> GivenImages:
+    def __call__(self, high: Images, rng: torch.Generator) -> LowWithPlanes:
         """high (B, C, H, W) -> low (B, C + 1, H, W): the picture with noise past its sides, and the mask."""
-        dice = Dice(rng, high)
+        dice = BatchRandom(rng, high)
         return emptied(high, 1 - self.kept(dice), dice)
 
-    def kept(self, dice: Dice) -> Mask:
+    def kept(self, dice: BatchRandom) -> Mask:
         """Rows and columns lost are whole; of each axis on which there is a loss at least one."""
         around, side = dice.chance(self.around), dice.below(4)
         share = torch.where(around, 1 - (1 - self.area) ** 0.5, self.area)
@@ -126,6 +126,6 @@ class Uncropping:
         return before, length - after
 
 
-def emptied(high: Images, mask: Mask, dice: Dice) -> GivenImages:
+def emptied(high: Images, mask: Mask, dice: BatchRandom) -> LowWithPlanes:
     """high as it is where the mask is 0, standard normal noise where it is 1; then the mask."""
     return torch.cat((torch.where(mask > 0, dice.normal(high), high), mask), 1)

@@ -11,7 +11,7 @@ import numpy as np
 from refinesr.images.picture import PEAKS
 from refinesr.images.shards import Entry
 from refinesr.images.shifts import Grey, middles
-from refinesr.images.span import Span, ends
+from refinesr.images.span import Span, format_range
 from refinesr.images.stock import Raster
 
 
@@ -79,7 +79,7 @@ def extent(values: Grey, span: Span | None) -> str:
     """In words, of few digits."""
     factor, unit = (100, " % of white") if span is None else (1, "")
     least, most = (float(f"{factor * value:.4g}") for value in (values.min(), values.max()))
-    return f"{ends((least,), (most,))}{unit}"
+    return f"{format_range((least,), (most,))}{unit}"
 
 
 def told(found: Sequence[tuple[Sequence[Entry], Unlike]], total: int) -> str:

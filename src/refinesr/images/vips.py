@@ -16,7 +16,7 @@ from refinesr.errors import InputError, OutputError, RefineSRError
 from refinesr.images.exif import MARK, from_tiff, into_tiff
 from refinesr.images.georeference import Georeference
 from refinesr.images.missing import nodata_of, nodata_tag
-from refinesr.images.picture import Picture, parted, picked
+from refinesr.images.picture import Picture, choose_frame, split_alpha
 from refinesr.images.pillow import resolution
 from refinesr.images.tiff import Column, Directory, by_bands, has_overviews, with_extra_samples, with_tags
 
@@ -51,7 +51,7 @@ def decode(data: bytes, name: str, frame: int | None) -> tuple[Picture, int]:
         raise InputError(f"{name}: cannot be read whole: {_reason(error)}{remedy}") from error
     form = str(image.get("vips-loader")).partition("load")[0].upper()
     clear = bool(image.hasalpha()) if column is None else column.bands != 3
-    pixels, alpha = parted(bands, clear and (form != "TIFF" or directory.ends_in_alpha))
+    pixels, alpha = split_alpha(bands, clear and (form != "TIFF" or directory.ends_in_alpha))
     exif = _tiff_exif(data) if form == "TIFF" else _blob(image, "exif-data")
     turn = image.get("orientation") if "orientation" in image.get_fields() else 1
     place = Georeference.of(directory, pixels.shape[:2])
@@ -63,7 +63,7 @@ def _opened(pyvips: Any, data: bytes, name: str, frame: int | None, column: Colu
     """libvips' image, nothing decoded yet.  Its "truncated" lets half a TIFF pass; "error" does not."""
     image = pyvips.Image.new_from_buffer(data, "", access="sequential", fail_on="error")
     pages = image.get_n_pages()
-    page = picked(frame, 1 if frame is None and has_overviews(data, pages) else pages, name)
+    page = choose_frame(frame, 1 if frame is None and has_overviews(data, pages) else pages, name)
     if page > 0:
         image = pyvips.Image.new_from_buffer(data, "", access="sequential", fail_on="error", page=page)
     bands, height = column or (image.bands, image.height)

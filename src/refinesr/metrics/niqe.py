@@ -13,7 +13,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from refinesr.errors import CheckpointError
-from refinesr.images.blur import gaussian
+from refinesr.images.blur import gaussian_blur
 from refinesr.images.resize import MatlabBicubic, resize
 from refinesr.metrics.arrays import arrays
 from refinesr.shapes import Images, PerImage
@@ -124,8 +124,8 @@ def levels(image: Float[Tensor, "1 C H W"]) -> Float64[Tensor, "1 1 H W"]:
 def normalised(x: Images) -> tuple[Images, Images]:
     """Local mean taken off, divided by the local deviation + 1 (equation 1); and that deviation."""
     width = x.new_tensor([WIDTH])
-    mean = gaussian(x, width, width, REACH)
-    deviation = (gaussian(x.square(), width, width, REACH) - mean.square()).abs().sqrt()
+    mean = gaussian_blur(x, width, width, REACH)
+    deviation = (gaussian_blur(x.square(), width, width, REACH) - mean.square()).abs().sqrt()
     return (x - mean) / (deviation + 1), deviation
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from refinesr.images.bands import Band, Floats, along_both
+from refinesr.images.band_matrix import BandMatrix, Floats, along_both
 from refinesr.metrics.pixel import paired, precise
 from refinesr.shapes import Images, PerImage
 
@@ -120,10 +120,10 @@ def _compared(high: Images, other: Images, window: Window) -> tuple[Maps, Maps]:
 
 
 @lru_cache(maxsize=64)
-def _everywhere(window: Window, pixels: int) -> Band:
+def _everywhere(window: Window, pixels: int) -> BandMatrix:
     """The window wherever it fits on an axis of `pixels`."""
     rows = pixels - window.size + 1
-    return Band(np.arange(rows), np.tile(window.taps, (rows, 1)), pixels)
+    return BandMatrix(np.arange(rows), np.tile(window.taps, (rows, 1)), pixels)
 
 
 def _powered(similarity: Maps, weight: float) -> Float[Tensor, "B C"]:

@@ -12,8 +12,7 @@ from torch import Tensor
 from refinesr.diffusion.walking import last
 from refinesr.editing import fused, pasted
 from refinesr.errors import ConfigError, InputError
-from refinesr.given import of_kind, truth
-from refinesr.images.picture import Picture, extent, meant_by, to_tensor
+from refinesr.images.picture import Picture, format_size, to_tensor, with_span
 from refinesr.images.resize import Kernel, PillowBicubic, low_size, resize
 from refinesr.mixing.patch import Patch
 from refinesr.mixing.walk import DEPTH, Walk, coloured, walk_of
@@ -31,6 +30,7 @@ from refinesr.restore import (
 )
 from refinesr.shapes import Images, LowImages
 from refinesr.stage import Progress
+from refinesr.validation import as_bool, type_error_text
 
 
 def fuse(
@@ -58,8 +58,8 @@ def fuse(
     Raises InputError, ConfigError or CheckpointError.
     """
     if not isinstance(patch, Patch):
-        raise ConfigError(f"patch: {of_kind(patch, 'a Patch')}")
-    walk, whole = walk_of(stage_of(model), Options(**options), depth), truth("whole", whole)
+        raise ConfigError(f"patch: {type_error_text(patch, 'a Patch')}")
+    walk, whole = walk_of(stage_of(model), Options(**options), depth), as_bool("whole", whole)
     span = walk.stage.span
     small = None if low is None else picture_of(low, "low", span)
     ground, part = picture_of(image, span=span), picture_of(other, "other", span)
@@ -80,7 +80,7 @@ def fusion(
     multiple of the model's scale are continued by their last pixels while it works.
     """
     patch.check(picture, other)
-    picture, other = (meant_by(walk.stage.span, each) for each in (picture, other))
+    picture, other = (with_span(walk.stage.span, each) for each in (picture, other))
     scale, (height, width) = walk.stage.method.scale, picture.size
     both = padded(composed(picture, other, patch), scale)
     small = reduced(walk, both) if low is None else small_of(walk, picture, low)
@@ -128,6 +128,6 @@ def small_of(walk: Walk, picture: Picture, low: Picture) -> LowImages:
     scale = walk.stage.method.scale
     size = low_size(picture.size, scale)
     if low.size != size:
-        wanted = f"{picture.name} made {scale} times smaller has {extent(size)}"
-        raise InputError(f"{low.name}: has {extent(low.size)} pixels, but {wanted}")
-    return coloured(meant_by(walk.stage.span, low), picture.channels)
+        wanted = f"{picture.name} made {scale} times smaller has {format_size(size)}"
+        raise InputError(f"{low.name}: has {format_size(low.size)} pixels, but {wanted}")
+    return coloured(with_span(walk.stage.span, low), picture.channels)

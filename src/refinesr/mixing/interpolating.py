@@ -10,8 +10,7 @@ import torch
 from refinesr.diffusion.walking import last
 from refinesr.editing import first_twice, interpolated
 from refinesr.errors import ConfigError, InputError
-from refinesr.given import number, of_kind, plainly, whole
-from refinesr.images.picture import Picture, extent, from_tensor, meant_by, parted, to_tensor
+from refinesr.images.picture import Picture, format_size, from_tensor, split_alpha, to_tensor, with_span
 from refinesr.mixing.walk import DEPTH, Walk, walk_of
 from refinesr.restore import (
     AnyImage,
@@ -29,6 +28,7 @@ from refinesr.restore import (
     stage_of,
 )
 from refinesr.stage import Progress
+from refinesr.validation import as_float, as_int, short_repr, type_error_text
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 SEEDS = (1, 2)
@@ -75,18 +75,18 @@ def interpolate(
 def check_shares(shares: Sequence[float]) -> None:
     """Raises ConfigError."""
     if not isinstance(shares, Iterable):
-        raise ConfigError(f"shares: {of_kind(shares, 'a sequence of numbers')}")
+        raise ConfigError(f"shares: {type_error_text(shares, 'a sequence of numbers')}")
     for share in shares:
-        if not 0 <= number("shares", share) <= 1:
+        if not 0 <= as_float("shares", share) <= 1:
             raise ConfigError(f"shares: {share:g} is not between 0, the first picture, and 1, the second")
 
 
 def check_seeds(seeds: Sequence[int]) -> None:
     """Raises ConfigError; what each may be is for `Options` to say."""
     if not isinstance(seeds, Sequence) or len(seeds) != 2:
-        raise ConfigError(f"seeds: {plainly(seeds)} are not two; each of the pictures needs one")
+        raise ConfigError(f"seeds: {short_repr(seeds)} are not two; each of the pictures needs one")
     for seed in seeds:
-        whole("seeds", seed)
+        as_int("seeds", seed)
 
 
 def sampled(walk: Walk, photo: Picture, seed: int) -> Iterator[Progress[Picture]]:
@@ -99,7 +99,7 @@ def interpolation(walk: Walk, photo: Picture, pair: Pair, share: float) -> Itera
 
     All shares have the same noise (Ho et al. 2020, section 4.3), and so have the two (`first_twice`).
     """
-    photo = colourable(walk.stage, meant_by(walk.stage.span, photo))
+    photo = colourable(walk.stage, with_span(walk.stage.span, photo))
     for picture in pair:
         check_size(walk, photo, picture)
     first, second = (walk.spread(picture, photo.channels) for picture in pair)
@@ -118,8 +118,8 @@ def check_size(walk: Walk, photo: Picture, large: Picture) -> None:
     scale = walk.stage.method.scale
     height, width = photo.size
     if large.size != (scale * height, scale * width):
-        wanted = f"{photo.name} enlarged {scale} times has {extent((scale * height, scale * width))}"
-        raise InputError(f"{large.name}: has {extent(large.size)} pixels, but {wanted}")
+        wanted = f"{photo.name} enlarged {scale} times has {format_size((scale * height, scale * width))}"
+        raise InputError(f"{large.name}: has {format_size(large.size)} pixels, but {wanted}")
 
 
 def strip(pictures: Sequence[Picture]) -> Picture:
@@ -129,6 +129,6 @@ def strip(pictures: Sequence[Picture]) -> Picture:
     clear = None if first.alpha is None else np.zeros((height, GAP), first.alpha.dtype)
     gap = from_tensor(torch.ones(1, first.channels, height, GAP), first, clear).bands()
     parts = [part for band in bands for part in (gap, band)][1:]
-    pixels, alpha = parted(np.concatenate(parts, 1), clear is not None)
+    pixels, alpha = split_alpha(np.concatenate(parts, 1), clear is not None)
     place = first.georeference if len(pictures) == 1 else None
     return replace(first, pixels=pixels, alpha=alpha, georeference=place)

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from refinesr.errors import ConfigError
-from refinesr.given import of_kind, settle, settle_given, whole
-from refinesr.images.picture import Picture, extent
+from refinesr.images.picture import Picture, format_size
 from refinesr.tiles import Box
+from refinesr.validation import as_int, convert_fields, convert_optional_fields, type_error_text
 
 FEATHER = 8
 """Pixels, of regions that are not too small for it."""
@@ -31,11 +31,11 @@ class Patch:
 
     def __post_init__(self) -> None:
         if not isinstance(self.region, Box):
-            raise ConfigError(f"region: {of_kind(self.region, 'a Box')}")
-        settle(self, whole, "top", "left")
-        settle_given(self, whole, "feather")
+            raise ConfigError(f"region: {type_error_text(self.region, 'a Box')}")
+        convert_fields(self, as_int, "top", "left")
+        convert_optional_fields(self, as_int, "feather")
         if self.side < 1:
-            raise ConfigError(f"from: {extent(self.size)} pixels are no region")
+            raise ConfigError(f"from: {format_size(self.size)} pixels are no region")
         if self.feather is not None and not 0 <= self.feather <= self.side // 2:
             most = f"{self.side // 2}, half of the region's shorter side"
             raise ConfigError(f"feather: {self.feather} is not between 0 and {most}")
@@ -78,8 +78,10 @@ class Patch:
         for field, box, of in (("from", self.region, other), ("to", self.place, picture)):
             height, width = of.size
             if min(box.top, box.left) < 0 or box.top + box.height > height or box.left + box.width > width:
-                region = f"{extent(self.size)} pixels from row {box.top}, column {box.left}"
-                raise ConfigError(f"{field}: {region} are not all in {of.name}, which has {extent(of.size)}")
+                region = f"{format_size(self.size)} pixels from row {box.top}, column {box.left}"
+                raise ConfigError(
+                    f"{field}: {region} are not all in {of.name}, which has {format_size(of.size)}"
+                )
 
 
 def distance(start: int, length: int, size: int) -> Tensor:

@@ -11,16 +11,16 @@ from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.schedule import Even, Explicit, Karras, Leading
 from refinesr.editing import walkable
 from refinesr.errors import ConfigError, InputError
-from refinesr.given import number
-from refinesr.images.constants import grey
+from refinesr.images.constants import luma
 from refinesr.images.masks import Hidden
-from refinesr.images.picture import Picture, meant_by, to_tensor
+from refinesr.images.picture import Picture, to_tensor, with_span
 from refinesr.method import Sampling
 from refinesr.model import with_plane
 from refinesr.restore import Options, completed, fills, opaque, spread
 from refinesr.shapes import Images, LowImages, Noise
 from refinesr.sources import NO_CLASS, Blank, Labelled
 from refinesr.stage import Stage
+from refinesr.validation import as_float
 
 DEPTH = 0.25
 """By eye, with photo-x4 on a grid of FINE: at 0.5 detail is the model's own, at 0.125 little is redrawn."""
@@ -63,7 +63,7 @@ class Walk:
 
     def spread(self, picture: Picture, channels: int) -> Tensor:
         """A picture, in the colours of one of so many `channels`, as the model wants it."""
-        image = coloured(meant_by(self.stage.span, picture), channels).to(self.device)
+        image = coloured(with_span(self.stage.span, picture), channels).to(self.device)
         return spread(image, self.stage.method.channels, picture.name)
 
     def given(self, low: LowImages, name: str, noise: Noise, redrawn: Hidden | None = None) -> Tensor:
@@ -86,7 +86,7 @@ def walk_of(stage: Stage, options: Options, depth: float) -> Walk:
     A sampling that is asked for is taken as it is; a model's own is made fit for it.
     Raises ConfigError for what makes no sense, and for a model that goes no way.
     """
-    if not 0 < number("depth", depth) <= 1:
+    if not 0 < as_float("depth", depth) <= 1:
         raise ConfigError(f"depth: {depth:g} is not a share of the steps; more than 0, at most 1")
     device, autocast = options.computing()
     sampling = options.chosen(stage)
@@ -122,7 +122,7 @@ def coloured(picture: Picture, channels: int) -> Images:
         case 1, _:
             return image.expand(-1, channels, -1, -1)
         case 3, 1:
-            return grey(image)
+            return luma(image)
         case given, _ if given != channels:
             raise InputError(f"{picture.name}: has {given} channels, where there should be {channels}")
     return image

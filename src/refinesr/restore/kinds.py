@@ -9,11 +9,11 @@ from PIL import Image
 from torch import Tensor
 
 from refinesr.errors import InputError
-from refinesr.given import of_kind
 from refinesr.images.masks import AnyMask, Hidden, mask_of
-from refinesr.images.picture import PEAKS, Picture, check_range, meant_by, plain_array
+from refinesr.images.picture import PEAKS, Picture, check_value_range, tensor_to_array, with_span
 from refinesr.images.pillow import from_pil, to_pil
 from refinesr.images.span import Span
+from refinesr.validation import type_error_text
 
 Array = npt.NDArray[np.generic]
 # of Any, so that to checkers of types what is made of an array of uint8 may be one of uint8
@@ -27,11 +27,11 @@ def picture_of(image: Image.Image | Array | Tensor, name: str = "image", span: S
     """
     check_kind(image, name)
     if isinstance(image, Image.Image):
-        return meant_by(span, from_pil(image, name))
+        return with_span(span, from_pil(image, name))
     array = array_of(image, name) if isinstance(image, Tensor) else image
     array = array[..., None] if array.ndim == 2 else array
     if array.ndim == 3:
-        check_range(array, name, span)
+        check_value_range(array, name, span)
     with np.errstate(over="ignore"):  # beside infinity or NaN, which are refused later
         right = np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
         array = array.astype(right, copy=False)
@@ -57,7 +57,7 @@ def check_kind(image: object, name: str) -> None:
     """
     if not isinstance(image, Image.Image | np.ndarray | Tensor):
         right = "a PIL image (PIL.Image.open makes one of a file), an array or a tensor"
-        raise InputError(f"{name}: {of_kind(image, right)}")
+        raise InputError(f"{name}: {type_error_text(image, right)}")
     if isinstance(image, np.ma.MaskedArray) and image.mask.any():
         right = "NaN is missing, as .astype(np.float32).filled(np.nan) makes it"
         raise InputError(f"{name}: holds masked values; {right}")
@@ -67,7 +67,7 @@ def array_of(image: Tensor, name: str) -> Array:
     """(C, H, W) as (H, W, C)."""
     if image.ndim != 3:
         raise InputError(f"{name}: a tensor of shape {tuple(image.shape)} is no picture; (C, H, W) is")
-    return plain_array(image, name).transpose(1, 2, 0)
+    return tensor_to_array(image, name).transpose(1, 2, 0)
 
 
 def check_answer(picture: Picture, image: object) -> None:

@@ -6,7 +6,7 @@ import torch
 
 from refinesr.cascade import Cascade
 from refinesr.devices import device_named
-from refinesr.images.picture import Picture, extent
+from refinesr.images.picture import Picture, format_size
 from refinesr.memory import if_memory_lacks, most
 from refinesr.restore.options import Options
 from refinesr.stage import Stage
@@ -23,7 +23,7 @@ def too_large(model: Stage | Cascade, tile: int | None, picture: Picture, memory
     """
     height, width = picture.size
     canvas = round(CANVAS * picture.channels * height * width * model.scale**2)
-    said = f"not enough memory for a {extent(picture.size)} picture"
+    said = f"not enough memory for a {format_size(picture.size)} picture"
     if memory is not None and canvas > memory:
         sizes = f"{gibibytes(canvas)} for any tile, of {gibibytes(memory)}"
         return f"{said}; its result needs about {sizes}: cut it into parts"

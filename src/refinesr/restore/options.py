@@ -8,10 +8,17 @@ import torch
 from refinesr.cascade import Cascade, Link
 from refinesr.devices import autocast_dtype, check_seed, device_named
 from refinesr.errors import ConfigError
-from refinesr.given import number, of_kind, settle, settle_given, truth, whole
 from refinesr.images.resize import Kernel, PillowBicubic
 from refinesr.method import Sampling
 from refinesr.stage import Stage
+from refinesr.validation import (
+    as_bool,
+    as_float,
+    as_int,
+    convert_fields,
+    convert_optional_fields,
+    type_error_text,
+)
 
 
 class Asked(TypedDict, total=False):
@@ -59,15 +66,15 @@ class Options:
     sampling: Sampling | None = None
 
     def __post_init__(self) -> None:
-        settle(self, whole, "seed")
-        settle_given(self, whole, "steps", "tile", "orientations")
-        settle_given(self, truth, "consistent")
-        settle_given(self, number, "fidelity")
+        convert_fields(self, as_int, "seed")
+        convert_optional_fields(self, as_int, "steps", "tile", "orientations")
+        convert_optional_fields(self, as_bool, "consistent")
+        convert_optional_fields(self, as_float, "fidelity")
         if self.tile is not None and self.tile < 0:
             raise ConfigError(f"tile: {self.tile} is negative; 0 means no tiles")
         check_seed(self.seed)
         if self.sampling is not None and not isinstance(self.sampling, Sampling):
-            raise ConfigError(f"sampling: {of_kind(self.sampling, 'a Sampling')}")
+            raise ConfigError(f"sampling: {type_error_text(self.sampling, 'a Sampling')}")
 
     def check(self, model: Stage | Cascade) -> None:
         """Raises ConfigError for what cannot be asked of it or this computer, as `restored` would later."""

@@ -8,16 +8,16 @@ import torch
 
 from refinesr.cascade import Link
 from refinesr.errors import ConfigError
-from refinesr.given import number
 from refinesr.images.missing import filled, with_missing
 from refinesr.images.picture import Picture, from_tensor, to_tensor
 from refinesr.images.resize import Kernel, PillowBicubic, resize
 from refinesr.restore.pictures import enlarged_alpha, finished, opaque
+from refinesr.validation import as_float
 
 
 def size_at(scale: float, size: tuple[int, int]) -> tuple[int, int]:
     """(height, width) times the scale, at least a pixel.  Raises ConfigError for one that is not positive."""
-    if not 0 < (scale := number("scale", scale)) < math.inf:
+    if not 0 < (scale := as_float("scale", scale)) < math.inf:
         raise ConfigError(f"scale: {scale:g} is not a positive number")
     return max(1, round(scale * size[0])), max(1, round(scale * size[1]))
 

@@ -13,7 +13,7 @@ from refinesr.devices import put_on, seed_out_of
 from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import ConfigError
 from refinesr.images.masks import Hidden
-from refinesr.images.picture import Picture, meant_by, to_tensor
+from refinesr.images.picture import Picture, to_tensor, with_span
 from refinesr.restore.options import Options
 from refinesr.restore.pictures import (
     colourable,
@@ -25,14 +25,14 @@ from refinesr.restore.pictures import (
     spread,
 )
 from refinesr.restore.rescaling import kept_by, resampled, size_at
-from refinesr.shapes import GivenImages
+from refinesr.shapes import LowWithPlanes
 from refinesr.stage import Progress, Shown, Stage
 
 Pictures = tuple[Picture, ...]
-Showing = Callable[[Link, GivenImages, torch.dtype | None], Shown]
+Showing = Callable[[Link, LowWithPlanes, torch.dtype | None], Shown]
 
 
-def show(link: Link, given: GivenImages, autocast: torch.dtype | None) -> Shown:
+def show(link: Link, given: LowWithPlanes, autocast: torch.dtype | None) -> Shown:
     """To the link's stage, sampling as the link says."""
     return link.stage.shown(given, link.chosen, link.tile, autocast)
 
@@ -47,9 +47,9 @@ class ShowOnce:
     """
 
     room: bool
-    first: tuple[Link, torch.dtype | None, GivenImages, Shown] | None = field(default=None, init=False)
+    first: tuple[Link, torch.dtype | None, LowWithPlanes, Shown] | None = field(default=None, init=False)
 
-    def __call__(self, link: Link, given: GivenImages, autocast: torch.dtype | None) -> Shown:
+    def __call__(self, link: Link, given: LowWithPlanes, autocast: torch.dtype | None) -> Shown:
         if self.first is not None:
             *how, low, shown = self.first
             if how == [link, autocast] and torch.equal(low, given):
@@ -114,7 +114,7 @@ def together(
     them promises of its input, the last one's result keeps of the first one's.
     """
     links, before = options.links(model), 0
-    pictures = tuple(meant_by(model.span, picture) for picture in pictures)
+    pictures = tuple(with_span(model.span, picture) for picture in pictures)
     total = sum(link.steps for link in links)
     for number, link in enumerate(links):
         noises, hidden = [seed_of(seed, number) for seed in seeds], None if number else mask

@@ -10,7 +10,6 @@ from refinesr.cascade import Cascade
 from refinesr.chains import load_any
 from refinesr.diffusion.walking import last
 from refinesr.errors import ConfigError
-from refinesr.given import whole
 from refinesr.images.masks import AnyMask
 from refinesr.images.picture import Picture
 from refinesr.restore.kinds import AnyImage, alike, check_answer, hidden_of, picture_of
@@ -19,6 +18,7 @@ from refinesr.restore.pictures import colourable
 from refinesr.restore.restoring import restored, showing_of
 from refinesr.shipped import check_source, load
 from refinesr.stage import Progress, Stage
+from refinesr.validation import as_int
 
 Source = Stage | str | Path
 
@@ -88,7 +88,7 @@ def upscale(
 
     Raises InputError, ConfigError or CheckpointError.
     """
-    count, first = whole("samples", samples), Options(**options)
+    count, first = as_int("samples", samples), Options(**options)
     if count < 1:
         raise ConfigError(f"samples: {count} is not positive")
     choices = [replace(first, seed=first.seed + k) for k in range(count)]

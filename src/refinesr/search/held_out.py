@@ -9,7 +9,7 @@ from refinesr.held_out import ENDLESS, HeldOut, Reading, cut
 from refinesr.images.augment import CascadeAugmented
 from refinesr.images.degrade import NOTHING_MAKES_THEM, Degradation, Given, Photo, check_given
 from refinesr.images.intake import Intake, Reader, items_of
-from refinesr.images.picture import extent
+from refinesr.images.picture import format_size
 from refinesr.images.reduction import Bicubic, GaussianBlurred
 from refinesr.images.shards import Entry, classes_of, entries
 from refinesr.method import Method
@@ -80,7 +80,9 @@ def check_all(intake: Intake, most: int) -> None:
         size, without = intake.reader.smallest, ""
         if outcome.holed:
             size, without = min(most, *whole), " without missing values"
-        raise InputError(f"{entry.name}: {extent(whole)} pixels do not hold a crop of size {size}{without}")
+        raise InputError(
+            f"{entry.name}: {format_size(whole)} pixels do not hold a crop of size {size}{without}"
+        )
 
 
 def check_low(method: Method, low: object) -> None:

@@ -13,12 +13,12 @@ from refinesr.diffusion.levels import Continuous, Discrete
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.schedule import Even
 from refinesr.errors import CheckpointError, ConfigError
-from refinesr.given import settle, whole
 from refinesr.held_out import HeldOut
 from refinesr.method import Method, Sampling
 from refinesr.search.judges import Judge, check
 from refinesr.search.space import Place, Power, Spacing, lattice, spacings, trained
 from refinesr.stage import Progress, Stage
+from refinesr.validation import as_int, convert_fields
 
 KEPT = 3
 """One in so many goes on to twice the images."""
@@ -42,7 +42,7 @@ class Search:
     batch: int = 8
 
     def __post_init__(self) -> None:
-        settle(self, whole, "steps", "candidates", "seed", "batch")
+        convert_fields(self, as_int, "steps", "candidates", "seed", "batch")
         for name in ("steps", "candidates", "batch"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}: {getattr(self, name)} is not positive")

@@ -11,7 +11,7 @@ from refinesr.shapes import Images
 
 
 @dataclass(frozen=True)
-class Dice:
+class BatchRandom:
     """Random numbers for the images of a batch, of their type and on their device."""
 
     rng: torch.Generator
@@ -42,12 +42,12 @@ class Dice:
         return torch.randn(x.shape, generator=self.rng, device=x.device, dtype=x.dtype)
 
 
-def each(values: Tensor) -> Tensor:
+def per_image(values: Tensor) -> Tensor:
     """(B,) -> (B, 1, 1, 1), to be combined with a batch of images."""
     return values[:, None, None, None]
 
 
-def check_span(name: str, values: tuple[float | int, ...], least: float, most: float) -> None:
+def check_bounds(name: str, values: tuple[float | int, ...], least: float, most: float) -> None:
     """Raises ConfigError naming the field unless the values ascend within [least, most]."""
     if list(values) != sorted(values) or not all(least <= value <= most for value in values):
         shown = f"{values[0]:g}" if len(values) == 1 else f"({', '.join(f'{value:g}' for value in values)})"
@@ -55,6 +55,6 @@ def check_span(name: str, values: tuple[float | int, ...], least: float, most: f
         raise ConfigError(f"{name}: {shown} must lie in [{least:g}, {most:g}]{order}")
 
 
-def levels(x: Images) -> Images:
+def round_to_eight_bits(x: Images) -> Images:
     """Clipped to [-1, 1] and rounded to the 256 levels of an 8-bit file."""
     return ((x.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1

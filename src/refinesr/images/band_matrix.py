@@ -18,7 +18,7 @@ Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Band:
+class BandMatrix:
     """A matrix (rows, columns): row i is 0 but for `taps[i]` from column `first[i]` on.
 
     first: (rows,), taps: (rows, width), first + width <= columns.  Two bands are equal only if they are one
@@ -52,10 +52,10 @@ class Band:
         """Rows [start, stop): the first column they need, and a dense matrix (rows, columns needed)."""
         left = int(self.first[start:stop].min())
         right = int(self.first[start:stop].max()) + self.width
-        return left, Band(self.first[start:stop] - left, self.taps[start:stop], right - left).dense()
+        return left, BandMatrix(self.first[start:stop] - left, self.taps[start:stop], right - left).dense()
 
 
-def banded(index: Ints, taps: Floats, columns: int) -> Band:
+def band_matrix(index: Ints, taps: Floats, columns: int) -> BandMatrix:
     """The band with `taps` at the columns `index`, both (rows, any).
 
     Columns lie in [0, columns); within a row they come in any order and may repeat, and their taps add up.
@@ -68,11 +68,11 @@ def banded(index: Ints, taps: Floats, columns: int) -> Band:
     folded = np.zeros((len(index), width))
     rows = np.broadcast_to(np.arange(len(index))[:, None], index.shape)
     np.add.at(folded, (rows[used], (index - first[:, None])[used]), taps[used])
-    return Band(first.astype(np.int64), folded, columns)
+    return BandMatrix(first.astype(np.int64), folded, columns)
 
 
 @lru_cache(maxsize=256)
-def transposed(band: Band) -> Band:
+def transpose(band: BandMatrix) -> BandMatrix:
     """The transpose of a band whose rows move steadily to the right."""
     row = np.broadcast_to(np.arange(band.rows)[:, None], band.index.shape)[band.taps != 0]
     column, tap = band.index[band.taps != 0], band.taps[band.taps != 0]
@@ -84,11 +84,11 @@ def transposed(band: Band) -> Band:
     first = np.clip(first, 0, band.rows - width)
     taps = np.zeros((band.columns, width))
     taps[column, row - first[column]] = tap
-    return Band(first.astype(np.int64), taps, band.rows)
+    return BandMatrix(first.astype(np.int64), taps, band.rows)
 
 
 @lru_cache(maxsize=256)
-def _blocks(band: Band, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+def _blocks(band: BandMatrix, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Equal groups of rows: the columns (blocks, seen) that each needs, its weights (blocks, group, seen).
 
     A group moves on by about `width` columns: little is multiplied by zero, and little is read twice.
@@ -108,7 +108,7 @@ def _blocks(band: Band, dtype: torch.dtype, device: torch.device) -> tuple[Tenso
         return columns, torch.from_numpy(weights).to(dtype).to(device)
 
 
-def along_rows(band: Band, x: Tensor) -> Tensor:
+def along_rows(band: BandMatrix, x: Tensor) -> Tensor:
     """The band times the last axis: (..., n, columns) -> (..., n, rows), in x's dtype, float32 or float64."""
     columns, weights = _blocks(band, x.dtype, x.device)
     windows = x[..., columns].flatten(0, -3).transpose(0, 1)  # (blocks, everything before, seen)
@@ -117,7 +117,7 @@ def along_rows(band: Band, x: Tensor) -> Tensor:
     return out.transpose(0, 1).reshape(*x.shape[:-1], -1)[..., : band.rows]
 
 
-def along_columns(band: Band, x: Tensor) -> Tensor:
+def along_columns(band: BandMatrix, x: Tensor) -> Tensor:
     """The band times the last axis but one: (..., columns, w) -> (..., rows, w); else as `along_rows`."""
     columns, weights = _blocks(band, x.dtype, x.device)
     windows = x[..., columns, :]  # (..., blocks, seen, w)
@@ -126,7 +126,7 @@ def along_columns(band: Band, x: Tensor) -> Tensor:
     return out.flatten(-3, -2)[..., : band.rows, :]
 
 
-def along_both(vertical: Band, horizontal: Band, x: Tensor) -> Tensor:
+def along_both(vertical: BandMatrix, horizontal: BandMatrix, x: Tensor) -> Tensor:
     """Both bands in the cheaper order: (..., H, W) -> (..., h, w), in x's dtype, in at least float32."""
     wide = x if x.dtype == torch.float64 else x.float()
     rows_first = vertical.rows * horizontal.columns <= vertical.columns * horizontal.rows

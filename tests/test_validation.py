@@ -13,11 +13,11 @@ from PIL import Image
 import refinesr
 from refinesr.chains import load_any
 from refinesr.errors import ConfigError
-from refinesr.given import number, plainly, truth, whole
 from refinesr.images.tasks import Grey
 from refinesr.restore import Options
 from refinesr.search import Search
 from refinesr.tiles import Box
+from refinesr.validation import as_bool, as_float, as_int, short_repr
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -28,19 +28,19 @@ PATCH = refinesr.Patch(Box(0, 0, 4, 4), 2, 2)
 
 @pytest.mark.parametrize("value", [7, np.int8(7), np.uint64(7)])
 def test_whole_numbers_are_pythons(value: Any) -> None:
-    assert type(whole("steps", value)) is int
-    assert type(number("depth", value)) is float
-    assert whole("steps", value) == number("depth", value) == 7
+    assert type(as_int("steps", value)) is int
+    assert type(as_float("depth", value)) is float
+    assert as_int("steps", value) == as_float("depth", value) == 7
 
 
 def test_what_is_true_or_false_is_pythons() -> None:
-    assert truth("clip", np.bool_(True)) is True
-    assert truth("clip", False) is False
+    assert as_bool("clip", np.bool_(True)) is True
+    assert as_bool("clip", False) is False
 
 
 def test_any_value_is_shown_in_one_short_line() -> None:
-    assert len(plainly("x" * 500)) <= 60
-    assert "\n" not in plainly(np.zeros((30, 30)))
+    assert len(short_repr("x" * 500)) <= 60
+    assert "\n" not in short_repr(np.zeros((30, 30)))
 
 
 def test_seeds_in_a_row_do_not_wrap_around() -> None:

@@ -12,7 +12,7 @@ from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError
 from refinesr.errors import ConfigError
 
 
-def first_mistake(error: BaseException) -> tuple[list[str], str]:
+def first_error(error: BaseException) -> tuple[list[str], str]:
     """The place and the message of the first mistake; a misspelt field before the one then missing."""
     path = _steps(error)
     while isinstance(error, BaseValidationError):
@@ -21,7 +21,7 @@ def first_mistake(error: BaseException) -> tuple[list[str], str]:
     match error:
         case ForbiddenExtraKeysError():
             name = min(error.extra_fields, key=str)
-            return [*path, name], no_such_field(error.cl, name)
+            return [*path, name], unknown_field_text(error.cl, name)
         case KeyError() if _steps(error):
             return path, "missing, and has no default"
         case RecursionError():
@@ -41,25 +41,25 @@ def _steps(error: BaseException) -> list[str]:
     return [str(name) for name in named if name is not None]
 
 
-def located(where: str, path: Iterable[str], message: str) -> str:
-    return ": ".join(part for part in (where, ".".join(map(named, path)), message) if part)
+def with_location(where: str, path: Iterable[str], message: str) -> str:
+    return ": ".join(part for part in (where, ".".join(map(printable_name, path)), message) if part)
 
 
-def named(name: str) -> str:
+def printable_name(name: str) -> str:
     """A name out of a file as it is, unless that is long or does not show."""
-    return name if name.isprintable() and 0 < len(name) < 60 else shown(name)
+    return name if name.isprintable() and 0 < len(name) < 60 else short_json(name)
 
 
-def no_such_field(kind: type, name: object) -> str:
-    fields = fields_of(kind)
+def unknown_field_text(kind: type, name: object) -> str:
+    fields = init_fields(kind)
     right = _nearest(str(name), fields) or (f"it has {', '.join(fields)}" if fields else "it has none")
     return f"no such field of {kind.__name__}; {right}"
 
 
-def not_one_of(data: object, names: Iterable[str]) -> NoReturn:
+def raise_not_one_of(data: object, names: Iterable[str]) -> NoReturn:
     names = list(names)
     near = _nearest(data, names) if isinstance(data, str) else ""
-    raise ConfigError(f"{shown(data)} is not one of {', '.join(names)}" + (near and f"; {near}"))
+    raise ConfigError(f"{short_json(data)} is not one of {', '.join(names)}" + (near and f"; {near}"))
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:
@@ -68,7 +68,7 @@ def _nearest(name: str, names: Iterable[str]) -> str:
     return f"did you mean {lowered[near[0]]!r}?" if near else ""
 
 
-def shown(data: object) -> str:
+def short_json(data: object) -> str:
     """A value in few characters and one line, whatever it is."""
     if data is None or isinstance(data, bool):
         return json.dumps(data)
@@ -77,5 +77,5 @@ def shown(data: object) -> str:
     return text if len(text := short.repr(data)) < 100 else f"{text[:95]} ..."
 
 
-def fields_of(kind: Any) -> list[str]:
+def init_fields(kind: Any) -> list[str]:
     return [field.name for field in dataclasses.fields(kind) if field.init]
