@@ -121,7 +121,7 @@ class Choices:
 def in_calls(rule: Sampling, calls: int) -> Sampling:
     """With as many steps as these calls allow, and without a mean that takes one more than there are."""
     fitting = [n for n in range(1, calls + 1) if replace(rule, steps=n).calls <= calls]
-    if not fitting and rule.asks:
+    if not fitting and rule.mean_calls and rule.fidelity < 1:
         return in_calls(replace(rule, fidelity=0.0), calls)
     return replace(rule, steps=max(fitting, default=1))
 

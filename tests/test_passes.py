@@ -11,7 +11,7 @@ from methods import packed, photo, plain, stage
 from refinesr.cascade import Cascade, Link
 from refinesr.diffusion.samplers import Heun
 from refinesr.diffusion.walking import last
-from refinesr.restore import Options, passing, picture_of, restored
+from refinesr.restore import Options, passing, picture_of, restored, shared_preparation
 from refinesr.stage import Stage
 
 OURS = stage(replace(packed(2), tile=16))
@@ -49,6 +49,32 @@ def test_every_pass_is_shown_and_their_number_is_known(
     alone = last(restored(model, CAT, chosen)).image
     assert len(seen) == total, "nothing is seen when it is over"
     assert np.array_equal(watched.pixels, alone.pixels)
+
+
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        (OURS, {}),
+        (OURS, {"tile": 8, "orientations": 4}),
+        (OURS, {"fidelity": 1.0, "steps": 2}),
+        (heun(), {"fidelity": 0.5, "steps": 2}),
+        (stage(plain(2)), {"tile": 16}),
+        (Cascade((Link(OURS, tile=16), Link(heun()))), {"fidelity": 0.5}),
+    ],
+)
+@pytest.mark.parametrize("kept", [2**25, 0])
+def test_of_further_samples_only_what_they_do_themselves_is_counted(
+    model: Stage | Cascade, options: dict[str, Any], kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not what they share with the first; with little memory several orientations share nothing."""
+    monkeypatch.setattr("refinesr.method.KEPT", kept)
+    prepare, chosen = shared_preparation(CAT, 2), Options(**options, precision="fp32")
+    for _ in range(2):
+        seen: list[tuple[int, int]] = []
+        with passing(model, CAT.size, chosen, lambda *far: seen.append(far), prepare):  # noqa: B023
+            last(restored(model, CAT, chosen, prepare=prepare))
+        assert [done for done, _ in seen] == list(range(1, len(seen) + 1))
+        assert {total for _, total in seen} <= {len(seen)}
 
 
 def test_a_pass_is_one_tile_of_the_encoder_or_of_the_network() -> None:

@@ -4,6 +4,7 @@ import io
 import math
 import re
 import typing
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,19 @@ from methods import packed, photo, plain, stage
 from PIL import Image, ImageCms
 from torch import Tensor
 
+import refinesr.restore.options
 from refinesr.cascade import Cascade, Link
+from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.samplers import DPM2M
+from refinesr.diffusion.walking import last
 from refinesr.encoding import encoding
 from refinesr.errors import CheckpointError, ConfigError, InputError
-from refinesr.images.picture import Picture
+from refinesr.images.picture import Picture, to_tensor
 from refinesr.images.projection import Projection
 from refinesr.images.resize import MatlabBicubic, PillowBicubic
 from refinesr.images.tasks import Inpainting
-from refinesr.restore import Asked, Options, Progress, enlarged_alpha, refine, restored, upscale
+from refinesr.restore import Asked, Options, Progress, enlarged_alpha, picture_of, refine, restored, upscale
+from refinesr.restore.restoring import by_stage, prepare
 from refinesr.stage import Stage
 
 X4, X2, GREY = stage(packed(4)), stage(packed(2)), stage(packed(2, 1))
@@ -241,6 +246,64 @@ def test_another_seed_is_another_picture_and_samples_are_seeds_in_a_row() -> Non
         assert torch.equal(image, big(X2, CAT, seed=seed))
     assert not torch.equal(first, second)
     assert torch.is_tensor(big(X2, CAT, samples=1))
+
+
+def test_the_posterior_mean_is_computed_once_for_all_samples() -> None:
+    """The noise that it is asked at is the same for all seeds."""
+    method = packed(2)
+    sampling = replace(method.sampling, steps=2, fidelity=0.5, mean=40.0)
+    model, calls = stage(replace(method, sampling=sampling)), []
+    alone = [big(model, CAT, seed=seed) for seed in (3, 4, 5)]
+    model.model.network.register_forward_hook(lambda *_: calls.append(1))
+    samples = big(model, CAT, seed=3, samples=3)
+    assert len(calls) == 1 + 3 * 2
+    assert all(torch.equal(*pair) for pair in zip(samples, alone, strict=True))
+    calls.clear()
+    same = big(model, CAT, samples=3, fidelity=1.0)
+    assert len(calls) == 1
+    assert torch.equal(same[0], same[2])
+
+
+def test_a_model_computes_where_its_weights_are_unless_a_device_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that is named, or in a file, goes where 'auto' says."""
+    model, asked = stage(packed(2)), []
+    real = refinesr.restore.options.device_named
+
+    def device_named(name: str) -> torch.device:
+        asked.append(name)
+        return real("cpu")
+
+    monkeypatch.setattr("refinesr.restore.options.device_named", device_named)
+    upscale(model, CAT[:, :12, :14])
+    list(refine(model, CAT[:, :12, :14]))
+    assert asked == []
+    upscale(model, CAT[:, :12, :14], device="auto")
+    assert set(asked) == {"auto"}
+    asked.clear()
+    monkeypatch.setattr("refinesr.restore.upscaling.load_any", lambda name: model)
+    upscale("model.safetensors", CAT[:, :12, :14])
+    list(refine("model.safetensors", CAT[:, :12, :14]))
+    assert set(asked) == {"auto"}
+
+
+def test_each_stage_of_a_cascade_computes_where_its_own_weights_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = Link(stage(packed(2))), Link(stage(packed(2)))
+    there.stage.model.to("meta")
+    options = Options(precision="bf16")
+    assert options.computing(here.stage) == (torch.device("cpu"), torch.bfloat16)
+    assert options.computing(there.stage) == (torch.device("meta"), torch.bfloat16)
+    assert Options(device="cpu").computing(there.stage)[0] == torch.device("cpu")
+    given = []
+
+    def call(link: Link, low: Tensor, *_: object) -> Iterator[Progress[Tensor]]:
+        given.append(low.device.type)
+        yield Progress(1, 1, low)
+
+    monkeypatch.setattr(Link, "__call__", call)
+    list(Cascade((here, there))(CAT[None] / 255, NoiseField((1,))))
+    assert given == ["cpu", "meta"]
 
 
 def encodings(model: Stage) -> list[int]:
@@ -626,15 +689,30 @@ def test_at_another_scale_a_cascade_promises_what_all_of_its_stages_do() -> None
 
 
 def test_a_cascade_is_its_stages_by_hand() -> None:
-    """The first has the noise of the seed itself, the others one of their own."""
+    """Each is given the picture of the one before, and the next draws of one source of noise."""
     small = photo(60, 80, 12, 14).permute(1, 2, 0).numpy()
     middle = upscale(TWICE.links[0].stage, small, seed=5)
     large = upscale(TWICE, small, seed=5)
     assert isinstance(middle, np.ndarray)
     assert isinstance(large, np.ndarray)
-    seed = int(np.random.SeedSequence(5, spawn_key=(1,)).generate_state(1, np.uint64)[0]) >> 1
-    assert np.array_equal(large, upscale(TWICE.links[1].stage, middle, seed=seed, tile=24))
-    assert not np.array_equal(large, upscale(TWICE.links[1].stage, middle, seed=5))
+    noise = NoiseField((5,))
+    last(TWICE.links[0](to_tensor(picture_of(small)), noise, None))
+    assert noise.draw > 0
+    picture, link = picture_of(middle), TWICE.links[1]
+    by_hand = last(by_stage(link, (picture,), Options(), noise, None, False, prepare)).image[0]
+    assert np.array_equal(large, by_hand.pixels)
+    assert not np.array_equal(large, upscale(link.stage, middle, seed=5, tile=24))
+
+
+def test_a_cascade_that_restores_and_one_that_is_called_have_the_same_noise() -> None:
+    """Floats are not rounded between stages, so the two differ by rounding errors at most."""
+    small = photo(60, 80, 12, 14).float() / 255
+    free = Cascade(
+        tuple(replace(link, sampling=replace(link.chosen, consistent=None)) for link in TWICE.links)
+    )
+    called = last(free(2 * small[None] - 1, NoiseField((5,)))).image
+    large = upscale(free, small, seed=5, precision="fp32")
+    assert (large - ((called[0] + 1) / 2).clamp(0, 1)).abs().max() < 1e-4
 
 
 def test_progress_of_a_cascade_counts_all_steps_and_grows() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+import torch
 from methods import packed, stage
 
 from refinesr import shipped
@@ -13,6 +14,8 @@ from refinesr.chains import load_cascade
 from refinesr.checkpoint import save_stage
 from refinesr.errors import CheckpointError
 from refinesr.shipped import load
+
+META = torch.device("meta")
 
 
 @pytest.fixture
@@ -40,6 +43,16 @@ def test_what_is_shipped_is_listed_and_loaded_by_name(here: Path) -> None:
     assert shipped.shipped() == ["face-x2", "photo-x4"]
     assert load("photo-x4").method.scale == 4
     assert load("face-x2").method.scale == 2
+
+
+def test_a_model_is_loaded_onto_the_device_that_is_asked_for(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("refinesr.shipped.device_named", {"cpu": torch.device("cpu"), "mps": META}.get)
+    assert load("photo-x4").device == torch.device("cpu")
+    assert load("photo-x4", device="mps").device == META
+    (link,) = load_cascade("photo-x4", device="mps").links
+    assert link.stage.device == META
 
 
 def test_a_file_or_the_folder_of_a_run_is_loaded_by_its_path(here: Path) -> None:

@@ -68,7 +68,8 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: refinesr.upscale(X2, CAT, fidelity=True), "fidelity: True is no number"),
     (lambda: refinesr.upscale(X2, CAT, consistent="false"), "consistent: 'false' is neither True nor False"),
     (lambda: refinesr.upscale(X2, CAT, consistent=0), "consistent: 0 is neither True nor False"),
-    (lambda: refinesr.upscale(X2, CAT, device=None), "device: None cannot be used here; one of auto, cpu"),
+    (lambda: refinesr.upscale(X2, CAT, device=1), "device: 1 cannot be used here; one of auto, cpu"),
+    (lambda: refinesr.load("photo-x4", device=None), "device: None cannot be used here; one of auto, cpu"),
     (lambda: refinesr.upscale(X2, CAT, precision=None), "precision: None is not one of auto, fp32, bf16"),
     (lambda: refinesr.upscale(X2, CAT, sampling="Heun"), "sampling: 'Heun' is a str; a Sampling is taken"),
     (

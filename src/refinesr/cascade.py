@@ -5,8 +5,9 @@ A cascade is called as a stage is, yields progress as a stage does, and enlarges
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +22,8 @@ from refinesr.shapes import Images, LowWithPlanes, Noise
 from refinesr.sources import Augmented, check_guidance
 from refinesr.stage import Progress, Stage
 from refinesr.validation import as_int, convert_fields, type_error_text
+
+Image = TypeVar("Image")
 
 
 @dataclass(frozen=True)
@@ -169,14 +172,29 @@ class Cascade:
     ) -> Iterator[Progress[Tensor]]:
         """Make pictures of low (B, C, h, w) in [-1, 1], with the planes that the first stage's source takes.
 
-        Yields a `Progress` after each step: steps of all stages, the image of the stage at work.  The last
-        image is scale times low's size and not clamped.  `noise` is asked by each stage in its turn: for what
-        is added to its input, if its level is above 0, then for its start and its fresh draws.
+        Yields a `Progress` after each step: steps of all stages, the image of the current stage.  The last
+        image is scale times low's size and not clamped.  Every stage computes where its weights are.  The
+        stages call `noise` one after the other: for the noise added to the input, if the link's level is
+        above 0, then for the start and the fresh draws.
         """
-        image, before, total = low, 0, self.steps
-        for number, link in enumerate(self.links):
-            given = link.taken(image, noise) if number else low
-            for progress in link(given, noise, autocast):
-                image = progress.image
-                yield Progress(before + progress.done, total, image)
-            before += link.steps
+
+        def refine(number: int, link: Link, image: Tensor) -> Iterator[Progress[Tensor]]:
+            image = image.to(link.stage.device)
+            return link(link.taken(image, noise) if number else image, noise, autocast)
+
+        yield from run_links(self.links, low, refine)
+
+
+def run_links(
+    links: Sequence[Link], image: Image, refine: Callable[[int, Link, Image], Iterator[Progress[Image]]]
+) -> Iterator[Progress[Image]]:
+    """Run `refine(number, link, image)` for each link, on the image that the link before ended with.
+
+    Yields its `Progress`, with steps counted over all links.
+    """
+    before, total = 0, sum(link.steps for link in links)
+    for number, link in enumerate(links):
+        for progress in refine(number, link, image):
+            image = progress.image
+            yield Progress(before + progress.done, total, image)
+        before += link.steps

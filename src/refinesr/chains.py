@@ -57,9 +57,10 @@ class CascadeFile:
     size: tuple[int, int] | None = None
 
 
-def load_cascade(source: str | Path) -> Cascade:
-    """The cascade in a JSON file or in a folder's cascade.json; any other model is a cascade of one.
+def load_cascade(source: str | Path, *, device: str = "cpu") -> Cascade:
+    """Load the cascade in a JSON file or in a folder's cascade.json; any other model is a cascade of one.
 
+    `device` is that of all stages, as for `load`.
     Raises ConfigError for what makes no sense in the JSON or does not fit, CheckpointError for models that
     cannot be loaded.
     """
@@ -67,10 +68,12 @@ def load_cascade(source: str | Path) -> Cascade:
     if os.path.isdir(path) and not os.path.isfile(path / MODEL):
         raise CheckpointError(f"{path}: this folder holds neither {CASCADE} nor {MODEL}")
     if path.suffix != ".json":
-        stage = load(source)
+        stage = load(source, device=device)
         return Cascade((Link(stage, tile=stage.core),))
     held = read_file(path)
-    links = [linked(entry, path, f"{path}: stages.{number}") for number, entry in enumerate(held.stages)]
+    links = [
+        linked(entry, path, f"{path}: stages.{number}", device) for number, entry in enumerate(held.stages)
+    ]
     try:
         return Cascade(tuple(links), held.size)
     except ConfigError as error:
@@ -89,12 +92,12 @@ def read_file(path: Path) -> CascadeFile:
     return from_data(CascadeFile, parse(text_of(path), str(path)), str(path))
 
 
-def linked(entry: Entry, path: Path, where: str) -> Link:
+def linked(entry: Entry, path: Path, where: str, device: str) -> Link:
     """The entry with its model, beside the JSON if it is there; `where` it stands is for messages."""
     beside = path.parent / entry.model
     here = os.path.exists(beside) or beside.suffix in (".safetensors", *PICKLES)
     try:
-        stage = load(beside if here else entry.model)
+        stage = load(beside if here else entry.model, device=device)
     except (CheckpointError, ConfigError) as error:
         missing = "" if here else f"; there is no {beside} either"
         raise type(error)(f"{where}: {error}{missing}") from error

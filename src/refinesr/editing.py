@@ -82,7 +82,7 @@ def fused(
         denoise = stage.denoiser(low, base, sampling, tile, autocast)
         if mask is not None:
             denoise = kept(denoise, target.encode(high, base), mask)
-    yield from stage.walked(sampling, denoise, x, grid, noise, base)
+    yield from stage.run_sampler(sampling, denoise, x, grid, noise, base)
 
 
 def plainly(stage: Stage) -> Sampling:

@@ -55,7 +55,7 @@ def generated(
     *,
     label: int | None = None,
     seed: int = 0,
-    device: str = "auto",
+    device: str | None = None,
     precision: str = "auto",
 ) -> Iterator[Progress[Tensor]]:
     """Make the images of these indexes, at once; a `Progress` after each step, as a cascade yields it.
@@ -64,13 +64,16 @@ def generated(
 
     A picture depends on the seed and its index alone, whatever is made beside it; so do its class, drawn
     evenly, if the cascade has classes and none is given.  See `drawn` for how.  The models are moved to the
-    device and stay.  Raises ConfigError.
+    device and stay there; with None each computes where its weights are.  A precision of 'auto' is bf16 if
+    all these devices multiply in it.  Raises ConfigError.
     """
-    place = device_named(device)
-    autocast = autocast_dtype(precision, place)
-    low = page(cascade, classes(cascade, indexes, label, seed)).to(place)
+    low = page(cascade, classes(cascade, indexes, label, seed))
+    dtypes = set()
     for link in cascade.links:
+        place = link.stage.device if device is None else device_named(device)
+        dtypes.add(autocast_dtype(precision, place))
         put_on(link.stage.model, place)
+    autocast = None if None in dtypes else dtypes.pop()
     noise = NoiseField(tuple(drawn(seed, index)[0] for index in indexes))
     yield from cascade(low, noise, autocast=autocast)
 

@@ -92,29 +92,47 @@ class Sampling:
         return grid[[0, -1]] if self.mean is None else grid.new_tensor([self.mean, 0.0])
 
     @property
-    def asks(self) -> bool:
-        """Whether the mean of all answers takes a call of its own."""
-        return self.mean is not None and self.fidelity not in (0, 1)
-
-    @property
     def calls(self) -> int:
         """Network calls an image costs."""
+        if self.fidelity == 1 and self.mean is not None:
+            return self.mean_calls
         steps = 1 if self.fidelity == 1 else self.steps
-        walked = 1 if self.fidelity == 1 and self.mean is not None else self.sampler.calls(steps)
-        return (walked + self.asks) * (1 if self.guidance in (0, 1) else 2) * self.orientations
+        return self.sampler.calls(steps) * self.calls_per_estimate + self.mean_calls
 
-    def walk(self, denoise: Denoiser, x: Images, grid: Grid, noise: Noise) -> Iterator[Images]:
+    @property
+    def mean_calls(self) -> int:
+        """Network calls for the estimate of the posterior mean at level `mean`, the same for all samples."""
+        return 0 if self.mean is None or self.fidelity == 0 else self.calls_per_estimate
+
+    @property
+    def calls_per_estimate(self) -> int:
+        """Network calls for one estimate: those of guidance and of every orientation."""
+        return (1 if self.guidance in (0, 1) else 2) * self.orientations
+
+    def posterior_mean(self, denoise: Denoiser, like: Images) -> Images | None:
+        """The estimate of the posterior mean at level `mean`, of like's shape.
+
+        None where `fidelity` is 0 or `mean` is None.  Its noise is one for all seeds (`noise.common`).
+        """
+        if self.mean is None or self.fidelity == 0:
+            return None
+        with torch.no_grad():
+            return denoise(math.sqrt(1 + self.mean**2) * common(like), level(self.mean))
+
+    def walk(
+        self, denoise: Denoiser, x: Images, grid: Grid, noise: Noise, mean: Images | None = None
+    ) -> Iterator[Images]:
         """The sampler's estimates from x on, one after each step: with the temperature of fresh draws, and of
-        the mean of all answers the share that `fidelity` asks for.
+        the posterior mean the share that `fidelity` asks for.
+
+        `mean` is what `posterior_mean` returns, computed here if it is not given.
         """
         noise = scaled(noise, self.temperature)
         if self.fidelity == 0:
             return self.sampler(denoise, x, grid, noise)
-        if self.mean is None:
-            return anchored(self.sampler, denoise, x, grid, noise, self.fidelity)
-        with torch.no_grad():  # a mean of all answers has no seed; nor must its noise be that of a sample
-            mean = denoise(math.sqrt(1 + self.mean**2) * common(x), level(self.mean))
-        if self.fidelity == 1:
+        if mean is None:
+            mean = self.posterior_mean(denoise, x)
+        if mean is not None and self.fidelity == 1:
             return iter([mean])
         return anchored(self.sampler, denoise, x, grid, noise, self.fidelity, mean)
 

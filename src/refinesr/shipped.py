@@ -12,6 +12,7 @@ from pathlib import Path
 from textwrap import shorten
 
 from refinesr.checkpoint import PICKLES, load_stage
+from refinesr.devices import device_named
 from refinesr.errors import CheckpointError, ConfigError
 from refinesr.stage import Stage
 from refinesr.validation import type_error_text
@@ -20,17 +21,21 @@ FILE = "model.safetensors"
 CASCADE = "cascade.json"
 
 
-def load(source: str | Path) -> Stage:
-    """A trained model, in float32 on the CPU.
+def load(source: str | Path, *, device: str = "cpu") -> Stage:
+    """Load a trained model, in float32.
 
     source  a shipped name (`shipped()`), a .safetensors file, a folder that holds model.safetensors, or
             OWNER/NAME on the Hugging Face Hub (needs the `hub` extra, and the network unless it is cached)
+    device  where to put the weights: 'auto' (CUDA, then MPS, then the CPU), 'cpu', 'cuda', 'mps'
 
     Raises CheckpointError if there is no such model or the file is not one, ConfigError if its method makes
-    no sense or `source` is of another type.
+    no sense, `source` is of another type, or the device is not there.
     """
+    place = device_named(device)
     with file_of(source) as path:
-        return load_stage(path)
+        stage = load_stage(path)
+    stage.model.to(place)
+    return stage
 
 
 def identified(source: str | Path) -> tuple[Stage, str, str]:

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Generic, TypeVar
 
 import torch
@@ -99,6 +99,11 @@ class Stage:
         return self.method.span
 
     @property
+    def device(self) -> torch.device:
+        """The device that holds the weights."""
+        return next(self.model.parameters()).device
+
+    @property
     def core(self) -> int:
         """`tile`; but what is made from nothing is made whole: parts would be of several minds."""
         return 0 if self.method.generates else self.method.tile
@@ -125,27 +130,38 @@ class Stage:
             sampling = self.method.sampling
             if start is not None:  # what is redrawn is not to be drawn to the mean
                 sampling = replace(sampling, fidelity=0.0)
-        yield from self.shown(low, sampling, tile, autocast).refined(noise, start)
+        yield from self.prepare(low, sampling, tile, autocast).refine(noise, start)
 
-    def shown(
+    def prepare(
         self, low: LowWithPlanes, sampling: Sampling, tile: int = 0, autocast: torch.dtype | None = None
-    ) -> "Shown":
-        """What the stage sees of low, as above, made now: to be refined with any noise, more than once."""
+    ) -> "Prepared":
+        """Encode low, so that it can be refined more than once, with different noise."""
         with torch.no_grad():
             base = self.model.base(low)
-            return Shown(self, sampling, base, self.denoiser(low, base, sampling, tile, autocast))
+            return Prepared(self, sampling, base, self.denoiser(low, base, sampling, tile, autocast))
 
-    def walked(
-        self, sampling: Sampling, denoise: Denoiser, x: Images, grid: Grid, noise: Noise, base: Images
+    def run_sampler(
+        self,
+        sampling: Sampling,
+        denoise: Denoiser,
+        x: Images,
+        grid: Grid,
+        noise: Noise,
+        base: Images,
+        mean: Images | None = None,
     ) -> Iterator[Progress[Tensor]]:
-        """The images of a walk, the caller's to edit.  ValueError for a sampler that skips or adds steps."""
+        """Sample from the state x on; yields the decoded image after each step, the caller's to edit.
+
+        `mean` is the estimate of the posterior mean, if there is one already (`Sampling.posterior_mean`).
+        Raises ValueError for a sampler that skips or adds steps.
+        """
 
         def image(x0: Images) -> Images:
             decoded = self.method.target.decode(x0, base)
             return decoded.clone() if decoded is x0 else decoded  # the walk goes on from x0
 
         done, total = 0, len(grid) - 1
-        steps = sampling.walk(denoise, x, grid, noise)
+        steps = sampling.walk(denoise, x, grid, noise, mean)
         del x
         for done, x0 in enumerate(steps, start=1):
             yield Progress(done, total, image(x0))
@@ -239,16 +255,21 @@ class Stage:
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
-    """Low images, encoded for a stage that samples so."""
+class Prepared:
+    """A stage with its sampling and the low images that it has encoded."""
 
     stage: Stage
     sampling: Sampling
     base: Images
     denoise: Denoiser
 
-    def refined(self, noise: Noise, start: Start | None = None) -> Iterator[Progress[Tensor]]:
-        """As by the stage."""
+    @cached_property
+    def mean(self) -> Images | None:
+        """The estimate of the posterior mean, computed once; None where it takes no call of its own."""
+        return self.sampling.posterior_mean(self.denoise, self.base)
+
+    def refine(self, noise: Noise, start: Start | None = None) -> Iterator[Progress[Tensor]]:
+        """Sample as `Stage.__call__` does."""
         grid = self.sampling.levels()
         for complaint in check(grid, self.stage.method.levels.highest()) if start is None else ():
             warnings.warn(complaint, stacklevel=3)
@@ -257,8 +278,8 @@ class Shown:
                 x = math.sqrt(1 + float(grid[0]) ** 2) * scaled(noise, self.sampling.temperature)(self.base)
             else:
                 x, grid = start.x, grid[start.skip :]
-        steps = self.stage.walked(self.sampling, self.denoise, x, grid, noise, self.base)
-        del x  # of a large picture a canvas less, as in the walk
+        steps = self.stage.run_sampler(self.sampling, self.denoise, x, grid, noise, self.base, self.mean)
+        del x  # of a large picture a canvas less, as in the sampler
         yield from steps
 
 

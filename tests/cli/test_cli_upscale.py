@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from commands import Command, picture
 from methods import packed, stage
 from PIL import Image
@@ -613,14 +614,14 @@ def test_what_there_is_of_memory_is_what_the_system_the_shell_and_the_container_
 ) -> None:
     monkeypatch.setattr("refinesr.memory.GROUPS", (str(tmp_path / "none"), str(tmp_path / "max")))
     (tmp_path / "max").write_text("max\n")
-    whole = memory_of("cpu")
+    whole = memory_of(torch.device("cpu"))
     assert whole is not None
     (tmp_path / "max").write_text("1234567\n")
-    assert memory_of("cpu") == 1234567 < whole
+    assert memory_of(torch.device("cpu")) == 1234567 < whole
     resource = pytest.importorskip("resource")  # not on Windows
     limits = {resource.RLIMIT_AS: 123456, resource.RLIMIT_DATA: resource.RLIM_INFINITY}
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (limits[kind], resource.RLIM_INFINITY))
-    assert memory_of("cpu") == 123456
+    assert memory_of(torch.device("cpu")) == 123456
 
 
 def test_other_runtime_errors_are_our_own_mistakes(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..cascade import Cascade
     from ..images.masks import Hidden
     from ..images.picture import Picture
-    from ..restore import Options, Showing
+    from ..restore import Options, Prepare
     from ..stage import Stage
 
 EXAMPLES = """
@@ -175,21 +175,21 @@ def outcomes(work: Work, job: Job, show: Show) -> Iterator[str]:
     """Read, restore and write; yields what to print of each result."""
     from ..images.io import check_output, read, write
     from ..images.picture import format_size
-    from ..restore import showing_of
+    from ..restore import shared_preparation
 
     started = perf_counter()
     show(job.input, 0.0)
     picture = read(job.input, work.restoring.frame, span=work.model.span)
     mask = None if work.restoring.mask is None else hidden(work.restoring.mask)
     missing = [sample for sample in enumerate(job.results) if sample[1] not in job.kept]
-    showing = showing_of(picture, len(missing))
+    prepare = shared_preparation(picture, len(missing), mask)
     for before, (number, path) in enumerate(missing):
         with writing(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
         check_output(picture, path, math.ceil(work.scale))
         warn_of_lost_metadata(picture, path, "; --ext tiff makes such")
         seed = work.restoring.seed + number
-        large = enlarged(work, picture, seed, mask, showing, within(job.input, before, len(missing), show))
+        large = enlarged(work, picture, seed, mask, prepare, within(job.input, before, len(missing), show))
         write(large, path, quality=work.results.quality)
         show(job.input, (before + 1) / len(missing))
         seconds, started = perf_counter() - started, perf_counter()
@@ -217,7 +217,7 @@ def enlarged(
     picture: "Picture",
     seed: int,
     mask: "Hidden | None",
-    showing: "Showing",
+    prepare: "Prepare",
     show: Callable[[int, int], None],
 ) -> "Picture":
     from ..diffusion.walking import last
@@ -225,8 +225,8 @@ def enlarged(
     from ..restore.memory import advising
 
     model, options = work.model, replace(work.options, seed=seed)
-    with advising(model, options, picture), passing(model, picture.size, options, show):
-        return last(restored(model, picture, options, mask, scale=work.scale, showing=showing)).image
+    with advising(model, options, picture), passing(model, picture.size, options, show, prepare):
+        return last(restored(model, picture, options, mask, scale=work.scale, prepare=prepare)).image
 
 
 def record(

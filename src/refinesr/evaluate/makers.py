@@ -179,8 +179,8 @@ class Restored:
         return sum(link.chosen.calls for link in self.links)
 
     def facts(self) -> dict[str, Any]:
-        _, autocast = self.options.computing()
-        precision = "fp32" if autocast is None else "bf16"
+        dtypes = {self.options.computing(link.stage)[1] for link in self.links}
+        precision = " and ".join(sorted("fp32" if dtype is None else "bf16" for dtype in dtypes))
         meant = {} if self.model.span is None else {"span": to_data(self.model.span)}
         return {"precision": precision, "stages": [facts(link) for link in self.links], **meant}
 

@@ -19,10 +19,10 @@ from refinesr.mixing.walk import DEPTH, Walk, coloured, walk_of
 from refinesr.restore import (
     AnyImage,
     Asked,
-    Options,
     Source,
     alike,
     opaque,
+    options_for,
     picture_of,
     pictured,
     spread,
@@ -59,7 +59,7 @@ def fuse(
     """
     if not isinstance(patch, Patch):
         raise ConfigError(f"patch: {type_error_text(patch, 'a Patch')}")
-    walk, whole = walk_of(stage_of(model), Options(**options), depth), as_bool("whole", whole)
+    walk, whole = walk_of(stage_of(model), options_for(model, options), depth), as_bool("whole", whole)
     span = walk.stage.span
     small = None if low is None else picture_of(low, "low", span)
     ground, part = picture_of(image, span=span), picture_of(other, "other", span)

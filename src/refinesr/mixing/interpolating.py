@@ -15,13 +15,13 @@ from refinesr.mixing.walk import DEPTH, Walk, walk_of
 from refinesr.restore import (
     AnyImage,
     Asked,
-    Options,
     Source,
     alike,
     check_answer,
     colourable,
     enlarged_alpha,
     opaque,
+    options_for,
     picture_of,
     pictured,
     restored,
@@ -66,7 +66,7 @@ def interpolate(
         raise ConfigError("second: give two pictures to interpolate between, or none")
     check_shares(shares)
     check_seeds(seeds)
-    walk, photo = walk_of(stage, Options(**options), depth), picture_of(image, span=stage.span)
+    walk, photo = walk_of(stage, options_for(model, options), depth), picture_of(image, span=stage.span)
     check_answer(colourable(walk.stage, photo), image)
     one, two = ends or [last(sampled(walk, photo, seed)).image for seed in seeds]
     return [alike(last(interpolation(walk, photo, (one, two), share)).image, image) for share in shares]

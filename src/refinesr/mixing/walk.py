@@ -88,7 +88,7 @@ def walk_of(stage: Stage, options: Options, depth: float) -> Walk:
     """
     if not 0 < as_float("depth", depth) <= 1:
         raise ConfigError(f"depth: {depth:g} is not a share of the steps; more than 0, at most 1")
-    device, autocast = options.computing()
+    device, autocast = options.computing(stage)
     sampling = options.chosen(stage)
     if options.sampling is None:
         sampling = fit(sampling, options)

@@ -22,16 +22,16 @@ from refinesr.restore.pictures import (
     put_back,
     spread,
 )
-from refinesr.restore.restoring import Showing, restored, showing_of, together
-from refinesr.restore.upscaling import Source, model_of, refine, stage_of, upscale
+from refinesr.restore.restoring import Prepare, restored, shared_preparation, together
+from refinesr.restore.upscaling import Source, model_of, options_for, refine, stage_of, upscale
 from refinesr.stage import Progress
 
 __all__ = [
     "AnyImage",
     "Asked",
     "Options",
+    "Prepare",
     "Progress",
-    "Showing",
     "Source",
     "alike",
     "array_of",
@@ -44,6 +44,7 @@ __all__ = [
     "kept_kernel",
     "model_of",
     "opaque",
+    "options_for",
     "passes",
     "passing",
     "picture_of",
@@ -51,7 +52,7 @@ __all__ = [
     "put_back",
     "refine",
     "restored",
-    "showing_of",
+    "shared_preparation",
     "spread",
     "stage_of",
     "together",

@@ -5,7 +5,6 @@ from contextlib import AbstractContextManager
 import torch
 
 from refinesr.cascade import Cascade
-from refinesr.devices import device_named
 from refinesr.images.picture import Picture, format_size
 from refinesr.memory import if_memory_lacks, most
 from refinesr.restore.options import Options
@@ -37,7 +36,8 @@ def too_large(model: Stage | Cascade, tile: int | None, picture: Picture, memory
 
 def advising(model: Stage | Cascade, options: Options, picture: Picture) -> AbstractContextManager[None]:
     """Where memory lacks while the picture is restored so, a RefineSRError says what to do."""
-    advice = too_large(model, options.tile, picture, memory_of(options.device))
+    device, _ = options.computing(options.links(model)[-1].stage)  # that makes the largest picture
+    advice = too_large(model, options.tile, picture, memory_of(device))
     return if_memory_lacks(f"{picture.name}: {advice}")
 
 
@@ -45,9 +45,8 @@ def gibibytes(number: int) -> str:
     return f"{number / 2**30:.3g} GiB"
 
 
-def memory_of(device: str) -> int | None:
+def memory_of(device: torch.device) -> int | None:
     """Bytes that a process can have at most; None if nobody says."""
-    chosen = device_named(device)
-    if chosen.type == "cuda":
-        return int(torch.cuda.get_device_properties(chosen).total_memory)
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
     return most()

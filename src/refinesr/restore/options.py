@@ -28,7 +28,7 @@ class Asked(TypedDict, total=False):
     seed: int
     tile: int | None
     consistent: bool | None
-    device: str
+    device: str | None
     precision: str
     fidelity: float | None
     orientations: int | None
@@ -44,7 +44,8 @@ class Options:
                 1 of 255, whatever the batch or device, and whatever the tile if the network has a `reach`
     tile        core of a tile in input pixels, 0 for none
     consistent  keep the result, downsampled, equal to the input
-    device      'auto', 'cpu', 'cuda', 'mps': where to compute; the model is moved there and stays
+    device      'auto', 'cpu', 'cuda', 'mps': the model is moved there and stays there; None: each stage
+                computes where its weights are
     precision   'auto', 'fp32', 'bf16': what the network runs in
     fidelity    0 to 1: from the model's sample to its estimate of their mean, which is smoother and, in mean
                 squared error, nearer to the original; by a cascade, of every stage; down to -1: as far beyond
@@ -59,7 +60,7 @@ class Options:
     seed: int = 0
     tile: int | None = None
     consistent: bool | None = None
-    device: str = "auto"
+    device: str | None = None
     precision: str = "auto"
     fidelity: float | None = None
     orientations: int | None = None
@@ -77,13 +78,17 @@ class Options:
             raise ConfigError(f"sampling: {type_error_text(self.sampling, 'a Sampling')}")
 
     def check(self, model: Stage | Cascade) -> None:
-        """Raises ConfigError for what cannot be asked of it or this computer, as `restored` would later."""
-        self.computing()
-        self.total(model)
+        """Raises ConfigError for what the model or this computer cannot do, as `restored` would later."""
+        for link in self.links(model):
+            self.computing(link.stage)
+            link.chosen.levels()
 
-    def computing(self) -> tuple[torch.device, torch.dtype | None]:
-        """The device, and the dtype of autocast.  Raises ConfigError for what this computer has not."""
-        device = device_named(self.device)
+    def computing(self, stage: Stage) -> tuple[torch.device, torch.dtype | None]:
+        """The device that the stage computes on, and the dtype of autocast, None for float32.
+
+        Raises ConfigError for a device that this computer lacks.
+        """
+        device = stage.device if self.device is None else device_named(self.device)
         return device, autocast_dtype(self.precision, device)
 
     def total(self, model: Stage | Cascade) -> int:

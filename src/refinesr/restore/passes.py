@@ -9,18 +9,25 @@ import torch
 from refinesr.cascade import Cascade
 from refinesr.encoding import encoding, parts
 from refinesr.restore.options import Options
+from refinesr.restore.restoring import Prepare, PrepareOnce, prepare
 from refinesr.stage import Stage
 
 
 @contextmanager
 def passing(
-    model: Stage | Cascade, size: tuple[int, int], options: Options, show: Callable[[int, int], None]
+    model: Stage | Cascade,
+    size: tuple[int, int],
+    options: Options,
+    show: Callable[[int, int], None],
+    prepare: Prepare = prepare,
 ) -> Iterator[None]:
-    """`show(done, total)` after each pass of an encoder or a network, while such a picture is restored.
+    """Call `show(done, total)` after each pass of an encoder or a network, while a picture is restored.
 
-    `size` is its (height, width).  What `show` raises ends the walk.
+    `size` is the picture's (height, width), `prepare` what `restored` is given.  What `show` raises ends the
+    restoring.
     """
-    total, passed = passes(model, size, options), count(1)
+    prepared = isinstance(prepare, PrepareOnce) and prepare.first is not None
+    total, passed = passes(model, size, options, prepared=prepared), count(1)
     stages = [model] if isinstance(model, Stage) else [link.stage for link in model.links]
     modules = {module for stage in stages for module in (encoding(stage.model), stage.model.network)}
     with ExitStack() as hooks:
@@ -29,14 +36,23 @@ def passing(
         yield
 
 
-def passes(model: Stage | Cascade, size: tuple[int, int], options: Options) -> int:
-    """Those of encoders and networks that a picture of that size takes, tile by tile."""
+def passes(model: Stage | Cascade, size: tuple[int, int], options: Options, *, prepared: bool = False) -> int:
+    """Passes of encoders and networks that a picture of that size takes, tile by tile.
+
+    If `prepared`, an earlier sample has encoded the picture for the first stage, and computed the posterior
+    mean; neither is done again.
+    """
     total = 0
-    for link in options.links(model):
-        scale, sampling = link.stage.scale, link.chosen
+    for number, link in enumerate(options.links(model)):
+        method, sampling, pixels = link.stage.method, link.chosen, size[0] * size[1]
         low = torch.empty(1, 0, *size, device="meta")
-        encodings = link.stage.method.encodings(sampling, size[0] * size[1])
+        encodings, calls = method.encodings(sampling, pixels), sampling.calls
+        if prepared and number == 0:
+            calls -= sampling.mean_calls
+            # several orientations of a large picture are encoded again for every call
+            kept = sampling.orientations == 1 or method.keeps(sampling.orientations * pixels)
+            encodings = 0 if kept else calls
         total += encodings * len(parts(link.stage.model, low, link.tile))
-        total += sampling.calls * len(link.stage.tiles(low, link.tile))
-        size = size[0] * scale, size[1] * scale
+        total += calls * len(link.stage.tiles(low, link.tile))
+        size = size[0] * method.scale, size[1] * method.scale
     return total

@@ -88,6 +88,11 @@ def spread(low: Images, channels: int, name: str) -> Tensor:
     raise InputError(f"{name}: has {given} channels; the model restores pictures of 1 or {channels}")
 
 
+def spread_count(given: int, channels: int) -> int:
+    """Into how many images `spread` splits a picture of `given` channels."""
+    return given if channels == 1 else 1
+
+
 def completed(
     stage: Stage, low: LowImages, noise: Noise, mask: Hidden | None, name: str, level: float = 0.0
 ) -> Tensor:

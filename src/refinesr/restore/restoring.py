@@ -1,4 +1,4 @@
-"""A picture restored by a stage, or by the stages of a cascade, one after the other."""
+"""Restoring pictures by a stage, or by the stages of a cascade one after the other."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from refinesr.cascade import Cascade, Link
-from refinesr.devices import put_on, seed_out_of
+from refinesr.cascade import Cascade, Link, run_links
+from refinesr.devices import put_on
 from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import ConfigError
 from refinesr.images.masks import Hidden
@@ -23,49 +23,54 @@ from refinesr.restore.pictures import (
     opaque,
     pictured,
     spread,
+    spread_count,
 )
 from refinesr.restore.rescaling import kept_by, resampled, size_at
-from refinesr.shapes import LowWithPlanes
-from refinesr.stage import Progress, Shown, Stage
+from refinesr.shapes import LowWithPlanes, Noise
+from refinesr.stage import Prepared, Progress, Stage
 
 Pictures = tuple[Picture, ...]
-Showing = Callable[[Link, LowWithPlanes, torch.dtype | None], Shown]
+Prepare = Callable[[Link, LowWithPlanes, torch.dtype | None], Prepared]
+"""Encodes low images for the stage of a link, with the dtype of autocast."""
 
 
-def show(link: Link, given: LowWithPlanes, autocast: torch.dtype | None) -> Shown:
-    """To the link's stage, sampling as the link says."""
-    return link.stage.shown(given, link.chosen, link.tile, autocast)
+def prepare(link: Link, low: LowWithPlanes, autocast: torch.dtype | None) -> Prepared:
+    """Encode low for the link's stage, with the link's sampling and tile."""
+    return link.stage.prepare(low, link.chosen, link.tile, autocast)
 
 
 @dataclass(eq=False)
-class ShowOnce:
-    """`show`, but what is shown first is encoded once, however often it is shown again.
+class PrepareOnce:
+    """`prepare`, but keeps its first result and returns it again for the same link, values and precision.
 
-    It is the same values that count: where noise is put into them, each sample is encoded.  What is kept from
-    one walk to the next is there while results are finished, too: of any picture if there is `room` for that,
-    else of a small one (`Method.keeps`).
+    So several samples of one picture share the encoding and the estimate of the posterior mean.  The result
+    stays in memory while pictures are finished: of any picture if there is `room` for that, else of small
+    ones only (`Method.keeps`).
     """
 
     room: bool
-    first: tuple[Link, torch.dtype | None, LowWithPlanes, Shown] | None = field(default=None, init=False)
+    first: tuple[Link, torch.dtype | None, LowWithPlanes, Prepared] | None = field(default=None, init=False)
 
-    def __call__(self, link: Link, given: LowWithPlanes, autocast: torch.dtype | None) -> Shown:
+    def __call__(self, link: Link, low: LowWithPlanes, autocast: torch.dtype | None) -> Prepared:
         if self.first is not None:
-            *how, low, shown = self.first
-            if how == [link, autocast] and torch.equal(low, given):
-                return shown
-        shown = show(link, given, autocast)
-        if self.first is None and (self.room or link.stage.method.keeps(given[:, 0].numel())):
-            self.first = link, autocast, given, shown
-        return shown
+            *key, values, prepared = self.first
+            if key == [link, autocast] and torch.equal(values, low):
+                return prepared
+        prepared = prepare(link, low, autocast)
+        if self.first is None and (self.room or link.stage.method.keeps(low[:, 0].numel())):
+            self.first = link, autocast, low, prepared
+        return prepared
 
 
-def showing_of(picture: Picture, samples: int) -> Showing:
-    """How it is shown to be restored so many times.
+def shared_preparation(picture: Picture, samples: int, mask: Hidden | None = None) -> Prepare:
+    """How to prepare the first stage for so many samples of the picture: once if that can be shared.
 
-    Its memory peaks in a walk, not where 8 bits are finished; deeper pictures take as much there.
+    A mask is filled with noise of each sample's own, so nothing is shared.  Pictures of 8 bits leave room:
+    their memory peaks during sampling; that of deeper pictures peaks again when they are finished.
     """
-    return show if samples == 1 else ShowOnce(room=picture.pixels.dtype == np.uint8)
+    if samples == 1 or mask is not None:
+        return prepare
+    return PrepareOnce(room=picture.pixels.dtype == np.uint8)
 
 
 def restored(
@@ -76,22 +81,23 @@ def restored(
     *,
     scale: float | None = None,
     watched: bool = False,
-    showing: Showing = show,
+    prepare: Prepare = prepare,
 ) -> Iterator[Progress[Picture]]:
-    """`upscale` for `Picture`s: a `Progress` after each step, of all stages if there are several.
+    """`upscale` for a `Picture`: yields a `Progress` after each step, of all stages if there are several.
 
-    Their values are meant by the model's span, whatever theirs is; so are those of the result.
+    The picture's values, and the result's, have the units of the model's span, whatever the picture's own.
 
-    Where they are `watched`, estimates are simply rounded; else a stage shows what it was given until its
-    last step.  The picture of that is made to keep its promises.
+    If `watched`, each estimate is rounded to a picture; else a stage's input is yielded until its last step.
+    The picture of the last step is made to keep the promise of consistency.
 
-    At another `scale` than the model's the result is resampled, and made to keep them again; estimates that
-    are watched are resampled.  Several walks share an encoding by one `showing_of`.
+    At another `scale` than the model's the result is resampled, and made consistent again; watched estimates
+    are resampled only.  Pass one `shared_preparation` to several calls to encode the picture once.
     """
-    size = None if scale is None else size_at(scale, picture.size)
-    device, kernel = options.computing()[0], kept_by(options.links(model))
-    seeds = (options.seed,)
-    for progress in together(model, (picture,), options, seeds, mask, watched=watched, showing=showing):
+    links, size = options.links(model), None if scale is None else size_at(scale, picture.size)
+    device, kernel = options.computing(links[-1].stage)[0], kept_by(links)
+    for progress in together(
+        model, (picture,), options, (options.seed,), mask, watched=watched, prepare=prepare
+    ):
         (image,), ended = progress.image, progress.done == progress.total
         if size is not None and scale != model.scale and (watched or ended):
             image = resampled(image, size, picture, kernel if ended else None, device)
@@ -106,35 +112,36 @@ def together(
     mask: Hidden | None = None,
     *,
     watched: bool = False,
-    showing: Showing = show,
+    prepare: Prepare = prepare,
 ) -> Iterator[Progress[Pictures]]:
-    """`restored` for pictures of one size and as many channels, in one batch; a seed for each.
+    """`restored` for a batch of pictures of one size and number of channels; `seeds` has one for each.
 
-    Each stage is given what the one before has made, as a picture of the depth of the first.  So what each of
-    them promises of its input, the last one's result keeps of the first one's.
+    Each stage is given the result of the one before, as pictures of the original bit depth, so the last
+    result is consistent with the original if every stage is consistent with its input.  All stages draw from
+    one source of noise, one after the other, as in `Cascade`.
     """
-    links, before = options.links(model), 0
-    pictures = tuple(with_span(model.span, picture) for picture in pictures)
-    total = sum(link.steps for link in links)
-    for number, link in enumerate(links):
-        noises, hidden = [seed_of(seed, number) for seed in seeds], None if number else mask
-        for progress in by_stage(link, pictures, options, noises, hidden, watched, showing):
-            yield Progress(before + progress.done, total, progress.image)
-        pictures, before = progress.image, before + progress.total
+    links = options.links(model)
+    each = spread_count(pictures[0].channels, links[0].stage.method.channels)
+    noise = NoiseField(tuple(seed for seed in seeds for _ in range(each)))
+
+    def refine(number: int, link: Link, pictures: Pictures) -> Iterator[Progress[Pictures]]:
+        return by_stage(link, pictures, options, noise, None if number else mask, watched, prepare)
+
+    yield from run_links(links, tuple(with_span(model.span, picture) for picture in pictures), refine)
 
 
 def by_stage(
     link: Link,
     pictures: Pictures,
     options: Options,
-    seeds: Sequence[int],
+    noise: Noise,
     mask: Hidden | None,
     watched: bool,
-    showing: Showing,
+    prepare: Prepare,
 ) -> Iterator[Progress[Pictures]]:
-    """As the link says, on the device and in the precision of the options."""
+    """Restore by one link, on the device and in the precision of the options."""
     stage, kernel = link.stage, link.chosen.consistent
-    device, autocast = options.computing()
+    device, autocast = options.computing(stage)
     if mask is None and fills(stage):
         raise ConfigError("mask: none is given, and the model only makes up what one marks as missing")
     put_on(stage.model, device)
@@ -143,15 +150,13 @@ def by_stage(
     size = stage.scale * low.shape[2], stage.scale * low.shape[3]
     alphas = [None if x.alpha is None else enlarged_alpha(x, size) for x in pictures]
     images = spread(low, stage.method.channels, name)
-    each = len(images) // len(pictures)
-    noise = NoiseField(tuple(seed for seed in seeds for _ in range(each)))
-    stirred = images + link.level * noise(images) if link.level > 0 else images
-    # a hole, too, is filled with a draw of its own: what the start is made of would be seen twice
-    given = completed(stage, stirred, noise, mask, name, link.level)
-    steps = showing(link, given, autocast).refined(noise)
+    noisy = images + link.level * noise(images) if link.level > 0 else images
+    # the hole has a draw of its own: filled with that of the start, the network would see one noise twice
+    given = completed(stage, noisy, noise, mask, name, link.level)
+    steps = prepare(link, given, autocast).refine(noise)
 
-    def seen(progress: Progress[Tensor]) -> Progress[Pictures]:
-        parts = [replace(progress, image=image) for image in torch.split(progress.image, each)]
+    def to_pictures(progress: Progress[Tensor]) -> Progress[Pictures]:
+        parts = [replace(progress, image=x) for x in torch.split(progress.image, len(images) // len(low))]
         made = [
             pictured(part, one, kernel, like, alpha, mask=mask, watched=watched).image
             for part, one, like, alpha in zip(parts, torch.split(low, 1), pictures, alphas, strict=True)
@@ -160,14 +165,7 @@ def by_stage(
 
     for progress in steps:
         if progress.done == progress.total:
-            deque(steps, maxlen=0)  # nothing more comes, and what the walk holds makes room
-        shown = seen(progress)
+            deque(steps, maxlen=0)  # end the generator: what it holds is freed before pictures are finished
+        shown = to_pictures(progress)
         del progress
         yield shown
-
-
-def seed_of(seed: int, number: int) -> int:
-    """Each stage has noise of its own; the first one's is that of the seed itself."""
-    if number == 0:
-        return seed
-    return seed_out_of(np.random.SeedSequence(seed, spawn_key=(number,)))

@@ -15,7 +15,7 @@ from refinesr.images.picture import Picture
 from refinesr.restore.kinds import AnyImage, alike, check_answer, hidden_of, picture_of
 from refinesr.restore.options import Asked, Options
 from refinesr.restore.pictures import colourable
-from refinesr.restore.restoring import restored, showing_of
+from refinesr.restore.restoring import restored, shared_preparation
 from refinesr.shipped import check_source, load
 from refinesr.stage import Progress, Stage
 from refinesr.validation import as_int
@@ -84,19 +84,20 @@ def upscale(
     scale    any other than the model's is resampled from that by bicubic; above 1 it keeps the promise of the
              model's, to be the image when downsampled
     options  fields of `refinesr.restore.Options`: steps, seed, tile, consistent, device, precision, fidelity,
-             orientations, sampling
+             orientations, sampling.  A model computes where its weights are unless a `device` is given, one
+             that is named here on 'auto'
 
     Raises InputError, ConfigError or CheckpointError.
     """
-    count, first = as_int("samples", samples), Options(**options)
+    count, first = as_int("samples", samples), options_for(model, options)
     if count < 1:
         raise ConfigError(f"samples: {count} is not positive")
     choices = [replace(first, seed=first.seed + k) for k in range(count)]
     found, hidden = model_of(model), hidden_of(mask)
     picture = picture_of(image, span=found.span)
     check_answer(recoloured(found, picture), image)
-    showing = showing_of(picture, count)
-    walks = [restored(found, picture, each, hidden, scale=scale, showing=showing) for each in choices]
+    prepare = shared_preparation(picture, count, hidden)
+    walks = [restored(found, picture, each, hidden, scale=scale, prepare=prepare) for each in choices]
     made = [alike(last(walk).image, image) for walk in walks]
     return made if count > 1 else made[0]
 
@@ -113,11 +114,18 @@ def refine(
 
     Takes what `upscale` takes, without `samples`.  The last image is what that returns.
     """
-    asked, found = Options(**options), model_of(model)
+    asked, found = options_for(model, options), model_of(model)
     picture = picture_of(image, span=found.span)
     check_answer(recoloured(found, picture), image)
     for progress in restored(found, picture, asked, hidden_of(mask), scale=scale, watched=True):
         yield Progress(progress.done, progress.total, alike(progress.image, image))
+
+
+def options_for(model: object, options: Asked) -> Options:
+    """The options; without a device, a model that is a name or a path is to compute on 'auto'."""
+    made = Options(**options)
+    named = isinstance(model, str | Path)
+    return replace(made, device="auto") if named and made.device is None else made
 
 
 def recoloured(model: Stage | Cascade, picture: Picture) -> Picture:
