@@ -1,4 +1,4 @@
-"""Writes docs/cli.md from the command line's own help; with --check only says whether it is up to date.
+"""Writes docs/cli.md from the output of `--help`; with --check only checks that it is up to date.
 
 python docs/generate_cli.py [--check]
 """
@@ -22,16 +22,16 @@ Guides: [upscale a photo](guides/upscale.md), [train](guides/train.md).*
 
 
 def page() -> str:
-    verbs = [command_name(verb) for verb, *_ in COMMANDS]
-    parts = [HEAD, section("refinesr", []), *(section(f"refinesr {verb}", [verb]) for verb in verbs)]
+    names = [command_name(command) for command, *_ in COMMANDS]
+    parts = [HEAD, section("refinesr", []), *(section(f"refinesr {name}", [name]) for name in names)]
     return "\n".join(parts)
 
 
 def section(title: str, tokens: list[str]) -> str:
-    return f"## {title}\n\n```text\n{helped(tokens)}\n```\n"
+    return f"## {title}\n\n```text\n{help_text(tokens)}\n```\n"
 
 
-def helped(tokens: list[str]) -> str:
+def help_text(tokens: list[str]) -> str:
     """The help as plain text, 100 characters wide, without empty lines in a row."""
     text = io.StringIO()
     console = Console(file=text, width=100, color_system=None, force_terminal=False, legacy_windows=False)
@@ -41,7 +41,7 @@ def helped(tokens: list[str]) -> str:
 
 
 def words(text: str) -> list[str]:
-    """What is said, however it is laid out: another release of the libraries may draw other boxes."""
+    """The words without the layout: another release of the libraries may draw the boxes differently."""
     return re.findall(r"[^\s─│╭╮╰╯]+", text)
 
 

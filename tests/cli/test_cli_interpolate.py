@@ -11,7 +11,7 @@ from commands import Command, picture
 from PIL import Image
 
 from refinesr.cli.interpolate import MIXING
-from refinesr.cli.walking import WALKING
+from refinesr.cli.walk_options import WALKING
 from refinesr.mixing import interpolating, walk
 
 

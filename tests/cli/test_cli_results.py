@@ -10,8 +10,8 @@ from commands import picture
 
 import refinesr.cli.results
 from refinesr.cli.listing import Skipped, list_inputs
-from refinesr.cli.restoring import ResultOptions
 from refinesr.cli.results import Job, plan_jobs
+from refinesr.cli.upscale_options import ResultOptions
 from refinesr.errors import ConfigError, InputError, OutputError, RefineSRError
 from refinesr.files import tells_cases_apart
 
@@ -102,7 +102,7 @@ def test_an_empty_folder_is_refused() -> None:
 
 def found(folder: str, **options: Any) -> tuple[set[str], Skipped]:
     listing = list_inputs([Path(folder)], **options)
-    return {each.file.relative_to(folder).as_posix() for each in listing.found}, listing.left_out
+    return {each.path.relative_to(folder).as_posix() for each in listing.files}, listing.skipped
 
 
 RESULTS = ("a-x4.png", "a-x2.5.png", "a-x4-2.png", "b.jpg-x4.png", "a-x4-x4.png")
@@ -113,7 +113,7 @@ def test_results_of_others_in_a_folder_are_no_inputs() -> None:
     for name in ("a.png", "b.jpg", *RESULTS, "c-x4.png", "a-xl.png", "x4.png", "sub/a-x4.png"):
         picture(f"in/{name}")
     assert found("in") == ({"a.png", "b.jpg", "c-x4.png", "a-xl.png", "x4.png"}, Skipped(1, 0, len(RESULTS)))
-    assert [str(each.file) for each in list_inputs([Path("in/a-x4.png")]).found] == ["in/a-x4.png"]
+    assert [str(each.path) for each in list_inputs([Path("in/a-x4.png")]).files] == ["in/a-x4.png"]
 
 
 def test_results_in_a_folder_are_known_by_the_suffix_that_is_asked_for() -> None:
@@ -134,7 +134,7 @@ def test_what_is_left_out_of_a_folder_is_counted_but_hidden_files() -> None:
 
 
 @pytest.mark.parametrize(
-    ("left_out", "recursive", "line"),
+    ("skipped", "recursive", "line"),
     [
         (Skipped(), False, None),
         (Skipped(1), False, "left out: 1 folder (--recursive takes it)"),
@@ -143,8 +143,8 @@ def test_what_is_left_out_of_a_folder_is_counted_but_hidden_files() -> None:
         (Skipped(0, 1, 3), True, "left out: 1 file of another kind, 3 results of earlier runs"),
     ],
 )
-def test_the_line_on_what_is_left_out(left_out: Skipped, recursive: bool, line: str | None) -> None:
-    assert left_out.line(recursive) == line
+def test_the_line_on_what_is_left_out(skipped: Skipped, recursive: bool, line: str | None) -> None:
+    assert skipped.message(recursive) == line
 
 
 def test_results_keep_the_sub_folders() -> None:
@@ -188,7 +188,7 @@ def folding(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("folding")
 def test_results_whose_names_differ_in_case_alone_are_refused_where_they_are_one_file() -> None:
     """The second would replace the first."""
-    alike = "would be the result of both x/a.png and y/A.png, as this file system does not tell cases apart"
+    alike = "would be the result of both x/a.png and y/A.png, as this file system ignores case"
     told = f"out/A.png-x4.png {alike}; upscale them into two folders"
     assert refused(OutputError, "x/a.png", "y/A.png", o="out") == told
     assert "would be the result of both" in refused(OutputError, "x/\u00e9.png", "y/e\u0301.png", o="out")

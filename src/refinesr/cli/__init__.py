@@ -1,6 +1,7 @@
-"""`refinesr VERB`: one file for each verb, and what they share.
+"""`refinesr COMMAND`: one module per command, and the modules that they share.
 
-Help and mistakes in the arguments do not wait for PyTorch: what needs it is imported when a verb runs.
+PyTorch takes seconds to import, so modules that need it are imported only when a command runs: `--help` and
+errors in the arguments appear at once.
 """
 
 from .app import main

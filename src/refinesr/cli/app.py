@@ -1,4 +1,4 @@
-"""The application: its verbs, and how it ends."""
+"""The command-line application: its commands, its errors and its exit codes."""
 
 import signal
 import sys
@@ -27,9 +27,9 @@ from . import (
     train,
     upscale,
 )
+from .integers import convert_strictly
 from .messages import print_message, robust_streams, warnings_as_lines
 from .signals import DESCRIPTIONS, ReceivedSignal, Terminated, signals_raised
-from .whole import convert_strictly
 
 SUMMARY = "Image super-resolution by diffusion: faithful to the input, seamless in tiles, good in few steps."
 
@@ -52,41 +52,42 @@ COMMANDS: tuple[tuple[Callable[..., int], str, str], ...] = (
 )
 
 USER_ERROR = 2
-"""Exit code for whatever the user can mend."""
+"""Exit code for errors that the user can correct."""
 
 
 def application() -> App:
+    """The cyclopts application with all commands."""
     app = App(
         name="refinesr",
         version=f"refinesr {__version__}",
         help=SUMMARY,
-        help_epilogue="`refinesr VERB --help` tells more.  Try `refinesr upscale photo.jpg`.",
+        help_epilogue="`refinesr COMMAND --help` describes a command.  Try `refinesr upscale photo.jpg`.",
         help_format="markdown",
         # no JSON lists: names of files may begin with a bracket
         default_parameter=Parameter(converter=convert_strictly, json_list=False),
     )
-    for verb, arguments, examples in COMMANDS:
-        name = command_name(verb)
+    for command, arguments, examples in COMMANDS:
+        name = command_name(command)
         usage = " ".join(["refinesr", name, *arguments.split(), "[OPTIONS]"])
-        app.command(verb, name=name, usage=usage, help_epilogue=examples)
+        app.command(command, name=name, usage=usage, help_epilogue=examples)
     return app
 
 
-def command_name(verb: Callable[..., int]) -> str:
-    """As on the command line, where names have hyphens."""
-    return verb.__name__.replace("_", "-")
+def command_name(command: Callable[..., int]) -> str:
+    """The command's name on the command line, with hyphens for underscores."""
+    return command.__name__.replace("_", "-")
 
 
 def main(tokens: Sequence[str] | None = None) -> int:
-    """Run `tokens` (those of the process if None) and return the exit code.
+    """Run the command that `tokens` give (the process's arguments if None) and return the exit code.
 
-    0: all done; 1: some files of a batch are not; 2: nothing could be done, told in one line on stderr;
-    130: Ctrl-C; 143: SIGTERM.
+    0: success; 1: some files of a batch failed; 2: nothing could be done, with the reason in one line on
+    stderr; 130: Ctrl-C; 143: SIGTERM.
     """
-    notice = ReceivedSignal()
+    received = ReceivedSignal()
     with robust_streams(), warnings_as_lines():
         try:
-            with signals_raised(notice), if_memory_lacks("not enough memory"):
+            with signals_raised(received), if_memory_lacks("not enough memory"):
                 code = run_command(sys.argv[1:] if tokens is None else list(tokens))
                 sys.stdout.flush()
                 return code
@@ -95,35 +96,38 @@ def main(tokens: Sequence[str] | None = None) -> int:
         except Terminated:
             return report_signal(signal.SIGTERM)
         except Exception as error:
-            return report_error(error) if notice.signal is None else report_signal(notice.signal)
+            return report_error(error) if received.signal is None else report_signal(received.signal)
 
 
 def run_command(tokens: list[str]) -> int:
-    verb, bound, _ = application().parse_args(tokens, print_error=False, exit_on_error=False)
-    code = verb(*bound.args, **bound.kwargs)
+    command, bound, _ = application().parse_args(tokens, print_error=False, exit_on_error=False)
+    code = command(*bound.args, **bound.kwargs)
     return code if isinstance(code, int) else 0  # cyclopts' own --help and --version return nothing
 
 
 def report_error(error: Exception) -> int:
-    """The exit code of what the user can mend, told in a line; our own mistakes are raised again."""
+    """Print an error that the user can correct in one line and return the exit code.
+
+    Any other exception is a bug and is raised again, for its traceback.
+    """
     match error:
-        case CycloptsError() | RefineSRError():
-            return failed(error)
-        case BrokenPipeError():  # whoever read our output has gone
+        case CycloptsError():
+            error.verbose = False
+            text = str(error)
+        case RefineSRError():
+            text = str(error)
+        case BrokenPipeError():  # the reader of stdout has closed it
             return 1
         case OSError():
-            return failed(f"{error.filename or 'output'}: {error.strerror or error}")
-    raise error
-
-
-def failed(error: object) -> int:
-    if isinstance(error, CycloptsError):
-        error.verbose = False
-    print_message(error if leads() else f"process {rank()}: {error}")
+            text = f"{error.filename or 'output'}: {error.strerror or error}"
+        case _:
+            raise error
+    print_message(text if leads() else f"process {rank()}: {text}")
     return USER_ERROR
 
 
 def report_signal(number: int) -> int:
+    """Print which signal ended the command and return the shell's exit code for it."""
     if leads():
         print_message(DESCRIPTIONS[signal.Signals(number)])
     return 128 + number

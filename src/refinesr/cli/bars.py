@@ -1,4 +1,4 @@
-"""Progress on a terminal.  On a pipe or in a file nothing of it appears."""
+"""Progress bars on stderr, only if it is a terminal."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 LOSS_INTERVAL = 0.2
-"""Seconds between two looks at a loss: to read it, the computer waits for the GPU."""
+"""Seconds between two readings of the loss: each one waits for the GPU."""
 
 
 def on_terminal() -> bool:
@@ -21,46 +21,46 @@ def on_terminal() -> bool:
 
 @contextmanager
 def progress_bars(*columns: Any) -> Iterator["Progress"]:
-    """Bars on stderr that vanish at the end, under the lines printed meanwhile."""
+    """Bars below the lines printed meanwhile; they disappear at the end."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
     console = Console(stderr=True)
-    before = TextColumn("{task.description}", markup=False), BarColumn(bar_width=30)
+    first = TextColumn("{task.description}", markup=False), BarColumn(bar_width=30)
     with Progress(
-        *before,
+        *first,
         *columns,
         console=console,
         disable=not on_terminal(),
         transient=True,
-        redirect_stdout=sys.stdout.isatty(),  # else a result meant for a pipe would land on the terminal
+        redirect_stdout=sys.stdout.isatty(),  # a piped stdout must not be redirected to the terminal
     ) as progress:
         yield progress
 
 
 @contextmanager
 def file_progress(number: int) -> Iterator[Callable[[Path, float], None]]:
-    """`show(input, share)`: how far the file at work is, from 0 to 1, and all files if there are several."""
+    """`show(file, fraction)` shows the progress of the current file, 0 to 1, and of all files if several."""
     from rich.progress import TaskProgressColumn, TimeElapsedColumn, TimeRemainingColumn
 
     with progress_bars(TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn()) as progress:
         files = progress.add_task(f"{number} files", total=number, visible=number > 1)
-        at_work = progress.add_task("", total=None)
-        names: list[Path] = []
+        current = progress.add_task("", total=None)
+        seen: list[Path] = []
 
-        def show(name: Path, share: float) -> None:
-            if not names or names[-1] != name:
-                names.append(name)
-                progress.reset(at_work, description=name.name, total=1)
-            progress.update(at_work, completed=share)
-            progress.update(files, completed=len(names) - 1 + share)
+        def show(file: Path, fraction: float) -> None:
+            if not seen or seen[-1] != file:
+                seen.append(file)
+                progress.reset(current, description=file.name, total=1)
+            progress.update(current, completed=fraction)
+            progress.update(files, completed=len(seen) - 1 + fraction)
 
         yield show
 
 
 @contextmanager
 def count_progress(name: str) -> Iterator[Callable[[int, int], None]]:
-    """`show(done, total)`: so many of them."""
+    """`show(done, total)` shows a count, labelled `name`."""
     from rich.progress import MofNCompleteColumn
 
     with progress_bars(MofNCompleteColumn()) as progress:
@@ -69,13 +69,13 @@ def count_progress(name: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def reading_progress() -> AbstractContextManager[Callable[[int, int], None]]:
-    """`show(done, total)`: photos being read."""
+    """`show(done, total)` shows how many photos have been read."""
     return count_progress("reading photos")
 
 
 @contextmanager
 def training_progress(name: str, total: int, batch: int) -> Iterator[Callable[[int, float], None]]:
-    """`show(step, loss)`: updates, the loss, images a second and the time left."""
+    """`show(step, loss)` shows the updates made, the loss, images per second and the time left."""
     from rich.progress import MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
     from rich.text import Text
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from .options import DEFAULT_MODEL, Flag, Model, Output, parse_numbers
-from .walking import WALKING, WRITING, Walking, Writing, check_result, followed, told
+from .walk_options import WALKING, WRITING, Walking, Writing, check_result, followed, told
 
 if TYPE_CHECKING:
     from ..images.picture import Picture

@@ -10,8 +10,8 @@ from .messages import print_result
 from .options import Flag, SamplingSettings
 
 if TYPE_CHECKING:
+    from .cascade_facts import CascadeFacts
     from .facts import Facts
-    from .stages import CascadeFacts
 
 EXAMPLES = """
 Examples:
@@ -51,8 +51,8 @@ def info(
         Print all of it as one line of JSON.
     """
     from ..chains import names_cascade, sampling_set
+    from .cascade_facts import cascade_facts
     from .facts import facts, found
-    from .stages import cascade_facts
 
     if names_cascade(model):
         known: Facts | CascadeFacts = cascade_facts(model, steps, settings)

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from ..errors import ConfigError
 from .options import DEFAULT_MODEL, Model, Output, parse_numbers
-from .walking import WALKING, WRITING, Walking, Writing, check_result, followed, told
+from .walk_options import WALKING, WRITING, Walking, Writing, check_result, followed, told
 
 if TYPE_CHECKING:
     from ..images.picture import Picture

@@ -1,4 +1,4 @@
-"""What people are told: results on stdout, all else on stderr, one line at a time."""
+"""Terminal output: results on stdout, all other messages on stderr, one line at a time."""
 
 import os
 import re
@@ -12,29 +12,29 @@ from typing import TextIO
 from ..launched import leads
 
 CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f]")
-"""Characters that end lines, or command a terminal, which a file's name is not to do."""
+"""Characters that end a line or control a terminal; a file's name may contain them."""
 
 
 def print_result(*lines: str) -> None:
-    """On stdout, with control characters shown as escapes."""
+    """Print on stdout, with control characters escaped."""
     for line in lines:
         print(escaped(line), flush=True)
 
 
 def print_message(text: object) -> None:
-    """On stderr.  If that is full, or nobody reads it any more, the work goes on untold."""
+    """Print one line on stderr.  Where that fails, the message is lost and the work goes on."""
     with suppress(OSError):
         print(one_line(text), file=sys.stderr, flush=True)
 
 
 @contextmanager
 def robust_streams() -> Iterator[None]:
-    """stdout and stderr, whatever becomes of them.
+    """Make stdout and stderr safe to write to.
 
-    Who was started without one (`>&-`) writes into nothing.  What the encoding of stdout lacks, and bytes of
-    names that are no text, are shown as escapes, as Python does on stderr.  What could not be written to one,
-    as its reader has gone or the disk is full, is dropped: Python would try again at exit, with an exit code
-    of its own.
+    A stream that is closed from the start (`>&-`) is replaced by the null device.  On stdout, as Python does
+    on stderr, characters that its encoding lacks and undecodable bytes of file names are escaped.  Text left
+    in a buffer because the reader has gone or the disk is full is discarded: otherwise Python would try to
+    write it again at exit, and exit with a code of its own.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
@@ -53,7 +53,7 @@ def robust_streams() -> Iterator[None]:
 
 
 def discard_output(stream: TextIO) -> None:
-    """What is in it, and all that follows, goes nowhere."""
+    """Discard what the stream has buffered and all that is written to it later."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, stream.fileno())
     os.close(nothing)
@@ -64,18 +64,19 @@ def one_line(text: object) -> str:
 
 
 def escaped(line: str) -> str:
-    """Control characters as in JSON, whose texts stay the same."""
-    return CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
+    """`line` with control characters escaped as in JSON, so that a line of JSON keeps its meaning."""
+    return CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
 
 
 def counted(number: int, thing: str) -> str:
+    """Such as "1 file" or "3 files"."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 @contextmanager
 def warnings_as_lines() -> Iterator[None]:
-    """Warnings come without place and source, and each text once: batches repeat themselves."""
-    said: set[str] = set()
+    """Print each distinct warning once, as one line on stderr, without file name and source line."""
+    printed: set[str] = set()
 
     def show(
         message: Warning | str,
@@ -86,8 +87,8 @@ def warnings_as_lines() -> Iterator[None]:
         line: str | None = None,
     ) -> None:
         text = one_line(message)
-        if text not in said and leads():
-            said.add(text)
+        if text not in printed and leads():
+            printed.add(text)
             print_message(f"warning: {text}")
 
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Options that several verbs have."""
+"""Options that several commands share."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ..images.span import Span
 
 DEFAULT_MODEL = "photo-x4"
-"""The model of the verbs that make pictures of pictures."""
+"""The model that is used if none is named."""
 
 Model = Annotated[str, Parameter(name=("--model", "-m"), group="Model")]
 
@@ -23,7 +23,7 @@ Data = Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")
 OptionalData = Annotated[
     tuple[Path, ...] | None, Parameter(consume_multiple=True, negative="", show_default=False)
 ]
-"""Like it, where there may be none."""
+"""As `Data`, but optional."""
 
 SET = Parameter(name="--set", negative="", show_default=False)
 
@@ -31,36 +31,40 @@ Settings = Annotated[
     tuple[str, ...],
     SET,
     Parameter(
-        help="FIELD=VALUE changes any field of the run, such as plan.steps=1000; may be given several times."
+        help="FIELD=VALUE sets any field of the run, such as plan.steps=1000; may be given several times."
     ),
 ]
 
 SpanEnds = Annotated[tuple[float, float] | None, Parameter(negative="")]
-"""LOW and HIGH of a span, if one is given."""
+"""LOW and HIGH of a span; optional."""
 
 SamplingSettings = Annotated[
     tuple[str, ...],
     SET,
     Parameter(
-        help="FIELD=VALUE changes how a model samples, a cascade in every stage: sampling.sampler=DPM2M, or "
-        "any other field of `sampling` in `refinesr info --json`; may be given several times.",
+        help="FIELD=VALUE sets a field of the model's sampling, in a cascade that of every stage, such as "
+        "sampling.sampler=DPM2M; `refinesr info MODEL --json` shows them all under `sampling`.  May be given "
+        "several times.",
     ),
 ]
 
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 
-Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], Parameter(help="Where to compute.")]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda", "mps"],
+    Parameter(help="Device to compute on; auto: a GPU if there is one."),
+]
 
 Precision = Annotated[
     Literal["auto", "fp32", "bf16"],
-    Parameter(help="What models compute in; auto: bf16 where the hardware is fast at it."),
+    Parameter(help="Precision of the networks; auto: bf16 if the hardware is fast at it, else fp32."),
 ]
 
 Number = TypeVar("Number", int, float)
 
 
 def span_from_ends(ends: tuple[float, float]) -> "Span":
-    """Of all bands.  Raises ConfigError."""
+    """The same span for all bands.  Raises ConfigError."""
     from ..images.span import Span
 
     try:
@@ -70,7 +74,10 @@ def span_from_ends(ends: tuple[float, float]) -> "Span":
 
 
 def parse_numbers(option: str, text: str, form: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:
-    """`text` as numbers with commas between them, as many as `form` has unless that ends in dots."""
+    """The numbers in `text`, separated by commas; as many as `form` has, any number if that ends in "...".
+
+    `form` names them, such as "TOP,LEFT".  Raises ConfigError.
+    """
     try:
         found = tuple(kind(part) for part in text.split(","))
     except ValueError:

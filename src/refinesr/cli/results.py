@@ -1,4 +1,4 @@
-"""Where results go: worked out and checked before any work."""
+"""Where results go: paths are worked out and checked before any work."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..errors import ConfigError, OutputError
 from ..files import caseless, refuse_existing, replacing, tells_cases_apart
 from .listing import InputFile, Listing
-from .restoring import ResultOptions
+from .upscale_options import ResultOptions
 
 if TYPE_CHECKING:
     from ..images.picture import Picture
@@ -20,41 +20,42 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """One input and its results, one for each sample; those `kept` are there already, and stay."""
+    """One input and its results, one per sample; those in `existing` are kept and not made again."""
 
     input: Path
     results: tuple[Path, ...]
-    kept: frozenset[Path] = frozenset()
+    existing: frozenset[Path] = frozenset()
 
 
-def plan_jobs(listing: Listing, asked: ResultOptions, scale: float) -> list[Job]:
-    """What is to be done; `scale` is that of the results.
+def plan_jobs(listing: Listing, options: ResultOptions, scale: float) -> list[Job]:
+    """The work to do; `scale` is that of the results.
 
-    Raises OutputError for results that clash, exist already and are neither to be replaced nor skipped, or
+    Raises OutputError for results that clash, that exist and are to be neither replaced nor skipped, or that
     could not be written.
     """
-    planned = uniquely_named_jobs(listing, asked, scale)
+    planned = uniquely_named_jobs(listing, options, scale)
     refuse_clashes(planned)
-    check_folders(planned)
-    if asked.skip_existing:
-        return [replace(job, kept=frozenset(filter(os.path.lexists, job.results))) for job in planned]
-    if not asked.overwrite:
+    check_folders(path.parent for job in planned for path in job.results)
+    if options.skip_existing:
+        return [replace(job, existing=frozenset(filter(os.path.lexists, job.results))) for job in planned]
+    if not options.overwrite:
         refuse_existing_results(planned)
     return planned
 
 
-def uniquely_named_jobs(listing: Listing, asked: ResultOptions, scale: float) -> list[Job]:
-    """Inputs that would share a result, as cat.jpg and cat.png, all keep their endings in its name."""
-    whole: frozenset[Path] = frozenset()
+def uniquely_named_jobs(listing: Listing, options: ResultOptions, scale: float) -> list[Job]:
+    """One job per input.  Inputs that would share a result, as cat.jpg and cat.png do, keep their extensions
+    in its name: cat.jpg-x4.png and cat.png-x4.png."""
+    with_extension: frozenset[Path] = frozenset()
     while True:
         planned = [
-            Job(found.file, result_paths(found, asked, scale, listing.several, found.file in whole))
-            for found in listing.found
+            Job(file.path, result_paths(file, options, scale, listing.several, file.path in with_extension))
+            for file in listing.files
         ]
-        more = inputs_sharing_results(planned) - whole
+        more = inputs_sharing_results(planned) - with_extension
         if not more:
             return planned
-        whole |= more
+        with_extension |= more
 
 
 def inputs_sharing_results(planned: Iterable[Job]) -> frozenset[Path]:
@@ -63,38 +64,45 @@ def inputs_sharing_results(planned: Iterable[Job]) -> frozenset[Path]:
     for job in planned:
         for path in job.results:
             owners.setdefault(location(path, resolve), set()).add(job.input)
-    return frozenset(each for inputs in owners.values() if len(inputs) > 1 for each in inputs)
+    return frozenset(path for inputs in owners.values() if len(inputs) > 1 for path in inputs)
 
 
 def result_paths(
-    found: InputFile, asked: ResultOptions, scale: float, several: bool, whole: bool
+    file: InputFile, options: ResultOptions, scale: float, several: bool, with_extension: bool
 ) -> tuple[Path, ...]:
-    path = result_path(found, asked, scale, several, whole)
-    if asked.samples == 1:
+    """The result's path for each sample of an input; see `result_path`."""
+    path = result_path(file, options, scale, several, with_extension)
+    if options.samples == 1:
         return (path,)
-    return tuple(path.with_name(f"{path.stem}-{k}{path.suffix}") for k in range(1, asked.samples + 1))
+    return tuple(path.with_name(f"{path.stem}-{k}{path.suffix}") for k in range(1, options.samples + 1))
 
 
-def result_path(found: InputFile, asked: ResultOptions, scale: float, several: bool, whole: bool) -> Path:
-    output, file = asked.output, found.file
+def result_path(
+    file: InputFile, options: ResultOptions, scale: float, several: bool, with_extension: bool
+) -> Path:
+    """OUT itself if it is a file, else the input's name with the suffix, in OUT or beside the input.
+
+    `several`: OUT has to be a folder.  `with_extension`: the input's extension stays in the name.
+    """
+    output, path = options.output, file.path
     if output is not None and not several and has_picture_suffix(output) and not output.is_dir():
-        return explicit_output(output, asked)
-    suffix = f"-x{scale:g}" if asked.suffix is None else asked.suffix
-    folder = file.parent if output is None else output / found.below
-    return folder / f"{file.name if whole else file.stem}{suffix}.{asked.ext or 'png'}"
+        check_single_output(output, options)
+        return output
+    suffix = f"-x{scale:g}" if options.suffix is None else options.suffix
+    folder = path.parent if output is None else output / file.subfolder
+    return folder / f"{path.name if with_extension else path.stem}{suffix}.{options.ext or 'png'}"
 
 
-def explicit_output(output: Path, asked: ResultOptions) -> Path:
-    """OUT is the very file: it must be writable as such, and nothing else may name it."""
+def check_single_output(output: Path, options: ResultOptions) -> None:
+    """OUT is a file's name: raises unless its format can be written and no other option contradicts it."""
     from ..images.io import WRITABLE
 
     if output.suffix.lower() not in WRITABLE:
         raise OutputError(f"-o: {output}: suffix '{output.suffix}' is not one of {', '.join(WRITABLE)}")
-    if asked.suffix is not None:
-        raise ConfigError(f"--suffix: '{asked.suffix}' has no place in {output}; give a folder to -o")
-    if asked.ext is not None and WRITABLE[output.suffix.lower()] != WRITABLE[f".{asked.ext}"]:
-        raise ConfigError(f"--ext: '{asked.ext}' is not what {output} ends in; give one of the two")
-    return output
+    if options.suffix is not None:
+        raise ConfigError(f"--suffix: '{options.suffix}' has no place in {output}; give a folder to -o")
+    if options.ext is not None and WRITABLE[output.suffix.lower()] != WRITABLE[f".{options.ext}"]:
+        raise ConfigError(f"--ext: '{options.ext}' is not what {output} ends in; give one of the two")
 
 
 def has_picture_suffix(path: Path) -> bool:
@@ -104,7 +112,7 @@ def has_picture_suffix(path: Path) -> bool:
 
 
 def refuse_clashes(planned: Iterable[Job]) -> None:
-    """Two inputs must not have one result, and no result may be an input."""
+    """Raises OutputError if two inputs have the same result, or a result would replace an input."""
     planned = list(planned)
     inputs = inputs_by_location(job.input for job in planned)
     owners: dict[str, tuple[Path, Path]] = {}
@@ -118,14 +126,14 @@ def refuse_clashes(planned: Iterable[Job]) -> None:
                 raise OutputError(f"{job.input}: its result would replace {which}; give --suffix or -o")
             if place in owners:
                 source, other = owners[place]
-                alike = "" if other.name == path.name else ", as this file system does not tell cases apart"
-                both = f"both {source} and {job.input}{alike}"
+                case = "" if other.name == path.name else ", as this file system ignores case"
+                both = f"both {source} and {job.input}{case}"
                 raise OutputError(f"{path} would be the result of {both}; upscale them into two folders")
             owners[place] = job.input, path
 
 
 def refuse_replacing_inputs(output: Path, inputs: Iterable[Path]) -> None:
-    """Raises OutputError, whatever may be overwritten, if the one result would replace what it is made of."""
+    """Raises OutputError, whatever may be overwritten, if `output` would replace one of its inputs."""
     places = inputs_by_location(inputs)
     if location(output) in places:
         raise OutputError(
@@ -134,32 +142,33 @@ def refuse_replacing_inputs(output: Path, inputs: Iterable[Path]) -> None:
 
 
 def inputs_by_location(inputs: Iterable[Path]) -> dict[str, Path]:
-    """What must not be replaced: the files, and what links in their names lead to."""
+    """The inputs by their locations, and by those of the files that symbolic links among them lead to."""
     paths, resolve = list(inputs), cache(resolved_folder)
     links = {location(Path(os.path.realpath(path)), resolve): path for path in paths if os.path.islink(path)}
     return links | {location(path, resolve): path for path in paths}
 
 
 def resolved_folder(folder: str) -> tuple[str, bool]:
-    """Where a folder lies, whatever links lead to it, and whether names in it may differ in case alone."""
+    """The folder's path without symbolic links, and whether names in it are case-sensitive."""
     place = os.path.realpath(folder)
     return place, tells_cases_apart(Path(place))
 
 
 def location(path: Path, resolve: Callable[[str], tuple[str, bool]] = resolved_folder) -> str:
-    """One name for each place, whatever links lead to its folder: a link in the place itself is replaced.
+    """A text that is the same for all names of one directory entry.
 
-    So are names that differ in case, where the file system does not tell them apart.  Who asks for many files
-    asks the file system once for each folder, through `cache(resolved_folder)`.
+    Links in the way to the folder are followed, but not `path` itself: writing replaces a link.  Names that
+    differ only in case are the same where the file system ignores case.  For many files, pass
+    `cache(resolved_folder)`, so that each folder is looked up once.
     """
     folder, name = os.path.split(os.path.abspath(path))
-    place, cased = resolve(folder)
-    return os.path.join(place, name if cased else caseless(name))
+    place, case_sensitive = resolve(folder)
+    return os.path.join(place, name if case_sensitive else caseless(name))
 
 
-def check_folders(planned: Iterable[Job]) -> None:
-    """Each result's folder is there, or can be made, and may be written to."""
-    for folder in {path.parent: None for job in planned for path in job.results}:
+def check_folders(folders: Iterable[Path]) -> None:
+    """Raises OutputError unless each folder exists or can be made, and may be written to."""
+    for folder in dict.fromkeys(folders):
         there = nearest_existing(folder)
         if not there.is_dir():
             raise OutputError(f"{there}: is a file, not a folder for results")
@@ -168,12 +177,12 @@ def check_folders(planned: Iterable[Job]) -> None:
 
 
 def nearest_existing(folder: Path) -> Path:
-    """The folder, or what is there of the way to it."""
+    """The folder, or the nearest of its parents that exists."""
     return next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))
 
 
 def refuse_same_file(outputs: Mapping[str, Path | None]) -> None:
-    """Raises OutputError if two options, each with its file, name one place."""
+    """Raises OutputError if two options name the same file."""
     options: dict[str, str] = {}
     for option, path in outputs.items():
         if path is not None and (other := options.setdefault(location(path), option)) != option:
@@ -185,7 +194,7 @@ def check_output_file(
 ) -> None:
     """Raises OutputError for a file that could not be written after the work, or would replace an input.
 
-    No `suffixes`: any will do.
+    `suffixes` are those allowed; if empty, any is.
     """
     if suffixes and path.suffix.lower() not in suffixes:
         raise OutputError(f"{option}: {path}: suffix '{path.suffix}' is not {' or '.join(suffixes)}")
@@ -207,13 +216,14 @@ def refuse_report_files(option: str, path: Path, report: Path) -> None:
 
 
 def write_json(path: Path, facts: object, overwrite: bool) -> None:
-    """Numbers that JSON has, whole or not at all.  Raises OutputError."""
+    """Write the file as a whole or not at all.  Raises ValueError for NaN and infinity; OutputError."""
     with replacing(path, overwrite=overwrite) as part:
         text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False)
         part.write_text(text + "\n", encoding="utf-8")
 
 
 def refuse_existing_results(planned: Iterable[Job]) -> None:
+    """Raises OutputError if a result exists."""
     there = [path for job in planned for path in job.results if os.path.lexists(path)]
     if there:
         more = f", and {len(there) - 1} more of the results" if len(there) > 1 else ""
@@ -223,7 +233,10 @@ def refuse_existing_results(planned: Iterable[Job]) -> None:
 
 
 def warn_of_lost_metadata(picture: "Picture", path: Path, hint: str = "") -> None:
-    """Warns where the picture's own file says what a result there cannot; `hint` is what would be right."""
+    """Warn if the picture has a georeference or a no-data value that the result's format cannot hold.
+
+    `hint` says what to do.
+    """
     from ..images.io import unsaid
 
     if lost := unsaid(picture, path):

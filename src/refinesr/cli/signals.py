@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM.  Exit codes are the shell's: 128 + the number of the signal."""
+"""Handling of Ctrl-C (SIGINT) and SIGTERM.  Exit codes are those of a shell: 128 + the signal's number."""
 
 import signal
 import threading
@@ -15,12 +15,12 @@ DESCRIPTIONS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
 class Terminated(BaseException):
-    """SIGTERM, as KeyboardInterrupt is SIGINT: everything is left by way of `finally`."""
+    """Raised by SIGTERM, as KeyboardInterrupt is by SIGINT, so that `finally` blocks run."""
 
 
 @dataclass
 class ReceivedSignal:
-    """The signal that has come, if any."""
+    """The signal that was received, if any."""
 
     signal: int | None = None
 
@@ -30,14 +30,14 @@ class ReceivedSignal:
 
 
 @contextmanager
-def signals_raised(notice: ReceivedSignal) -> Iterator[None]:
-    """SIGTERM raises Terminated and SIGINT KeyboardInterrupt, wherever the work is.
+def signals_raised(received: ReceivedSignal) -> Iterator[None]:
+    """SIGTERM raises Terminated and SIGINT raises KeyboardInterrupt, wherever the program is.
 
-    A library in the middle of its import may make something else of them: `notice` tells what has come.
+    A library that is being imported may turn these into another exception: `received` records the signal.
     """
 
     def leave(number: int, frame: FrameType | None) -> None:
-        notice.signal = number
+        received.signal = number
         raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
     with _handlers_installed(leave, signal.SIGINT, signal.SIGTERM):
@@ -46,33 +46,34 @@ def signals_raised(notice: ReceivedSignal) -> Iterator[None]:
 
 @contextmanager
 def signals_recorded() -> Iterator[ReceivedSignal]:
-    """Both signals are only noted: who is in the middle of something finishes it and looks.
+    """Signals are only recorded: the caller checks for one where it can stop.
 
-    Who presses Ctrl-C twice does not want to wait; but torchrun sends what it gets more than once.
+    A second Ctrl-C raises KeyboardInterrupt at once, but not under torchrun, which forwards a signal several
+    times.
     """
-    notice = ReceivedSignal()
+    received = ReceivedSignal()
 
-    def note(number: int, frame: FrameType | None) -> None:
-        if number == notice.signal == signal.SIGINT and not by_torchrun():
+    def record(number: int, frame: FrameType | None) -> None:
+        if number == received.signal == signal.SIGINT and not by_torchrun():
             raise KeyboardInterrupt
-        notice.signal = number
+        received.signal = number
 
-    with _handlers_installed(note, signal.SIGINT, signal.SIGTERM):
-        yield notice
+    with _handlers_installed(record, signal.SIGINT, signal.SIGTERM):
+        yield received
 
 
 @contextmanager
 def _handlers_installed(handler: Handler, *numbers: int) -> Iterator[None]:
-    """A signal that the parent process made us ignore (`nohup`, `&`) stays ignored."""
+    """Install `handler`, except for signals that the parent process set to be ignored (`nohup`, `&`)."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # Python lets no other thread have handlers
+        yield  # only the main thread may install handlers
         return
     before = {number: signal.getsignal(number) for number in numbers}
-    heard = {number: old for number, old in before.items() if old not in (signal.SIG_IGN, None)}
-    for number in heard:
+    replaced = {number: old for number, old in before.items() if old not in (signal.SIG_IGN, None)}
+    for number in replaced:
         signal.signal(number, handler)
     try:
         yield
     finally:
-        for number, old in heard.items():
+        for number, old in replaced.items():
             signal.signal(number, old)

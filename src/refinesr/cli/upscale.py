@@ -18,8 +18,8 @@ from .bars import file_progress
 from .listing import list_inputs
 from .messages import counted, print_message, print_result
 from .options import DEFAULT_MODEL, Model
-from .restoring import ModelOptions, ResultOptions
 from .results import Job, nearest_existing, plan_jobs, refuse_replacing_inputs, warn_of_lost_metadata
+from .upscale_options import ModelOptions, ResultOptions
 
 if TYPE_CHECKING:
     from ..cascade import Cascade
@@ -33,27 +33,28 @@ Examples:
 
     refinesr upscale photo.jpg                      writes photo-x4.png
     refinesr upscale photos/ more.png -o large/     a folder of results
-    refinesr upscale photos/ --skip-existing        those that have no result yet
-    refinesr upscale scan.tif -s 2.5 -o scan.jpg    any scale and format
+    refinesr upscale photos/ --skip-existing        only pictures without a result
+    refinesr upscale scan.tif -s 2.5 -o scan.jpg    another scale and format
     refinesr upscale a.png --samples 3 --seed 7     a-x4-1.png to a-x4-3.png
 
-Exit code: 0 all done, 1 some files could not be, 2 none could; what can be done is done.
+Exit code: 0 if all files were upscaled, 1 if some failed, 2 if all failed.
 """
 
 LOSSLESS = (".png", ".tif", ".tiff")
 
-Show = Callable[[Path, float], None]
+ShowFile = Callable[[Path, float], None]
+"""Shows how much of a file is done, from 0 to 1."""
 
-RESULTS, RESTORING = ResultOptions(), ModelOptions()
+RESULTS, MODEL_OPTIONS = ResultOptions(), ModelOptions()
 
 
 @dataclass(frozen=True)
-class Work:
-    """All that is the same for every input."""
+class Task:
+    """The model and all options: what is the same for every input."""
 
     model: "Stage | Cascade"
     results: ResultOptions
-    restoring: ModelOptions
+    model_options: ModelOptions
     options: "Options"
 
     @property
@@ -69,8 +70,8 @@ class Work:
         return self.options.mixed(self.model)
 
     @cached_property
-    def settled(self) -> bool:
-        """Whether no seed changes a result."""
+    def deterministic(self) -> bool:
+        """Whether the results are the same for every seed."""
         return all(link.settled for link in self.options.links(self.model))
 
 
@@ -80,159 +81,164 @@ def upscale(
     *,
     model: Model = DEFAULT_MODEL,
     results: ResultOptions = RESULTS,
-    restoring: ModelOptions = RESTORING,
+    model_options: ModelOptions = MODEL_OPTIONS,
 ) -> int:
     """Make pictures larger.
 
-    Everything that can be checked is checked before any work.  A picture that turns out to be unreadable does
-    not stop the others.
+    All options and outputs are checked before the work begins.  An unreadable picture does not stop the
+    others.
 
     Parameters
     ----------
     inputs
         Pictures, and folders of pictures: PNG, JPEG, WebP, BMP, GIF, TIFF.
     model
-        A shipped model, a .safetensors file, a folder with model.safetensors, OWNER/NAME on the Hugging Face
-        Hub, or a cascade: a folder with cascade.json, or such a file.
+        The name of a shipped model, a .safetensors file, a folder with model.safetensors, OWNER/NAME on the
+        Hugging Face Hub, or a cascade (cascade.json or the folder it is in).
     """
     results.check()
-    work = prepared(model, results, restoring)
+    task = load_task(model, results, model_options)
     listing = list_inputs(inputs, results.suffix, results.output, results.recursive)
-    planned = plan_jobs(listing, results, work.scale)
-    if restoring.mask is not None:
-        for path in (path for job in planned for path in job.results):
-            refuse_replacing_inputs(path, [restoring.mask])
-    for line in (*listing.closed, listing.left_out.line(results.recursive), kept(planned), alike(work)):
-        if line is not None:
-            print_message(line)
-    code = done(work, [job for job in planned if len(job.kept) < len(job.results)])
-    return code or (1 if listing.closed else 0)
+    jobs = plan_jobs(listing, results, task.scale)
+    if model_options.mask is not None:
+        for path in (path for job in jobs for path in job.results):
+            refuse_replacing_inputs(path, [model_options.mask])
+    skipped = listing.skipped.message(results.recursive)
+    for message in (*listing.unreadable, skipped, existing_message(jobs), similarity_message(task)):
+        if message is not None:
+            print_message(message)
+    code = run_jobs(task, [job for job in jobs if len(job.existing) < len(job.results)])
+    return code or (1 if listing.unreadable else 0)
 
 
-def prepared(model: str, results: ResultOptions, restoring: ModelOptions) -> Work:
-    """The model, loaded once; options that do not fit it, or this computer, are found out here."""
+def load_task(model: str, results: ResultOptions, model_options: ModelOptions) -> Task:
+    """Loads the model.  Raises ConfigError for options that do not fit the model or this computer."""
     from ..chains import load_any, sampling_so
 
-    options = restoring.options()
-    replace(options, seed=options.seed + results.samples - 1)  # the last one's, which may be too large
-    whole = sampling_so(load_any(model), restoring.settings)
-    options.check(whole)
-    return Work(whole, results, restoring, options)
+    options = model_options.options()
+    replace(options, seed=options.seed + results.samples - 1)  # raises if the last sample's seed is too large
+    loaded = sampling_so(load_any(model), model_options.settings)
+    options.check(loaded)
+    return Task(loaded, results, model_options, options)
 
 
-def kept(planned: list[Job]) -> str | None:
-    """What is said of results that stay."""
-    there = sum(len(job.kept) for job in planned)
-    return (
-        f"kept: {counted(there, 'result')} of {sum(len(job.results) for job in planned)}" if there else None
-    )
+def existing_message(jobs: list[Job]) -> str | None:
+    """How many results exist and are kept; None if there are none."""
+    existing = sum(len(job.existing) for job in jobs)
+    if not existing:
+        return None
+    return f"kept: {counted(existing, 'result')} of {sum(len(job.results) for job in jobs)}"
 
 
-def alike(work: Work) -> str | None:
-    """What is said of samples that are all the same; and of those that are mixed with the mean because nobody
-    chose: how to make them differ.
+def similarity_message(task: Task) -> str | None:
+    """Says that several samples will be equal, or similar because the model's own fidelity is above 0, and
+    which options make them differ more.
 
-    Not done unasked: each sample is what its seed gives alone, to be had again by --seed.
+    The options are not changed here: each sample can be made again with its seed alone.
     """
-    if work.results.samples == 1:
+    if task.results.samples == 1:
         return None
-    if work.settled:
+    if task.deterministic:
         return "all samples will be the same: this result does not depend on the seed"
-    if work.restoring.fidelity is not None or (work.fidelity or 0) <= 0:
+    if task.model_options.fidelity is not None or (task.fidelity or 0) <= 0:
         return None
-    if work.steps == 1:
+    if task.steps == 1:
         return "samples of one step differ little; with --steps 4 --fidelity 0 they differ more"
-    return f"samples differ little at a fidelity of {work.fidelity:g}; with --fidelity 0 they differ more"
+    return f"samples differ little at a fidelity of {task.fidelity:g}; with --fidelity 0 they differ more"
 
 
-def done(work: Work, planned: list[Job]) -> int:
-    """Do the jobs, whatever happens to some of them; the exit code."""
+def run_jobs(task: Task, jobs: list[Job]) -> int:
+    """Do all jobs, whether or not some of them fail, and return the exit code."""
     failed = untried = 0
-    full: set[int] = set()  # file systems
-    with file_progress(len(planned)) as show:
-        for job in planned:
+    full_disks: set[int] = set()
+    with file_progress(len(jobs)) as show:
+        for job in jobs:
             disk = nearest_existing(job.results[0].parent).stat().st_dev
-            if disk in full:  # minutes of work for nothing
+            if disk in full_disks:
                 untried += 1
                 continue
             try:
                 with if_memory_lacks(f"{job.input}: not enough memory"):
-                    for line in outcomes(work, job, show):
+                    for line in upscale_file(task, job, show):
                         print_result(line)
             except RefineSRError as error:
                 print_message(error)
                 failed += 1
                 if is_full(error):
-                    full.add(disk)
-    made = len(planned) - failed - untried
-    if failed and len(planned) > 1:
+                    full_disks.add(disk)
+    done = len(jobs) - failed - untried
+    if failed and len(jobs) > 1:
         rest = f", {untried} not tried: no room there" if untried else ""
-        print_message(f"{made} of {counted(len(planned), 'file')} done, {failed} failed{rest}")
-    return 0 if not failed else 1 if made else 2
+        print_message(f"{done} of {counted(len(jobs), 'file')} done, {failed} failed{rest}")
+    return 0 if not failed else 1 if done else 2
 
 
-def outcomes(work: Work, job: Job, show: Show) -> Iterator[str]:
-    """Read, restore and write; yields what to print of each result."""
+def upscale_file(task: Task, job: Job, show: ShowFile) -> Iterator[str]:
+    """Read an input and write its results; yields the line to print for each."""
     from ..images.io import check_output, read, write
     from ..images.picture import format_size
     from ..restore import shared_preparation
 
     started = perf_counter()
     show(job.input, 0.0)
-    picture = read(job.input, work.restoring.frame, span=work.model.span)
-    mask = None if work.restoring.mask is None else hidden(work.restoring.mask)
-    missing = [sample for sample in enumerate(job.results) if sample[1] not in job.kept]
+    picture = read(job.input, task.model_options.frame, span=task.model.span)
+    mask = None if task.model_options.mask is None else read_mask(task.model_options.mask)
+    missing = [sample for sample in enumerate(job.results) if sample[1] not in job.existing]
     prepare = shared_preparation(picture, len(missing), mask)
     for before, (number, path) in enumerate(missing):
         with writing(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
-        check_output(picture, path, math.ceil(work.scale))
+        check_output(picture, path, math.ceil(task.scale))
         warn_of_lost_metadata(picture, path, "; --ext tiff makes such")
-        seed = work.restoring.seed + number
-        large = enlarged(work, picture, seed, mask, prepare, within(job.input, before, len(missing), show))
-        write(large, path, quality=work.results.quality)
+        seed = task.model_options.seed + number
+        show_passes = sample_progress(job.input, before, len(missing), show)
+        large = upscale_picture(task, picture, seed, mask, prepare, show_passes)
+        write(large, path, quality=task.results.quality)
         show(job.input, (before + 1) / len(missing))
         seconds, started = perf_counter() - started, perf_counter()
-        if work.results.json:
-            yield record(work, job.input, path, picture, large, seconds, seed)
+        if task.results.json:
+            yield json_line(task, job.input, path, picture, large, seconds, seed)
         else:
             sizes = f"{format_size(picture.size)} -> {format_size(large.size)}"
             yield f"{job.input} -> {path}  {sizes}  {seconds:.1f} s"
 
 
-def within(name: Path, before: int, samples: int, show: Show) -> Callable[[int, int], None]:
-    """How far a file is when a sample of it has made so many passes; one more is for what comes after."""
-    return lambda done, total: show(name, (before + done / (total + 1)) / samples)
+def sample_progress(file: Path, before: int, samples: int, show: ShowFile) -> Callable[[int, int], None]:
+    """`show_passes(done, total)`: passes of one of a file's samples, after `before` others.
+
+    Writing the result counts as one more pass.
+    """
+    return lambda done, total: show(file, (before + done / (total + 1)) / samples)
 
 
-def hidden(path: Path) -> "Hidden":
+def read_mask(path: Path) -> "Hidden":
     from ..images.io import read
     from ..images.masks import brightness, mask_of
 
     return mask_of(brightness(read(path)))
 
 
-def enlarged(
-    work: Work,
+def upscale_picture(
+    task: Task,
     picture: "Picture",
     seed: int,
     mask: "Hidden | None",
     prepare: "Prepare",
-    show: Callable[[int, int], None],
+    show_passes: Callable[[int, int], None],
 ) -> "Picture":
     from ..diffusion.walking import last
     from ..restore import passing, restored
     from ..restore.memory import advising
 
-    model, options = work.model, replace(work.options, seed=seed)
-    with advising(model, options, picture), passing(model, picture.size, options, show, prepare):
-        return last(restored(model, picture, options, mask, scale=work.scale, prepare=prepare)).image
+    model, options = task.model, replace(task.options, seed=seed)
+    with advising(model, options, picture), passing(model, picture.size, options, show_passes, prepare):
+        return last(restored(model, picture, options, mask, scale=task.scale, prepare=prepare)).image
 
 
-def record(
-    work: Work, source: Path, path: Path, picture: "Picture", large: "Picture", seconds: float, seed: int
+def json_line(
+    task: Task, source: Path, path: Path, picture: "Picture", large: "Picture", seconds: float, seed: int
 ) -> str:
-    """The line of JSON for a result; how far it is its input is measured on what the file holds."""
+    """A result's line of JSON.  Agreement is measured on the file: JPEG and WebP change the picture."""
     from ..images.io import read
     from ..restore.fidelity import fidelity
 
@@ -243,10 +249,10 @@ def record(
         "input_size": picture.size,
         "output_size": large.size,
         "seconds": round(seconds, 3),
-        "steps": work.steps,
+        "steps": task.steps,
         "seed": seed,
-        "fidelity": work.fidelity,
-        "orientations": work.options.laid(work.model),
+        "fidelity": task.fidelity,
+        "orientations": task.options.laid(task.model),
         **(asdict(measured) if measured else {"lr_psnr": None, "agreement": None}),
     }
     return json.dumps(facts)

@@ -1,4 +1,4 @@
-"""Whole numbers that are meant as such."""
+"""Strict parsing of integer options."""
 
 from typing import Any, get_args
 
@@ -6,7 +6,7 @@ from cyclopts import CoercionError, Token, convert
 
 
 def convert_strictly(hint: Any, tokens: tuple[Token, ...]) -> Any:
-    """As cyclopts converts, which alone would round 1.9 to 2: a mistyped seed would be another one."""
+    """As cyclopts converts, but 1.9 for an integer is an error: cyclopts would round it to 2."""
     if int in (hint, *get_args(hint)):
         for token in tokens:
             if "." in token.value:

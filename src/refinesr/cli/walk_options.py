@@ -14,7 +14,7 @@ from ..files import refuse_existing
 from .bars import progress_bars
 from .messages import print_result
 from .options import Device, Flag, Precision
-from .results import Job, check_folders, refuse_replacing_inputs, warn_of_lost_metadata
+from .results import check_folders, refuse_replacing_inputs, warn_of_lost_metadata
 
 if TYPE_CHECKING:
     from ..images.picture import Picture
@@ -72,7 +72,7 @@ class Writing:
         """Before any work.  Raises ConfigError or OutputError."""
         if not 1 <= self.quality <= 100:
             raise ConfigError(f"--quality: {self.quality} is not between 1 and 100")
-        check_folders([Job(output, (output,))])
+        check_folders([output.parent])
         refuse_replacing_inputs(output, filter(None, inputs))
         refuse_existing(output, self.overwrite)
 
