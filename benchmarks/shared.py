@@ -44,7 +44,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def report(args: argparse.Namespace, title: str, text: str, conventions: Sequence[str], **facts: Any) -> None:
-    """Print the table under its title, over its conventions; write `facts` besides to `--json`."""
+    """Print the table under its title, over its conventions; write `save_metadata` besides to `--json`."""
     from refinesr.evaluate.report import finite
 
     print(f"\n{title}\n\n{text}\n", *(f"- {line}" for line in conventions), sep="\n", flush=True)

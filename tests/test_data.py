@@ -14,10 +14,10 @@ from PIL import Image
 from refinesr.data import Pairs, Photos, loading
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.degrade import Bicubic, Photo
+from refinesr.images.entries import list_entries
+from refinesr.images.image_store import CropBatch, store_images
 from refinesr.images.io import write
 from refinesr.images.picture import Picture
-from refinesr.images.shards import entries
-from refinesr.images.stock import Draw, stocked
 
 CPU = torch.device("cpu")
 SIZES = {"a cat.png": (40, 50), "Straße/日本 2.png": (33, 64), "b.jpg": (80, 32), "Straße/c.PNG": (32, 32)}
@@ -70,7 +70,7 @@ def seeded(seed=0):
 
 
 def crops(photos, count=64, size=16, seed=0):
-    return photos.store.cut(photos.draw(count, size, seeded(seed)), size)
+    return photos.store.crop(photos.draw(count, size, seeded(seed)), size)
 
 
 def as_signal(pixels, peak=255):
@@ -81,7 +81,7 @@ def as_signal(pixels, peak=255):
 def upright(draw):
     """The same places, neither turned nor flipped."""
     no = torch.zeros(len(draw), dtype=torch.bool)
-    return Draw(draw.picture, draw.top, draw.left, no, no, no)
+    return CropBatch(draw.picture, draw.top, draw.left, no, no, no)
 
 
 # Crops
@@ -90,20 +90,20 @@ def upright(draw):
 def test_crops_are_the_windows_they_are_said_to_be_turned_and_flipped(folder):
     photos = load(folder)
     draw = photos.draw(200, 16, seeded())
-    pictures = [as_signal(entry.pixels(3)) for entry in entries(folder)]
-    for number, crop in enumerate(photos.store.cut(draw, 16)):
+    pictures = [as_signal(entry.pixels(3)) for entry in list_entries(folder)]
+    for number, crop in enumerate(photos.store.crop(draw, 16)):
         top, left = int(draw.top[number]), int(draw.left[number])
         wanted = pictures[int(draw.picture[number])][:, top : top + 16, left : left + 16]
-        if draw.turned[number]:
+        if draw.transpose[number]:
             wanted = wanted.mT
-        axes = [axis for axis, flip in ((1, draw.upside), (2, draw.mirrored)) if flip[number]]
+        axes = [axis for axis, flip in ((1, draw.flip_y), (2, draw.flip_x)) if flip[number]]
         assert torch.equal(crop, wanted.flip(axes))
 
 
 def test_all_eight_ways_up_all_places_and_all_pictures_are_drawn(folder):
     photos = load(folder)
     draw = photos.draw(4000, 30, seeded())
-    ways = draw.turned * 4 + draw.upside * 2 + draw.mirrored
+    ways = draw.transpose * 4 + draw.flip_y * 2 + draw.flip_x
     assert (torch.bincount(ways) > 4000 / 8 * 0.8).all()
     tall = draw.picture == photos.sizes.index((80, 32))
     assert draw.top[tall].unique().tolist() == list(range(80 - 30 + 1))
@@ -113,9 +113,9 @@ def test_all_eight_ways_up_all_places_and_all_pictures_are_drawn(folder):
 def test_upright_crops_are_the_same_places_mirrored_at_most(folder):
     photos = load(folder)
     draw, plain = photos.draw(400, 30, seeded(), upright=True), photos.draw(400, 30, seeded())
-    assert not draw.turned.any()
-    assert not draw.upside.any()
-    assert 150 < draw.mirrored.sum() < 250
+    assert not draw.transpose.any()
+    assert not draw.flip_y.any()
+    assert 150 < draw.flip_x.sum() < 250
     assert all(torch.equal(getattr(draw, part), getattr(plain, part)) for part in ("picture", "top", "left"))
 
 
@@ -148,7 +148,7 @@ def test_crops_are_floats_in_range_channels_last(folder):
 def test_black_and_white_are_exactly_one_below_and_above_zero(dtype, last):
     pictures = [np.full((4, 4, 1), level, dtype) for level in (0, last)]
     zero, no = torch.zeros(2, dtype=torch.int64), torch.zeros(2, dtype=torch.bool)
-    images = stocked(pictures, CPU).cut(Draw(torch.arange(2), zero, zero, no, no, no), 4)
+    images = store_images(pictures, CPU).crop(CropBatch(torch.arange(2), zero, zero, no, no, no), 4)
     assert images.flatten(1).unique(dim=1).tolist() == [[-1.0], [1.0]]
 
 
@@ -184,7 +184,7 @@ def test_depths_are_kept_and_mix(tmp_path):
         save(tmp_path / name, pixels)
     photos = load(tmp_path)
     draw = upright(photos.draw(40, 32, seeded()))
-    for number, crop in enumerate(photos.store.cut(draw, 32)):
+    for number, crop in enumerate(photos.store.crop(draw, 32)):
         pixels, left = made[int(draw.picture[number])], int(draw.left[number])
         peak = {"u1": 255, "u2": 65535, "f4": 1}[pixels.dtype.str[1:]]
         torch.testing.assert_close(crop, as_signal(pixels, peak)[:, :, left : left + 32], rtol=0, atol=2e-7)
@@ -205,10 +205,10 @@ def test_a_sub_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    assert len(entries(tmp_path)) == 2
+    assert len(list_entries(tmp_path)) == 2
     closed.add("closed")
     with pytest.raises(InputError, match="closed: cannot be listed: Permission denied"):
-        entries(tmp_path)
+        list_entries(tmp_path)
 
 
 def test_grey_is_repeated_alpha_dropped_and_colour_made_luma(tmp_path):
@@ -217,7 +217,7 @@ def test_grey_is_repeated_alpha_dropped_and_colour_made_luma(tmp_path):
     save(tmp_path / "grey.png", grey)
     Image.fromarray(np.dstack([colour, opaque])).save(tmp_path / "rgba.png")
     Image.fromarray(np.dstack([grey, opaque]), "LA").save(tmp_path / "la.png")
-    found = {Path(entry.name).stem: entry for entry in entries(tmp_path)}
+    found = {Path(entry.name).stem: entry for entry in list_entries(tmp_path)}
     for name in ("grey", "la"):
         np.testing.assert_array_equal(found[name].pixels(3), grey.repeat(3, axis=2))
         np.testing.assert_array_equal(found[name].pixels(1), grey)
@@ -462,4 +462,4 @@ def test_a_batch_may_lack_a_depth(tmp_path):
     photos, rng = load(tmp_path), torch.Generator().manual_seed(0)
     assert len(photos.store.banks) == 2
     for _ in range(20):
-        assert photos.store.cut(photos.draw(1, 16, rng), 16).shape == (1, 3, 16, 16)
+        assert photos.store.crop(photos.draw(1, 16, rng), 16).shape == (1, 3, 16, 16)

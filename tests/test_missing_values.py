@@ -14,9 +14,9 @@ from PIL import Image
 import refinesr
 from refinesr.cascade import Cascade, Link
 from refinesr.errors import InputError
-from refinesr.images.missing import filled
+from refinesr.images.entries import list_entries
+from refinesr.images.missing import fill_missing
 from refinesr.images.picture import Picture
-from refinesr.images.shards import entries
 from refinesr.images.tasks import Grey, Inpainting
 from refinesr.mixing import Patch
 from refinesr.mixing.fusing import composed
@@ -143,8 +143,8 @@ def test_nodata_is_missing_in_the_result_and_no_value_becomes_it(kind: type, nod
     image[cloud()] = nodata
     picture = Picture(image, nodata=nodata)
     *_, last = restored(X4, picture, Options())
-    assert np.array_equal(last.image.missing, np.repeat(blocks(cloud(), 4)[..., None], 3, 2))
-    *_, free = restored(X4, filled(picture), Options())
+    assert np.array_equal(last.image.missing_mask, np.repeat(blocks(cloud(), 4)[..., None], 3, 2))
+    *_, free = restored(X4, fill_missing(picture), Options())
     known = ~np.repeat(blocks(cloud(), 4)[..., None], 3, 2)
     beside = np.abs(last.image.pixels[known].astype(float) - free.image.pixels[known])
     assert beside.max() <= (0 if kind == np.float32 else 1)
@@ -204,12 +204,12 @@ def test_what_stands_for_nothing_is_known_of_pictures_to_learn_from(tmp_path: Pa
     tag = (42113, 2, None, "0", True)
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, values, photometric="rgb", extratags=[tag])
-    (entry,) = entries(path)
+    (entry,) = list_entries(path)
     assert np.array_equal(entry.pixels(3), values)
-    assert entry.picture().holes is None
+    assert entry.read_picture().any_band_missing is None
     values[3, 4, 1] = 0
     tifffile.imwrite(path, values, photometric="rgb", extratags=[tag])
-    assert np.argwhere(entry.picture().holes).tolist() == [[3, 4]]
+    assert np.argwhere(entry.read_picture().any_band_missing).tolist() == [[3, 4]]
     tifffile.imwrite(path, values, photometric="rgb")
     assert np.array_equal(entry.pixels(3), values)
-    assert entry.picture().holes is None
+    assert entry.read_picture().any_band_missing is None

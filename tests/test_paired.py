@@ -78,7 +78,14 @@ def test_the_poor_crop_is_the_box_mean_of_the_good_one_in_all_eight_ways(
         assert low.shape == (32, 3, 4, 4)
         np.testing.assert_allclose(low.numpy(), means(high, scale), rtol=0, atol=2e-7)
         draw = pairs._draw(pairs._rng(step))
-        ways |= {*zip(draw.turned.tolist(), draw.upside.tolist(), draw.mirrored.tolist(), strict=True)}
+        ways |= {
+            *zip(
+                draw.transpose.tolist(),
+                draw.flip_y.tolist(),
+                draw.flip_x.tolist(),
+                strict=True,
+            )
+        }
         places |= {*zip(draw.picture.tolist(), draw.top.tolist(), draw.left.tolist(), strict=True)}
     assert len(ways) == 8
     assert {top % scale for _, top, _ in places} == {left % scale for _, _, left in places} == {0}
@@ -228,7 +235,7 @@ def test_without_poor_pictures_crops_are_drawn_as_they_were(tmp_path: Path) -> N
     room = torch.tensor([photos.sizes[k] for k in picture]) - 12
     assert draw.picture.tolist() == picture.tolist()
     assert torch.stack((draw.top, draw.left), 1).tolist() == (part * room).floor().long().tolist()
-    assert torch.equal(torch.stack((draw.turned, draw.upside, draw.mirrored)), ways.bool())
+    assert torch.equal(torch.stack((draw.transpose, draw.flip_y, draw.flip_x)), ways.bool())
     high, low = Pairs(photos, Photo(4), 16, 4, seed=2).at(1)
     pairs = Pairs(photos, Photo(4), 16, 4, seed=2)
     rng = pairs._rng(1)

@@ -20,7 +20,7 @@ from refinesr.diffusion.levels import LogNormal, Stratified
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.precond import Eps
 from refinesr.errors import ConfigError, InputError
-from refinesr.images.masks import mask_of
+from refinesr.images.masks import to_mask
 from refinesr.images.resize import MatlabBicubic, resize
 from refinesr.images.tasks import Grey, Inpainting, Uncropping
 from refinesr.method import Method
@@ -192,25 +192,25 @@ def test_a_mask_is_white_or_black_in_any_type(kind: type) -> None:
     peak = np.iinfo(kind).max if np.issubdtype(kind, np.integer) else 1
     array = (np.array([[0, 0.4, 0.6, 1]]) * peak).astype(kind)
     expected = [0.0, 1.0, 1.0, 1.0] if kind is bool else [0.0, 0.0, 1.0, 1.0]
-    assert mask_of(array).tolist() == [expected]
+    assert to_mask(array).tolist() == [expected]
 
 
 def test_masks_of_any_tensor_and_of_deep_images() -> None:
     values = [[0.0, 0.4, 0.5, 0.6, 1.0]]
     expected = [[0.0, 0.0, 0.0, 1.0, 1.0]]
-    assert mask_of(torch.tensor(values, dtype=torch.bfloat16)).tolist() == expected
-    assert mask_of(torch.tensor(values, requires_grad=True)).tolist() == expected
-    assert mask_of(Image.fromarray(np.array(values, np.float32))).tolist() == expected
-    assert mask_of(Image.fromarray((np.array(values) * 65535).astype(np.uint16))).tolist() == expected
+    assert to_mask(torch.tensor(values, dtype=torch.bfloat16)).tolist() == expected
+    assert to_mask(torch.tensor(values, requires_grad=True)).tolist() == expected
+    assert to_mask(Image.fromarray(np.array(values, np.float32))).tolist() == expected
+    assert to_mask(Image.fromarray((np.array(values) * 65535).astype(np.uint16))).tolist() == expected
     with pytest.raises(InputError, match=r"type int64 is no mask; .* of bool, uint8"):
-        mask_of(np.ones((2, 2), np.int64))
+        to_mask(np.ones((2, 2), np.int64))
 
 
 @pytest.mark.parametrize("kind", [np.asarray, torch.tensor, Image.fromarray])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_mask_of_no_numbers_is_refused(kind: Any, value: float) -> None:
     with pytest.raises(InputError, match=r"^mask: holds NaN or infinite values"):
-        mask_of(kind(np.array([[0.0, value]], np.float32)))
+        to_mask(kind(np.array([[0.0, value]], np.float32)))
 
 
 @pytest.mark.parametrize("mode", ["I", "I;16", "I;16B"])
@@ -219,13 +219,13 @@ def test_integers_of_pillow_are_of_16_bits_as_in_pictures(mode: str) -> None:
     values = np.array([[0, 300, 32767, 32768, 65535]], np.uint16)
     kinds = {"I": np.dtype(np.int32), "I;16": np.dtype("<u2"), "I;16B": np.dtype(">u2")}
     image = Image.frombytes(mode, (5, 1), values.astype(kinds[mode]).tobytes())
-    assert mask_of(image).tolist() == [[0, 0, 0, 1, 1]]
+    assert to_mask(image).tolist() == [[0, 0, 0, 1, 1]]
 
 
 @pytest.mark.parametrize("value", [-1, 65536])
 def test_integers_that_16_bits_do_not_hold_are_no_mask(value: int) -> None:
     with pytest.raises(InputError, match="mask: integers beyond 0 to 65535"):
-        mask_of(Image.new("I", (3, 2), value))
+        to_mask(Image.new("I", (3, 2), value))
 
 
 def test_a_mask_without_white_is_refused() -> None:
@@ -440,7 +440,7 @@ def test_what_is_transparent_in_a_mask_is_not_white(mode: str, tmp_path: Path) -
         picture = picture.convert("RGBA").convert("PA")
     elif mode != "LA":
         picture = picture.convert("RGBA").convert(mode)
-    assert np.array_equal(mask_of(picture), expected)
+    assert np.array_equal(to_mask(picture), expected)
     if mode != "RGBa":  # which no file holds
         picture.convert("RGBA").save(tmp_path / "mask.png")
         assert np.array_equal(hidden(tmp_path / "mask.png"), expected)

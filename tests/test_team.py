@@ -10,7 +10,7 @@ from methods import FewPairs, packed, plan
 
 from refinesr import launched
 from refinesr.errors import ConfigError
-from refinesr.images.decoder import threads
+from refinesr.images.lazy_store import worker_count
 from refinesr.team import ALONE, Team, assembled, backend
 from refinesr.train import State, check_shares, fit
 
@@ -104,7 +104,7 @@ def test_other_launchers_start_processes_that_are_alone(monkeypatch: pytest.Monk
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     assert not launched.leads()
-    assert threads() <= 4  # of 16 at most, shared by four
+    assert worker_count() <= 4  # of 16 at most, shared by four
     with pytest.raises(ConfigError, match="not on mps"):
         backend(torch.device("mps"))
 

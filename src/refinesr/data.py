@@ -13,13 +13,13 @@ from torch import Tensor
 
 from refinesr.devices import folded
 from refinesr.errors import ConfigError
-from refinesr.images.decoder import Decoder
-from refinesr.images.degrade import NOTHING_MAKES_THEM, Degradation, Given
-from refinesr.images.intake import Intake, Reader, held_by, items_of
-from refinesr.images.places import Free
-from refinesr.images.shards import check_classes, classes_of, entries
+from refinesr.images.crop_positions import PositionTable
+from refinesr.images.degrade import NEEDS_GIVEN_LOW, Degradation, Given
+from refinesr.images.entries import check_classes, class_names, list_entries
+from refinesr.images.image_store import CropBatch, ImageStore, available_memory
+from refinesr.images.lazy_store import LazyImageStore
+from refinesr.images.loader import ImageLoader, ItemReader, list_items, size_requirement
 from refinesr.images.span import Span
-from refinesr.images.stock import Draw, Stock, room
 from refinesr.launched import number_here
 from refinesr.model import with_plane
 from refinesr.shapes import Images, LowWithPlanes
@@ -40,7 +40,7 @@ class Photos:
     names: tuple[str, ...]
     sizes: tuple[tuple[int, int], ...]
     """(height, width) in pixels of each."""
-    store: Stock | Decoder
+    store: ImageStore | LazyImageStore
     channels: int
     smallest: int
     """Side of the largest crop that fits all of them."""
@@ -54,11 +54,11 @@ class Photos:
     listing: str = ""
     """SHA-256 of the names and sizes of all pictures, the small ones too, inside what was named: it stays the
     same where that moves."""
-    low: Stock | Decoder | None = None
+    low: ImageStore | LazyImageStore | None = None
     """The poor pictures, if they are given;"""
     scale: int = 1
     """pixels of a picture per pixel of its poor one, a side.  Crops lie on multiples of it."""
-    free: Free | None = None
+    free: PositionTable | None = None
     """Where crops of the size `smallest` miss no value, in pixels of the poor ones; None: everywhere."""
     holed: int = 0
     """How many are left out because of missing values."""
@@ -86,9 +86,9 @@ class Photos:
 
     @property
     def resident(self) -> bool:
-        return isinstance(self.store, Stock)
+        return isinstance(self.store, ImageStore)
 
-    def draw(self, n: int, size: int, rng: torch.Generator, *, upright: bool = False) -> Draw:
+    def draw(self, n: int, size: int, rng: torch.Generator, *, upright: bool = False) -> CropBatch:
         """`n` crops of size x size pixels, for `store.cut`; `rng` is on the photos' device.
 
         A picture is drawn as often as it has pixels, those beyond 64 * smallest**2 not counted; places are
@@ -107,28 +107,28 @@ class Photos:
         # a float just below 1 times a large number may round up to it
         place = torch.minimum((part * room).long(), room - 1)
         if self.free is not None:
-            place = self.free.placed(picture, part, place)
+            place = self.free.sample_corners(picture, part, place)
         top, left = (self.scale * place).unbind(1)
         turned, upside, mirrored = torch.randint(2, (3, n), generator=rng, device=self.device).bool()
         if upright:
             turned, upside = torch.zeros_like(turned), torch.zeros_like(upside)
-        return Draw(picture, top, left, turned, upside, mirrored)
+        return CropBatch(picture, top, left, turned, upside, mirrored)
 
-    def cut(self, draw: Draw, size: int) -> list[Images]:
+    def cut(self, draw: CropBatch, size: int) -> list[Images]:
         """The crops, (n, C, size, size), and the same of the poor pictures, if they are given."""
         self.ask(draw, size)
-        return [store.cut(draw.reduced(scale), size // scale) for store, scale in self._stores]
+        return [store.crop(draw.downscaled(scale), size // scale) for store, scale in self._stores]
 
-    def ask(self, draw: Draw, size: int) -> None:
+    def ask(self, draw: CropBatch, size: int) -> None:
         """Begins to decode what will be cut next, if it must be."""
         for store, scale in self._stores:
-            if isinstance(store, Decoder):
-                store.ask(draw.reduced(scale), size // scale)
+            if isinstance(store, LazyImageStore):
+                store.prefetch(draw.downscaled(scale), size // scale)
 
     @property
-    def _stores(self) -> list[tuple[Stock | Decoder, int]]:
+    def _stores(self) -> list[tuple[ImageStore | LazyImageStore, int]]:
         """Each with how much smaller it is."""
-        own: list[tuple[Stock | Decoder, int]] = [(self.store, 1)]
+        own: list[tuple[ImageStore | LazyImageStore, int]] = [(self.store, 1)]
         return own if self.low is None else [*own, (self.low, self.scale)]
 
     @cached_property
@@ -146,7 +146,7 @@ class Photos:
         """Running sum of what each picture counts, in pixels."""
         shown = self._sides.prod(1)
         if self.free is not None:
-            shown = torch.where(self.free.count > 0, self.free.shown * self.scale**2, shown)
+            shown = torch.where(self.free.count > 0, self.free.covered * self.scale**2, shown)
         return shown.clamp(max=_CAP * self.smallest**2).cumsum(0)
 
     @cached_property
@@ -190,18 +190,20 @@ def loading(
     all have been tried, naming them and what is wrong with the first; and if none is large enough.
     """
     if budget_bytes is None:
-        budget_bytes = room(device) // (2 * number_here())
-    found, intake = entries(source), Intake(Reader(channels, scale, span, smallest), budget_bytes)
-    for done in intake.read(items_of(found, low)):
+        budget_bytes = available_memory(device) // (2 * number_here())
+    found = list_entries(source)
+    loader = ImageLoader(ItemReader(channels, scale, span, smallest), budget_bytes)
+    for done in loader.read(list_items(found, low)):
         yield Loading(done, len(found))
-    intake.check()
-    store, *poor = intake.stores(device)
-    names = tuple(entry.name for entry, *_ in intake.kept)
-    sizes, left_out = tuple(intake.sizes), len(found) - len(names)
-    groups = tuple(entry.group for entry, *_ in intake.kept)
-    classes, listing = classes_of(found), intake.listing.hexdigest()
+    loader.check()
+    store, *poor = loader.build_stores(device)
+    names = tuple(entry.name for entry, *_ in loader.items)
+    sizes, left_out = tuple(loader.sizes), len(found) - len(names)
+    groups = tuple(entry.group for entry, *_ in loader.items)
+    classes, listing = class_names(found), loader.digest.hexdigest()
     photos = Photos(names, sizes, store, channels, smallest, left_out, device, groups, classes, listing)
-    photos = replace(photos, free=Free.of(intake.places, device), holed=intake.holed)
+    free = PositionTable.build(loader.positions, device)
+    photos = replace(photos, free=free, holed=loader.skipped_for_holes)
     if poor:
         photos = replace(photos, low=poor[0], scale=scale)
     yield Loading(len(found), len(found), photos)
@@ -241,13 +243,13 @@ class Pairs:
 
     def _check_all_have_photos(self) -> None:
         for name in sorted({*self.photos.classes} - {*self.photos.groups}):
-            wanted = f"{held_by(self.photos.smallest, self.photos.holed)}, the size of a crop"
+            wanted = f"{size_requirement(self.photos.smallest, self.photos.holed)}, the size of a crop"
             raise ConfigError(f"data: no photo in {name or '.'} has {wanted}")
 
     def _check_poor(self) -> None:
         given, low = isinstance(self.degradation, Given), self.photos.low
         if given and low is None:
-            raise ConfigError(NOTHING_MAKES_THEM)
+            raise ConfigError(NEEDS_GIVEN_LOW)
         if low is not None and not given:
             name = type(self.degradation).__name__
             raise ConfigError(f"method.degradation: {name}, but poor pictures are given; Given takes them")
@@ -274,7 +276,7 @@ class Pairs:
             yield self.at(step)
             step += 1
 
-    def _draw(self, rng: torch.Generator) -> Draw:
+    def _draw(self, rng: torch.Generator) -> CropBatch:
         return self.photos.draw(self.batch, self.size, rng, upright=self.upright)
 
     def _rng(self, step: int) -> torch.Generator:

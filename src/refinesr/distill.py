@@ -164,7 +164,7 @@ class Distilled:
         """The teacher's projection, of images whose low is exactly the good one reduced; others stay."""
         project = self.teacher.projected(low, base, kernel)
         image = low[:, : self.teacher.method.channels]
-        exact = Projection.between(high, image, kernel).exact(high, image)
+        exact = Projection.between(high, image, kernel).is_consistent(high, image)
         return lambda x0: torch.where(exact, project(x0), x0)
 
 

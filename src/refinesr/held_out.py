@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from refinesr.errors import ConfigError
-from refinesr.images.decoder import Decoder
-from refinesr.images.intake import Intake, Reader, items_of
-from refinesr.images.shards import Entry, entries
-from refinesr.images.stock import Draw, Stock
+from refinesr.images.entries import Entry, list_entries
+from refinesr.images.image_store import CropBatch, ImageStore
+from refinesr.images.lazy_store import LazyImageStore
+from refinesr.images.loader import ImageLoader, ItemReader, list_items
 from refinesr.method import Method
 from refinesr.model import with_plane
 from refinesr.shapes import Images, LowImages, LowWithPlanes
@@ -82,41 +82,42 @@ def setting_aside(
     """The middle size x size pixels of each picture, as it lies, and what the degradation makes of them, or
     the same part of its poor picture where that is given (`low`).
 
-    Sources are as `entries` takes them.  A corner lies on a multiple of the scale; where the middle misses
-    values, the nearest part that has them all is taken.  What is random about a degradation follows from the
-    picture's place alone.  `classes` are those of the photos learnt from, sorted; for a method that knows
-    classes.  Raises ConfigError for a picture of another class, and InputError as `data.loading`.
+    Sources are as `list_entries` takes them.  A corner lies on a multiple of the scale; where the middle
+    misses values, the nearest part that has them all is taken.  What is random about a degradation follows
+    from the picture's place alone.  `classes` are those of the photos learnt from, sorted; for a method that
+    knows classes.  Raises ConfigError for a picture of another class, and InputError as `data.loading`.
     """
-    items = items_of(entries(source), low)
-    intake = Intake(Reader(method.channels, method.scale, method.span, size, most=size), ENDLESS)
-    for done in intake.read(items):
+    items = list_items(list_entries(source), low)
+    reader = ItemReader(method.channels, method.scale, method.span, size, centre_size=size)
+    loader = ImageLoader(reader, ENDLESS)
+    for done in loader.read(items):
         yield Reading(done, len(items))
-    intake.check()
-    labels = [place(classes, entry.group) for entry, *_ in intake.kept] if method.classes else []
-    held = cut(method, intake, size, method.degradation, SEED, labels)
-    mark = f"{zlib.crc32(f'{intake.listing.hexdigest()} {size}'.encode()):08x}"
+    loader.check()
+    labels = [place(classes, entry.group) for entry, *_ in loader.items] if method.classes else []
+    held = cut(method, loader, size, method.degradation, SEED, labels)
+    mark = f"{zlib.crc32(f'{loader.digest.hexdigest()} {size}'.encode()):08x}"
     yield Reading(len(items), len(items), replace(held, mark=mark))
 
 
 def cut(
     method: Method,
-    intake: Intake,
+    loader: ImageLoader,
     size: int,
     degrade: Callable[[Tensor, torch.Generator], Tensor],
     seed: int,
     labels: Sequence[int],
 ) -> HeldOut:
     """The middle size x size pixels of all that has been read, and the poor ones that are given, or made."""
-    unit = intake.reader.scale if len(intake.kept[0]) > 1 else 1
-    stores = zip(intake.stores(CPU), (1, unit), strict=False)
-    high, *poor = (middles(store, intake.sizes, size, unit, reduced) for store, reduced in stores)
+    unit = loader.reader.scale if len(loader.items[0]) > 1 else 1
+    stores = zip(loader.build_stores(CPU), (1, unit), strict=False)
+    high, *poor = (middles(store, loader.sizes, size, unit, reduced) for store, reduced in stores)
     low = with_planes(method, poor[0], labels) if poor else degraded(degrade, method, high, seed, labels)
-    names = tuple(entry.name for entry, *_ in intake.kept)
-    return HeldOut(names, high, low, len(intake.left_out), intake.holed)
+    names = tuple(entry.name for entry, *_ in loader.items)
+    return HeldOut(names, high, low, len(loader.skipped), loader.skipped_for_holes)
 
 
 def middles(
-    store: Stock | Decoder, sizes: Sequence[tuple[int, int]], size: int, unit: int, reduced: int
+    store: ImageStore | LazyImageStore, sizes: Sequence[tuple[int, int]], size: int, unit: int, reduced: int
 ) -> Images:
     """(N, C, size, size) in [-1, 1] of pictures of these sizes, as they lie, from multiples of `unit` on.
 
@@ -125,8 +126,8 @@ def middles(
     corners = [[(length - size) // 2 // unit * unit for length in each] for each in sizes]
     top, left = torch.tensor(corners).unbind(1)
     as_it_lies = torch.zeros(len(sizes), dtype=torch.bool)
-    draw = Draw(torch.arange(len(sizes)), top, left, *[as_it_lies] * 3)
-    return store.cut(draw.reduced(reduced), size // reduced)
+    draw = CropBatch(torch.arange(len(sizes)), top, left, *[as_it_lies] * 3)
+    return store.crop(draw.downscaled(reduced), size // reduced)
 
 
 def place(classes: Sequence[str], group: str) -> int:
@@ -165,10 +166,10 @@ def drawn(*seed: int) -> int:
 def check_apart(held: Sequence[Path], learnt: Sequence[Path]) -> None:
     """Raises ConfigError if a picture of the one is also among the other, by whatever name or link.
 
-    Both are as `entries` takes them; nothing is decoded.
+    Both are as `list_entries` takes them; nothing is decoded.
     """
-    known = set(map(identity, entries(learnt)))
-    both = [entry.name for entry in entries(held) if identity(entry) in known]
+    known = set(map(identity, list_entries(learnt)))
+    both = [entry.name for entry in list_entries(held) if identity(entry) in known]
     if both:
         more = f" and {len(both) - 1} more" if len(both) > 1 else ""
         raise ConfigError(f"--held-out: also learnt from: {both[0]}{more}; hold out other pictures")

@@ -132,7 +132,7 @@ class Perception:
             return picture
         projection = Projection.between(high, low, self.consistent)
         with torch.autocast(picture.device.type, enabled=False):  # in 16 bits nothing would be kept
-            return torch.where(projection.exact(high, low), projection.project(picture, low), picture)
+            return torch.where(projection.is_consistent(high, low), projection.project(picture, low), picture)
 
     def learnt(self, distance: Distance, high: Images, other: Images, chances: Tensor) -> PerImage:
         """The distance of pictures in [-1, 1], each pair seen from a corner of its own."""

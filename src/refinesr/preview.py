@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from refinesr.files import replacing
-from refinesr.images.eight_bits import in_eight_bits
+from refinesr.images.eight_bits import to_uint8
 
 
 def save_grid(columns: Sequence[Tensor], path: Path, gap: int = 4) -> None:
@@ -20,6 +20,6 @@ def save_grid(columns: Sequence[Tensor], path: Path, gap: int = 4) -> None:
     rows = torch.cat([F.pad(column.float(), (0, gap, 0, gap), value=1.0) for column in columns], dim=3)
     rows = rows if rows.shape[1] == 3 else rows[:, :1].expand(-1, 3, -1, -1)
     sheet = torch.cat(list(rows), dim=1)  # (3, B * (H + gap), columns * (W + gap))
-    levels = in_eight_bits(sheet).permute(1, 2, 0).cpu().numpy()
+    levels = to_uint8(sheet).permute(1, 2, 0).cpu().numpy()
     with replacing(path, overwrite=True) as part:
         Image.fromarray(levels).save(part, format="PNG")

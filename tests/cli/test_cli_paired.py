@@ -12,7 +12,7 @@ from PIL import Image
 
 import refinesr as package
 from refinesr.checkpoint import save_stage
-from refinesr.images.degrade import Degradation, check_given
+from refinesr.images.degrade import Degradation, check_accepts_low
 from refinesr.images.tasks import Grey, Inpainting, JpegRestoration, Uncropping
 
 GIVEN = (
@@ -222,4 +222,4 @@ def test_what_a_model_makes_itself_cannot_be_given(refinesr: Command, task: Degr
         assert (ran.code, ran.out, ran.err) == (2, "", f"{makes}; leave --low out\n")
     assert not Path("found.safetensors").exists()
     assert not Path("student").exists()
-    check_given(JpegRestoration())  # what a camera's own JPEG has lost is given as well as made
+    check_accepts_low(JpegRestoration())  # what a camera's own JPEG has lost is given as well as made

@@ -15,7 +15,7 @@ from refinesr.errors import InputError
 from refinesr.evaluate.cuts import Multiple
 from refinesr.evaluate.pairs import Shown, pairs
 from refinesr.images.io import write
-from refinesr.images.naming import plain
+from refinesr.images.naming import without_marks
 from refinesr.images.picture import Picture
 from refinesr.images.resize import MatlabBicubic, PillowBicubic
 
@@ -44,14 +44,14 @@ def reduced(values: np.ndarray, scale: int = 4) -> np.ndarray:
     ],
 )
 def test_names_belong_together_but_for_what_data_sets_hang_on_them(good: str, poor: str) -> None:
-    assert plain(good) == plain(poor)
+    assert without_marks(good) == without_marks(poor)
 
 
 @pytest.mark.parametrize(
     ("one", "other"), [("0801", "0802"), ("img_1", "img_11"), ("x4", "x2"), ("hr", "lr")]
 )
 def test_other_names_do_not(one: str, other: str) -> None:
-    assert plain(one) != plain(other)
+    assert without_marks(one) != without_marks(other)
 
 
 def test_a_poor_picture_is_what_pillow_makes_of_the_good_one() -> None:
@@ -233,4 +233,4 @@ def test_a_file_may_be_called_as_its_system_allows() -> None:
 
 
 def test_names_are_the_same_however_their_letters_are_encoded() -> None:
-    assert plain("Caf\u00e9_HR") == plain("cafe\u0301x4")
+    assert without_marks("Caf\u00e9_HR") == without_marks("cafe\u0301x4")

@@ -163,7 +163,7 @@ def test_bicubic_draws_nothing():
 
 
 def test_whole_numbers_are_as_often_each_of_their_span():
-    drawn = BatchRandom(seeded(), torch.zeros(3000)).within((3, 5), 2)
+    drawn = BatchRandom(seeded(), torch.zeros(3000)).integers_between((3, 5), 2)
     assert drawn.shape == (3000, 2)
     assert drawn.unique().tolist() == [3, 4, 5]
     counts = torch.bincount(drawn.flatten())[3:]

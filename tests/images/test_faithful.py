@@ -7,7 +7,7 @@ from pictures import PHOTOS, photo, pillow, random, twigs
 from PIL import Image
 
 from refinesr.images.eight_bits import resize_eight_bits
-from refinesr.images.faithful import agreement, to_eight_bits, within_range
+from refinesr.images.faithful import agreement, consistent_eight_bits, consistent_in_range
 from refinesr.images.projection import Projection
 from refinesr.images.resize import MatlabBicubic, PillowBicubic, resize
 
@@ -64,7 +64,7 @@ def test_photos_made_small_come_back_from_their_enlargements():
         high = photo(name)
         low = pillow(high, (high.shape[-2] // 4, high.shape[-1] // 4))
         image = estimate(low, 4)
-        shares[name] = share(to_eight_bits(image, low), low)
+        shares[name] = share(consistent_eight_bits(image, low), low)
         assert shares[name] > share(plainly_rounded(image), low)
     assert min(shares.values()) >= 0.999, shares
 
@@ -72,7 +72,9 @@ def test_photos_made_small_come_back_from_their_enlargements():
 @pytest.mark.parametrize(("scale", "least"), [(2, 0.995), (3, 0.997), (4, 0.997), (8, 0.997)])
 def test_crops_of_full_contrast_come_back_from_their_enlargements(scale, least):
     lows = {name: crop(name) for name in CROPS}
-    shares = {name: share(to_eight_bits(estimate(low, scale), low), low) for name, low in lows.items()}
+    shares = {
+        name: share(consistent_eight_bits(estimate(low, scale), low), low) for name, low in lows.items()
+    }
     assert min(shares.values()) >= least, shares
 
 
@@ -81,7 +83,7 @@ def test_black_and_white_shapes_come_back():
     rows, columns = np.mgrid[:64, :80]
     rings = 127.5 + 400 * np.sin(np.hypot(rows - 20, columns - 30) / 6)
     low = torch.from_numpy(rings.clip(0, 255).astype(np.uint8))[None, None]
-    assert share(to_eight_bits(estimate(low, 4), low), low) >= 0.999
+    assert share(consistent_eight_bits(estimate(low, 4), low), low) >= 0.999
 
 
 @pytest.mark.parametrize("negative", [False, True])
@@ -92,7 +94,7 @@ def test_black_and_white_are_asked_for_as_at_most_and_at_least(negative):
     low = ((crop("astronaut").float() - 127.5) * 3 + 127.5).clamp(0, 255).round().byte()
     low = 255 - low if negative else low  # most of the picture is dark
     assert ((low == 0) | (low == 255)).double().mean() > 0.8
-    assert share(to_eight_bits(estimate(low, 4), low), low) > 0.951
+    assert share(consistent_eight_bits(estimate(low, 4), low), low) > 0.951
 
 
 @pytest.mark.parametrize("scale", [2, 4])
@@ -102,7 +104,7 @@ def test_what_no_picture_can_give_is_approached_without_wild_patterns(scale):
     board = torch.from_numpy(((rows + columns) % 2 * 255).astype(np.uint8))[None, None]
     low = torch.full((1, 1, 24, 72), 128, dtype=torch.uint8)
     low[..., 24:48] = board
-    result = to_eight_bits(estimate(low, scale, noise=0), low)
+    result = consistent_eight_bits(estimate(low, scale, noise=0), low)
     again = resize_eight_bits(result, (24, 72), PILLOW)
     assert (again == low)[..., :16].all()
     assert (again == low)[..., 56:].all()
@@ -117,7 +119,7 @@ def test_where_nothing_is_clipped_the_picture_changes_by_rounding_alone():
     levels = (image + 1) * 127.5
     assert levels.min() > 0
     assert levels.max() < 255
-    change = to_eight_bits(image, low).float() - levels
+    change = consistent_eight_bits(image, low).float() - levels
     assert change.abs().max() < 1.5
     assert change.square().mean().sqrt() < 1.05 / 12**0.5  # an even spread over one level
 
@@ -134,12 +136,12 @@ def test_the_nearest_picture_is_found_where_something_is_clipped():
         excess = projected - nearest
     rounding = levels.numel() / 12
     least = ((nearest - levels).square().sum() + rounding).sqrt()
-    assert (to_eight_bits(image, low).float() - levels).square().sum().sqrt() < 1.05 * least
+    assert (consistent_eight_bits(image, low).float() - levels).square().sum().sqrt() < 1.05 * least
 
 
 def test_pictures_that_were_not_projected_before_are_projected():
     low = crop("chelsea")
-    assert share(to_eight_bits(estimate(low, 4) * 0.8 + 0.1, low), low) >= 0.997
+    assert share(consistent_eight_bits(estimate(low, 4) * 0.8 + 0.1, low), low) >= 0.997
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -149,7 +151,7 @@ def test_tiny_pictures_of_any_channels_work(channels, size, scale):
     low = torch.randint(
         90, 160, (2, channels, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
-    result = to_eight_bits(estimate(low, scale), low)
+    result = consistent_eight_bits(estimate(low, scale), low)
     assert (result.dtype, result.shape) == (torch.uint8, (2, channels, size[0] * scale, size[1] * scale))
     assert agreement(result, low).min() == 1
 
@@ -158,28 +160,28 @@ def test_sizes_that_are_no_multiple_of_the_scale_work():
     high = photo("coffee")[..., :203, :301]
     low = pillow(high, (51, 76))
     image = Projection((203, 301), (51, 76), PILLOW).project(high.float(), low.float()) / 127.5 - 1
-    assert share(to_eight_bits(image, low), low) >= 0.995
+    assert share(consistent_eight_bits(image, low), low) >= 0.995
 
 
 def test_each_picture_of_a_batch_is_treated_alone():
     low = torch.cat([crop("coffee"), crop("chelsea")])[..., :40, :48]
     image = estimate(low, 4)
-    alone = torch.cat([to_eight_bits(image[i : i + 1], low[i : i + 1]) for i in range(2)])
-    assert torch.equal(to_eight_bits(image, low), alone)
+    alone = torch.cat([consistent_eight_bits(image[i : i + 1], low[i : i + 1]) for i in range(2)])
+    assert torch.equal(consistent_eight_bits(image, low), alone)
 
 
 def test_the_kernel_may_be_matlab_s():
     low = crop("coffee")
     image = estimate(low, 4, kernel=MatlabBicubic())
-    assert agreement(to_eight_bits(image, low, MatlabBicubic()), low, MatlabBicubic()).item() >= 0.99
+    assert agreement(consistent_eight_bits(image, low, MatlabBicubic()), low, MatlabBicubic()).item() >= 0.99
 
 
 def test_autocast_inference_mode_and_half_precision_do_not_matter():
     low = crop("coffee")[..., :40, :48]
     image = estimate(low, 4).bfloat16()
-    expected = to_eight_bits(image, low)
+    expected = consistent_eight_bits(image, low)
     with torch.autocast("cpu", dtype=torch.bfloat16), torch.inference_mode():
-        assert torch.equal(to_eight_bits(image, low), expected)
+        assert torch.equal(consistent_eight_bits(image, low), expected)
     assert agreement(expected, low).item() >= 0.99
 
 
@@ -193,15 +195,15 @@ def test_agreement_is_the_share_pillow_gives_back_of_each_picture():
 @pytest.mark.parametrize("shape", [(1, 3, 8, 8), (1, 3, 9, 2)])
 def test_low_must_be_a_smaller_picture(shape):
     with pytest.raises(ValueError, match="no smaller picture"):
-        to_eight_bits(torch.zeros(1, 3, 8, 8), torch.zeros(shape, dtype=torch.uint8))
+        consistent_eight_bits(torch.zeros(1, 3, 8, 8), torch.zeros(shape, dtype=torch.uint8))
     with pytest.raises(ValueError, match="no smaller picture"):
-        within_range(torch.zeros(1, 3, 8, 8), torch.zeros(shape))
+        consistent_in_range(torch.zeros(1, 3, 8, 8), torch.zeros(shape))
 
 
 def test_lines_that_no_picture_gives_leave_the_rest_alone():
     """Black twigs of one pixel before the sky: what has no answer must not pull at the rest for ever."""
     low = twigs()
-    again = pillow(to_eight_bits(estimate(low, 4), low), low.shape[-2:])
+    again = pillow(consistent_eight_bits(estimate(low, 4), low), low.shape[-2:])
     wrong = (again.int() - low.int()).abs()
     assert (wrong > 4).double().mean() > 0.2  # there are such values indeed
     assert ((wrong > 0) & (wrong <= 4)).double().mean() < 0.08  # 0.13 if they are corrected with the others
@@ -232,7 +234,7 @@ def test_saturated_deep_pictures_come_back(contrast, least, near):
     low = ((crop("astronaut")[..., :64, :64].float() / 127.5 - 1) * contrast).clamp(-1, 1)
     assert (low.abs() == 1).double().mean() > 0.06
     image = estimate((low + 1) * 127.5, 4)
-    off = levels_off(within_range(image, low), low)
+    off = levels_off(consistent_in_range(image, low), low)
     assert (off < 1 / 257).mean() > least
     assert (off < 0.5).mean() >= near
 
@@ -243,7 +245,7 @@ def test_deep_pictures_that_clip_nothing_are_projected():
     image = 0.8 * estimate((low + 1) * 127.5, 4)
     expected = Projection((96, 128), (24, 32), PILLOW).project(image.double(), low.double())
     assert expected.abs().max() < 1
-    torch.testing.assert_close(within_range(image, low).double(), expected, rtol=0, atol=2e-6)
+    torch.testing.assert_close(consistent_in_range(image, low).double(), expected, rtol=0, atol=2e-6)
 
 
 def test_the_nearest_deep_picture_is_found_where_something_is_clipped():
@@ -257,7 +259,7 @@ def test_the_nearest_deep_picture_is_found_where_something_is_clipped():
         projected = projection.project(nearest, low.double()) + excess
         nearest = projected.clamp(-1, 1)
         excess = projected - nearest
-    torch.testing.assert_close(within_range(image, low).double(), nearest, rtol=0, atol=1e-4)
+    torch.testing.assert_close(consistent_in_range(image, low).double(), nearest, rtol=0, atol=1e-4)
 
 
 def test_deep_values_beyond_black_and_white_ask_for_these_alone():
@@ -265,4 +267,4 @@ def test_deep_values_beyond_black_and_white_ask_for_these_alone():
     low = torch.zeros(1, 1, 24, 24)
     low[..., 8:16, 8:16] = 1
     image = estimate((low + 1) * 127.5, 4, noise=0)
-    assert torch.equal(within_range(image, 1.3 * low), within_range(image, low))
+    assert torch.equal(consistent_in_range(image, 1.3 * low), consistent_in_range(image, low))

@@ -211,13 +211,13 @@ DAMAGES = {
 def test_tags_that_are_damaged_say_nothing(damage, tag):
     places = {33550: SCALE, 33922: TIE, 34264: MATRIX}[tag]
     data = bytearray(tiff([*places, *keys(AREA)]))
-    place = next(each.place for each in Directory.of(bytes(data)).entries if each.tag == tag)
+    place = next(each.offset for each in Directory.parse(bytes(data)).entries if each.tag == tag)
     struct.pack_into("<HI", data, place + 2, *DAMAGES[damage])
     found = read_bytes(bytes(data))
     assert equal(found.pixels, drawn(9, 14, 3))
     assert not set(told(encode(found, "TIFF"))) & {33550, 33922, 34264}
     struct.pack_into("<HI", data, place + 2, 2, 2**31)
-    assert Directory.of(bytes(data)).text(tag) == b""
+    assert Directory.parse(bytes(data)).text(tag) == b""
 
 
 @pytest.mark.parametrize("values", [(0.0, 1.0, 0.0), (1.0, 0.0, 0.0), (np.nan, 1.0, 0.0), (1.0, np.inf, 0.0)])

@@ -11,7 +11,7 @@ from drawings import drawn, equal, fault, picture, pillow_bytes, same
 from PIL import Image
 
 from refinesr.images import vips
-from refinesr.images.io import encode, pictures_in, read, read_bytes, write
+from refinesr.images.io import encode, list_pictures, read, read_bytes, write
 from refinesr.images.picture import Picture
 from refinesr.images.span import SLACK
 
@@ -51,8 +51,8 @@ def test_other_programs_read_our_deep_files_exactly(tmp_path):
     write(deep, tmp_path / "a.png")
     write(deep, tmp_path / "a.tif")
     write(real, tmp_path / "b.tif")
-    assert equal(pyvips.Image.new_from_file(str(tmp_path / "a.png")).numpy(), deep.bands())
-    assert equal(tifffile.imread(tmp_path / "a.tif"), deep.bands())
+    assert equal(pyvips.Image.new_from_file(str(tmp_path / "a.png")).numpy(), deep.pixels_with_alpha())
+    assert equal(tifffile.imread(tmp_path / "a.tif"), deep.pixels_with_alpha())
     assert equal(tifffile.imread(tmp_path / "b.tif"), real.pixels)
     with Image.open(tmp_path / "a.png") as image:
         image.verify()  # the checksums of our own chunks
@@ -205,13 +205,13 @@ def test_pictures_in_a_folder_are_found_in_natural_order(tmp_path):
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
     names = ["2.PNG", "10.png", "A.tif", "b.jpeg"]
-    assert [path.name for path in pictures_in(tmp_path)] == names
-    assert [str(path.relative_to(tmp_path)) for path in pictures_in(tmp_path, recursive=True)] == [
+    assert [path.name for path in list_pictures(tmp_path)] == names
+    assert [str(path.relative_to(tmp_path)) for path in list_pictures(tmp_path, recursive=True)] == [
         *names,
         "sub/1.webp",
     ]
-    assert fault(pictures_in, tmp_path / "none") == f"{tmp_path}/none: no such folder"
-    assert fault(pictures_in, tmp_path / "b.jpeg") == f"{tmp_path}/b.jpeg: not a folder"
+    assert fault(list_pictures, tmp_path / "none") == f"{tmp_path}/none: no such folder"
+    assert fault(list_pictures, tmp_path / "b.jpeg") == f"{tmp_path}/b.jpeg: not a folder"
 
 
 def test_the_natural_order_is_that_of_numbers_and_texts_in_turn(tmp_path):
@@ -243,7 +243,7 @@ def test_the_natural_order_is_that_of_numbers_and_texts_in_turn(tmp_path):
         parts = re.split(r"(\d+)", name.casefold())
         return [part if i % 2 == 0 else int(part) for i, part in enumerate(parts)], name
 
-    found = pictures_in(tmp_path, recursive=True)
+    found = list_pictures(tmp_path, recursive=True)
     assert len(found) == 3 * len(stems)
     assert found == sorted(found, key=lambda path: [turns(part) for part in path.relative_to(tmp_path).parts])
 
@@ -257,7 +257,7 @@ def test_links_to_pictures_are_pictures_and_those_that_lead_nowhere_are_not(tmp_
         ("up.png", ".."),
     ):
         (tmp_path / name).symlink_to(target)
-    assert [path.name for path in pictures_in(tmp_path, recursive=True)] == ["a.png", "b.png"]
+    assert [path.name for path in list_pictures(tmp_path, recursive=True)] == ["a.png", "b.png"]
 
 
 @pytest.mark.parametrize("big", [False, True])
@@ -271,7 +271,7 @@ def test_the_last_band_alone_is_called_transparency_and_only_if_it_is(monkeypatc
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         assert file.is_bigtiff == big
         called = [int(value) for value in file.pages[0].extrasamples]
-        assert equal(file.asarray(), picture(bands, np.uint16, clear).bands())
+        assert equal(file.asarray(), picture(bands, np.uint16, clear).pixels_with_alpha())
     assert called == [0] * (len(called) - 1) + [2 if clear else 0]
     assert same(read_bytes(data), picture(bands, np.uint16, clear))
 

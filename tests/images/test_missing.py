@@ -10,8 +10,8 @@ from drawings import drawn, equal, fault, same
 from PIL import Image
 
 from refinesr.images.io import encode, read_bytes
-from refinesr.images.masks import brightness, mask_of
-from refinesr.images.missing import as_known, filled, with_missing
+from refinesr.images.masks import brightness, to_mask
+from refinesr.images.missing import avoid_nodata, fill_missing, restore_missing
 from refinesr.images.picture import Picture, check_complete, check_range, to_tensor
 
 KINDS = [np.uint8, np.uint16, np.float32]
@@ -41,7 +41,7 @@ def test_the_tag_of_gdal_is_read_and_kept(text, bands):
     pixels = drawn(9, 14, bands, kind=np.float32)
     pixels[2:4, 3:5] = -9999
     found = read_bytes(tiff(pixels, text))
-    assert equal(found.missing, pixels == -9999)
+    assert equal(found.missing_mask, pixels == -9999)
     again = encode(found, "TIFF")
     assert same(read_bytes(again), found)
     with tifffile.TiffFile(io.BytesIO(again)) as file:
@@ -64,15 +64,15 @@ def test_any_float_may_stand_for_none(value):
     found = read_bytes(tiff(pixels, f"{value!r}"))
     there = np.zeros((9, 14, 3), bool)
     there[2:4, 3:5] = True
-    assert equal(found.missing, there)
+    assert equal(found.missing_mask, there)
     assert read_bytes(encode(found, "TIFF")).pixels.tobytes() == pixels.tobytes()
 
 
 @pytest.mark.parametrize("text", ["", "none", "0x7f", "1e999999", "-1e40", "256", "0.5"])
 def test_what_no_value_is_means_nothing(text):
     found = read_bytes(tiff(drawn(9, 14, 3), text))
-    assert found.missing is None
-    assert read_bytes(encode(found, "TIFF")).missing is None
+    assert found.missing_mask is None
+    assert read_bytes(encode(found, "TIFF")).missing_mask is None
 
 
 def test_numbers_that_are_no_values_of_the_picture_mean_none():
@@ -82,9 +82,9 @@ def test_numbers_that_are_no_values_of_the_picture_mean_none():
     tags = [(42113, 2, None, "0", True)]
     colours = np.zeros((3, 256), np.uint16)
     tifffile.imwrite(file, grey[..., 0], photometric="palette", colormap=colours, extratags=tags)
-    assert read_bytes(file.getvalue()).missing is None
-    assert read_bytes(tiff(grey, "0")).missing.sum() == (grey == 0).sum()
-    assert read_bytes(tiff(grey, "0", photometric="miniswhite")).missing is None
+    assert read_bytes(file.getvalue()).missing_mask is None
+    assert read_bytes(tiff(grey, "0")).missing_mask.sum() == (grey == 0).sum()
+    assert read_bytes(tiff(grey, "0", photometric="miniswhite")).missing_mask is None
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -92,23 +92,25 @@ def test_numbers_that_are_no_values_of_the_picture_mean_none():
 def test_known_values_stay_and_missing_ones_are_like_those_around(kind, bands):
     nodata = None if kind == np.float32 else 0.0
     picture, lost = holes(bands, kind, nodata)
-    made = filled(picture)
+    made = fill_missing(picture)
     assert equal(made.pixels[~lost], picture.pixels[~lost])
-    assert (made.missing, made.nodata) == (None, None)
+    assert (made.missing_mask, made.nodata) == (None, None)
     for band in range(bands):
         known = picture.pixels[..., band][~lost[..., band]]
         unknown = made.pixels[..., band][lost[..., band]]
         assert known.min() <= unknown.min() + 1e-6
         assert unknown.max() <= known.max() + 1e-6
     flat = replace(picture, pixels=np.where(lost, picture.pixels, picture.pixels[~lost][0]))
-    assert filled(flat).pixels == pytest.approx(picture.pixels[~lost][0])
+    assert fill_missing(flat).pixels == pytest.approx(picture.pixels[~lost][0])
 
 
 def test_bands_are_filled_each_from_its_own():
     """As if each were a picture: what is missing in one says nothing of another."""
     picture, _ = holes(3)
-    alone = [filled(Picture(np.ascontiguousarray(picture.pixels[..., [band]]))).pixels for band in range(3)]
-    assert equal(filled(picture).pixels, np.concatenate(alone, 2))
+    alone = [
+        fill_missing(Picture(np.ascontiguousarray(picture.pixels[..., [band]]))).pixels for band in range(3)
+    ]
+    assert equal(fill_missing(picture).pixels, np.concatenate(alone, 2))
 
 
 def test_what_is_transparent_is_no_source_for_what_is_missing():
@@ -116,20 +118,20 @@ def test_what_is_transparent_is_no_source_for_what_is_missing():
     pixels[:, 4:], pixels[2, 2] = 0.9, np.nan
     alpha = np.ones((8, 8), np.float32)
     alpha[:, 4:] = 0
-    assert (filled(Picture(pixels, alpha), seen=True).pixels == 0.5).all()
-    under = filled(Picture(pixels, alpha)).pixels
+    assert (fill_missing(Picture(pixels, alpha), under_alpha=True).pixels == 0.5).all()
+    under = fill_missing(Picture(pixels, alpha)).pixels
     assert equal(under[:, 4:], pixels[:, 4:])
     assert np.isfinite(under).all()
-    nothing_seen = filled(Picture(pixels, alpha * 0), seen=True).pixels
+    nothing_seen = fill_missing(Picture(pixels, alpha * 0), under_alpha=True).pixels
     assert np.isfinite(nothing_seen).all()
 
 
 def test_nothing_known_is_refused_by_band():
     pixels = drawn(9, 14, 3, kind=np.float32)
     pixels[..., 1] = np.nan
-    said = fault(filled, Picture(pixels, name="a.tif"))
+    said = fault(fill_missing, Picture(pixels, name="a.tif"))
     assert said == "a.tif: all values in band 2 of 3 are missing (NaN, or the file's GDAL_NODATA)"
-    said = fault(filled, Picture(pixels * np.nan, name="a.tif"))
+    said = fault(fill_missing, Picture(pixels * np.nan, name="a.tif"))
     assert said == "a.tif: all values are missing (NaN, or the file's GDAL_NODATA)"
 
 
@@ -138,9 +140,9 @@ def test_nothing_known_is_refused_by_band():
 def test_a_missing_value_becomes_a_block_of_them(scale, kind):
     picture, lost = holes(3, kind, None if kind == np.float32 else 7.0)
     large = replace(picture, pixels=drawn(9 * scale, 14 * scale, 3, kind=kind, seed=5))
-    made = with_missing(large, picture)
+    made = restore_missing(large, picture)
     block = np.kron(lost, np.ones((scale, scale, 1), bool))
-    assert equal(made.missing, block)
+    assert equal(made.missing_mask, block)
     assert made.nodata == picture.nodata
     moved = large.pixels == (7 if kind != np.float32 else 2)
     assert equal(made.pixels[~block & ~moved], large.pixels[~block & ~moved])
@@ -149,7 +151,7 @@ def test_a_missing_value_becomes_a_block_of_them(scale, kind):
 @pytest.mark.parametrize("size", [(22, 35), (5, 7), (9, 28), (1, 1)])
 def test_at_other_sizes_what_lies_at_a_pixel_s_middle_counts(size):
     picture, lost = holes()
-    made = with_missing(Picture(drawn(*size, 3, kind=np.float32)), picture)
+    made = restore_missing(Picture(drawn(*size, 3, kind=np.float32)), picture)
     for y, x in np.ndindex(size):
         there = int((y + 0.5) * 9 / size[0]), int((x + 0.5) * 14 / size[1])
         assert equal(np.isnan(made.pixels[y, x]), lost[there])
@@ -159,7 +161,7 @@ def test_each_missing_value_stays_of_its_kind():
     picture, _ = holes(1)
     picture = replace(picture, pixels=picture.pixels.copy(), nodata=-9999.0)
     picture.pixels[4, 4] = -9999
-    made = with_missing(Picture(drawn(18, 28, 1, kind=np.float32)), picture).pixels
+    made = restore_missing(Picture(drawn(18, 28, 1, kind=np.float32)), picture).pixels
     assert (made[8:10, 8:10] == -9999).all()
     assert equal(np.isnan(made), np.kron(np.isnan(picture.pixels), np.ones((2, 2, 1), bool)))
 
@@ -169,17 +171,17 @@ def test_each_missing_value_stays_of_its_kind():
 )
 def test_no_known_value_means_missing_by_chance(kind, nodata, beside):
     pixels = np.array([[nodata, 100, beside]], kind)[..., None]
-    made = as_known(Picture(pixels, nodata=float(nodata)))
+    made = avoid_nodata(Picture(pixels, nodata=float(nodata)))
     assert made.pixels[..., 0].tolist() == [[beside, 100, beside]]
-    assert made.missing is None
-    assert with_missing(Picture(pixels), Picture(pixels[:, 1:], nodata=float(nodata))).missing is None
+    assert made.missing_mask is None
+    assert restore_missing(Picture(pixels), Picture(pixels[:, 1:], nodata=float(nodata))).missing_mask is None
 
 
 @pytest.mark.parametrize("nodata", [0.0, 1.0, 0.25, 1e-30, -5.0, 260.0])
 def test_nor_a_float_that_gdal_takes_for_equal(nodata):
     """Its ARE_REAL_EQUAL: closer than epsilon times the sum, times 2."""
     made = (
-        as_known(Picture(np.array([[[nodata], [0.5]]], np.float32), nodata=nodata))
+        avoid_nodata(Picture(np.array([[[nodata], [0.5]]], np.float32), nodata=nodata))
         .pixels[0, :, 0]
         .astype(float)
     )
@@ -190,7 +192,7 @@ def test_nor_a_float_that_gdal_takes_for_equal(nodata):
 def test_a_nodata_that_no_float_can_be_changes_none():
     pixels = drawn(9, 14, 1, kind=np.float32)
     for nodata in (1e300, -np.inf, np.nan):
-        assert equal(as_known(Picture(pixels, nodata=nodata)).pixels, pixels)
+        assert equal(avoid_nodata(Picture(pixels, nodata=nodata)).pixels, pixels)
 
 
 def test_who_cannot_do_without_values_is_told_so():
@@ -209,4 +211,4 @@ def test_in_a_mask_nodata_is_black_or_white_as_it_is():
     """Masks by GDAL say that 0, black, is none."""
     values = np.array([[0, 255, 0]], np.uint8)[..., None]
     assert brightness(replace(Picture(values), nodata=0.0)).tolist() == [[0, 1, 0]]
-    assert mask_of(Image.fromarray(values[..., 0])).tolist() == [[0, 1, 0]]
+    assert to_mask(Image.fromarray(values[..., 0])).tolist() == [[0, 1, 0]]

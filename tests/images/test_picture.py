@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 
 from refinesr.errors import InputError
-from refinesr.images.alpha import bleed
+from refinesr.images.alpha import fill_transparent
 from refinesr.images.picture import Picture, from_tensor, to_tensor
-from refinesr.images.pillow import from_pil, quiet, to_pil
+from refinesr.images.pillow import from_pil, suppress_warnings, to_pil
 from refinesr.images.resize import PillowBicubic, resize
 
 EXIF = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"
@@ -107,7 +107,7 @@ def test_readers_in_several_threads_leave_the_warnings_as_they_were():
     inside = threading.Barrier(4)
 
     def reader():
-        with quiet():
+        with suppress_warnings():
             inside.wait()
             warnings.warn_explicit("damaged EXIF", UserWarning, "a.py", 1, module="PIL.TiffImagePlugin")
 
@@ -134,7 +134,7 @@ def test_a_white_disc_on_transparent_black_gets_no_dark_fringe(kind):
     white = np.iinfo(kind).max if kind != np.float32 else 1
     alpha = (disc() * white).astype(kind)
     pixels = np.repeat(alpha[:, :, None], 3, axis=2)
-    filled = bleed(pixels, alpha)
+    filled = fill_transparent(pixels, alpha)
     assert filled.dtype == kind
     assert np.array_equal(filled[disc()], pixels[disc()])
     visible = enlarged(alpha[:, :, None])[0] > 0.01 * white
@@ -147,7 +147,7 @@ def test_colours_run_on_smoothly_beyond_the_edge():
     down, across = np.mgrid[:41, :41]
     slope = np.stack([down * 5, across * 5, 200 - 4 * down], axis=2).astype(np.uint8)
     alpha = disc().astype(np.uint8) * 255
-    filled = bleed(slope * disc()[:, :, None].astype(np.uint8), alpha)
+    filled = fill_transparent(slope * disc()[:, :, None].astype(np.uint8), alpha)
     visible = (enlarged(alpha[:, :, None])[0] > 2).numpy()
     wrong = (enlarged(filled) - enlarged(slope)).abs().numpy()[:, visible]
     assert wrong.max() < 12  # two pixels of the slope; without it would be 200
@@ -157,7 +157,7 @@ def test_colours_run_on_smoothly_beyond_the_edge():
 def test_pictures_without_a_hidden_or_without_a_visible_pixel_stay_as_they_are():
     pixels = np.random.default_rng(0).integers(0, 256, (5, 6, 3), dtype=np.uint8)
     for value in (0, 1):
-        assert bleed(pixels, np.full((5, 6), value, np.uint8)) is pixels
+        assert fill_transparent(pixels, np.full((5, 6), value, np.uint8)) is pixels
 
 
 def test_a_hidden_nan_does_not_spread():
@@ -165,4 +165,4 @@ def test_a_hidden_nan_does_not_spread():
     pixels[0, 0] = np.nan
     alpha = np.ones((6, 7), np.float32)
     alpha[0, 0] = 0
-    assert np.array_equal(bleed(pixels, alpha), np.ones((6, 7, 1), np.float32))
+    assert np.array_equal(fill_transparent(pixels, alpha), np.ones((6, 7, 1), np.float32))

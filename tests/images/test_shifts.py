@@ -7,7 +7,7 @@ import pytest
 import skimage.data
 from PIL import Image, ImageFilter
 
-from refinesr.images.shifts import shift
+from refinesr.images.shifts import detect_shift
 
 PICTURES = [
     each()[8:296, 100:388] for each in (skimage.data.chelsea, skimage.data.coffee, skimage.data.astronaut)
@@ -31,9 +31,9 @@ def reduced(high: np.ndarray, scale: int) -> np.ndarray:
 def test_a_shift_by_whole_pixels_is_told(picture: np.ndarray, scale: int, moved: tuple[int, int]) -> None:
     high = good(picture, scale)
     low = np.roll(reduced(high, scale), moved, (0, 1))
-    assert shift(high, low) == moved
+    assert detect_shift(high, low) == moved
     deep = high.astype(np.uint16) * 257, (255 - low).astype(np.float32) / 255
-    assert shift(*deep) == moved
+    assert detect_shift(*deep) == moved
 
 
 def noisy(low: np.ndarray) -> np.ndarray:
@@ -67,7 +67,7 @@ SPOILT = {
 def test_what_a_poor_picture_suffers_is_no_shift(scale: int, spoilt) -> None:
     for picture in PICTURES:
         high = good(picture, scale)
-        assert shift(high, np.ascontiguousarray(spoilt(reduced(high, scale)))) is None
+        assert detect_shift(high, np.ascontiguousarray(spoilt(reduced(high, scale)))) is None
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -75,11 +75,11 @@ def test_nor_is_the_corner_of_each_block_though_it_lies_beside_the_middle(scale:
     for picture in PICTURES:
         high = good(picture, scale)
         for corner in (0, scale - 1):
-            assert shift(high, high[corner::scale, corner::scale]) is None
+            assert detect_shift(high, high[corner::scale, corner::scale]) is None
 
 
 def test_stripes_that_fit_in_several_places_and_small_pictures_are_passed_over() -> None:
     stripes = np.tile(np.array([0, 255], np.uint8), (64, 32))[..., None]
-    assert shift(stripes, np.roll(stripes, 2, 1)) is None
+    assert detect_shift(stripes, np.roll(stripes, 2, 1)) is None
     high = good(PICTURES[0], 4)[:80, :80]
-    assert shift(high, np.roll(reduced(high, 4), 1, 0)) is None
+    assert detect_shift(high, np.roll(reduced(high, 4), 1, 0)) is None

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refinesr.errors import ConfigError, InputError
+from refinesr.images.display import for_display
+from refinesr.images.entries import list_entries
+from refinesr.images.image_store import CropBatch, store_images
 from refinesr.images.io import read, write
 from refinesr.images.picture import Picture, check_value_range, from_tensor, to_tensor, with_span
-from refinesr.images.seen import seen
-from refinesr.images.shards import entries
 from refinesr.images.span import SLACK, Span
-from refinesr.images.stock import Draw, stocked
 
 
 def of(low: float, high: float) -> Span:
@@ -41,9 +41,9 @@ def exactly(picture: Picture, span: Span) -> np.ndarray:
     return 2 * (picture.pixels.astype(np.float64) - span.low) / np.array(span.width) - 1
 
 
-def whole(images: torch.Tensor) -> Draw:
+def whole(images: torch.Tensor) -> CropBatch:
     none = torch.zeros(1, dtype=torch.bool)
-    return Draw(*(torch.zeros(1, dtype=torch.int64) for _ in range(3)), none, none, none)
+    return CropBatch(*(torch.zeros(1, dtype=torch.int64) for _ in range(3)), none, none, none)
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -123,10 +123,10 @@ def test_what_is_far_outside_is_refused_and_told(kind, tmp_path):
         values = np.full((4, 4, 1), 150 + beyond).astype(kind)
         values[0, 0] = 60
         if fine:
-            assert with_span(span, Picture(values)).span == span
+            assert with_span(Picture(values), span).span == span
             continue
         with pytest.raises(InputError) as caught:
-            with_span(span, Picture(values, name="a.tiff"))
+            with_span(Picture(values, name="a.tiff"), span)
         found = "a.tiff: goes from 60 to 167, more than 16 % outside the span 50 to 150"
         assert str(caught.value) == f"{found}; 50 to 167 would hold it"
 
@@ -137,9 +137,9 @@ def test_of_several_bands_the_one_that_is_outside_is_told():
     with pytest.raises(
         InputError, match=r"band 2 goes from -0\.25 to 0\.9, more .*; 0 to 10000, -0\.25 to 0\.9,"
     ):
-        with_span(BANDS, picture)
+        with_span(picture, BANDS)
     with pytest.raises(InputError, match=r"has 1 bands, and method\.span is of 3: 0 to 10000, "):
-        with_span(BANDS, within(KELVIN))
+        with_span(within(KELVIN), BANDS)
 
 
 @pytest.mark.parametrize("marker", [np.finfo(np.float32).min, np.finfo(np.float32).max, -1e300])
@@ -153,7 +153,7 @@ def test_markers_of_nothing_are_refused_as_they_are(marker):
 def test_hidden_colours_may_be_anything():
     values, alpha = np.full((4, 4, 1), 280, np.float32), np.ones((4, 4), np.float32)
     values[0], alpha[0] = -9999, 0
-    assert with_span(KELVIN, Picture(values, alpha)).span == KELVIN
+    assert with_span(Picture(values, alpha), KELVIN).span == KELVIN
 
 
 def test_nan_is_refused_in_the_words_of_the_span():
@@ -187,11 +187,11 @@ def test_what_is_learnt_is_in_the_spans_units(kind, span, tarred, tmp_path: Path
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
         (tmp_path / "a.tiff").unlink()
-    (entry,) = entries(tmp_path)
+    (entry,) = list_entries(tmp_path)
     raster = entry.pixels(3, span)
     assert raster.dtype == kind  # 16 bits stay 16 bits in memory
-    stock = stocked([raster], torch.device("cpu"), span)
-    crops = stock.cut(whole(stock.start), 16)
+    stock = store_images([raster], torch.device("cpu"), span)
+    crops = stock.crop(whole(stock.start), 16)
     np.testing.assert_allclose(crops[0].permute(1, 2, 0), exactly(picture, span), rtol=0, atol=3e-7)
 
 
@@ -199,9 +199,9 @@ def test_crops_are_clipped_at_the_ends(tmp_path: Path):
     picture = within(KELVIN)
     picture.pixels[0, 0], picture.pixels[0, 1] = 316 + 9, 254 - 9
     write(picture, tmp_path / "a.tiff")
-    (entry,) = entries(tmp_path)
-    stock = stocked([entry.pixels(1, KELVIN)], torch.device("cpu"), KELVIN)
-    crops = stock.cut(whole(stock.start), 16)
+    (entry,) = list_entries(tmp_path)
+    stock = store_images([entry.pixels(1, KELVIN)], torch.device("cpu"), KELVIN)
+    crops = stock.crop(whole(stock.start), 16)
     assert crops[0, 0, 0, :2].tolist() == [1, -1]
     picture.pixels[0, 0] = 316 + 11
     write(picture, tmp_path / "a.tiff")
@@ -211,7 +211,7 @@ def test_crops_are_clipped_at_the_ends(tmp_path: Path):
 
 def test_eyes_see_the_span_from_black_to_white():
     picture = within(of(0, 10000), np.uint16)
-    levels = seen(picture)
+    levels = for_display(picture)
     assert (levels.pixels.min(), levels.pixels.max()) == (0, 255)
     np.testing.assert_allclose(levels.pixels, picture.pixels / 10000 * 255, atol=0.5001)
     assert levels.span is None

@@ -235,7 +235,7 @@ def test_strokes_are_all_places_no_farther_from_a_piece_than_half_their_width():
     """Against the nearest of many points of each piece."""
     drawn = dice(4, 48, 64)
     path, radius = STROKES.paths(drawn)
-    mask = STROKES.painted(drawn, path, radius)[:, 0].bool()
+    mask = STROKES.drawn_mask(drawn, path, radius)[:, 0].bool()
     y, x = torch.meshgrid(torch.arange(48) + 0.5, torch.arange(64) + 0.5, indexing="ij")
     pixels = torch.stack((y, x), -1).view(-1, 2)
     along = torch.linspace(0, 1, 200)[:, None]

@@ -6,7 +6,7 @@ from scipy.ndimage import gaussian_filter
 from test_shifts import PICTURES, SPOILT, good, reduced
 
 from refinesr.images.span import Span
-from refinesr.images.units import unlike
+from refinesr.images.units import detect_unit_mismatch
 
 Array = np.ndarray
 
@@ -51,8 +51,8 @@ UNITS = {
 def test_another_unit_is_told(mean, deviation, span, converted, scale: int) -> None:
     high = field(5, mean, deviation)
     low = stored(converted(small(high, scale)))
-    assert unlike(stored(high), low, span) is not None
-    assert unlike(stored(high), stored(small(high, scale)), span) is None
+    assert detect_unit_mismatch(stored(high), low, span) is not None
+    assert detect_unit_mismatch(stored(high), stored(small(high, scale)), span) is None
 
 
 def test_made_pairs_of_fields_in_one_unit_are_never_told_of() -> None:
@@ -71,7 +71,7 @@ def test_made_pairs_of_fields_in_one_unit_are_never_told_of() -> None:
             285 + (low - 285) / 4,
             low * 0.97,
         ):
-            assert unlike(stored(high), stored(poor), spans[seed % 3]) is None, seed
+            assert detect_unit_mismatch(stored(high), stored(poor), spans[seed % 3]) is None, seed
 
 
 def exposed(low: Array, share: float) -> Array:
@@ -94,17 +94,17 @@ def test_what_a_poor_photo_suffers_is_no_unit(spoilt) -> None:
         for top in (0, 96):
             high = good(picture, 2)[top : top + 192, top : top + 192]
             low = np.ascontiguousarray(spoilt(reduced(high, 2)))
-            assert unlike(high, low) is None
-            assert unlike(high.astype(np.uint16) * 257, low) is None
-            assert unlike(high, low, Span((0.0,), (255.0,))) is None
+            assert detect_unit_mismatch(high, low) is None
+            assert detect_unit_mismatch(high.astype(np.uint16) * 257, low) is None
+            assert detect_unit_mismatch(high, low, Span((0.0,), (255.0,))) is None
 
 
 def test_depths_are_of_one_unit_but_by_a_span() -> None:
     high = reduced(PICTURES[0], 1)
     deep = high.astype(np.uint16) * 257
-    assert unlike(deep, high) is None
-    assert unlike(high, (high / 255).astype(np.float32)) is None
-    assert unlike(deep, high, Span((0.0,), (65535.0,))) is not None
+    assert detect_unit_mismatch(deep, high) is None
+    assert detect_unit_mismatch(high, (high / 255).astype(np.float32)) is None
+    assert detect_unit_mismatch(deep, high, Span((0.0,), (65535.0,))) is not None
 
 
 def test_where_and_from_where_to_where_is_said() -> None:
@@ -112,21 +112,21 @@ def test_where_and_from_where_to_where_is_said() -> None:
     each = Span((-60.0, 0.0), (330.0, 110000.0))
     ends = [f"{values.min():.4g} to {values.max():.4g}" for values in (high, high - 273.15)]
     pair = (np.dstack([x, other]).astype(np.float32) for x in (high, high - 273.15))
-    assert unlike(*pair, each) == (f"{ends[0]} in band 1", f"{ends[1]} in band 1")
+    assert detect_unit_mismatch(*pair, each) == (f"{ends[0]} in band 1", f"{ends[1]} in band 1")
     pair = (np.dstack([high, x]).astype(np.float32) for x in (other, other / 100))
-    found = unlike(*pair, each)
+    found = detect_unit_mismatch(*pair, each)
     assert found is not None
     assert found.low.endswith(" in band 2")
     ramp = stored(np.linspace(0, 1, 64).reshape(8, 8))
-    assert unlike(ramp, ramp / 100) == ("0 to 100 % of white", "0 to 1 % of white")
+    assert detect_unit_mismatch(ramp, ramp / 100) == ("0 to 100 % of white", "0 to 1 % of white")
 
 
 def test_what_is_flat_missing_or_small_says_nothing() -> None:
     flat = np.full((16, 16, 1), 280, np.float32)
-    assert unlike(flat, flat - 273, CLIMATE) is None
+    assert detect_unit_mismatch(flat, flat - 273, CLIMATE) is None
     high = stored(field(3, side=16))
     low = high - 273
-    assert unlike(high, low, CLIMATE) is not None
-    assert unlike(high[:7, :9], low[:7, :9], CLIMATE) is None
+    assert detect_unit_mismatch(high, low, CLIMATE) is not None
+    assert detect_unit_mismatch(high[:7, :9], low[:7, :9], CLIMATE) is None
     low[3, 3] = np.nan
-    assert unlike(high, low, CLIMATE) is None
+    assert detect_unit_mismatch(high, low, CLIMATE) is None

@@ -145,7 +145,7 @@ def test_a_large_estimate_is_reduced_by_leaving_pixels_out(monkeypatch: pytest.M
     monkeypatch.setattr(job, "ESTIMATE", 10)
     alpha = RNG.integers(0, 255, (20, 31), np.uint8)
     small = job.reduced(read_bytes(png(np.dstack([PIXELS, alpha]))))
-    assert np.array_equal(small.bands(), np.dstack([PIXELS, alpha])[::4, ::4])
+    assert np.array_equal(small.pixels_with_alpha(), np.dstack([PIXELS, alpha])[::4, ::4])
 
 
 @pytest.mark.parametrize("ext", ["png", "jpg", "webp", "tiff"])

@@ -46,12 +46,12 @@ class Teaching:
 
     def of(self, model: str, low: tuple[Path, ...] | None) -> "tuple[Run, Stage]":
         """The student's run, and its teacher.  Raises ConfigError."""
-        from ..images.degrade import check_given
+        from ..images.degrade import check_accepts_low
         from ..recipes.distilled import student_of
 
         run, teacher = student_of(model, self.calls, self.levels, self.teacher_steps)
         if low is not None:
-            check_given(teacher.method.degradation)
+            check_accepts_low(teacher.method.degradation)
         return with_settings(beside(run, low), self.set), teacher
 
 

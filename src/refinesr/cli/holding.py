@@ -39,7 +39,7 @@ class Holding:
         """
         from .. import held_out as holding
         from ..folder import Folder
-        from ..images.shards import classes_of, entries
+        from ..images.entries import class_names, list_entries
         from ..watching import check_same
 
         self.check(run)
@@ -49,7 +49,7 @@ class Holding:
                 print_message("no --held-out is given: from here on nothing is measured")
             return None
         holding.check_apart(self.held_out, data)
-        classes = classes_of(entries(data)) if run.method.classes else ()
+        classes = class_names(list_entries(data)) if run.method.classes else ()
         held = pictures(run, self.held_out, self.held_out_low, classes)
         check_same(place, held if resume else None)
         return held

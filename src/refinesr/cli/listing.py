@@ -92,11 +92,11 @@ def list_folder(
     report: Callable[[InputError], None],
 ) -> tuple[list[InputFile], Skipped]:
     """The input pictures in `folder`, and what else it holds; `report` gets errors of sub-folders."""
-    from ..images.io import pictures_in
+    from ..images.io import list_pictures
 
     inside = output is not None and is_within(output, folder) and not is_within(folder, output)
     excluded = output if inside else None
-    pictures = pictures_in(folder, recursive=recursive, closed=report)
+    pictures = list_pictures(folder, recursive=recursive, on_unreadable=report)
     if excluded is not None:
         is_excluded = cache(lambda parent: is_within(parent, excluded))
         pictures = [path for path in pictures if not is_excluded(os.path.dirname(path))]

@@ -36,14 +36,14 @@ def beside(run: "Run", low: tuple[Path, ...] | None) -> "Run":
 
 def check_low(run: "Run", low: tuple[Path, ...] | None) -> None:
     """Raises ConfigError unless what is given is what the run learns from."""
-    from ..images.degrade import Given, makes_them
+    from ..images.degrade import Given, makes_low_text
 
     learns = isinstance(run.method.degradation, Given)
     if low is None and learns:
         again = "name the poor pictures, of a resumed run as well"
         raise ConfigError(f"--low: method.degradation is Given, so it learns from given pairs; {again}")
     if low is not None and not learns:
-        raise ConfigError(f"--low: {makes_them(run.method.degradation)}; leave one of them out")
+        raise ConfigError(f"--low: {makes_low_text(run.method.degradation)}; leave one of them out")
     if low == ():
         raise ConfigError("--low: no folder given")
 
@@ -53,12 +53,12 @@ def material(
 ) -> "Pairs":
     from .. import run as running
     from ..data import loading
-    from ..images.shards import check_classes, classes_of, entries
+    from ..images.entries import check_classes, class_names, list_entries
     from ..train import check_shares
 
     check_shares(run.plan, team)
     if run.method.classes:
-        check_classes(run.method.classes, classes_of(entries(data)))  # before any photo is decoded
+        check_classes(run.method.classes, class_names(list_entries(data)))  # before any photo is decoded
     with reading_progress() as show:
         for state in loading(data, device, low=low, smallest=run.plan.size, **kind(run)):
             show(state.done, state.total)

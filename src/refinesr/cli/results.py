@@ -237,7 +237,7 @@ def warn_of_lost_metadata(picture: "Picture", path: Path, hint: str = "") -> Non
 
     `hint` says what to do.
     """
-    from ..images.io import unsaid
+    from ..images.io import lost_metadata
 
-    if lost := unsaid(picture, path):
+    if lost := lost_metadata(picture, path):
         warnings.warn(f"{lost}{hint}", stacklevel=2)

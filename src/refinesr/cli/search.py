@@ -148,12 +148,12 @@ def search(
         that was trained with some needs them.
     """
     from ..devices import autocast_dtype, device_named, put_on
-    from ..images.shards import entries
+    from ..images.entries import list_entries
     from ..search import trained
     from ..shipped import file_of, load
 
     with file_of(model) as file:
-        read = {entry.path for entry in entries((data, *(low or ())))}
+        read = {entry.path for entry in list_entries((data, *(low or ())))}
         outputs.check([file, *read, *trying.feature_files()])
     plan, device = trying.plan(steps), device_named(trying.device)
     autocast, judge = autocast_dtype(trying.precision, device), JUDGES[trying.metric](trying.features, device)

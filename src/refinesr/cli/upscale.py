@@ -23,7 +23,7 @@ from .upscale_options import ModelOptions, ResultOptions
 
 if TYPE_CHECKING:
     from ..cascade import Cascade
-    from ..images.masks import Hidden
+    from ..images.masks import BinaryMask
     from ..images.picture import Picture
     from ..restore import Options, Prepare
     from ..stage import Stage
@@ -211,18 +211,18 @@ def sample_progress(file: Path, before: int, samples: int, show: ShowFile) -> Ca
     return lambda done, total: show(file, (before + done / (total + 1)) / samples)
 
 
-def read_mask(path: Path) -> "Hidden":
+def read_mask(path: Path) -> "BinaryMask":
     from ..images.io import read
-    from ..images.masks import brightness, mask_of
+    from ..images.masks import brightness, to_mask
 
-    return mask_of(brightness(read(path)))
+    return to_mask(brightness(read(path)))
 
 
 def upscale_picture(
     task: Task,
     picture: "Picture",
     seed: int,
-    mask: "Hidden | None",
+    mask: "BinaryMask | None",
     prepare: "Prepare",
     show_passes: Callable[[int, int], None],
 ) -> "Picture":

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from refinesr.errors import InputError
 from refinesr.evaluate.depths import SUFFIXES
+from refinesr.images.display import for_display
 from refinesr.images.io import read
 from refinesr.images.picture import Picture, format_size
-from refinesr.images.seen import seen
 from refinesr.images.span import Span
 
 Colours = UInt8[np.ndarray, "_ _ 3"]
@@ -38,7 +38,7 @@ def picture_in(folder: Path, name: str, *, span: Span | None = None) -> Colours 
 
 def colours(picture: Picture) -> Colours:
     """RGB in 8 bits, as shown: the first three bands, of fewer the first three times, no transparency."""
-    pixels = seen(picture).pixels
+    pixels = for_display(picture).pixels
     return pixels if pixels.shape[2] == 3 else pixels.repeat(3, axis=2)
 
 

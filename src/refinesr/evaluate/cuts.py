@@ -11,7 +11,7 @@ from torch import Tensor
 from refinesr.errors import InputError
 from refinesr.evaluate.depths import Levels, Stored
 from refinesr.images.band_matrix import BandMatrix, along_both, band_matrix
-from refinesr.images.eight_bits import resize_eight_bits, rounded
+from refinesr.images.eight_bits import resize_eight_bits, round_levels_
 from refinesr.images.picture import format_size
 from refinesr.images.resize import Kernel
 
@@ -39,7 +39,7 @@ class Area:
 
     def __call__(self, high: Levels, size: tuple[int, int]) -> Cut:
         bands = _area(high.shape[-2], size[0]), _area(high.shape[-1], size[1])
-        return rounded(along_both(*bands, high.double())).byte()
+        return round_levels_(along_both(*bands, high.double())).byte()
 
 
 @dataclass(frozen=True)

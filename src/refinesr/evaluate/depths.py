@@ -14,7 +14,7 @@ from jaxtyping import Float, Float32, UInt8, UInt16
 from torch import Tensor
 
 from refinesr.errors import InputError
-from refinesr.images.eight_bits import in_eight_bits, resize_eight_bits
+from refinesr.images.eight_bits import resize_eight_bits, to_uint8
 from refinesr.images.picture import Picture, check_complete, to_tensor
 from refinesr.images.resize import Kernel, resize
 from refinesr.images.span import Span
@@ -114,7 +114,7 @@ def levels_of(picture: Picture, name: str) -> Levels:
     if picture.channels not in (1, 3):
         raise InputError(f"{name}: has {picture.channels} channels; grey and RGB pictures are compared")
     check_opaque(picture, name)
-    return in_eight_bits(to_tensor(picture))
+    return to_uint8(to_tensor(picture))
 
 
 def check_opaque(picture: Picture, name: str) -> None:

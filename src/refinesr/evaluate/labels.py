@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 
 from refinesr.errors import InputError
 from refinesr.evaluate.pairs import Pair
+from refinesr.images.entries import list_entries
 from refinesr.images.io import SUFFIXES
 from refinesr.images.naming import stem
-from refinesr.images.shards import entries
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ def bare(name: str) -> str:
 def of_folders(path: Path) -> Labels:
     inside = sorted(each.name for each in path.iterdir() if each.is_dir() and not each.name.startswith("."))
     places = {name: place for place, name in enumerate(inside)}
-    found = ((stem(entry), places[entry.group]) for entry in entries(path) if entry.group)
+    found = ((stem(entry), places[entry.group]) for entry in list_entries(path) if entry.group)
     return Labels(path, gathered(path, found), len(places))
 
 

@@ -26,10 +26,10 @@ from refinesr.evaluate.depths import (
 )
 from refinesr.evaluate.pairs import Shown, check_place, checksum, named, opened, sized
 from refinesr.generate import facts
-from refinesr.images.naming import plain, stem
+from refinesr.images.entries import Entry, list_entries
+from refinesr.images.naming import stem, without_marks
 from refinesr.images.picture import with_span
 from refinesr.images.resize import Kernel
-from refinesr.images.shards import Entry, entries
 from refinesr.images.span import Span
 from refinesr.restore import Options, together
 from refinesr.stage import Progress, Stage
@@ -191,7 +191,7 @@ class Restored:
             raise InputError(f"{found}; the model restores pictures of {' or '.join(map(str, takes))}")
         if self.model.span is not None and isinstance(shown.depth, EightBits):
             raise ConfigError(f"model: has a method.span, {self.model.span}, and photos are shown in 8 bits")
-        with_span(self.model.span, as_picture(shown.low, shown.source))
+        with_span(as_picture(shown.low, shown.source), self.model.span)
 
     def checksum(self, shown: Shown, sample: int) -> str:
         return shown.checksum
@@ -214,7 +214,7 @@ class Restored:
 class Folder:
     """Pictures that were made by anything: NAME.png, or NAME-1.png to NAME-S.png for S samples of each.
 
-    Names may have what `refinesr upscale` and data sets hang on them (`plain`).
+    Names may have what `refinesr upscale` and data sets hang on them (`without_marks`).
     """
 
     path: Path
@@ -231,16 +231,16 @@ class Folder:
         if samples == 1:
             return Folder(path, {(key, 0): entry for key, entry in named(path).items()})
         found = {}
-        for entry in entries(path):
+        for entry in list_entries(path):
             if parts := re.fullmatch(r"(.+)-(\d+)", stem(entry)):
-                found[plain(parts[1]), int(parts[2]) - 1] = entry
+                found[without_marks(parts[1]), int(parts[2]) - 1] = entry
         return Folder(path, found)
 
     def facts(self) -> dict[str, Any]:
         return {"pictures": self.path.name}
 
     def entry(self, shown: Shown, sample: int) -> Entry:
-        key = plain(shown.name)
+        key = without_marks(shown.name)
         entry = self.found.get((key, sample))
         if entry is None and sample == 0 and not any((key, k) in self.found for k in range(1, 3)):
             raise InputError(

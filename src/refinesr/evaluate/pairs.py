@@ -12,11 +12,11 @@ from refinesr.errors import InputError
 from refinesr.evaluate.cuts import Crop
 from refinesr.evaluate.depths import EIGHT_BITS, Depth, Stored, check_modes, mode, resized, unit
 from refinesr.files import is_text
-from refinesr.images.naming import TOLD_APART, called, plain, stem
+from refinesr.images.entries import Entry, list_entries
+from refinesr.images.naming import TOLD_APART, entry_path, stem, without_marks
 from refinesr.images.picture import format_size, with_span
 from refinesr.images.resize import Kernel
-from refinesr.images.shards import Entry, entries
-from refinesr.images.shifts import nearest
+from refinesr.images.shifts import Grey, best_shift
 from refinesr.images.span import Span
 
 
@@ -91,7 +91,7 @@ def pairs(
     for key, entry in high.items() if low is not None else ():
         if key not in poor:
             raise InputError(f"{entry.name}: no picture in {low} has this name")
-    first = sorted(high, key=lambda key: called(high[key]).name)[:limit]
+    first = sorted(high, key=lambda key: entry_path(high[key]).name)[:limit]
     for key in first:
         check_called(high[key])
     return [Pair(stem(high[key]), high[key], poor.get(key), depth) for key in first]
@@ -100,8 +100,8 @@ def pairs(
 def named(source: Path) -> Mapping[str, Entry]:
     """Pictures by what of their names tells them apart."""
     found: dict[str, Entry] = {}
-    for entry in entries(source):
-        key = plain(stem(entry))
+    for entry in list_entries(source):
+        key = without_marks(stem(entry))
         if key in found:
             raise InputError(
                 f"{found[key].name} and {entry.name}: both are called '{key}', {TOLD_APART}; "
@@ -116,7 +116,7 @@ def check_called(entry: Entry) -> None:
 
     A file is called as its system allows; a tar comes from anywhere.  Training writes nothing by such names.
     """
-    name = called(entry).name
+    name = entry_path(entry).name
     if not is_text(name):
         raise InputError(f"{entry.name!r}: its name is no text in UTF-8, as names in reports are; rename it")
     if entry.length is not None and set(name) & set("\\:"):
@@ -129,7 +129,7 @@ def opened(entry: Entry, depth: Depth = EIGHT_BITS) -> Stored:
 
     Raises InputError for what cannot be compared so, and for values, be they integers, far outside its span.
     """
-    return depth.taken(with_span(depth.span, entry.picture(depth.span)), entry.name)
+    return depth.taken(with_span(entry.read_picture(depth.span), depth.span), entry.name)
 
 
 def checksum(image: Tensor) -> str:
@@ -149,13 +149,18 @@ CLEARLY = 2.0
 """How many times smaller the squared error is elsewhere (3 dB), to call a picture shifted."""
 
 
+def squared_error(one: Grey, other: Grey) -> float:
+    """Mean squared difference."""
+    return float(((other - one) ** 2).mean())
+
+
 def check_place(name: str, one: Tensor, other: Tensor, span: Span | None = None) -> None:
     """Raises InputError if `other` fits `one` clearly better when moved by a few pixels."""
     height, width = one.shape[-2:]
     if min(height, width) < 8 * REACH:
         return
     grey, moved = (in_levels(x, span).mean(1)[0].numpy() for x in (one, other))
-    shift, best, here = nearest(grey, moved, REACH, lambda still, moved: float(((moved - still) ** 2).mean()))
+    shift, best, here = best_shift(grey, moved, REACH, squared_error)
     if here > CLEARLY * best and here > 1:
         raise InputError(
             f"{name}: is shifted: of {sized(other)}, its content lies {shift} of where it should be"

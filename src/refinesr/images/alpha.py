@@ -11,7 +11,7 @@ from refinesr.images.picture import Pixels, Plane
 RINGS = 4  # pixels beyond the edge that follow it closely: twice what bicubic enlarging reaches
 
 
-def bleed(pixels: Pixels, alpha: Plane) -> Pixels:
+def fill_transparent(pixels: Pixels, alpha: Plane) -> Pixels:
     """The same colours, but under fully transparent pixels a smooth extension of the visible ones.
 
     `alpha` is 0 where a pixel is transparent; colours of all others stay exactly as they are.  A picture

@@ -44,6 +44,6 @@ class CascadeAugmented:
     def __call__(self, high: Images, rng: torch.Generator) -> LowWithPlanes:
         """high (B, C, H, W) -> low (B, C + 1, H / scale, W / scale), rounded up; the plane is the level."""
         low = GaussianBlurred(self.scale, self.kernel, self.blur, self.eight_bit)(high, rng)
-        dice = BatchRandom(rng, low)
-        level = per_image(dice.uniform((0.0, self.noise)))
-        return torch.cat((low + level * dice.normal(low), level.expand_as(low[:, :1])), 1)
+        random = BatchRandom(rng, low)
+        level = per_image(random.uniform((0.0, self.noise)))
+        return torch.cat((low + level * random.normal(low), level.expand_as(low[:, :1])), 1)

@@ -24,18 +24,18 @@ class BatchRandom:
         drawn = torch.rand(shape, generator=self.rng, device=self.like.device, dtype=self.like.dtype)
         return first + (last - first) * drawn
 
-    def chance(self, share: float) -> Tensor:
+    def bernoulli(self, share: float) -> Tensor:
         """True with probability `share`, (B,)."""
         return self.uniform((0.0, 1.0)) < share
 
-    def below(self, count: int, *more: int) -> Tensor:
+    def integers(self, count: int, *more: int) -> Tensor:
         """Whole numbers in [0, count): one an image, or more for each, (B, *more)."""
         shape = (len(self.like), *more)
         return torch.randint(count, shape, generator=self.rng, device=self.like.device)
 
-    def within(self, span: tuple[int, int], *more: int) -> Tensor:
+    def integers_between(self, span: tuple[int, int], *more: int) -> Tensor:
         """Whole numbers in [span[0], span[1]]: one an image, or more for each, (B, *more)."""
-        return span[0] + self.below(span[1] - span[0] + 1, *more)
+        return span[0] + self.integers(span[1] - span[0] + 1, *more)
 
     def normal(self, x: Tensor) -> Tensor:
         """Standard normal values of x's shape."""

@@ -38,9 +38,9 @@ class Blur:
         check_bounds("sigma", self.sigma, 0.0, 8.0)
         check_bounds("stretch", (self.stretch,), 1.0, 4.0)
 
-    def __call__(self, high: Images, scale: int, rough: Tensor, dice: BatchRandom) -> Images:
-        sigma = scale * dice.uniform(self.sigma) * (rough & dice.chance(self.share))
-        lean = dice.uniform((-0.5, 0.5)) * math.log(self.stretch)
+    def __call__(self, high: Images, scale: int, rough: Tensor, random: BatchRandom) -> Images:
+        sigma = scale * random.uniform(self.sigma) * (rough & random.bernoulli(self.share))
+        lean = random.uniform((-0.5, 0.5)) * math.log(self.stretch)
         reach = math.ceil(3 * scale * self.sigma[1] * math.sqrt(self.stretch))
         return gaussian_blur(high, sigma * lean.exp(), sigma / lean.exp(), reach)
 
@@ -58,12 +58,12 @@ class Grain:
         check_bounds("share", (self.share,), 0.0, 1.0)
         check_bounds("std", self.std, 0.0, 255.0)
 
-    def __call__(self, low: Images, rough: Tensor, dice: BatchRandom) -> Images:
-        std = dice.uniform(self.std) / 127.5 * (rough & dice.chance(self.share))
-        photons = per_image(dice.uniform((0.0, 1.0)))
+    def __call__(self, low: Images, rough: Tensor, random: BatchRandom) -> Images:
+        std = random.uniform(self.std) / 127.5 * (rough & random.bernoulli(self.share))
+        photons = per_image(random.uniform((0.0, 1.0)))
         brightness = (low.clamp(-1, 1) + 1) / 2
         variance = 1 - photons * (1 - brightness)
-        return low + per_image(std) * variance.sqrt() * dice.normal(low)
+        return low + per_image(std) * variance.sqrt() * random.normal(low)
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,11 @@ class Jpeg:
         check_bounds("quality", self.quality, 1.0, 100.0)
         check_bounds("halved", (self.halved,), 0.0, 1.0)
 
-    def __call__(self, low: Images, rough: Tensor, dice: BatchRandom) -> Images:
+    def __call__(self, low: Images, rough: Tensor, random: BatchRandom) -> Images:
         if self.share == 0:
             return low
-        chosen, quality = rough & dice.chance(self.share), dice.uniform(self.quality)
-        after = jpeg_roundtrip((low.clamp(-1, 1) + 1) / 2, quality, dice.chance(self.halved)) * 2 - 1
+        chosen, quality = rough & random.bernoulli(self.share), random.uniform(self.quality)
+        after = jpeg_roundtrip((low.clamp(-1, 1) + 1) / 2, quality, random.bernoulli(self.halved)) * 2 - 1
         return torch.where(per_image(chosen), after, low)
 
 
@@ -130,15 +130,15 @@ class Photo:
         Raises ConfigError for pictures of neither 1 nor 3 channels unless `jpeg.share` is 0.
         """
         self.check(high.shape[1])
-        dice = BatchRandom(rng, high)
-        rough = ~dice.chance(self.clean)
-        low = self._reduced(self.blur(high, self.scale, rough, dice), dice)
-        low = self.jpeg(self.noise(low, rough, dice), rough, dice)
+        random = BatchRandom(rng, high)
+        rough = ~random.bernoulli(self.clean)
+        low = self._reduced(self.blur(high, self.scale, rough, random), random)
+        low = self.jpeg(self.noise(low, rough, random), rough, random)
         return round_to_eight_bits(low) if self.eight_bit else low.clamp(-1, 1)
 
-    def _reduced(self, high: Images, dice: BatchRandom) -> LowImages:
+    def _reduced(self, high: Images, random: BatchRandom) -> LowImages:
         """Reduced by one kernel each.  All are computed: choosing first would make a GPU wait for the CPU."""
-        chosen = dice.below(len(self.kernels))
+        chosen = random.integers(len(self.kernels))
         low, *others = (downsampled(high, self.scale, kernel) for kernel in self.kernels)
         for number, other in enumerate(others, start=1):
             low = torch.where(per_image(chosen == number), other, low)
@@ -157,10 +157,10 @@ class Given:
 
     def __call__(self, high: Images, rng: torch.Generator) -> LowImages:
         """Raises ConfigError."""
-        raise ConfigError(NOTHING_MAKES_THEM)
+        raise ConfigError(NEEDS_GIVEN_LOW)
 
 
-NOTHING_MAKES_THEM = (
+NEEDS_GIVEN_LOW = (
     "method.degradation: Given: nothing makes poor pictures of good ones; name those that are given (--low)"
 )
 
@@ -178,13 +178,13 @@ Degradation = (
 """Those that do not take any number of channels have a `check` of it."""
 
 
-def makes_them(degradation: Degradation) -> str:
+def makes_low_text(degradation: Degradation) -> str:
     """Says of any other why no poor pictures are to be given."""
     return f"method.degradation is {type(degradation).__name__}, which makes poor pictures of the good ones"
 
 
-def check_given(degradation: Degradation) -> None:
+def check_accepts_low(degradation: Degradation) -> None:
     """Raises ConfigError if a model of that task restores nothing that could be given: it has learnt to fill
     holes that it is told, or to colour what has lost its colour."""
     if isinstance(degradation, Grey | Inpainting | Uncropping):
-        raise ConfigError(f"--low: {makes_them(degradation)}; leave --low out")
+        raise ConfigError(f"--low: {makes_low_text(degradation)}; leave --low out")

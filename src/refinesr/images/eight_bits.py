@@ -21,19 +21,19 @@ _PRECISION = 2.0**22  # Pillow's Resample.c: PRECISION_BITS = 32 - 8 - 2
 
 
 @dataclass(frozen=True)
-class Passes:
+class ResizePasses:
     """The two passes of a resizing, in the order they are run.
 
-    A picture is turned so that `first` works along its leading axis: transposed if `turned`.
+    A picture is turned so that `first` works along its leading axis: transposed if `transposed`.
     """
 
     first: BandMatrix
     second: BandMatrix
-    turned: bool
+    transposed: bool
 
-    def turn(self, x: Tensor) -> Tensor:
+    def transpose(self, x: Tensor) -> Tensor:
         """(..., H, W) -> (..., axis of the first pass, axis of the second), and back again; a view."""
-        return x.mT if self.turned else x
+        return x.mT if self.transposed else x
 
 
 @lru_cache(maxsize=64)
@@ -43,21 +43,22 @@ def _fixed_point(exact: BandMatrix) -> BandMatrix:
     return BandMatrix(exact.first, taps, exact.columns)
 
 
-def passes(kernel: Kernel, high: tuple[int, int], low: tuple[int, int]) -> Passes:
+def resize_passes(kernel: Kernel, high: tuple[int, int], low: tuple[int, int]) -> ResizePasses:
     """How `kernel` resizes 8-bit pictures from `high` to `low`, both (height, width), and with what taps."""
     vertical, horizontal = resize_matrix(kernel, high[0], low[0]), resize_matrix(kernel, high[1], low[1])
     if isinstance(kernel, MatlabBicubic):
-        turned = low[0] * high[1] > low[1] * high[0]
-        return Passes(horizontal, vertical, True) if turned else Passes(vertical, horizontal, False)
-    return Passes(_fixed_point(horizontal), _fixed_point(vertical), True)
+        if low[0] * high[1] > low[1] * high[0]:
+            return ResizePasses(horizontal, vertical, transposed=True)
+        return ResizePasses(vertical, horizontal, transposed=False)
+    return ResizePasses(_fixed_point(horizontal), _fixed_point(vertical), transposed=True)
 
 
-def rounded(x: Tensor) -> Tensor:
+def round_levels_(x: Tensor) -> Tensor:
     """Whole levels in [0, 255], halves upwards; in place."""
     return x.add_(0.5).floor_().clamp_(0, 255)
 
 
-def in_eight_bits(images: Tensor) -> UInt8[Tensor, "..."]:
+def to_uint8(images: Tensor) -> UInt8[Tensor, "..."]:
     """Values of [-1, 1], clipped to it, as levels of 0 to 255."""
     return ((images.clamp(-1, 1) + 1) * 127.5).round().byte()
 
@@ -69,11 +70,11 @@ def resize_eight_bits(
 
     Its device must have float64.
     """
-    way = passes(kernel, (image.shape[-2], image.shape[-1]), size)
+    way = resize_passes(kernel, (image.shape[-2], image.shape[-1]), size)
     planes = [_resized(plane, way) for plane in image.flatten(0, 1)]  # float64 takes eight times the room
     return torch.stack(planes).reshape(*image.shape[:2], *size)
 
 
-def _resized(plane: Tensor, way: Passes) -> Tensor:
-    once = rounded(along_rows(way.first, way.turn(plane).mT.double()))
-    return way.turn(rounded(along_rows(way.second, once.mT))).to(torch.uint8)
+def _resized(plane: Tensor, way: ResizePasses) -> Tensor:
+    once = round_levels_(along_rows(way.first, way.transpose(plane).mT.double()))
+    return way.transpose(round_levels_(along_rows(way.second, once.mT))).to(torch.uint8)

@@ -14,12 +14,12 @@ from PIL import ExifTags, Image
 
 from refinesr.images.picture import Picture
 
-MARK = b"Exif\0\0"
+EXIF_HEADER = b"Exif\0\0"
 ORIENTATION = int(ExifTags.Base.Orientation)
 DESCRIPTION = int(ExifTags.Base.ImageDescription)
 
 # Of a TIFF file's tags those that tell of the photo; the others tell how and where its pixels are stored.
-TOLD = (
+PHOTO_TAGS = (
     DESCRIPTION,
     *(int(tag) for tag in (ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.Software)),
     *(int(tag) for tag in (ExifTags.Base.DateTime, ExifTags.Base.Artist, ExifTags.Base.Copyright)),
@@ -27,15 +27,15 @@ TOLD = (
 )
 
 
-def turned(picture: Picture, orientation: int) -> Picture:
+def apply_orientation(picture: Picture, orientation: int) -> Picture:
     """The picture as it is to be seen, its EXIF orientation reset to 1 (values: CIPA DC-008, 4.6.4)."""
     if orientation not in range(2, 9):
         return picture
     pixels = _turn(picture.pixels, orientation)
     alpha = None if picture.alpha is None else _turn(picture.alpha, orientation)
     dpi = picture.dpi[::-1] if picture.dpi and orientation >= 5 else picture.dpi
-    place = picture.georeference and picture.georeference.turned(orientation)
-    exif = picture.exif and upright(picture.exif)
+    place = picture.georeference and picture.georeference.oriented(orientation)
+    exif = picture.exif and reset_orientation(picture.exif)
     return replace(picture, pixels=pixels, alpha=alpha, dpi=dpi, exif=exif, georeference=place)
 
 
@@ -48,14 +48,14 @@ def _turn(values: NDArray[Any], orientation: int) -> NDArray[Any]:
     return np.ascontiguousarray(values[::down, ::right])
 
 
-def upright(exif: bytes) -> bytes:
+def reset_orientation(exif: bytes) -> bytes:
     """The same bytes with orientation 1 and without the thumbnail, which would lie on its side.
 
     Nothing moves, so makers' notes, which hold offsets of their own, stay whole.  Damaged data is left alone.
     """
     data = bytearray(exif)
     try:
-        order, start = _order(exif, len(MARK)), len(MARK)
+        order, start = _order(exif, len(EXIF_HEADER)), len(EXIF_HEADER)
         (first,) = struct.unpack_from(order + "I", exif, start + 4)
         entries = _entries(exif, start + first, order)
         for place, entry in enumerate(entries):
@@ -67,22 +67,22 @@ def upright(exif: bytes) -> bytes:
     return bytes(data)
 
 
-def from_tiff(tags: Image.Exif) -> bytes | None:
+def exif_from_tags(tags: Image.Exif) -> bytes | None:
     """EXIF data out of the tags of a TIFF file, read by Pillow; None if they tell nothing of the photo."""
     told = Image.Exif()
-    for tag in TOLD:
+    for tag in PHOTO_TAGS:
         value = tags.get_ifd(tag) if tag in ExifTags.IFD.__members__.values() else tags.get(tag)
-        if value and not (tag == DESCRIPTION and _of_program(str(value))):
+        if value and not (tag == DESCRIPTION and _written_by_program(str(value))):
             told[tag] = value
     return told.tobytes() if len(told) else None
 
 
-def _of_program(description: str) -> bool:
+def _written_by_program(description: str) -> bool:
     """Whether tifffile, OME or ImageJ wrote it for themselves: it holds sizes that would become untrue."""
     return description.startswith(("{", "<", "ImageJ="))
 
 
-def into_tiff(tiff: bytes, exif: bytes) -> bytes:
+def add_exif(tiff: bytes, exif: bytes) -> bytes:
     """The TIFF file with the EXIF tags it does not have itself, in a new directory at its end.
 
     A BigTIFF (above 4 GB) is returned as it is.
@@ -94,7 +94,9 @@ def into_tiff(tiff: bytes, exif: bytes) -> bytes:
     if tiff[2:4] != struct.pack(order + "H", 42) or not len(block):
         return tiff
     tiff += bytes(len(tiff) % 2)  # directories begin at even offsets
-    added = block.tobytes(len(tiff))[len(MARK) + 8 :]  # without its header, laid out to lie behind `tiff`
+    added = block.tobytes(len(tiff))[
+        len(EXIF_HEADER) + 8 :
+    ]  # without its header, laid out to lie behind `tiff`
     (first,) = struct.unpack_from(order + "I", tiff, 4)
     entries = {_tag(entry, order): entry for entry in _entries(added, 0, order)}
     entries |= {_tag(entry, order): entry for entry in _entries(tiff, first, order)}

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from refinesr.devices import able
 from refinesr.images.band_matrix import BandMatrix, along_both, along_rows, transpose
-from refinesr.images.eight_bits import Passes, passes, resize_eight_bits, rounded
+from refinesr.images.eight_bits import ResizePasses, resize_eight_bits, resize_passes, round_levels_
 from refinesr.images.projection import Projection, gram_inverse
 from refinesr.images.resize import Kernel, PillowBicubic
 from refinesr.shapes import Images, LowImages, PerImage
@@ -88,7 +88,7 @@ class _Plane:
 
     x0: Tensor  # (H, W)
     low: Tensor  # (h, w)
-    way: Passes
+    way: ResizePasses
     clips: bool
 
     def candidate(self, u: Tensor) -> Iterator[tuple[_Strip, Tensor]]:
@@ -109,14 +109,16 @@ class _Plane:
         """What the rounded candidate lacks, before the last rounding, where 8 bits do not give low."""
         once = self.x0.new_empty(self.low.shape[0], self.x0.shape[1], dtype=torch.float64)
         for strip, part in self.candidate(u):
-            torch.mm(strip.exact, rounded(part).double(), out=once[strip.low])
-        exact = along_rows(self.way.second, rounded(once))
+            torch.mm(strip.exact, round_levels_(part).double(), out=once[strip.low])
+        exact = along_rows(self.way.second, round_levels_(once))
         missing = self.low - exact
-        return torch.where(rounded(exact) == self.low, 0, missing).float()
+        return torch.where(round_levels_(exact) == self.low, 0, missing).float()
 
     def result(self, u: Tensor) -> Tensor:
         """The rounded candidate, uint8 (H, W)."""
-        return torch.cat([rounded(part)[strip.own].to(torch.uint8) for strip, part in self.candidate(u)])
+        return torch.cat(
+            [round_levels_(part)[strip.own].to(torch.uint8) for strip, part in self.candidate(u)]
+        )
 
     def unrounded(self, u: Tensor) -> Tensor:
         """The candidate, float32 (H, W)."""
@@ -173,7 +175,7 @@ def _check(image: Images, low: Tensor) -> None:
 
 
 @torch.no_grad()
-def to_eight_bits(
+def consistent_eight_bits(
     image: Images, low: UInt8[Tensor, "B C h w"], kernel: Kernel = _PILLOW
 ) -> UInt8[Tensor, "B C H W"]:
     """`image` (-1 black, 1 white) in 8 bits, such that, downsampled in 8 bits with `kernel`, it is `low`.
@@ -184,35 +186,37 @@ def to_eight_bits(
     """
     _check(image, low)
     if able(image) is not image:
-        return to_eight_bits(able(image), able(low), kernel).to(image.device)
+        return consistent_eight_bits(able(image), able(low), kernel).to(image.device)
     out = torch.empty(image.shape, dtype=torch.uint8, device=image.device)
-    way = passes(kernel, (image.shape[-2], image.shape[-1]), (low.shape[-2], low.shape[-1]))
+    way = resize_passes(kernel, (image.shape[-2], image.shape[-1]), (low.shape[-2], low.shape[-1]))
     with torch.autocast(image.device.type, enabled=False):
         for b, c in product(range(image.shape[0]), range(image.shape[1])):
-            levels = way.turn(image[b, c].float() * 127.5 + 127.5).contiguous()
-            plane = _Plane(levels, way.turn(low[b, c].to(levels)).contiguous(), way, clips=True)
-            out[b, c] = way.turn(plane.result(_correct(plane, _fit(plane, _ROUNDS, _NEAR, _FEW))))
+            levels = way.transpose(image[b, c].float() * 127.5 + 127.5).contiguous()
+            plane = _Plane(levels, way.transpose(low[b, c].to(levels)).contiguous(), way, clips=True)
+            out[b, c] = way.transpose(plane.result(_correct(plane, _fit(plane, _ROUNDS, _NEAR, _FEW))))
     return out
 
 
 @torch.no_grad()
-def within_range(image: Images, low: LowImages, kernel: Kernel = _PILLOW) -> Images:
-    """`image` within [-1, 1], such that, downsampled with `kernel`, it is `low`, both clipped to [-1, 1].
+def consistent_in_range(image: Images, low: LowImages, kernel: Kernel = _PILLOW) -> Images:
+    """The image within [-1, 1] nearest to `image` that gives `low`, clipped to [-1, 1], when downsampled.
 
-    Else as `to_eight_bits`, but float32 and not rounded: for pictures of 16 bits and of floats.  Where
-    nothing is clipped it is the projection.
+    As `consistent_eight_bits`, but in float32 and without rounding, for images of 16 bits and of floats.  If
+    nothing has to be clipped the result is the orthogonal projection.
     """
     _check(image, low)
     if able(image) is not image:
-        return within_range(able(image), able(low), kernel).to(image.device)
+        return consistent_in_range(able(image), able(low), kernel).to(image.device)
     out = torch.empty(image.shape, dtype=torch.float32, device=image.device)
     vertical, horizontal = Projection.between(image, low, kernel).bands
-    way = Passes(horizontal, vertical, turned=True)
+    way = ResizePasses(horizontal, vertical, transposed=True)
     with torch.autocast(image.device.type, enabled=False):
         for b, c in product(range(image.shape[0]), range(image.shape[1])):
-            levels, wanted = (way.turn(x[b, c].float() * 127.5 + 127.5).contiguous() for x in (image, low))
+            levels, wanted = (
+                way.transpose(x[b, c].float() * 127.5 + 127.5).contiguous() for x in (image, low)
+            )
             plane = _Plane(levels, wanted.clamp_(0, 255), way, clips=False)
-            out[b, c] = way.turn(plane.unrounded(_fit(plane, _DEEP_ROUNDS, _DEEP_NEAR, _DEEP_FEW)))
+            out[b, c] = way.transpose(plane.unrounded(_fit(plane, _DEEP_ROUNDS, _DEEP_NEAR, _DEEP_FEW)))
     return out.div_(127.5).sub_(1)
 
 

@@ -45,7 +45,7 @@ class Georeference:
     metadata: bytes = b""
 
     @classmethod
-    def of(cls, directory: Directory, size: tuple[int, int]) -> "Georeference | None":
+    def from_directory(cls, directory: Directory, size: tuple[int, int]) -> "Georeference | None":
         """What the page says; None if that is nothing.  Tags of the wrong length are taken for missing."""
         scale, ties, transformation = map(directory.reals, (PIXEL_SCALE, TIE_POINTS, TRANSFORMATION))
         found = cls(
@@ -75,7 +75,7 @@ class Georeference:
         scale = tuple((np.array(self.scale) / factors).tolist()) if self.scale else ()
         return replace(self._moved(np.diag([*factors, 1.0]), size), scale=scale)
 
-    def turned(self, orientation: int) -> "Georeference":
+    def oriented(self, orientation: int) -> "Georeference":
         """Of the picture laid as an EXIF orientation from 2 to 8 says, of one that is stored otherwise.
 
         Tags speak of pixels as they are stored.  A scale cannot say this, and becomes a transformation.

@@ -16,9 +16,9 @@ from PIL.Image import DecompressionBombError
 from refinesr.errors import InputError, OutputError
 from refinesr.files import check_name, replacing
 from refinesr.images import pillow, vips
-from refinesr.images.exif import ORIENTATION, turned
+from refinesr.images.exif import ORIENTATION, apply_orientation
 from refinesr.images.picture import Picture, check_range, choose_frame
-from refinesr.images.pillow import from_pil, in_a_line
+from refinesr.images.pillow import from_pil, one_line
 from refinesr.images.span import Span
 from refinesr.images.tiff import TIFF_MARKS
 
@@ -40,7 +40,7 @@ def read(path: str | os.PathLike[str], frame: int | None = None, *, span: Span |
     its `span`, without one than [0, 1]; what overshoots that by no more than resampling does (`span.SLACK`)
     is read as it is.
     """
-    return read_bytes(_contents(Path(path)), os.fspath(path), frame, span=span)
+    return read_bytes(_read_file(Path(path)), os.fspath(path), frame, span=span)
 
 
 def read_bytes(
@@ -53,17 +53,17 @@ def read_bytes(
 def _decoded(data: bytes, name: str, frame: int | None) -> Picture:
     if not data:
         raise InputError(f"{name}: the file is empty")
-    with pillow.quiet():
+    with pillow.suppress_warnings():
         image = _opened(data, name)
         if image is None or (image.format == "PNG" and data[24] > 8):  # its depth; Pillow would lose bits
-            return turned(*vips.decode(data, name, frame))
+            return apply_orientation(*vips.decode(data, name, frame))
         try:
-            picture = from_pil(_sought(image, frame, name), name)
+            picture = from_pil(_seek_frame(image, frame, name), name)
         except InputError:
             raise
         except Exception as error:  # Pillow's decoders raise nearly every kind for damaged data
-            raise InputError(f"{name}: cannot be read whole: {in_a_line(error)}") from error
-        return turned(picture, _orientation(image))
+            raise InputError(f"{name}: cannot be read whole: {one_line(error)}") from error
+        return apply_orientation(picture, _orientation(image))
 
 
 def write(picture: Picture, path: str | os.PathLike[str], *, quality: int = 95) -> None:
@@ -81,7 +81,7 @@ def write(picture: Picture, path: str | os.PathLike[str], *, quality: int = 95) 
     except OutputError:
         raise
     except Exception as error:  # as with reading: any kind
-        raise OutputError(f"{path}: cannot be encoded: {in_a_line(error)}") from error
+        raise OutputError(f"{path}: cannot be encoded: {one_line(error)}") from error
     with replacing(path, overwrite=True) as part:
         part.write_bytes(data)
 
@@ -95,7 +95,7 @@ def encode(picture: Picture, form: str, quality: int = 95) -> bytes:
     return pillow.encode(picture, form, quality)
 
 
-def unsaid(picture: Picture, path: str | os.PathLike[str]) -> str | None:
+def lost_metadata(picture: Picture, path: str | os.PathLike[str]) -> str | None:
     """What the picture's own file says and a result there cannot, in words; None if that is nothing."""
     said = picture.georeference is not None or picture.nodata is not None
     if not said or WRITABLE.get(Path(path).suffix.lower()) == "TIFF":
@@ -112,7 +112,7 @@ def check_output(picture: Picture, path: str | os.PathLike[str], scale: int = 1)
     form = WRITABLE.get(path.suffix.lower())
     if form is None:
         raise OutputError(f"{path}: suffix {path.suffix!r} is not one of {', '.join(WRITABLE)}")
-    if fault := _unfit(picture, form, scale * max(picture.size)):
+    if fault := _unsupported(picture, form, scale * max(picture.size)):
         raise OutputError(f"{path}: {NAMES[form]} cannot hold {fault}")
     if os.path.isdir(path):
         raise OutputError(f"{path}: is a folder")
@@ -121,16 +121,16 @@ def check_output(picture: Picture, path: str | os.PathLike[str], scale: int = 1)
     check_name(path)  # else it would be found out when all is done
 
 
-def pictures_in(
+def list_pictures(
     folder: str | os.PathLike[str],
     *,
     recursive: bool = False,
-    closed: Callable[[InputError], None] | None = None,
+    on_unreadable: Callable[[InputError], None] | None = None,
 ) -> list[Path]:
     """The files with a suffix of `SUFFIXES`, hidden ones left out, in natural order (2.png before 10.png).
 
-    Raises InputError if it is no folder that can be listed.  `closed` is told of sub-folders that cannot be,
-    and the others go on; without it, such a one is raised, too.
+    Raises InputError if `folder` is not a folder or cannot be listed.  For a subfolder that cannot be listed
+    `on_unreadable` is called with the error, and the search continues; without it the error is raised.
     """
     folder = Path(folder)
     if not folder.exists():
@@ -138,13 +138,13 @@ def pictures_in(
     if not folder.is_dir():
         raise InputError(f"{folder}: not a folder")
     try:
-        found = sorted(_walk(folder, (), recursive, closed))
+        found = sorted(_walk(folder, (), recursive, on_unreadable))
     except OSError as error:
-        raise _unlisted(error) from error
+        raise _listing_error(error) from error
     return [folder.joinpath(*key[1::2]) for key in found]
 
 
-def _contents(path: Path) -> bytes:
+def _read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -172,10 +172,10 @@ def _opened(data: bytes, name: str) -> Image.Image | None:
             raise InputError(f"{name}: cannot be read whole: it begins damaged or cut short") from error
         raise InputError(f"{name}: not a picture; PNG, JPEG, WebP, BMP, GIF and TIFF can be read") from error
     except Exception as error:
-        raise InputError(f"{name}: cannot be read whole: {in_a_line(error)}") from error
+        raise InputError(f"{name}: cannot be read whole: {one_line(error)}") from error
 
 
-def _sought(image: Image.Image, frame: int | None, name: str) -> Image.Image:
+def _seek_frame(image: Image.Image, frame: int | None, name: str) -> Image.Image:
     """At the wanted frame.  All but the first of a JPEG (MPO) are previews or maps that nobody is shown."""
     count = getattr(image, "n_frames", 1)
     if count > 1 and not (image.format == "MPO" and frame is None):
@@ -193,7 +193,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _unfit(picture: Picture, form: str, longest: int) -> str | None:
+def _unsupported(picture: Picture, form: str, longest: int) -> str | None:
     """What of the picture the format cannot hold, and what to use instead."""
     kind: Any = picture.pixels.dtype
     if form == "JPEG" and picture.alpha is not None:
@@ -209,12 +209,12 @@ def _unfit(picture: Picture, form: str, longest: int) -> str | None:
     return None
 
 
-def _unlisted(error: OSError) -> InputError:
+def _listing_error(error: OSError) -> InputError:
     return InputError(f"{error.filename}: cannot be listed: {error.strerror}")
 
 
 def _walk(
-    folder: Path, above: tuple[str, ...], recursive: bool, closed: Callable[[InputError], None] | None
+    folder: Path, above: tuple[str, ...], recursive: bool, on_unreadable: Callable[[InputError], None] | None
 ) -> Iterator[tuple[str, ...]]:
     """The names on the way to each picture, each behind what it is sorted by; `above` are the folder's."""
     for entry in _entries(folder):
@@ -223,11 +223,11 @@ def _walk(
             yield *above, _natural(name), name  # decides between equals
         elif recursive and entry.is_dir(follow_symlinks=False):  # a link may lead in a circle
             try:
-                yield from _walk(folder / name, (*above, _natural(name), name), recursive, closed)
+                yield from _walk(folder / name, (*above, _natural(name), name), recursive, on_unreadable)
             except OSError as error:
-                if closed is None:
+                if on_unreadable is None:
                     raise
-                closed(_unlisted(error))
+                on_unreadable(_listing_error(error))
 
 
 def _entries(folder: Path) -> list["os.DirEntry[str]"]:

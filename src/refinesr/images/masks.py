@@ -26,39 +26,41 @@ from refinesr.shapes import Mask, PerImage
 
 AnyMask = Image.Image | NDArray[np.generic] | Tensor
 
-Hidden = Float[Tensor, "H W"]
+BinaryMask = Float[Tensor, "H W"]
 """A mask: 1 where a picture is to be made up, 0 where it is known."""
 
 
-def _size(dice: BatchRandom) -> tuple[int, int]:
-    return dice.like.shape[-2], dice.like.shape[-1]
+def _size(random: BatchRandom) -> tuple[int, int]:
+    return random.like.shape[-2], random.like.shape[-1]
 
 
-def _axes(dice: BatchRandom) -> tuple[Tensor, Tensor]:
+def _axes(random: BatchRandom) -> tuple[Tensor, Tensor]:
     """Middles of the pixels, in pixels: y (1, 1, H, 1) and x (1, 1, 1, W)."""
-    height, width = (torch.arange(n, device=dice.like.device) + 0.5 for n in _size(dice))
+    height, width = (torch.arange(n, device=random.like.device) + 0.5 for n in _size(random))
     return height[None, None, :, None], width[None, None, None, :]
 
 
-def rectangle(dice: BatchRandom, top: PerImage, left: PerImage, bottom: PerImage, right: PerImage) -> Mask:
+def rectangle_mask(
+    random: BatchRandom, top: PerImage, left: PerImage, bottom: PerImage, right: PerImage
+) -> Mask:
     """Rows [top, bottom) and columns [left, right) of each image, (B,) each, in pixels."""
-    y, x = _axes(dice)
+    y, x = _axes(random)
     rows, columns = (
         (y > per_image(top)) & (y < per_image(bottom)),
         (x > per_image(left)) & (x < per_image(right)),
     )
-    return (rows & columns).to(dice.like.dtype)
+    return (rows & columns).to(random.like.dtype)
 
 
-def placed(dice: BatchRandom, side: Tensor, at: Tensor) -> Mask:
+def box_mask(random: BatchRandom, side: Tensor, at: Tensor) -> Mask:
     """A box of `side` (B, 2), parts of height and width, rounded to whole pixels, at least one.
 
     `at` (B, 2) in [0, 1] says where between the two ends of each axis.
     """
-    whole = cached_tensor(_size(dice), side)
+    whole = cached_tensor(_size(random), side)
     size = (side * whole).round().clamp(min=1)
     start = (at * (whole - size)).round()
-    return rectangle(dice, *start.unbind(1), *(start + size).unbind(1))
+    return rectangle_mask(random, *start.unbind(1), *(start + size).unbind(1))
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,10 @@ class Centre:
     def __post_init__(self) -> None:
         check_bounds("side", (self.side,), 0.0, 1.0)
 
-    def __call__(self, dice: BatchRandom) -> Mask:
+    def __call__(self, random: BatchRandom) -> Mask:
         """Draws no random numbers."""
-        side = dice.like.new_full((len(dice.like), 2), self.side)
-        return placed(dice, side, torch.full_like(side, 0.5))
+        side = random.like.new_full((len(random.like), 2), self.side)
+        return box_mask(random, side, torch.full_like(side, 0.5))
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,10 @@ class Box:
         check_bounds("side", self.side, 0.0, 1.0)
         check_bounds("margin", (self.margin,), 0.0, 0.5)
 
-    def __call__(self, dice: BatchRandom) -> Mask:
-        side, at = dice.uniform(self.side, 2), dice.uniform((0.0, 1.0), 2)
+    def __call__(self, random: BatchRandom) -> Mask:
+        side, at = random.uniform(self.side, 2), random.uniform((0.0, 1.0), 2)
         spare = ((1 - 2 * self.margin - side) / (1 - side).clamp(min=1e-6)).clamp(min=0)
-        return placed(dice, side, 0.5 + (at - 0.5) * spare)
+        return box_mask(random, side, 0.5 + (at - 0.5) * spare)
 
 
 @dataclass(frozen=True)
@@ -124,46 +126,46 @@ class FreeForm:
         check_bounds("length", (self.length,), 0.0, 2.0)
         check_bounds("turn", self.turn, 0.0, 180.0)
 
-    def __call__(self, dice: BatchRandom) -> Mask:
-        drawn = self.painted(dice, *self.paths(dice))
-        return drawn if self.box is None else torch.maximum(drawn, self.box(dice))
+    def __call__(self, random: BatchRandom) -> Mask:
+        drawn = self.drawn_mask(random, *self.paths(random))
+        return drawn if self.box is None else torch.maximum(drawn, self.box(random))
 
-    def paths(self, dice: BatchRandom) -> tuple[Tensor, Tensor]:
+    def paths(self, random: BatchRandom) -> tuple[Tensor, Tensor]:
         """Corners (B, strokes, pieces + 1, 2) as (y, x) in pixels, and radii (B, strokes, pieces).
 
         A radius below 0 is of a piece that is not drawn.
         """
         strokes, pieces = self.strokes[1], self.corners[1]
-        side, whole = math.sqrt(math.prod(_size(dice))), cached_tensor(_size(dice), dice.like)
+        side, whole = math.sqrt(math.prod(_size(random))), cached_tensor(_size(random), random.like)
         # from the middle of a pixel, so that no brush is too thin to mark one
-        at = (dice.uniform((0.0, 1.0), strokes, 2) * whole).floor() + 0.5
+        at = (random.uniform((0.0, 1.0), strokes, 2) * whole).floor() + 0.5
         path = [torch.minimum(at, whole - 0.5)]
-        for step in (side * self.steps(dice)).unbind(2):
+        for step in (side * self.steps(random)).unbind(2):
             path.append((path[-1] + step).clamp(min=0).minimum(whole))
-        radius = side / 2 * dice.uniform(self.width, strokes, 1)
-        number = torch.arange(pieces, device=dice.like.device)
-        there = (number < dice.within(self.corners, strokes, 1)) & (
-            torch.arange(strokes, device=dice.like.device)[:, None] < dice.within(self.strokes, 1, 1)
-        )
-        return torch.stack(path, 2), torch.where(there, radius, -1)
+        radius = side / 2 * random.uniform(self.width, strokes, 1)
+        number = torch.arange(pieces, device=random.like.device)
+        stroke = torch.arange(strokes, device=random.like.device)[:, None]
+        drawn = number < random.integers_between(self.corners, strokes, 1)
+        drawn &= stroke < random.integers_between(self.strokes, 1, 1)
+        return torch.stack(path, 2), torch.where(drawn, radius, -1)
 
-    def steps(self, dice: BatchRandom) -> Tensor:
+    def steps(self, random: BatchRandom) -> Tensor:
         """From corner to corner, (B, strokes, pieces, 2) as (y, x)."""
         strokes, pieces = self.strokes[1], self.corners[1]
-        angle = dice.uniform(self.turn, strokes, pieces).deg2rad()
+        angle = random.uniform(self.turn, strokes, pieces).deg2rad()
         angle[:, :, ::2] *= -1
-        length = self.length * (1 + dice.normal(angle) / 2).clamp(0, 2)
-        mirrored = 1.0 - 2.0 * dice.below(2, 1, 1, 2)
+        length = self.length * (1 + random.normal(angle) / 2).clamp(0, 2)
+        mirrored = 1.0 - 2.0 * random.integers(2, 1, 1, 2)
         return length[..., None] * torch.stack((angle.sin(), angle.cos()), -1) * mirrored
 
-    def painted(self, dice: BatchRandom, path: Tensor, radius: Tensor) -> Mask:
+    def drawn_mask(self, random: BatchRandom, path: Tensor, radius: Tensor) -> Mask:
         """1 where the middle of a pixel is no farther from a piece than its radius."""
-        y, x = _axes(dice)
-        mask = torch.zeros((len(path), 1, *_size(dice)), dtype=torch.bool, device=path.device)
+        y, x = _axes(random)
+        mask = torch.zeros((len(path), 1, *_size(random)), dtype=torch.bool, device=path.device)
         pieces = path[:, :, :-1].flatten(1, 2), path[:, :, 1:].flatten(1, 2), radius.flatten(1)
         for start, end, r in zip(*(part.unbind(1) for part in pieces), strict=True):
             mask |= _near(y, x, start, end) <= per_image(torch.where(r < 0, -1, r**2))
-        return mask.to(dice.like.dtype)
+        return mask.to(random.like.dtype)
 
 
 def _near(y: Tensor, x: Tensor, start: Tensor, end: Tensor) -> Mask:
@@ -178,7 +180,7 @@ def _near(y: Tensor, x: Tensor, start: Tensor, end: Tensor) -> Mask:
 MaskChoice = FreeForm | Centre | Box
 
 
-def mask_of(mask: AnyMask) -> Hidden:
+def to_mask(mask: AnyMask) -> BinaryMask:
     """(H, W), 1 where a pixel is more white than black or True.  Raises InputError for what is no mask.
 
     White is 1 in floats, 255 or 65535 in integers; Pillow's images of mode I are of 16 bits, as all pictures.

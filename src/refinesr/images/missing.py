@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refinesr.errors import InputError
-from refinesr.images.alpha import bleed
+from refinesr.images.alpha import fill_transparent
 from refinesr.images.picture import Picture, Pixels
 from refinesr.images.tiff import ASCII, BITS_PER_SAMPLE, BLACK_IS_ZERO, RGB, YCBCR, Directory, Tag
 from refinesr.images.tiff import PHOTOMETRIC_INTERPRETATION as COLOURS
@@ -23,7 +23,7 @@ APART = 16
 """Units in the last place from a float that means missing to one that does not: readers take 4 for equal."""
 
 
-def nodata_of(directory: Directory) -> float | None:
+def read_nodata(directory: Directory) -> float | None:
     """The value that a page says is none.
 
     Not where numbers in the file are no values of the picture: of palettes, inks, inverted greys, few bits.
@@ -41,13 +41,14 @@ def nodata_tag(value: float) -> Tag:
     return Tag(NODATA, ASCII, f"{value:.17g}".encode() + b"\0")
 
 
-def filled(picture: Picture, *, seen: bool = False) -> Picture:
-    """With values, near those around them, for all that are missing; no value of it means that any more.
+def fill_missing(picture: Picture, *, under_alpha: bool = False) -> Picture:
+    """A copy in which missing values are extrapolated from those around them, and `nodata` is None.
 
-    `seen`: under what is transparent, too, out of what is not.  Raises InputError for a band without any.
+    With `under_alpha` fully transparent pixels are filled as well, from the visible ones.  Raises InputError
+    if a band has no known value.
     """
-    lost = picture.missing
-    clear = None if picture.alpha is None or not seen else picture.alpha > 0
+    lost = picture.missing_mask
+    clear = None if picture.alpha is None or not under_alpha else picture.alpha > 0
     if lost is None:
         pixels = picture.pixels if clear is None else _spread(picture.pixels, clear)
         return replace(picture, pixels=pixels, nodata=None)
@@ -62,12 +63,12 @@ def filled(picture: Picture, *, seen: bool = False) -> Picture:
     return replace(picture, pixels=pixels, nodata=None)
 
 
-def with_missing(made: Picture, picture: Picture) -> Picture:
+def restore_missing(made: Picture, picture: Picture) -> Picture:
     """What has been made of a picture, missing wherever the pixel of that is which lies there.
 
     Nothing is made up and nothing lost: each missing value is missing in all pixels that it has become.
     """
-    lost, made = picture.missing, as_known(replace(made, nodata=picture.nodata))
+    lost, made = picture.missing_mask, avoid_nodata(replace(made, nodata=picture.nodata))
     if lost is None:
         return made
     rows, columns = (
@@ -78,7 +79,7 @@ def with_missing(made: Picture, picture: Picture) -> Picture:
     return replace(made, pixels=np.where(gone, picture.pixels[rows][:, columns], made.pixels))
 
 
-def as_known(picture: Picture) -> Picture:
+def avoid_nodata(picture: Picture) -> Picture:
     """All its values known: where they happen to be the one that means missing, the next one beside it."""
     if picture.nodata is None:
         return picture
@@ -99,4 +100,4 @@ def _known(known: NDArray[np.bool_], clear: NDArray[np.bool_] | None) -> NDArray
 
 
 def _spread(pixels: Pixels, known: NDArray[np.bool_]) -> Pixels:
-    return bleed(pixels, known.astype(np.uint8))
+    return fill_transparent(pixels, known.astype(np.uint8))

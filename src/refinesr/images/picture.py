@@ -69,13 +69,13 @@ class Picture:
         return PEAKS[self.pixels.dtype]
 
     @property
-    def profile(self) -> bytes | None:
+    def matching_icc(self) -> bytes | None:
         """`icc` if it is for as many colours as there are, else None (ICC.1:2022, 7.2: the header)."""
         spaces = {1: b"GRAY", 3: b"RGB "}
         return self.icc if self.icc and self.icc[16:20] == spaces.get(self.channels) else None
 
     @property
-    def missing(self) -> Bool[np.ndarray, "H W C"] | None:
+    def missing_mask(self) -> Bool[np.ndarray, "H W C"] | None:
         """Where there is no value, NaN or `nodata`; None if that is nowhere."""
         if self.pixels.dtype != np.float32 and self.nodata is None:
             return None
@@ -86,11 +86,11 @@ class Picture:
         return lost if lost.any() else None
 
     @property
-    def holes(self) -> Bool[np.ndarray, "H W"] | None:
+    def any_band_missing(self) -> Bool[np.ndarray, "H W"] | None:
         """Where any band is missing; None if that is nowhere."""
-        return None if (lost := self.missing) is None else np.any(lost, axis=2)
+        return None if (lost := self.missing_mask) is None else np.any(lost, axis=2)
 
-    def bands(self) -> NDArray[Any]:
+    def pixels_with_alpha(self) -> NDArray[Any]:
         """Colours and alpha in one array (H, W, C or C + 1)."""
         return self.pixels if self.alpha is None else np.dstack([self.pixels, self.alpha])
 
@@ -101,9 +101,9 @@ def format_size(size: tuple[int, ...]) -> str:
     return f"{width} x {height}"
 
 
-def split_alpha(bands: NDArray[Any], clear: bool) -> tuple[Pixels, Plane | None]:
-    """Colours and, where the last band is that (`clear`), alpha: the inverse of `Picture.bands`."""
-    if not clear:
+def split_alpha(bands: NDArray[Any], has_alpha: bool) -> tuple[Pixels, Plane | None]:
+    """Colours, and the last band as alpha if `has_alpha`: the inverse of `Picture.pixels_with_alpha`."""
+    if not has_alpha:
         return bands, None
     return np.ascontiguousarray(bands[:, :, :-1]), np.ascontiguousarray(bands[:, :, -1])
 
@@ -119,7 +119,7 @@ def check_range(picture: Picture) -> Picture:
     return picture
 
 
-def with_span(span: Span | None, picture: Picture) -> Picture:
+def with_span(picture: Picture, span: Span | None) -> Picture:
     """The same values, by another span.  Raises InputError as `check_range`, for integers outside it, too."""
     meant = replace(picture, span=span)
     check_value_range(_visible_values(meant), meant.name, span)
@@ -130,7 +130,9 @@ def _visible_values(picture: Picture) -> NDArray[Any]:
     """Colours (..., C) that are not wholly transparent, NaN where they are missing."""
     pixels = picture.pixels
     # integers are checked by a span alone, and float32 holds those of 16 bits
-    if (lost := picture.missing) is not None and (pixels.dtype == np.float32 or picture.span is not None):
+    if (lost := picture.missing_mask) is not None and (
+        pixels.dtype == np.float32 or picture.span is not None
+    ):
         pixels = np.where(lost, np.float32(np.nan), pixels)
     return pixels if picture.alpha is None else pixels[picture.alpha > 0]
 
@@ -143,7 +145,7 @@ def check_value_range(values: NDArray[Any], name: str, span: Span | None = None)
     if span is not None and values.dtype.kind in "uf":
         if not span.fits(bands := values.shape[-1]):
             raise InputError(f"{name}: has {bands} bands, and method.span is of {span.bands}: {span}")
-        if faults := span.faults(values):
+        if faults := span.range_error(values):
             raise InputError(f"{name}: {faults}")
     if span is not None:
         return
@@ -175,7 +177,7 @@ def check_complete(picture: Picture) -> None:
         hint = f"; {alone}" if np.isnan(pixels).any() else ""
         within = picture.span or "0 to 1"
         raise InputError(f"{name}: holds NaN or infinite values; pixels are finite, from {within}{hint}")
-    if picture.missing is not None:
+    if picture.missing_mask is not None:
         right = "cut out parts without any, or take away the tag if they are values"
         raise InputError(
             f"{name}: holds {picture.nodata:g}, missing by its tag GDAL_NODATA; {alone}; {right}"
@@ -184,7 +186,7 @@ def check_complete(picture: Picture) -> None:
 
 def check_finite(picture: Picture) -> None:
     """Raises InputError for infinity, unless it stands for what is missing."""
-    pixels, lost = picture.pixels, picture.missing
+    pixels, lost = picture.pixels, picture.missing_mask
     if pixels.dtype != np.float32 or np.isfinite(pixels).all():
         return
     if (np.isinf(pixels) if lost is None else np.isinf(pixels) & ~lost).any():
@@ -201,7 +203,7 @@ def to_tensor(picture: Picture) -> Images:
     check_complete(picture)
     values = torch.from_numpy(picture.pixels.transpose(2, 0, 1)[None].astype(np.float32))
     if picture.span is not None:
-        picture.span.inward(values.movedim(1, -1))
+        picture.span.normalise_(values.movedim(1, -1))
         return values
     return values.div_(picture.peak / 2).sub_(1)
 
@@ -229,7 +231,7 @@ def _to_pixels(images: Tensor, like: Picture) -> Pixels:
     if like.span is None:
         values = values.float().add(1).mul(like.peak / 2)
     else:
-        values = like.span.outward(values.to(torch.float32, copy=True))
+        values = like.span.denormalise_(values.to(torch.float32, copy=True))
     if like.pixels.dtype != np.float32:
         values = values.round().clamp(0, like.peak)
     return np.ascontiguousarray(values.numpy().astype(like.pixels.dtype))

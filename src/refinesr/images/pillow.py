@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from refinesr.errors import InputError
-from refinesr.images.exif import MARK, from_tiff
+from refinesr.images.exif import EXIF_HEADER, exif_from_tags
 from refinesr.images.picture import Picture, split_alpha
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")  # no others: Pillow would run Ghostscript for EPS
@@ -28,25 +28,25 @@ def from_pil(image: Image.Image, name: str = "picture") -> Picture:
     RGB; every kind of transparency alpha; I;16, and I within 0 to 65535, 16 bit; F float.
     Raises InputError naming `name` for other modes, and for what cannot be loaded or has no pixels.
     """
-    loaded(image, name)
+    load(image, name)
     bands = _bands(image, name)
     pixels, alpha = split_alpha(bands, bands.shape[2] in (2, 4))
     icc = None if image.mode == "CMYK" else image.info.get("icc_profile")
     form = "JPEG" if image.format == "MPO" else image.format
-    return Picture(pixels, alpha, icc or None, _exif(image), resolution(image.info.get("dpi")), form, name)
+    return Picture(pixels, alpha, icc or None, _exif(image), valid_dpi(image.info.get("dpi")), form, name)
 
 
-def loaded(image: Image.Image, name: str) -> None:
+def load(image: Image.Image, name: str) -> None:
     """Its file may be cut off, damaged or closed."""
     try:
         image.load()
     except Exception as error:  # Pillow's decoders raise nearly every kind
-        raise InputError(f"{name}: cannot be read whole: {in_a_line(error)}") from error
+        raise InputError(f"{name}: cannot be read whole: {one_line(error)}") from error
     if 0 in image.size:
         raise InputError(f"{name}: has no pixels, {image.width} x {image.height}")
 
 
-def in_a_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -55,18 +55,18 @@ def to_pil(picture: Picture) -> Image.Image:
 
     Raises ValueError for pictures Pillow has no mode for, such as colours of 16 bits.
     """
-    bands = picture.bands()
+    bands = picture.pixels_with_alpha()
     count, kind = bands.shape[2], bands.dtype
     if count > (4 if kind == np.uint8 else 1):
         raise ValueError(f"Pillow has no mode for {count} bands of {kind}")
     image = Image.fromarray(bands[:, :, 0] if count == 1 else bands)
-    image.info.update(facts(picture))
+    image.info.update(save_metadata(picture))
     return image
 
 
-def facts(picture: Picture) -> dict[str, Any]:
+def save_metadata(picture: Picture) -> dict[str, Any]:
     """What Pillow's `save` is told besides the pixels: icc_profile, exif, dpi, as far as known."""
-    known = {"icc_profile": picture.profile, "exif": picture.exif, "dpi": picture.dpi}
+    known = {"icc_profile": picture.matching_icc, "exif": picture.exif, "dpi": picture.dpi}
     return {key: value for key, value in known.items() if value}
 
 
@@ -75,7 +75,7 @@ def encode(picture: Picture, form: str, quality: int) -> bytes:
 
     Photos repeat nothing but runs; PNG's search for other repetition takes five times as long and finds 1 %.
     """
-    told = facts(picture)
+    told = save_metadata(picture)
     if form == "JPEG" and len(told.get("exif", b"")) > JPEG_MARKER:
         del told["exif"]
     if form == "WEBP" and picture.channels == 1:
@@ -90,7 +90,7 @@ def encode(picture: Picture, form: str, quality: int) -> bytes:
     return file.getvalue()
 
 
-def resolution(dpi: Any) -> tuple[float, float] | None:
+def valid_dpi(dpi: Any) -> tuple[float, float] | None:
     """(horizontal, vertical) pixels an inch if both are positive numbers."""
     try:
         across, down = (float(value) for value in dpi)
@@ -103,7 +103,7 @@ def _bands(image: Image.Image, name: str) -> NDArray[Any]:
     """Colours and alpha (H, W, 1 to 4)."""
     mode, clear = image.mode, image.has_transparency_data
     if mode.startswith("I"):
-        return sixteen_bits(image, name)[:, :, None]
+        return to_sixteen_bits(image, name)[:, :, None]
     if mode == "F":
         return np.array(image, dtype=np.float32)[:, :, None]
     if mode in ("1", "L", "LA", "La"):
@@ -111,7 +111,7 @@ def _bands(image: Image.Image, name: str) -> NDArray[Any]:
         return bands.reshape(*bands.shape[:2], -1)
     if mode in ("P", "PA"):
         bands = np.array(image.convert("RGBA" if clear else "RGB"))
-        if not _grey(image) or _of_colours(image):
+        if not _has_grey_palette(image) or _has_rgb_profile(image):
             return bands
         return bands[:, :, 2:] if clear else bands[:, :, :1]
     if mode in ("RGB", "RGBX", "RGBA", "RGBa", "YCbCr", "HSV"):
@@ -121,18 +121,18 @@ def _bands(image: Image.Image, name: str) -> NDArray[Any]:
     raise InputError(f"{name}: {mode} pixels cannot be read; convert it to RGB")
 
 
-def _grey(image: Image.Image) -> bool:
+def _has_grey_palette(image: Image.Image) -> bool:
     """Whether the palette has greys only."""
     palette = np.reshape(image.getpalette("RGB") or [], (-1, 3))
     return bool((palette == palette[:, :1]).all())
 
 
-def _of_colours(image: Image.Image) -> bool:
+def _has_rgb_profile(image: Image.Image) -> bool:
     """Whether its profile is one of colours, which a picture of greys could not keep."""
     return (image.info.get("icc_profile") or b"")[16:20] == b"RGB "
 
 
-def sixteen_bits(image: Image.Image, name: str) -> NDArray[np.uint16]:
+def to_sixteen_bits(image: Image.Image, name: str) -> NDArray[np.uint16]:
     """Integers of any of Pillow's modes I, which for it have 32 bits; (H, W).  InputError beyond 16."""
     values = np.array(image)
     if values.min() < 0 or values.max() > 65535:
@@ -155,13 +155,13 @@ def _from_cmyk(image: Image.Image) -> Image.Image:
 
 def _exif(image: Image.Image) -> bytes | None:
     if image.format == "TIFF":
-        return from_tiff(image.getexif())
+        return exif_from_tags(image.getexif())
     data: bytes = image.info.get("exif") or b""
-    return MARK + data.removeprefix(MARK) if data else None
+    return EXIF_HEADER + data.removeprefix(EXIF_HEADER) if data else None
 
 
 @final
-class _Quiet:
+class _WarningFilter:
     """Python's filters belong to the whole process; readers in several threads share one change of them."""
 
     lock = threading.Lock()
@@ -170,18 +170,18 @@ class _Quiet:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def suppress_warnings() -> Iterator[None]:
     """Pillow warns of damaged EXIF data, large pictures and the like; here they are read or an InputError."""
-    with _Quiet.lock:
-        if _Quiet.readers == 0:
-            _Quiet.filters = warnings.catch_warnings()
-            _Quiet.filters.__enter__()
+    with _WarningFilter.lock:
+        if _WarningFilter.readers == 0:
+            _WarningFilter.filters = warnings.catch_warnings()
+            _WarningFilter.filters.__enter__()
             warnings.filterwarnings("ignore", module=r"PIL\.")
-        _Quiet.readers += 1
+        _WarningFilter.readers += 1
     try:
         yield
     finally:
-        with _Quiet.lock:
-            _Quiet.readers -= 1
-            if _Quiet.readers == 0:
-                _Quiet.filters.__exit__(None, None, None)
+        with _WarningFilter.lock:
+            _WarningFilter.readers -= 1
+            if _WarningFilter.readers == 0:
+                _WarningFilter.filters.__exit__(None, None, None)

@@ -118,7 +118,7 @@ class Projection:
         wide = _wide(x)
         return self._spread(low.to(wide.dtype) - self.down(wide)).add_(wide)
 
-    def exact(self, high: Images, low: LowImages) -> Bool[Tensor, "B 1 1 1"]:
+    def is_consistent(self, high: Images, low: LowImages) -> Bool[Tensor, "B 1 1 1"]:
         """Whether low is the good image reduced, but for rounding: not damaged.  Both in [-1, 1]."""
         return ((self.down(high) - low).abs().flatten(1).median(1).values < EXACT).view(-1, 1, 1, 1)
 

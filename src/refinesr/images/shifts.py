@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from refinesr.images.shards import Entry
-from refinesr.images.stock import Raster
+from refinesr.images.entries import Entry
+from refinesr.images.image_store import Raster
 
 Grey = npt.NDArray[np.float64]
 """(H, W), or (H, W, C) of several bands."""
@@ -36,7 +36,7 @@ ALIKE, CLEARLY = 0.9, 4.0
 """A shift is told where the pictures then correlate so much, and lack so many times more to 1 without it."""
 
 
-def shift(high: Raster, low: Raster) -> Shift | None:
+def detect_shift(high: Raster, low: Raster) -> Shift | None:
     """How `low` (h, w, C) is shifted against `high`, (scale * h, scale * w, C), if that is plain to see.
 
     Compared is the mean of each block of scale x scale pixels, by correlation: neither brightness, contrast
@@ -44,23 +44,23 @@ def shift(high: Raster, low: Raster) -> Shift | None:
     """
     if min(low.shape[:2]) < 8 * REACH:
         return None
-    blocks, other = (bands.mean(2) for bands in middles(high, low))
-    found, best, here = nearest(blocks, other, REACH, lambda one, two: 1 - correlation(one, two))
+    blocks, other = (bands.mean(2) for bands in centre_means(high, low))
+    found, best, here = best_shift(blocks, other, REACH, lambda one, two: 1 - correlation(one, two))
     if here == best or best > 1 - ALIKE or here < CLEARLY * best:
         return None
     return found
 
 
-def middles(high: Raster, low: Raster) -> tuple[Grey, Grey]:
+def centre_means(high: Raster, low: Raster) -> tuple[Grey, Grey]:
     """Of the middle of both each band: the mean of each block of `high`, and the pixel of `low` there."""
     scale = high.shape[0] // low.shape[0]
-    (top, height), (left, width) = (middle(side) for side in low.shape[:2])
+    (top, height), (left, width) = (centre_range(side) for side in low.shape[:2])
     window = high[top * scale : (top + height) * scale, left * scale : (left + width) * scale]
     blocks = window.reshape(height, scale, width, scale, -1).mean((1, 3), np.float64)
     return blocks, low[top : top + height, left : left + width].astype(np.float64)
 
 
-def nearest(
+def best_shift(
     still: Grey, other: Grey, reach: int, distance: Callable[[Grey, Grey], float]
 ) -> tuple[Shift, float, float]:
     """Of all shifts by up to `reach` pixels the one that `other` fits `still` best with, the distance that is
@@ -79,14 +79,14 @@ def nearest(
     return found, float(left[down, right]), float(left[reach, reach])
 
 
-def told(shifted: Sequence[tuple[Sequence[Entry], Shift]], total: int) -> str:
+def shift_warning(shifted: Sequence[tuple[Sequence[Entry], Shift]], total: int) -> str:
     """What to say of so many pairs out of a total; the first is named."""
     (high, low), first = shifted[0]
     many = f" ({len(shifted)} of {total} pairs are shifted)" if len(shifted) > 1 else ""
     return f"{low.name}: its content lies {first} of where {high.name} has it, and so will results{many}"
 
 
-def middle(side: int) -> tuple[int, int]:
+def centre_range(side: int) -> tuple[int, int]:
     """Where the part that is looked at begins, and how long it is."""
     length = min(side, SIDE)
     return (side - length) // 2, length

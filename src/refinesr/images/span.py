@@ -67,7 +67,7 @@ class Span:
         """The same for one band alone, counted from 0."""
         return self if self.bands == 1 else Span((self.low[number],), (self.high[number],))
 
-    def inward(self, values: Values) -> Values:
+    def normalise_(self, values: Values) -> Values:
         """From files' numbers to about [-1, 1], in place; float32.
 
         What the low has beyond float32 is taken off after the rest, so that values near it lose nothing.
@@ -75,8 +75,8 @@ class Span:
         first, beyond, half = self._parts(values)
         return values.sub_(first).sub_(beyond).div_(half).sub_(1)
 
-    def outward(self, values: Values) -> Values:
-        """The inverse of `inward`, in place."""
+    def denormalise_(self, values: Values) -> Values:
+        """The inverse of `normalise_`, in place."""
         first, beyond, half = self._parts(values)
         return values.add_(1).mul_(half).add_(beyond).add_(first)
 
@@ -87,7 +87,7 @@ class Span:
         first, beyond, half = torch.stack((first, (low - first).float(), (width / 2).float())).to(like)
         return first, beyond, half
 
-    def faults(self, values: NDArray[np.generic]) -> str | None:
+    def range_error(self, values: NDArray[np.generic]) -> str | None:
         """What is wrong with values (..., bands) farther outside than `SLACK`, and what would hold them; None
         where nothing is, or nothing finite.  So many bands must fit.
         """

@@ -14,7 +14,7 @@ from refinesr.errors import ConfigError
 from refinesr.images.batch_random import BatchRandom, check_bounds, round_to_eight_bits
 from refinesr.images.constants import luma
 from refinesr.images.jpeg import jpeg_roundtrip
-from refinesr.images.masks import FreeForm, MaskChoice, rectangle
+from refinesr.images.masks import FreeForm, MaskChoice, rectangle_mask
 from refinesr.shapes import Images, LowWithPlanes, Mask
 
 
@@ -63,8 +63,8 @@ class JpegRestoration:
     def __call__(self, high: Images, rng: torch.Generator) -> Images:
         """high (B, C, H, W) -> low of the same shape.  Raises ConfigError unless C is 1 or 3."""
         self.check(high.shape[1])
-        dice = BatchRandom(rng, high)
-        quality, halved = dice.uniform(self.quality), dice.chance(self.halved)
+        random = BatchRandom(rng, high)
+        quality, halved = random.uniform(self.quality), random.bernoulli(self.halved)
         return jpeg_roundtrip((high.clamp(-1, 1) + 1) / 2, quality, halved) * 2 - 1
 
 
@@ -79,8 +79,8 @@ class Inpainting:
     @torch.no_grad()
     def __call__(self, high: Images, rng: torch.Generator) -> LowWithPlanes:
         """high (B, C, H, W) -> low (B, C + 1, H, W): the picture with noise in its holes, and the mask."""
-        dice = BatchRandom(rng, high)
-        return emptied(high, self.mask(dice), dice)
+        random = BatchRandom(rng, high)
+        return noise_filled(high, self.mask(random), random)
 
 
 @dataclass(frozen=True)
@@ -101,20 +101,20 @@ class Uncropping:
     @torch.no_grad()
     def __call__(self, high: Images, rng: torch.Generator) -> LowWithPlanes:
         """high (B, C, H, W) -> low (B, C + 1, H, W): the picture with noise past its sides, and the mask."""
-        dice = BatchRandom(rng, high)
-        return emptied(high, 1 - self.kept(dice), dice)
+        random = BatchRandom(rng, high)
+        return noise_filled(high, 1 - self.known_mask(random), random)
 
-    def kept(self, dice: BatchRandom) -> Mask:
+    def known_mask(self, random: BatchRandom) -> Mask:
         """Rows and columns lost are whole; of each axis on which there is a loss at least one."""
-        around, side = dice.chance(self.around), dice.below(4)
+        around, side = random.bernoulli(self.around), random.integers(4)
         share = torch.where(around, 1 - (1 - self.area) ** 0.5, self.area)
         vertical, first = side < 2, side % 2 == 0
         edges = [
             self._edges(length, share, around, along, first)
-            for length, along in zip(dice.like.shape[-2:], (vertical, ~vertical), strict=True)
+            for length, along in zip(random.like.shape[-2:], (vertical, ~vertical), strict=True)
         ]
         (top, bottom), (left, right) = edges
-        return rectangle(dice, top, left, bottom, right)
+        return rectangle_mask(random, top, left, bottom, right)
 
     def _edges(
         self, length: int, share: Tensor, around: Tensor, along: Tensor, first: Tensor
@@ -126,6 +126,6 @@ class Uncropping:
         return before, length - after
 
 
-def emptied(high: Images, mask: Mask, dice: BatchRandom) -> LowWithPlanes:
+def noise_filled(high: Images, mask: Mask, random: BatchRandom) -> LowWithPlanes:
     """high as it is where the mask is 0, standard normal noise where it is 1; then the mask."""
-    return torch.cat((torch.where(mask > 0, dice.normal(high), high), mask), 1)
+    return torch.cat((torch.where(mask > 0, random.normal(high), high), mask), 1)

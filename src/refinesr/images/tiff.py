@@ -27,14 +27,14 @@ MOST = 2**16  # numbers of one tag
 
 
 @dataclass(frozen=True)
-class Entry:
-    """Of one tag, at `place`; what it says lies at `values` if it is of a type that is read."""
+class DirectoryEntry:
+    """Of one tag, at `offset`; what it says lies at `values` if it is of a type that is read."""
 
     tag: int
     type: int
     count: int
     values: int
-    place: int
+    offset: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +42,12 @@ class Directory:
     """Nothing is in that of a page that is damaged, or of a file that is no TIFF."""
 
     file: bytes
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[DirectoryEntry, ...] = ()
     numbers: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     """By tag, where they are of 16 bits, or it is one of 32."""
 
     @classmethod
-    def of(cls, file: bytes, page: int = 0) -> "Directory":
+    def parse(cls, file: bytes, page: int = 0) -> "Directory":
         if not file.startswith(TIFF_MARKS):
             return cls(file)
         try:
@@ -83,7 +83,7 @@ class Directory:
         return any(each.tag == TILE_LENGTH for each in self.entries)
 
     @property
-    def wide(self) -> bool:
+    def has_wide_samples(self) -> bool:
         """Whether any number of a pixel has more than 32 bits."""
         return any(bits > 32 for bits in self.numbers.get(BITS_PER_SAMPLE, ()))
 
@@ -97,20 +97,20 @@ class Directory:
         *others, last = (each in (ASSOCIATED, UNASSOCIATED) for each in extra)
         return last and not any(others)
 
-    def pixels(self) -> str | None:
+    def sample_type_text(self) -> str | None:
         """What they are, in words."""
         bits, form = self.number(BITS_PER_SAMPLE), self.number(SAMPLE_FORMAT) or 1
         return FORMATS.get(form, "{}-bit complex numbers").format(bits) if bits is not None else None
 
-    def changed(self, numbers: Mapping[int, Sequence[int]]) -> bytes:
+    def with_numbers(self, numbers: Mapping[int, Sequence[int]]) -> bytes:
         """The file, but for these numbers of tags it has: one each, or as many of 16 bits as there were."""
         data, (order, word) = bytearray(self.file), _signs(self.file)
         for each in self.entries:
             if values := numbers.get(each.tag):
                 kind = SHORT if max(values) < 2**16 else LONG
-                inside = each.place + struct.calcsize(f"{order}HH{word}")
+                inside = each.offset + struct.calcsize(f"{order}HH{word}")
                 place = inside if len(values) == 1 else each.values
-                struct.pack_into(f"{order}HH{word}", data, each.place, each.tag, kind, len(values))
+                struct.pack_into(f"{order}HH{word}", data, each.offset, each.tag, kind, len(values))
                 struct.pack_into(f"{order}{len(values)}{SIGNS[kind]}", data, place, *values)
         return bytes(data)
 
@@ -120,7 +120,7 @@ def _signs(file: bytes) -> tuple[str, str]:
     return "<" if file.startswith(b"II") else ">", "Q" if 43 in file[2:4] else "I"
 
 
-def _entries(file: bytes, page: int) -> Iterator[Entry]:
+def _entries(file: bytes, page: int) -> Iterator[DirectoryEntry]:
     order, word = _signs(file)
     many, place = (order + "Q", 8) if word == "Q" else (order + "H", 4)
     size, header = struct.calcsize(word), struct.calcsize(many)
@@ -131,32 +131,32 @@ def _entries(file: bytes, page: int) -> Iterator[Entry]:
         for entry in range(start + header, place, 4 + 2 * size) if number == page else ():
             tag, kind, count, offset = struct.unpack_from(f"{order}HH{2 * word}", file, entry)
             inside = count * SIZES.get(kind, 8) <= size
-            yield Entry(tag, kind, count, entry + 4 + size if inside else offset, entry)
+            yield DirectoryEntry(tag, kind, count, entry + 4 + size if inside else offset, entry)
 
 
-def _is_read(entry: Entry) -> bool:
+def _is_read(entry: DirectoryEntry) -> bool:
     return (entry.type == SHORT and entry.count < MOST) or (entry.type == LONG and entry.count == 1)
 
 
-def _numbers(file: bytes, entry: Entry) -> tuple[int, ...]:
+def _numbers(file: bytes, entry: DirectoryEntry) -> tuple[int, ...]:
     order, _ = _signs(file)
     return struct.unpack_from(f"{order}{entry.count}{SIGNS[entry.type]}", file, entry.values)
 
 
 def has_overviews(file: bytes, pages: int) -> bool:
     """Whether all its pages but the first are that made smaller, by two and more, as GDAL's COGs have."""
-    smaller = (Directory.of(file, page).number(SUBFILE) == REDUCED for page in range(1, pages))
+    smaller = (Directory.parse(file, page).number(SUBFILE) == REDUCED for page in range(1, pages))
     return pages <= 32 and all(smaller)
 
 
-class Column(NamedTuple):
+class StackedBands(NamedTuple):
     """Bands one below the other; below the rows of each are those that fill its last tiles."""
 
     bands: int
     height: int
 
 
-def by_bands(directory: Directory) -> tuple[bytes, Column | None]:
+def with_readable_planes(directory: Directory) -> tuple[bytes, StackedBands | None]:
     """The same file, of which libvips reads bands that lie one after the other.
 
     If they are called levels of grey (as GDAL's INTERLEAVE=BAND does), libvips 8.18 reads the first row of
@@ -169,19 +169,19 @@ def by_bands(directory: Directory) -> tuple[bytes, Column | None]:
         return directory.file, None
     height, tile = directory.number(IMAGE_LENGTH), directory.number(TILE_LENGTH)
     if not height or not tile:
-        return directory.changed({PHOTOMETRIC_INTERPRETATION: [RGB]}), None
+        return directory.with_numbers({PHOTOMETRIC_INTERPRETATION: [RGB]}), None
     one = {tag: values[:1] for tag, values in said.items() if tag in (BITS_PER_SAMPLE, SAMPLE_FORMAT)}
     one |= {PHOTOMETRIC_INTERPRETATION: (BLACK_IS_ZERO,), SAMPLES_PER_PIXEL: (1,)}
     one |= {PLANAR_CONFIGURATION: (CHUNKY,), EXTRA_SAMPLES: (UNSPECIFIED,)}
     one |= {IMAGE_LENGTH: (min(bands * -(-height // tile) * tile, 2**32 - 1),)}
-    return directory.changed(one), Column(bands, height)
+    return directory.with_numbers(one), StackedBands(bands, height)
 
 
 def with_extra_samples(tiff: bytes, clear: bool) -> bytes:
     """The same file, of whose further bands the last alone is transparency, if any: libvips calls all so."""
-    directory = Directory.of(tiff)
+    directory = Directory.parse(tiff)
     others = [UNSPECIFIED] * (len(directory.numbers.get(EXTRA_SAMPLES, ())) - 1)
-    return directory.changed({EXTRA_SAMPLES: [*others, UNASSOCIATED if clear else UNSPECIFIED]})
+    return directory.with_numbers({EXTRA_SAMPLES: [*others, UNASSOCIATED if clear else UNSPECIFIED]})
 
 
 class Tag(NamedTuple):
@@ -198,8 +198,8 @@ def with_tags(tiff: bytes, tags: Iterable[Tag]) -> bytes:
     many, first = (order + "Q", 8) if word == "Q" else (order + "H", 4)
     size = struct.calcsize(word)
     old = list(_entries(tiff, 0))
-    lines = {each.tag: tiff[each.place : each.place + 4 + 2 * size] for each in old}
-    end = old[-1].place + 4 + 2 * size
+    lines = {each.tag: tiff[each.offset : each.offset + 4 + 2 * size] for each in old}
+    end = old[-1].offset + 4 + 2 * size
     following = tiff[end : end + size]
     added = bytearray(-len(tiff) % 8)
     for tag in tags:

@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from refinesr.images.entries import Entry
+from refinesr.images.image_store import Raster
 from refinesr.images.picture import PEAKS
-from refinesr.images.shards import Entry
-from refinesr.images.shifts import Grey, middles
+from refinesr.images.shifts import Grey, centre_means
 from refinesr.images.span import Span, format_range
-from refinesr.images.stock import Raster
 
 
-class Unlike(NamedTuple):
+class UnitMismatch(NamedTuple):
     """From where to where the values of both go, in words."""
 
     high: str
@@ -39,7 +39,7 @@ then but for so many times.  Kelvin and Celsius are 273 apart, where fields vary
 that holds both this is a large part, which a bias is not.  Darker pictures vary less, too."""
 
 
-def unlike(high: Raster, low: Raster, span: Span | None = None) -> Unlike | None:
+def detect_unit_mismatch(high: Raster, low: Raster, span: Span | None = None) -> UnitMismatch | None:
     """How the values of `low` (h, w, C) differ from those of `high`, (scale * h, scale * w, C), if that is
     plain to see in the middle of both, and no bias, noise or blur makes it so.
 
@@ -49,7 +49,7 @@ def unlike(high: Raster, low: Raster, span: Span | None = None) -> Unlike | None
     """
     if low.shape[0] * low.shape[1] < LEAST:
         return None
-    good, poor = middles(high, low)
+    good, poor = centre_means(high, low)
     if span is None:
         good, poor = good / PEAKS[high.dtype], poor / PEAKS[low.dtype]
     alone = span is not None and span.bands > 1
@@ -58,13 +58,13 @@ def unlike(high: Raster, low: Raster, span: Span | None = None) -> Unlike | None
     for band in range(good.shape[2]):
         width = None if span is None else span.of_band(band).width[0]
         one, other = good[..., band], poor[..., band]
-        if of_another_unit(one, other, width):
+        if units_differ(one, other, width):
             place = f" in band {band + 1}" if alone else ""
-            return Unlike(*(f"{extent(values, span)}{place}" for values in (one, other)))
+            return UnitMismatch(*(f"{range_text(values, span)}{place}" for values in (one, other)))
     return None
 
 
-def of_another_unit(one: Grey, other: Grey, width: float | None) -> bool:
+def units_differ(one: Grey, other: Grey, width: float | None) -> bool:
     """Whether values (H, W) of one place are; `width` is that of their span.  Not so where one is NaN."""
     spread, mean = np.array([(values.std(), values.mean()) for values in (one, other)]).T
     shared = ((one - mean[0]) * (other - mean[1])).mean()
@@ -75,14 +75,14 @@ def of_another_unit(one: Grey, other: Grey, width: float | None) -> bool:
     return bool(factor >= FACTOR or moved)
 
 
-def extent(values: Grey, span: Span | None) -> str:
+def range_text(values: Grey, span: Span | None) -> str:
     """In words, of few digits."""
     factor, unit = (100, " % of white") if span is None else (1, "")
     least, most = (float(f"{factor * value:.4g}") for value in (values.min(), values.max()))
     return f"{format_range((least,), (most,))}{unit}"
 
 
-def told(found: Sequence[tuple[Sequence[Entry], Unlike]], total: int) -> str:
+def unit_warning(found: Sequence[tuple[Sequence[Entry], UnitMismatch]], total: int) -> str:
     """What to say of so many pairs out of a total; the first is named."""
     (high, low), first = found[0]
     many = f" ({len(found)} of {total} pairs are so)" if len(found) > 1 else ""

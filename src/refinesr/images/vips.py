@@ -13,12 +13,19 @@ import numpy as np
 from PIL import Image
 
 from refinesr.errors import InputError, OutputError, RefineSRError
-from refinesr.images.exif import MARK, from_tiff, into_tiff
+from refinesr.images.exif import EXIF_HEADER, add_exif, exif_from_tags
 from refinesr.images.georeference import Georeference
-from refinesr.images.missing import nodata_of, nodata_tag
+from refinesr.images.missing import nodata_tag, read_nodata
 from refinesr.images.picture import Picture, choose_frame, split_alpha
-from refinesr.images.pillow import resolution
-from refinesr.images.tiff import Column, Directory, by_bands, has_overviews, with_extra_samples, with_tags
+from refinesr.images.pillow import valid_dpi
+from refinesr.images.tiff import (
+    Directory,
+    StackedBands,
+    has_overviews,
+    with_extra_samples,
+    with_readable_planes,
+    with_tags,
+)
 
 LARGEST = 2**29  # pixels of 3 bands; a small file can claim any size, and this takes 6 GB as floats
 CLASSIC = 2**32 - 2**24  # bytes of pixels; offsets of a TIFF that is no BigTIFF have 32 bits
@@ -31,22 +38,24 @@ RIGHT = "convert them to unsigned 8 or 16 bits, or to 32-bit floats from 0 to 1"
 
 def decode(data: bytes, name: str, frame: int | None) -> tuple[Picture, int]:
     """The picture as it is stored, and its EXIF orientation.  Raises InputError naming `name`."""
-    pyvips, directory = _pyvips(name, InputError), Directory.of(data, frame or 0)
+    pyvips, directory = _pyvips(name, InputError), Directory.parse(data, frame or 0)
     try:
-        readable, column = by_bands(directory)
+        readable, column = with_readable_planes(directory)
         image = _opened(pyvips, readable, name, frame, column)
         icc = _blob(image, "icc-profile-data")
         if image.interpretation in OTHER_SPACES and image.format in ("uchar", "ushort"):
             image, icc = _as_rgb(image, icc), None
         if image.format not in KINDS:
-            raise InputError(f"{name}: {directory.pixels() or image.format} cannot be read; {RIGHT}")
+            raise InputError(
+                f"{name}: {directory.sample_type_text() or image.format} cannot be read; {RIGHT}"
+            )
         values = _whole_tiles(pyvips, image) if directory.tiled else image.numpy()
         bands = values.reshape(image.height, image.width, image.bands)
         if column is not None:
             bands = np.concatenate(np.split(bands, column.bands), axis=2)[: column.height]
     except pyvips.Error as error:
-        if directory.wide:  # of which libvips says "samples out of range"
-            raise InputError(f"{name}: {directory.pixels()} cannot be read; {RIGHT}") from error
+        if directory.has_wide_samples:  # of which libvips says "samples out of range"
+            raise InputError(f"{name}: {directory.sample_type_text()} cannot be read; {RIGHT}") from error
         remedy = "; lay them pixel by pixel" if "separate planes" in _reason(error) else ""
         raise InputError(f"{name}: cannot be read whole: {_reason(error)}{remedy}") from error
     form = str(image.get("vips-loader")).partition("load")[0].upper()
@@ -54,12 +63,12 @@ def decode(data: bytes, name: str, frame: int | None) -> tuple[Picture, int]:
     pixels, alpha = split_alpha(bands, clear and (form != "TIFF" or directory.ends_in_alpha))
     exif = _tiff_exif(data) if form == "TIFF" else _blob(image, "exif-data")
     turn = image.get("orientation") if "orientation" in image.get_fields() else 1
-    place = Georeference.of(directory, pixels.shape[:2])
-    nodata = nodata_of(directory)
+    place = Georeference.from_directory(directory, pixels.shape[:2])
+    nodata = read_nodata(directory)
     return Picture(pixels, alpha, icc, exif, _dpi(image), form, name, place, nodata), int(turn)
 
 
-def _opened(pyvips: Any, data: bytes, name: str, frame: int | None, column: Column | None) -> Any:
+def _opened(pyvips: Any, data: bytes, name: str, frame: int | None, column: StackedBands | None) -> Any:
     """libvips' image, nothing decoded yet.  Its "truncated" lets half a TIFF pass; "error" does not."""
     image = pyvips.Image.new_from_buffer(data, "", access="sequential", fail_on="error")
     pages = image.get_n_pages()
@@ -106,21 +115,21 @@ def _as_rgb(image: Any, icc: bytes | None) -> Any:
 def _blob(image: Any, field: str) -> bytes | None:
     data = bytes(image.get(field)) if field in image.get_fields() else b""
     if field == "exif-data" and data:
-        return MARK + data.removeprefix(MARK)
+        return EXIF_HEADER + data.removeprefix(EXIF_HEADER)
     return data or None
 
 
 def _dpi(image: Any) -> tuple[float, float] | None:
     if image.xres == image.yres == 1:
         return None
-    return resolution((image.xres * MILLIMETRES, image.yres * MILLIMETRES))
+    return valid_dpi((image.xres * MILLIMETRES, image.yres * MILLIMETRES))
 
 
 def _tiff_exif(tiff: bytes) -> bytes | None:
     tags = Image.Exif()
     try:
         tags.load(tiff)
-        return from_tiff(tags)
+        return exif_from_tags(tags)
     except Exception:  # Pillow raises many kinds for damaged tags; without them the picture is still whole
         return None
 
@@ -131,13 +140,13 @@ def encode_png(picture: Picture) -> bytes:
     png: bytes = image.pngsave_buffer(bitdepth=16, compression=6, filter="paeth", keep="none")
     header, _, body = png.partition(b"IDAT")  # a header and libvips' resolution come before the pixels
     chunks = [header[:33]]  # signature and IHDR
-    if picture.profile:
-        chunks.append(_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(picture.profile)))
+    if picture.matching_icc:
+        chunks.append(_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(picture.matching_icc)))
     if picture.dpi:
         per_metre = (round(value / MILLIMETRES * 1000) for value in picture.dpi)
         chunks.append(_chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1)))
     if picture.exif:
-        chunks.append(_chunk(b"eXIf", picture.exif.removeprefix(MARK)))
+        chunks.append(_chunk(b"eXIf", picture.exif.removeprefix(EXIF_HEADER)))
     return b"".join([*chunks, header[-4:], b"IDAT", body])
 
 
@@ -146,13 +155,13 @@ def encode_tiff(picture: Picture) -> bytes:
     pyvips = _pyvips(picture.name, OutputError)
     colours = {"uint8": "srgb", "uint16": "rgb16", "float32": "scrgb"}[picture.pixels.dtype.name]
     image = _image(picture, {1: "b-w", 2: "b-w", 3: colours}.get(picture.channels, "multiband"))
-    if picture.profile:
-        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", picture.profile)
+    if picture.matching_icc:
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", picture.matching_icc)
     across, down = picture.dpi or (MILLIMETRES, MILLIMETRES)
     tiff: bytes = image.tiffsave_buffer(
         compression="deflate",
         predictor="none" if picture.pixels.dtype == np.float32 else "horizontal",
-        bigtiff=picture.bands().nbytes > CLASSIC,
+        bigtiff=picture.pixels_with_alpha().nbytes > CLASSIC,
         xres=across / MILLIMETRES,
         yres=down / MILLIMETRES,
         resunit="inch",
@@ -165,13 +174,13 @@ def encode_tiff(picture: Picture) -> bytes:
     if not picture.exif:
         return tiff
     try:
-        return into_tiff(tiff, picture.exif)
+        return add_exif(tiff, picture.exif)
     except Exception:  # damaged EXIF data is no reason to refuse the picture, here as in reading
         return tiff
 
 
 def _image(picture: Picture, space: str) -> Any:
-    pyvips, bands = _pyvips(picture.name, OutputError), np.ascontiguousarray(picture.bands())
+    pyvips, bands = _pyvips(picture.name, OutputError), np.ascontiguousarray(picture.pixels_with_alpha())
     height, width, count = bands.shape
     kind = {np.dtype(dtype): name for name, dtype in KINDS.items()}[bands.dtype]
     image = pyvips.Image.new_from_memory(bands.data, width, height, count, kind)

@@ -80,7 +80,7 @@ def fusion(
     multiple of the model's scale are continued by their last pixels while it works.
     """
     patch.check(picture, other)
-    picture, other = (with_span(walk.stage.span, each) for each in (picture, other))
+    picture, other = (with_span(each, walk.stage.span) for each in (picture, other))
     scale, (height, width) = walk.stage.method.scale, picture.size
     both = padded(composed(picture, other, patch), scale)
     small = reduced(walk, both) if low is None else small_of(walk, picture, low)
@@ -99,7 +99,7 @@ def composed(picture: Picture, other: Picture, patch: Patch) -> Images:
     weight = patch.weight(picture.size)
     if other.alpha is not None:
         weight = weight * patch.region.of(torch.from_numpy(other.alpha / np.float32(other.peak)))
-    if (lost := other.missing) is not None:
+    if (lost := other.missing_mask) is not None:
         weight = weight * patch.region.of(torch.from_numpy(~lost.any(2)))
     part = patch.region.of(coloured(other, picture.channels))
     return pasted(to_tensor(opaque(picture)), part, patch.place, weight)
@@ -130,4 +130,4 @@ def small_of(walk: Walk, picture: Picture, low: Picture) -> LowImages:
     if low.size != size:
         wanted = f"{picture.name} made {scale} times smaller has {format_size(size)}"
         raise InputError(f"{low.name}: has {format_size(low.size)} pixels, but {wanted}")
-    return coloured(with_span(walk.stage.span, low), picture.channels)
+    return coloured(with_span(low, walk.stage.span), picture.channels)

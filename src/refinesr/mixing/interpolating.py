@@ -99,7 +99,7 @@ def interpolation(walk: Walk, photo: Picture, pair: Pair, share: float) -> Itera
 
     All shares have the same noise (Ho et al. 2020, section 4.3), and so have the two (`first_twice`).
     """
-    photo = colourable(walk.stage, with_span(walk.stage.span, photo))
+    photo = colourable(walk.stage, with_span(photo, walk.stage.span))
     for picture in pair:
         check_size(walk, photo, picture)
     first, second = (walk.spread(picture, photo.channels) for picture in pair)
@@ -124,10 +124,10 @@ def check_size(walk: Walk, photo: Picture, large: Picture) -> None:
 
 def strip(pictures: Sequence[Picture]) -> Picture:
     """Side by side, a white gap between them; clear where they can be."""
-    bands = [picture.bands() for picture in pictures]
+    bands = [picture.pixels_with_alpha() for picture in pictures]
     first, height = pictures[0], bands[0].shape[0]
     clear = None if first.alpha is None else np.zeros((height, GAP), first.alpha.dtype)
-    gap = from_tensor(torch.ones(1, first.channels, height, GAP), first, clear).bands()
+    gap = from_tensor(torch.ones(1, first.channels, height, GAP), first, clear).pixels_with_alpha()
     parts = [part for band in bands for part in (gap, band)][1:]
     pixels, alpha = split_alpha(np.concatenate(parts, 1), clear is not None)
     place = first.georeference if len(pictures) == 1 else None

@@ -12,7 +12,7 @@ from refinesr.diffusion.schedule import Even, Explicit, Karras, Leading
 from refinesr.editing import walkable
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.constants import luma
-from refinesr.images.masks import Hidden
+from refinesr.images.masks import BinaryMask
 from refinesr.images.picture import Picture, to_tensor, with_span
 from refinesr.method import Sampling
 from refinesr.model import with_plane
@@ -63,10 +63,10 @@ class Walk:
 
     def spread(self, picture: Picture, channels: int) -> Tensor:
         """A picture, in the colours of one of so many `channels`, as the model wants it."""
-        image = coloured(with_span(self.stage.span, picture), channels).to(self.device)
+        image = coloured(with_span(picture, self.stage.span), channels).to(self.device)
         return spread(image, self.stage.method.channels, picture.name)
 
-    def given(self, low: LowImages, name: str, noise: Noise, redrawn: Hidden | None = None) -> Tensor:
+    def given(self, low: LowImages, name: str, noise: Noise, redrawn: BinaryMask | None = None) -> Tensor:
         """low (1, C, h, w) with its planes; only its size counts where pictures are made from nothing.
 
         A model that fills holes is given what is to be `redrawn` as one: asked of `noise`, and marked.

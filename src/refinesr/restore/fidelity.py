@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from refinesr.images.missing import filled
+from refinesr.images.missing import fill_missing
 from refinesr.images.picture import Picture, to_tensor
 from refinesr.images.resize import PillowBicubic, resize
 from refinesr.metrics.fidelity import decibels, missed
@@ -53,7 +53,7 @@ def levels_off(source: Picture, result: Picture) -> Tensor:
     eight_bits = source.pixels.dtype == result.pixels.dtype == np.uint8
     if eight_bits:
         source, result = (replace(picture, span=None) for picture in (source, result))
-    low, high = ((to_tensor(filled(picture)) + 1) / 2 for picture in (source, result))
+    low, high = ((to_tensor(fill_missing(picture)) + 1) / 2 for picture in (source, result))
     if eight_bits:
         return missed(levels(low), levels(high), PillowBicubic())
     small = resize(precise(high), source.size, PillowBicubic())
@@ -67,7 +67,7 @@ def visible(picture: Picture) -> Tensor:
     """
     seen = torch.ones(picture.size) if picture.alpha is None else torch.from_numpy(picture.alpha > 0)
     seen = (seen if bool(seen.any()) else torch.ones(picture.size)).bool().expand(picture.channels, -1, -1)
-    if (lost := picture.missing) is None:
+    if (lost := picture.missing_mask) is None:
         return seen
     away = torch.from_numpy(lost.astype(np.float32)).permute(2, 0, 1)[None]
     return seen & (F.max_pool2d(away, 2 * REACH + 1, 1, REACH)[0] == 0)

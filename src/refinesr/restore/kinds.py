@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from refinesr.errors import InputError
-from refinesr.images.masks import AnyMask, Hidden, mask_of
+from refinesr.images.masks import AnyMask, BinaryMask, to_mask
 from refinesr.images.picture import PEAKS, Picture, check_value_range, tensor_to_array, with_span
 from refinesr.images.pillow import from_pil, to_pil
 from refinesr.images.span import Span
@@ -27,7 +27,7 @@ def picture_of(image: Image.Image | Array | Tensor, name: str = "image", span: S
     """
     check_kind(image, name)
     if isinstance(image, Image.Image):
-        return with_span(span, from_pil(image, name))
+        return with_span(from_pil(image, name), span)
     array = array_of(image, name) if isinstance(image, Tensor) else image
     array = array[..., None] if array.ndim == 2 else array
     if array.ndim == 3:
@@ -42,12 +42,12 @@ def picture_of(image: Image.Image | Array | Tensor, name: str = "image", span: S
     return Picture(np.ascontiguousarray(array), name=name, span=span)
 
 
-def hidden_of(mask: AnyMask | None) -> Hidden | None:
-    """`mask_of`, if there is one."""
+def hidden_of(mask: AnyMask | None) -> BinaryMask | None:
+    """`to_mask`, if there is one."""
     if mask is None:
         return None
     check_kind(mask, "mask")
-    return mask_of(mask)
+    return to_mask(mask)
 
 
 def check_kind(image: object, name: str) -> None:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from refinesr.errors import CheckpointError, ConfigError, InputError
-from refinesr.images.eight_bits import in_eight_bits
-from refinesr.images.faithful import to_eight_bits, within_range
-from refinesr.images.masks import Hidden
-from refinesr.images.missing import as_known, filled, with_missing
+from refinesr.images.eight_bits import to_uint8
+from refinesr.images.faithful import consistent_eight_bits, consistent_in_range
+from refinesr.images.masks import BinaryMask
+from refinesr.images.missing import avoid_nodata, fill_missing, restore_missing
 from refinesr.images.picture import Picture, Plane, from_tensor, to_tensor
 from refinesr.images.resize import Kernel, PillowBicubic, resize
 from refinesr.images.span import Span
@@ -38,7 +38,7 @@ def fills(stage: Stage) -> bool:
 
 def put_back(made: Picture, picture: Picture, mask: Tensor) -> Picture:
     """The very pixels where the mask (H, W) is 0: missing ones and those under transparency, too."""
-    pixels = np.where(mask.numpy()[..., None] > 0, as_known(made).pixels, picture.pixels)
+    pixels = np.where(mask.numpy()[..., None] > 0, avoid_nodata(made).pixels, picture.pixels)
     return replace(made, pixels=pixels)
 
 
@@ -47,7 +47,7 @@ def opaque(picture: Picture) -> Picture:
 
     Raises InputError if a band of it has no values.
     """
-    return filled(picture, seen=True)
+    return fill_missing(picture, under_alpha=True)
 
 
 def pictured(
@@ -57,7 +57,7 @@ def pictured(
     like: Picture,
     alpha: Plane | None,
     *,
-    mask: Hidden | None = None,
+    mask: BinaryMask | None = None,
     watched: bool = False,
 ) -> Progress[Picture]:
     """What a stage says, as a picture `like` another; the last one is made to keep the kernel's promise.
@@ -72,7 +72,7 @@ def pictured(
         return Progress(progress.done, progress.total, like)
     image = gathered(progress.image, like.channels)
     made = from_tensor(finished(image, low, kernel if ended else None, like).cpu(), like=like, alpha=alpha)
-    made = with_missing(made, like) if mask is None else put_back(made, like, mask)
+    made = restore_missing(made, like) if mask is None else put_back(made, like, mask)
     return Progress(progress.done, progress.total, made)
 
 
@@ -94,7 +94,7 @@ def spread_count(given: int, channels: int) -> int:
 
 
 def completed(
-    stage: Stage, low: LowImages, noise: Noise, mask: Hidden | None, name: str, level: float = 0.0
+    stage: Stage, low: LowImages, noise: Noise, mask: BinaryMask | None, name: str, level: float = 0.0
 ) -> Tensor:
     """low with the planes that the stage's source takes, and the mask, what is to be made up being noise.
 
@@ -137,17 +137,17 @@ def finished(image: Images, low: LowImages, kernel: Kernel | None, like: Picture
         if like.span is not None:  # the promise is about the file's own 256 levels
             image, low = whole_range(image.clamp(-1, 1), like.span), whole_range(low, like.span)
         if kernel is None:
-            return in_eight_bits(image)
-        return to_eight_bits(image, in_eight_bits(low), kernel)
+            return to_uint8(image)
+        return consistent_eight_bits(image, to_uint8(low), kernel)
     if kernel is None:
         return image.clamp(-1, 1)
-    return within_range(image, low, kernel)
+    return consistent_in_range(image, low, kernel)
 
 
 def whole_range(images: Images, span: Span) -> Images:
     """What is -1 and 1 at the ends of a span as what is so at 0 and 255 of 8 bits; a copy."""
     values = images.to(torch.float32, copy=True)
-    span.outward(values.movedim(1, -1))
+    span.denormalise_(values.movedim(1, -1))
     return values.div_(127.5).sub_(1)
 
 

@@ -8,7 +8,7 @@ import torch
 
 from refinesr.cascade import Link
 from refinesr.errors import ConfigError
-from refinesr.images.missing import filled, with_missing
+from refinesr.images.missing import fill_missing, restore_missing
 from refinesr.images.picture import Picture, from_tensor, to_tensor
 from refinesr.images.resize import Kernel, PillowBicubic, resize
 from refinesr.restore.pictures import enlarged_alpha, finished, opaque
@@ -41,9 +41,11 @@ def resampled(
     range, or the span: bicubic overshoots edges, and floats would leave it.
     """
     low = to_tensor(opaque(replace(picture, span=large.span))).to(device)
-    bands = torch.split(to_tensor(filled(large)).to(device), 1, 1)  # one after the other takes less room
+    bands = torch.split(
+        to_tensor(fill_missing(large)).to(device), 1, 1
+    )  # one after the other takes less room
     values = torch.cat([resize(band, size, PillowBicubic()) for band in bands], 1)
     larger = size != picture.size and size[0] >= picture.size[0] and size[1] >= picture.size[1]
     values = finished(values, low, kernel if larger else None, large).cpu()
     alpha = None if picture.alpha is None else enlarged_alpha(picture, size)
-    return with_missing(from_tensor(values, like=large, alpha=alpha), large)
+    return restore_missing(from_tensor(values, like=large, alpha=alpha), large)

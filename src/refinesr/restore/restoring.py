@@ -12,7 +12,7 @@ from refinesr.cascade import Cascade, Link, run_links
 from refinesr.devices import put_on
 from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import ConfigError
-from refinesr.images.masks import Hidden
+from refinesr.images.masks import BinaryMask
 from refinesr.images.picture import Picture, to_tensor, with_span
 from refinesr.restore.options import Options
 from refinesr.restore.pictures import (
@@ -62,7 +62,7 @@ class PrepareOnce:
         return prepared
 
 
-def shared_preparation(picture: Picture, samples: int, mask: Hidden | None = None) -> Prepare:
+def shared_preparation(picture: Picture, samples: int, mask: BinaryMask | None = None) -> Prepare:
     """How to prepare the first stage for so many samples of the picture: once if that can be shared.
 
     A mask is filled with noise of each sample's own, so nothing is shared.  Pictures of 8 bits leave room:
@@ -77,7 +77,7 @@ def restored(
     model: Stage | Cascade,
     picture: Picture,
     options: Options,
-    mask: Hidden | None = None,
+    mask: BinaryMask | None = None,
     *,
     scale: float | None = None,
     watched: bool = False,
@@ -109,7 +109,7 @@ def together(
     pictures: Pictures,
     options: Options,
     seeds: Sequence[int],
-    mask: Hidden | None = None,
+    mask: BinaryMask | None = None,
     *,
     watched: bool = False,
     prepare: Prepare = prepare,
@@ -127,7 +127,7 @@ def together(
     def refine(number: int, link: Link, pictures: Pictures) -> Iterator[Progress[Pictures]]:
         return by_stage(link, pictures, options, noise, None if number else mask, watched, prepare)
 
-    yield from run_links(links, tuple(with_span(model.span, picture) for picture in pictures), refine)
+    yield from run_links(links, tuple(with_span(picture, model.span) for picture in pictures), refine)
 
 
 def by_stage(
@@ -135,7 +135,7 @@ def by_stage(
     pictures: Pictures,
     options: Options,
     noise: Noise,
-    mask: Hidden | None,
+    mask: BinaryMask | None,
     watched: bool,
     prepare: Prepare,
 ) -> Iterator[Progress[Pictures]]:

@@ -7,11 +7,11 @@ from typing import TypedDict, Unpack
 from refinesr.errors import ConfigError, InputError
 from refinesr.held_out import ENDLESS, HeldOut, Reading, cut
 from refinesr.images.augment import CascadeAugmented
-from refinesr.images.degrade import NOTHING_MAKES_THEM, Degradation, Given, Photo, check_given
-from refinesr.images.intake import Intake, Reader, items_of
+from refinesr.images.degrade import NEEDS_GIVEN_LOW, Degradation, Given, Photo, check_accepts_low
+from refinesr.images.entries import Entry, class_names, list_entries
+from refinesr.images.loader import ImageLoader, ItemReader, list_items
 from refinesr.images.picture import format_size
 from refinesr.images.reduction import Bicubic, GaussianBlurred
-from refinesr.images.shards import Entry, classes_of, entries
 from refinesr.method import Method
 from refinesr.sources import Labelled
 
@@ -50,7 +50,7 @@ def reading(
     `LARGEST` at most.  Where values are missing in the middle, the nearest part that has them all is taken.
     Nothing is random that need not be: see `plain`; what is, follows from `seed` and the picture's place.
     Channels are made the model's as in training.  `low` are the poor pictures of all, if they are given
-    (`images.partners`); warnings say so if one is shifted, or seems to be in another unit.  Raises
+    (`images.pairing`); warnings say so if one is shifted, or seems to be in another unit.  Raises
     ConfigError, and InputError for pictures that cannot be read, are too small, miss values everywhere or are
     no pairs.
     """
@@ -58,27 +58,27 @@ def reading(
     if limit < 1 or (size is not None and (size < 1 or size % method.scale)):
         of = f"size: {size} is not a positive multiple of scale {method.scale}"
         raise ConfigError(f"limit: {limit} is not positive" if limit < 1 else of)
-    found = entries(Path(source))
-    items = items_of(found, low)
+    found = list_entries(Path(source))
+    items = list_items(found, low)
     picked = [items[k * len(items) // limit] for k in range(limit)] if len(items) > limit else items
     most = size or (method.tile * method.scale if method.generates and method.tile else LARGEST)
     # a middle that has no poor picture may begin anywhere
     scale = 1 if low is None else method.scale
-    intake = Intake(Reader(method.channels, scale, method.span, size or method.scale, most), ENDLESS)
-    for done in intake.read(picked):
+    loader = ImageLoader(ItemReader(method.channels, scale, method.span, size or method.scale, most), ENDLESS)
+    for done in loader.read(picked):
         yield Reading(done, len(picked))
-    check_all(intake, most)
-    side = min(map(min, intake.sizes)) // method.scale * method.scale
+    check_all(loader, most)
+    side = min(map(min, loader.sizes)) // method.scale * method.scale
     labels = classes(method, found, [entry for entry, *_ in picked])
-    yield Reading(len(picked), len(picked), cut(method, intake, side, plain(method), seed, labels))
+    yield Reading(len(picked), len(picked), cut(method, loader, side, plain(method), seed, labels))
 
 
-def check_all(intake: Intake, most: int) -> None:
+def check_all(loader: ImageLoader, most: int) -> None:
     """Raises InputError for a picture that was left out."""
-    for (entry, *_), outcome in intake.left_out:
+    for (entry, *_), outcome in loader.skipped:
         whole = outcome.sizes[0]
-        size, without = intake.reader.smallest, ""
-        if outcome.holed:
+        size, without = loader.reader.smallest, ""
+        if outcome.has_holes:
             size, without = min(most, *whole), " without missing values"
         raise InputError(
             f"{entry.name}: {format_size(whole)} pixels do not hold a crop of size {size}{without}"
@@ -88,11 +88,11 @@ def check_all(intake: Intake, most: int) -> None:
 def check_low(method: Method, low: object) -> None:
     """Raises ConfigError for a model that wants poor pictures and has none, or has no use for given ones."""
     if low is None and isinstance(method.degradation, Given):
-        raise ConfigError(NOTHING_MAKES_THEM)
+        raise ConfigError(NEEDS_GIVEN_LOW)
     if low is not None and method.generates:
         raise ConfigError("--low: the model makes pictures from nothing, and looks at no poor ones")
     if low is not None:
-        check_given(method.degradation)
+        check_accepts_low(method.degradation)
 
 
 def plain(method: Method) -> Degradation:
@@ -116,7 +116,7 @@ def classes(method: Method, found: list[Entry], picked: list[Entry]) -> list[int
     """Of each picked picture: the place of its folder among all, sorted, where the model knows classes."""
     if not isinstance(method.source, Labelled):
         return []
-    names = classes_of(found)
+    names = class_names(found)
     if len(names) != method.source.count:
         shown = f"{len(names)} ({', '.join(names)[:60]})"
         raise ConfigError(f"data: the model has {method.source.count} classes and the folders are {shown}")

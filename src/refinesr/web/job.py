@@ -12,9 +12,9 @@ import numpy as np
 from refinesr.cascade import Cascade
 from refinesr.errors import RefineSRError
 from refinesr.files import replacing
-from refinesr.images.io import check_output, encode, read_bytes, unsaid, write
+from refinesr.images.display import for_display
+from refinesr.images.io import check_output, encode, lost_metadata, read_bytes, write
 from refinesr.images.picture import Picture
-from refinesr.images.seen import seen
 from refinesr.memory import if_memory_lacks
 from refinesr.restore import Options, passing, restored
 from refinesr.restore.fidelity import fidelity
@@ -128,7 +128,7 @@ class Job:
         picture = read_bytes(self.taken(), self.name, span=model.span)
         path = self.folder / named(self.name, model.scale, self.wish.ext)
         check_output(picture, path, model.scale)
-        if lost := unsaid(picture, path):
+        if lost := lost_metadata(picture, path):
             self.report |= {"warning": f"{lost}; choose TIFF as the format"}
         height, width = picture.size
         self.report |= {"from": picture.size, "size": (height * model.scale, width * model.scale)}
@@ -153,7 +153,7 @@ class Job:
             for progress in restored(model, picture, options, watched=True):
                 large = progress.image
                 if progress.done < progress.total:
-                    self.estimate = encode(seen(reduced(large)), "PNG")
+                    self.estimate = encode(for_display(reduced(large)), "PNG")
                     self.report |= {"estimate": progress.done}
         return large
 
@@ -167,7 +167,7 @@ class Job:
 def show(picture: Picture, path: Path) -> None:
     """As browsers can show it; whole or not at all, for they may ask at any time."""
     with replacing(path, overwrite=True) as part:
-        part.write_bytes(encode(replace(seen(picture), exif=None), "PNG"))
+        part.write_bytes(encode(replace(for_display(picture), exif=None), "PNG"))
 
 
 def named(name: str, scale: int, ext: str) -> str:

@@ -10,9 +10,9 @@ from typing import TypeVar
 import torch
 
 from refinesr.errors import InputError
-from refinesr.images.shards import Entry
+from refinesr.images.entries import Entry
+from refinesr.images.image_store import CropBatch, Raster, store_images
 from refinesr.images.span import Span
-from refinesr.images.stock import Draw, Raster, stocked
 from refinesr.launched import number_here
 from refinesr.shapes import Images
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-def threads() -> int:
+def worker_count() -> int:
     """As many as there are cores to decode on, at most 16, shared by all processes of torchrun.
 
     Decoders let go of Python's lock."""
@@ -29,7 +29,7 @@ def threads() -> int:
     return max(1, min(16, cores // number_here()))
 
 
-def in_order(
+def map_in_order(
     pool: Executor, function: Callable[[T], U], items: Iterable[T], depth: int
 ) -> Iterator[tuple[T, U]]:
     """Each item and function(item), with `depth` items under way: no more results wait in memory."""
@@ -44,17 +44,17 @@ def in_order(
 
 
 @dataclass(frozen=True, eq=False)
-class Decoder:
+class LazyImageStore:
     """Stands in for a Stock where memory lacks: decodes the pictures of a batch when they are asked for."""
 
-    kept: tuple[Entry, ...]
+    entries: tuple[Entry, ...]
     channels: int
     device: torch.device
     span: Span | None = None
-    pool: Executor = field(default_factory=lambda: ThreadPoolExecutor(threads()))
+    pool: Executor = field(default_factory=lambda: ThreadPoolExecutor(worker_count()))
     ahead: dict[tuple[int, int, int, int], Future[Raster]] = field(default_factory=dict)
 
-    def ask(self, draw: Draw, size: int) -> list[Future[Raster]]:
+    def prefetch(self, draw: CropBatch, size: int) -> list[Future[Raster]]:
         """Starts to decode a batch that will be cut next, and forgets what was asked for before."""
         wanted = list(zip(*(x.tolist() for x in (draw.picture, draw.top, draw.left)), strict=True))
         keys = [(picture, top, left, size) for picture, top, left in wanted]
@@ -65,17 +65,17 @@ class Decoder:
                 self.ahead[key] = self.pool.submit(self._window, *key)
         return [self.ahead[key] for key in keys]
 
-    def cut(self, draw: Draw, size: int) -> Images:
+    def crop(self, draw: CropBatch, size: int) -> Images:
         """What `Stock.cut` would give, to the bit."""
-        windows = [future.result() for future in self.ask(draw, size)]
+        windows = [future.result() for future in self.prefetch(draw, size)]
         number = torch.arange(len(draw), device=self.device)
         corner = torch.zeros_like(number)
-        stock = stocked(windows, self.device, self.span)
-        return stock.cut(replace(draw, picture=number, top=corner, left=corner), size)
+        stock = store_images(windows, self.device, self.span)
+        return stock.crop(replace(draw, picture=number, top=corner, left=corner), size)
 
     def _window(self, picture: int, top: int, left: int, size: int) -> Raster:
-        pixels = self.kept[picture].pixels(self.channels, self.span)
+        pixels = self.entries[picture].read_pixels(self.channels, self.span)
         window = pixels[top : top + size, left : left + size]
         if window.shape[:2] != (size, size):
-            raise InputError(f"{self.kept[picture].name}: changed its size since the run began")
+            raise InputError(f"{self.entries[picture].name}: changed its size since the run began")
         return window.copy()  # a view would keep the whole picture in memory

@@ -10,10 +10,10 @@ import numpy as np
 
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.constants import BT601
+from refinesr.images.image_store import Raster
 from refinesr.images.io import SUFFIXES, read, read_bytes
 from refinesr.images.picture import Picture, check_finite, with_span
 from refinesr.images.span import Span
-from refinesr.images.stock import Raster
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Entry:
     name: str
     """What messages call it."""
     path: Path
-    place: PurePath
+    relative_path: PurePath
     """Where it lies inside what was named, wherever that is; alike in a folder and in a tar of it."""
     start: int = 0
     """First byte, if it is a part."""
@@ -33,25 +33,25 @@ class Entry:
     @property
     def group(self) -> str:
         """The outermost folder it lies in, inside what was named; empty if none."""
-        return self.place.parts[0] if len(self.place.parts) > 1 else ""
+        return self.relative_path.parts[0] if len(self.relative_path.parts) > 1 else ""
 
-    def pixels(self, channels: int, span: Span | None = None) -> Raster:
-        """Decoded, in the depth of the file, (H, W, channels).  May be called from several threads.
+    def read_pixels(self, channels: int, span: Span | None = None) -> Raster:
+        """The decoded pixels (H, W, channels) in the file's data type.  May be called from several threads.
 
-        Alpha is dropped, grey is repeated for three channels, and of colour BT.601 luma is kept for one.
-        Floats without a span are clipped to [0, 1]; with one, values are the file's, not clipped yet.  Pixels
-        that miss a value (`Picture.holes`) are anything.  Raises InputError for what cannot be read, is
-        infinite, far outside or has a number of channels that this does not mend.
+        Alpha is dropped.  Grey is repeated for three channels; colour becomes BT.601 luma for one.  Floats
+        are clipped to [0, 1] without a span, and left as they are in the file with one.  Where
+        `Picture.any_band_missing` is True the values are undefined.  Raises InputError for a file that cannot
+        be read, infinite values, values far outside the range, and other numbers of channels.
         """
-        return self.fitted(self.picture(span), channels)
+        return self.to_raster(self.read_picture(span), channels)
 
-    def fitted(self, picture: Picture, channels: int) -> Raster:
+    def to_raster(self, picture: Picture, channels: int) -> Raster:
         """What `pixels` makes of the picture as it is stored."""
         check_finite(picture)
-        pixels = _fitted(with_span(picture.span, picture).pixels, channels, self.name)
+        pixels = _fitted(with_span(picture, picture.span).pixels, channels, self.name)
         return pixels.clip(0, 1) if pixels.dtype.kind == "f" and picture.span is None else pixels
 
-    def picture(self, span: Span | None = None) -> Picture:
+    def read_picture(self, span: Span | None = None) -> Picture:
         """As it is stored, and meant by the span.  Raises InputError for what cannot be read."""
         if self.length is None:
             return read(self.path, span=span)
@@ -64,7 +64,7 @@ class Entry:
         return read_bytes(data, self.name, span=span)
 
 
-def entries(source: Path | Sequence[Path]) -> list[Entry]:
+def list_entries(source: Path | Sequence[Path]) -> list[Entry]:
     """All pictures of a folder (with its subfolders), a picture, a tar of pictures, or several of these.
 
     What is no picture by its suffix, and hidden files, are passed over.  Files come in the order of their
@@ -78,7 +78,7 @@ def entries(source: Path | Sequence[Path]) -> list[Entry]:
     return found
 
 
-def classes_of(found: Iterable[Entry]) -> tuple[str, ...]:
+def class_names(found: Iterable[Entry]) -> tuple[str, ...]:
     """The names of all groups, sorted; a class is a place in it."""
     return tuple(sorted({entry.group for entry in found}))
 

@@ -11,22 +11,22 @@ from numpy.typing import NDArray
 from refinesr.images.picture import Picture
 
 
-def seen(picture: Picture) -> Picture:
+def for_display(picture: Picture) -> Picture:
     """Of three bands and more the first three, of two the first.  NaN is black.
 
     Of a picture with a span its ends are black and white.
     """
     values, peak = picture.pixels, picture.peak
     if picture.span is not None:
-        inward = picture.span.inward(torch.from_numpy(values.astype(np.float32)))
+        inward = picture.span.normalise_(torch.from_numpy(values.astype(np.float32)))
         values, peak = inward.numpy(), 2.0
         values += 1
-    alpha = None if picture.alpha is None else in_levels(picture.alpha, picture.peak)
-    pixels = in_levels(values[..., : 3 if picture.channels >= 3 else 1], peak)
+    alpha = None if picture.alpha is None else scale_to_uint8(picture.alpha, picture.peak)
+    pixels = scale_to_uint8(values[..., : 3 if picture.channels >= 3 else 1], peak)
     return replace(picture, pixels=pixels, alpha=alpha, span=None)
 
 
-def in_levels(values: NDArray[Any], peak: float) -> UInt8[np.ndarray, "..."]:
+def scale_to_uint8(values: NDArray[Any], peak: float) -> UInt8[np.ndarray, "..."]:
     """Values from 0 to `peak` as levels of 255."""
     if values.dtype == np.uint8:
         return np.ascontiguousarray(values)

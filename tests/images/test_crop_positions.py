@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from refinesr.images.places import Free, Places, places
+from refinesr.images.crop_positions import CropPositions, PositionTable, find_crop_positions
 
 
 def torn(seed, height, width):
@@ -34,13 +34,13 @@ def windows(lost, height, width):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_free_places_are_those_of_all_windows_seen_one_by_one(seed, size):
     lost = torn(seed, 23, 30)
-    found, wanted = places(lost, *size), windows(lost, *size)
+    found, wanted = find_crop_positions(lost, *size), windows(lost, *size)
     assert corners(found) == wanted
     assert found.count == len(wanted)
     shown = np.zeros_like(lost)
     for row, column in wanted:
         shown[row : row + size[0], column : column + size[1]] = True
-    assert found.shown == shown.sum()
+    assert found.covered == shown.sum()
     for top, left in ((0, 0), (9, 12), (22, 29)) if wanted else ():
         far = [(row - top) ** 2 + (column - left) ** 2 for row, column in wanted]
         assert found.nearest(top, left) == wanted[int(np.argmin(far))]
@@ -48,16 +48,16 @@ def test_the_free_places_are_those_of_all_windows_seen_one_by_one(seed, size):
 
 def test_each_place_has_an_equal_share_of_all_random_numbers():
     """To 1 of 2**48: where each begins and ends, in Python's integers."""
-    some = [places(torn(seed, 23, 30), 5, 4) for seed in (1, 2)]
+    some = [find_crop_positions(torn(seed, 23, 30), 5, 4) for seed in (1, 2)]
     # as many as a scene of 40000 x 40000 pixels has, in one run
-    vast = Places(np.array([7]), np.array([3]), np.array([1_600_000_000]), 9)
-    free = Free.of([some[0], None, some[1], vast], torch.device("cpu"))
+    vast = CropPositions(np.array([7]), np.array([3]), np.array([1_600_000_000]), 9)
+    free = PositionTable.build([some[0], None, some[1], vast], torch.device("cpu"))
     assert free.count.tolist() == [some[0].count, 0, some[1].count, vast.count]
-    assert Free.of([None, None], torch.device("cpu")) is None
+    assert PositionTable.build([None, None], torch.device("cpu")) is None
 
     def at(picture, number):
         part = torch.tensor([[number >> 24, number & 0xFFFFFF]], dtype=torch.float32) / 2**24
-        chosen = free.placed(torch.tensor([picture]), part, torch.tensor([[98, 99]]))
+        chosen = free.sample_corners(torch.tensor([picture]), part, torch.tensor([[98, 99]]))
         return tuple(chosen[0].tolist())
 
     for picture, found in ((0, some[0]), (2, some[1])):

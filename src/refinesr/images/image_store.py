@@ -18,27 +18,27 @@ Raster = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Draw:
+class CropBatch:
     """Which crops: of which picture, from where, and which of the eight ways up.  One value for each crop."""
 
     picture: Int[Tensor, " n"]
     top: Int[Tensor, " n"]
     left: Int[Tensor, " n"]
-    turned: Bool[Tensor, " n"]
+    transpose: Bool[Tensor, " n"]
     """Rows and columns change places; the flips follow."""
-    upside: Bool[Tensor, " n"]
-    mirrored: Bool[Tensor, " n"]
+    flip_y: Bool[Tensor, " n"]
+    flip_x: Bool[Tensor, " n"]
 
     def __len__(self) -> int:
         return len(self.picture)
 
-    def reduced(self, scale: int) -> "Draw":
+    def downscaled(self, scale: int) -> "CropBatch":
         """The same crops of pictures that are smaller by scale, of which all places are multiples."""
         return replace(self, top=self.top // scale, left=self.left // scale)
 
 
 @dataclass(frozen=True, eq=False)
-class Stock:
+class ImageStore:
     """Pictures with C channels, each in the dtype of its file: one row of pixels for each dtype."""
 
     banks: tuple[Tensor, ...]
@@ -52,14 +52,17 @@ class Stock:
     span: Span | None = None
     """What of their values is -1 and 1; None: 0 and the largest of the type."""
 
-    def cut(self, draw: Draw, size: int) -> Images:
+    def crop(self, draw: CropBatch, size: int) -> Images:
         """Crops of size x size pixels, (n, C, size, size) float32 in [-1, 1], channels last in memory."""
         width = self.width[draw.picture]
         start = self.start[draw.picture] + draw.top * width + draw.left
         # to walk down or across a crop is to step by 1 or a row, forth or back: this turns and flips it
-        down, across = torch.where(draw.turned, 1, width), torch.where(draw.turned, width, 1)
-        start = start + (size - 1) * (draw.upside * down + draw.mirrored * across)
-        down, across = torch.where(draw.upside, -down, down), torch.where(draw.mirrored, -across, across)
+        down, across = torch.where(draw.transpose, 1, width), torch.where(draw.transpose, width, 1)
+        start = start + (size - 1) * (draw.flip_y * down + draw.flip_x * across)
+        down, across = (
+            torch.where(draw.flip_y, -down, down),
+            torch.where(draw.flip_x, -across, across),
+        )
         along = torch.arange(size, device=width.device)
         index = (start[:, None] + down[:, None] * along)[:, :, None] + (across[:, None] * along)[:, None]
         return self._gathered(index, self.bank[draw.picture]).permute(0, 3, 1, 2)
@@ -81,12 +84,12 @@ def _taken(pixels: Tensor, index: Tensor, span: Span | None) -> Tensor:
     if values.dtype == torch.int16:
         values = values.int() & 0xFFFF
     if span is not None:
-        return span.inward(values.float()).clamp_(-1, 1)
+        return span.normalise_(values.float()).clamp_(-1, 1)
     half = {torch.uint8: 127.5, torch.int16: 32767.5, torch.float32: 0.5}[pixels.dtype]
     return values.float().div_(half).sub_(1)
 
 
-def stocked(pictures: list[Raster], device: torch.device, span: Span | None = None) -> Stock:
+def store_images(pictures: list[Raster], device: torch.device, span: Span | None = None) -> ImageStore:
     """The pictures, at least one and all with as many channels, moved to the device.
 
     The list is emptied on the way, so that little is held twice.
@@ -106,10 +109,10 @@ def stocked(pictures: list[Raster], device: torch.device, span: Span | None = No
     while pictures:
         number, first, size = places.pop()
         banks[number][first : first + size] = _bits(pictures.pop()).view(-1, channels)
-    return Stock(tuple(banks), bank.to(device), start.to(device), width.to(device), span)
+    return ImageStore(tuple(banks), bank.to(device), start.to(device), width.to(device), span)
 
 
-def room(device: torch.device) -> int:
+def available_memory(device: torch.device) -> int:
     """Bytes that can be had.  Pictures pass through the computer's memory even if they stay on a GPU."""
     there = memory.free()
     return min(there, torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else there

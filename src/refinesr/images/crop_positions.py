@@ -21,14 +21,14 @@ _BITS = 24
 
 
 @dataclass(frozen=True, eq=False)
-class Places:
+class CropPositions:
     """All corners of one picture, run by run, from above to below and from left to right."""
 
     row: NDArray[np.int64]
     first: NDArray[np.int64]
     """Column of the leftmost corner of each run."""
     length: NDArray[np.int64]
-    shown: int
+    covered: int
     """Pixels that lie in at least one of the crops."""
 
     @property
@@ -42,16 +42,16 @@ class Places:
         return int(self.row[best]), int(column[best])
 
 
-def places(lost: Mask, height: int, width: int) -> Places:
+def find_crop_positions(lost: Mask, height: int, width: int) -> CropPositions:
     """Of all crops of height x width pixels that lie in the picture, those where nothing is lost."""
-    free = ~seen(lost, height, width)
+    free = ~any_in_window(lost, height, width)
     edges = np.diff(np.pad(free, ((0, 0), (1, 1))).view(np.int8), axis=1)
     (row, first), (_, end) = np.nonzero(edges == 1), np.nonzero(edges == -1)
-    shown = seen(np.pad(free, ((height - 1,) * 2, (width - 1,) * 2)), height, width)
-    return Places(row, first, end - first, int(shown.sum()))
+    covered = any_in_window(np.pad(free, ((height - 1,) * 2, (width - 1,) * 2)), height, width)
+    return CropPositions(row, first, end - first, int(covered.sum()))
 
 
-def seen(mask: Mask, height: int, width: int) -> Mask:
+def any_in_window(mask: Mask, height: int, width: int) -> Mask:
     """Whether any of each window of the mask is set: (H - height + 1, W - width + 1).
 
     Windows twice as long are two windows, so this takes the logarithm of their length in passes.
@@ -67,12 +67,12 @@ def seen(mask: Mask, height: int, width: int) -> Mask:
 
 
 @dataclass(frozen=True, eq=False)
-class Free:
-    """The `Places` of many pictures on a device."""
+class PositionTable:
+    """The `CropPositions` of many pictures on a device."""
 
     count: Int[Tensor, " N"]
     """Corners of each picture; 0 for one without missing values, which may be cut anywhere."""
-    shown: Int[Tensor, " N"]
+    covered: Int[Tensor, " N"]
     """Pixels in its crops."""
     before: Int[Tensor, " N"]
     """Corners of all pictures before it."""
@@ -82,19 +82,19 @@ class Free:
     """Corners of all runs up to each, itself included."""
 
     @staticmethod
-    def of(found: Sequence[Places | None], device: torch.device) -> "Free | None":
+    def build(found: Sequence[CropPositions | None], device: torch.device) -> "PositionTable | None":
         """None if no picture has missing values."""
         if not (some := [each for each in found if each is not None]):
             return None
-        numbers = [(0, 0) if each is None else (each.count, each.shown) for each in found]
-        count, shown = torch.tensor(numbers, device=device).unbind(1)
+        numbers = [(0, 0) if each is None else (each.count, each.covered) for each in found]
+        count, covered = torch.tensor(numbers, device=device).unbind(1)
         row, first, length = (
             torch.from_numpy(np.concatenate([getattr(each, name) for each in some])).to(device)
             for name in ("row", "first", "length")
         )
-        return Free(count, shown, count.cumsum(0) - count, row, first, length.cumsum(0))
+        return PositionTable(count, covered, count.cumsum(0) - count, row, first, length.cumsum(0))
 
-    def placed(
+    def sample_corners(
         self, picture: Int[Tensor, " n"], part: Tensor, place: Int[Tensor, "n 2"]
     ) -> Int[Tensor, "n 2"]:
         """(top, left) of a corner, each as likely; `place` for pictures without missing values.
