@@ -62,19 +62,19 @@ def test_noise_is_asked_for_in_the_order_of_use() -> None:
 def test_where_nothing_is_added_nothing_is_drawn_and_the_stage_is_told_so() -> None:
     image = 2 * normal(2, 3, 4, 5)
     silent = Recorded()
-    given = Link(FORGIVING).taken(image, silent)
+    given = Link(FORGIVING).build_input(image, silent)
     assert silent.asked == []
     assert torch.equal(given, with_plane(image.clamp(-1, 1), torch.zeros(2)))
 
 
 def test_a_stage_that_takes_no_plane_gets_none() -> None:
     image = 2 * normal(2, 3, 4, 5)
-    assert torch.equal(Link(LARGER).taken(image, Recorded()), image.clamp(-1, 1))
+    assert torch.equal(Link(LARGER).build_input(image, Recorded()), image.clamp(-1, 1))
 
 
 def test_a_stage_is_told_the_level_of_the_noise_it_was_given() -> None:
     """The noise has that standard deviation: 30 000 draws, so to 2 per cent (five times its own)."""
-    given = Link(FORGIVING, level=0.5).taken(torch.zeros(2, 3, 70, 70), NoiseField((1, 2)))
+    given = Link(FORGIVING, level=0.5).build_input(torch.zeros(2, 3, 70, 70), NoiseField((1, 2)))
     assert torch.equal(given[:, 3:], torch.full((2, 1, 70, 70), 0.5))
     assert float(given[:, :3].std()) == pytest.approx(0.5, rel=0.02)
 
@@ -133,7 +133,7 @@ def test_a_stage_in_its_place_samples_as_its_link_says() -> None:
     link = Link(LARGER, sampling=replace(LARGER.method.sampling, steps=2))
     (*_, by_link), low = link(normal(1, 3, 4, 4), NoiseField((0,)), None), normal(1, 3, 4, 4)
     assert (by_link.done, link.steps) == (2, 2)
-    assert torch.equal(last(link.placed, low, NoiseField((0,))), by_link.image)
+    assert torch.equal(last(link.stage_with_sampling, low, NoiseField((0,))), by_link.image)
     assert not torch.equal(last(LARGER, low, NoiseField((0,))), by_link.image)
 
 

@@ -71,13 +71,13 @@ def test_the_picture_is_what_the_stage_makes_with_it(tile: int, ways: int) -> No
 def test_what_else_is_asked_for_is_changed_in_it() -> None:
     own = replace(X2, method=replace(X2.method, sampling=replace(X2.method.sampling, fidelity=0.25)))
     asked = replace(X2.method.sampling, sampler=DPM2M(), consistent=MatlabBicubic(), fidelity=0.5)
-    assert Options(sampling=asked).chosen(own) == asked
+    assert Options(sampling=asked).sampling_for(own) == asked
     more = Options(sampling=asked, steps=2, fidelity=0.1, orientations=4)
-    assert more.chosen(own) == replace(asked, steps=2, fidelity=0.1, orientations=4)
-    assert Options(sampling=asked, consistent=True).chosen(own).consistent == MatlabBicubic()
+    assert more.sampling_for(own) == replace(asked, steps=2, fidelity=0.1, orientations=4)
+    assert Options(sampling=asked, consistent=True).sampling_for(own).consistent == MatlabBicubic()
     bare = replace(asked, consistent=None)
-    assert Options(sampling=bare, consistent=True).chosen(own).consistent == PillowBicubic()
-    assert Options(sampling=asked, consistent=False).chosen(own) == bare
+    assert Options(sampling=bare, consistent=True).sampling_for(own).consistent == PillowBicubic()
+    assert Options(sampling=asked, consistent=False).sampling_for(own) == bare
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ def test_stages_of_a_cascade_have_a_sampling_each() -> None:
     ):
         refinesr.upscale(rows, CAT, sampling=X2.method.sampling)
     made = sampling_so(rows, ["sampling.sampler=DPM2M", "sampling.steps=2"])
-    assert [(link.chosen.sampler, link.steps) for link in made.links] == [(DPM2M(), 2)] * 2
-    assert [link.chosen.clip for link in made.links] == [False, True]
+    assert [(link.effective_sampling.sampler, link.steps) for link in made.links] == [(DPM2M(), 2)] * 2
+    assert [link.effective_sampling.clip for link in made.links] == [False, True]
     assert [link.stage.method for link in made.links] == [link.stage.method for link in rows.links]
 
 
@@ -122,7 +122,7 @@ def test_a_link_keeps_what_it_has_and_only_the_field_is_set() -> None:
     """As its cascade's file says: guided, in 5 steps."""
     guided = replace(BASE.method.sampling, steps=5, guidance=2.0)
     made = sampling_so(Cascade((Link(BASE, guided),)), ["sampling.temperature=0.5"])
-    assert made.links[0].chosen == replace(guided, temperature=0.5)
+    assert made.links[0].effective_sampling == replace(guided, temperature=0.5)
 
 
 def test_without_settings_a_model_is_what_it_was() -> None:

@@ -55,8 +55,8 @@ def test_a_file_names_stages_beside_it(folder: Path) -> None:
     cascade = load_cascade(path)
     base, forgiving, tiles = cascade.links
     assert [link.stage.method for link in cascade.links] == [BASE.method, FORGIVING.method, packed(2)]
-    assert base.chosen == replace(BASE.method.sampling, steps=5, guidance=2.0)
-    assert forgiving.chosen == FORGIVING.method.sampling
+    assert base.effective_sampling == replace(BASE.method.sampling, steps=5, guidance=2.0)
+    assert forgiving.effective_sampling == FORGIVING.method.sampling
     assert [(link.tile, link.level) for link in cascade.links] == [(0, 0.0), (16, 0.3), (384, 0.0)]
     assert (cascade.size, cascade.scale, cascade.steps) == ((6, 10), 4, 11)
     assert tiles.stage.model.state_dict().keys() == stage(packed(2)).model.state_dict().keys()
@@ -66,7 +66,10 @@ def test_what_is_left_out_is_the_models_choice_but_nothing_is_made_up_in_tiles(f
     cascade = load_cascade(described(folder, {"model": "base.safetensors"}, {"model": "larger.safetensors"}))
     assert cascade.links[0].tile == 0 < BASE.method.tile
     assert cascade.links[1].tile == LARGER.method.tile
-    assert [link.chosen for link in cascade.links] == [BASE.method.sampling, LARGER.method.sampling]
+    assert [link.effective_sampling for link in cascade.links] == [
+        BASE.method.sampling,
+        LARGER.method.sampling,
+    ]
     assert cascade.size is None
 
 
@@ -190,9 +193,9 @@ def test_a_repository_of_the_hub_may_be_a_stage(
 def test_steps_guidance_and_size_can_be_told() -> None:
     cascade = told(SMALL, steps=(7, 2), guidance=3.0, size=(4, 6))
     assert [link.steps for link in cascade.links] == [7, 2]
-    assert [link.chosen.guidance for link in cascade.links] == [3.0, 1.0]
+    assert [link.effective_sampling.guidance for link in cascade.links] == [3.0, 1.0]
     assert (cascade.size, cascade.links[1].level) == ((4, 6), 0.2)
-    assert told(SMALL).links[0].chosen == SMALL.links[0].chosen
+    assert told(SMALL).links[0].effective_sampling == SMALL.links[0].effective_sampling
     with pytest.raises(ConfigError, match="steps: 3 numbers for 2 stages"):
         told(SMALL, steps=(1, 2, 3))
 

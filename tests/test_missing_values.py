@@ -20,8 +20,8 @@ from refinesr.images.picture import Picture
 from refinesr.images.tasks import Grey, Inpainting
 from refinesr.mixing import Patch
 from refinesr.mixing.fusing import composed
-from refinesr.restore import Options, restored
-from refinesr.restore.fidelity import fidelity, visible
+from refinesr.restore import Options, restore_picture
+from refinesr.restore.fidelity import comparable_values, measure_fidelity
 from refinesr.restore.rescaling import resampled
 from refinesr.tiles import Box
 
@@ -142,9 +142,9 @@ def test_nodata_is_missing_in_the_result_and_no_value_becomes_it(kind: type, nod
     image = (np.clip(6 * scene() - 2.5, 0.01, 0.99) * peak).astype(kind)
     image[cloud()] = nodata
     picture = Picture(image, nodata=nodata)
-    *_, last = restored(X4, picture, Options())
+    *_, last = restore_picture(X4, picture, Options())
     assert np.array_equal(last.image.missing_mask, np.repeat(blocks(cloud(), 4)[..., None], 3, 2))
-    *_, free = restored(X4, fill_missing(picture), Options())
+    *_, free = restore_picture(X4, fill_missing(picture), Options())
     known = ~np.repeat(blocks(cloud(), 4)[..., None], 3, 2)
     beside = np.abs(last.image.pixels[known].astype(float) - free.image.pixels[known])
     assert beside.max() <= (0 if kind == np.float32 else 1)
@@ -155,21 +155,21 @@ def test_how_far_a_result_is_its_input_is_told_away_from_missing_values() -> Non
     image = scene().astype(np.float32)
     image[cloud()] = np.nan
     picture = Picture(image)
-    *_, last = restored(X4, picture, Options())
-    found = fidelity(picture, last.image)
+    *_, last = restore_picture(X4, picture, Options())
+    found = measure_fidelity(picture, last.image)
     assert found is not None
     assert found.agreement == 1
     assert found.lr_psnr > 70
-    assert np.array_equal(visible(picture)[0].numpy(), away(cloud()))
+    assert np.array_equal(comparable_values(picture)[0].numpy(), away(cloud()))
     image[::3, ::3] = np.nan
     holed = Picture(image)
-    assert fidelity(holed, resampled(holed, (48, 60), holed)) is None
+    assert measure_fidelity(holed, resampled(holed, (48, 60), holed)) is None
 
 
 def test_at_another_size_it_is_missing_still() -> None:
     image, lost = scene().astype(np.float32), cloud()
     image[lost] = np.nan
-    *_, last = restored(X4, Picture(image), Options(), scale=2.5)
+    *_, last = restore_picture(X4, Picture(image), Options(), scale=2.5)
     made = last.image
     y, x = (((np.arange(size) + 0.5) / 2.5).astype(int) for size in (60, 75))
     assert np.array_equal(np.isnan(made.pixels[..., 0]), lost[y][:, x])

@@ -11,7 +11,7 @@ from methods import packed, photo, plain, stage
 from refinesr.cascade import Cascade, Link
 from refinesr.diffusion.samplers import Heun
 from refinesr.diffusion.walking import last
-from refinesr.restore import Options, passing, picture_of, restored, shared_preparation
+from refinesr.restore import Options, picture_of, restore_picture, shared_preparation, watch_passes
 from refinesr.stage import Stage
 
 OURS = stage(replace(packed(2), tile=16))
@@ -42,11 +42,11 @@ def test_every_pass_is_shown_and_their_number_is_known(
 ) -> None:
     seen: list[tuple[int, int]] = []
     chosen = Options(**options, precision="fp32")
-    with passing(model, CAT.size, chosen, lambda done, total: seen.append((done, total))):
-        watched = last(restored(model, CAT, chosen)).image
+    with watch_passes(model, CAT.size, chosen, lambda done, total: seen.append((done, total))):
+        watched = last(restore_picture(model, CAT, chosen)).image
     (total,) = {total for _, total in seen}
     assert [done for done, _ in seen] == list(range(1, total + 1))
-    alone = last(restored(model, CAT, chosen)).image
+    alone = last(restore_picture(model, CAT, chosen)).image
     assert len(seen) == total, "nothing is seen when it is over"
     assert np.array_equal(watched.pixels, alone.pixels)
 
@@ -71,8 +71,8 @@ def test_of_further_samples_only_what_they_do_themselves_is_counted(
     prepare, chosen = shared_preparation(CAT, 2), Options(**options, precision="fp32")
     for _ in range(2):
         seen: list[tuple[int, int]] = []
-        with passing(model, CAT.size, chosen, lambda *far: seen.append(far), prepare):  # noqa: B023
-            last(restored(model, CAT, chosen, prepare=prepare))
+        with watch_passes(model, CAT.size, chosen, lambda *far: seen.append(far), prepare):  # noqa: B023
+            last(restore_picture(model, CAT, chosen, prepare=prepare))
         assert [done for done, _ in seen] == list(range(1, len(seen) + 1))
         assert {total for _, total in seen} <= {len(seen)}
 
@@ -84,8 +84,8 @@ def test_a_pass_is_one_tile_of_the_encoder_or_of_the_network() -> None:
         for part in (OURS.model.get_submodule("source.encoder"), OURS.model.network)
     ]
     seen: list[int] = []
-    with passing(OURS, CAT.size, Options(), lambda done, total: seen.append(total)):
-        last(restored(OURS, CAT, Options()))
+    with watch_passes(OURS, CAT.size, Options(), lambda done, total: seen.append(total)):
+        last(restore_picture(OURS, CAT, Options()))
     for hook in hooks:
         hook.remove()
     assert len(passed) == 2
@@ -100,5 +100,5 @@ def test_what_the_watcher_raises_ends_the_walk() -> None:
         if done == 3:
             raise EnoughError
 
-    with pytest.raises(EnoughError), passing(OURS, CAT.size, Options(), show):
-        last(restored(OURS, CAT, Options()))
+    with pytest.raises(EnoughError), watch_passes(OURS, CAT.size, Options(), show):
+        last(restore_picture(OURS, CAT, Options()))

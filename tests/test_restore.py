@@ -31,8 +31,17 @@ from refinesr.images.picture import Picture, to_tensor
 from refinesr.images.projection import Projection
 from refinesr.images.resize import MatlabBicubic, PillowBicubic
 from refinesr.images.tasks import Inpainting
-from refinesr.restore import Asked, Options, Progress, enlarged_alpha, picture_of, refine, restored, upscale
-from refinesr.restore.restoring import by_stage, prepare
+from refinesr.restore import (
+    OptionFields,
+    Options,
+    Progress,
+    enlarged_alpha,
+    picture_of,
+    refine,
+    restore_picture,
+    upscale,
+)
+from refinesr.restore.restoring import prepare, restore_by_link
 from refinesr.stage import Stage
 
 X4, X2, GREY = stage(packed(4)), stage(packed(2)), stage(packed(2, 1))
@@ -215,9 +224,9 @@ def test_a_model_that_does_not_promise_can_be_asked_to() -> None:
 def test_the_kernel_is_the_methods_own() -> None:
     sampling = replace(X2.method.sampling, consistent=MatlabBicubic())
     made = replace(X2, method=replace(X2.method, sampling=sampling))
-    assert Options(consistent=True).chosen(made) == sampling
-    assert Options(consistent=False, steps=7).chosen(X2).consistent is None
-    assert Options(steps=7).chosen(X2) == replace(X2.method.sampling, steps=7)
+    assert Options(consistent=True).sampling_for(made) == sampling
+    assert Options(consistent=False, steps=7).sampling_for(X2).consistent is None
+    assert Options(steps=7).sampling_for(X2) == replace(X2.method.sampling, steps=7)
 
 
 @settings(deadline=None, max_examples=6)
@@ -292,9 +301,9 @@ def test_each_stage_of_a_cascade_computes_where_its_own_weights_are(monkeypatch:
     here, there = Link(stage(packed(2))), Link(stage(packed(2)))
     there.stage.model.to("meta")
     options = Options(precision="bf16")
-    assert options.computing(here.stage) == (torch.device("cpu"), torch.bfloat16)
-    assert options.computing(there.stage) == (torch.device("meta"), torch.bfloat16)
-    assert Options(device="cpu").computing(there.stage)[0] == torch.device("cpu")
+    assert options.device_and_dtype(here.stage) == (torch.device("cpu"), torch.bfloat16)
+    assert options.device_and_dtype(there.stage) == (torch.device("meta"), torch.bfloat16)
+    assert Options(device="cpu").device_and_dtype(there.stage)[0] == torch.device("cpu")
     given = []
 
     def call(link: Link, low: Tensor, *_: object) -> Iterator[Progress[Tensor]]:
@@ -618,7 +627,7 @@ def test_what_is_no_image_at_all_is_told_what_is_taken(wrong: Any) -> None:
 
 def test_options_by_name_are_the_fields_of_options() -> None:
     """What the public functions take as `Unpack[Asked]` is what they make of it."""
-    assert typing.get_type_hints(Asked) == {field.name: field.type for field in fields(Options)}
+    assert typing.get_type_hints(OptionFields) == {field.name: field.type for field in fields(Options)}
 
 
 def test_nothing_can_be_kept_at_scale_1() -> None:
@@ -639,7 +648,7 @@ def test_a_broken_model_makes_no_black_pictures() -> None:
 
 
 def test_a_half_walked_refinement_can_be_closed() -> None:
-    walk = restored(X2, Picture(CAT.permute(1, 2, 0).contiguous().numpy()), Options(precision="fp32"))
+    walk = restore_picture(X2, Picture(CAT.permute(1, 2, 0).contiguous().numpy()), Options(precision="fp32"))
     next(walk)
     walk.close()
     with pytest.raises(StopIteration):
@@ -683,7 +692,7 @@ def test_at_another_scale_a_cascade_promises_what_all_of_its_stages_do() -> None
         return float((shrunk(large, (30, 24)) == small).mean())
 
     first, second = TWICE.links
-    free = replace(second, sampling=replace(second.chosen, consistent=None))
+    free = replace(second, sampling=replace(second.effective_sampling, consistent=None))
     assert agreement(TWICE) > 0.98
     assert agreement(Cascade((first, free))) < 0.9
 
@@ -699,7 +708,7 @@ def test_a_cascade_is_its_stages_by_hand() -> None:
     last(TWICE.links[0](to_tensor(picture_of(small)), noise, None))
     assert noise.draw > 0
     picture, link = picture_of(middle), TWICE.links[1]
-    by_hand = last(by_stage(link, (picture,), Options(), noise, None, False, prepare)).image[0]
+    by_hand = last(restore_by_link(link, (picture,), Options(), noise, None, False, prepare)).image[0]
     assert np.array_equal(large, by_hand.pixels)
     assert not np.array_equal(large, upscale(link.stage, middle, seed=5, tile=24))
 
@@ -708,7 +717,9 @@ def test_a_cascade_that_restores_and_one_that_is_called_have_the_same_noise() ->
     """Floats are not rounded between stages, so the two differ by rounding errors at most."""
     small = photo(60, 80, 12, 14).float() / 255
     free = Cascade(
-        tuple(replace(link, sampling=replace(link.chosen, consistent=None)) for link in TWICE.links)
+        tuple(
+            replace(link, sampling=replace(link.effective_sampling, consistent=None)) for link in TWICE.links
+        )
     )
     called = last(free(2 * small[None] - 1, NoiseField((5,)))).image
     large = upscale(free, small, seed=5, precision="fp32")

@@ -29,7 +29,7 @@ from refinesr.mixing import Patch, fuse, interpolate
 from refinesr.mixing.interpolating import strip
 from refinesr.pretrained import check_start
 from refinesr.recipes import RECIPES, tiny
-from refinesr.restore import Options, restored, upscale
+from refinesr.restore import Options, restore_picture, upscale
 from refinesr.restore.rescaling import resampled
 from refinesr.run import Run, material, train
 from refinesr.search.held_out import held_out
@@ -131,7 +131,9 @@ def test_alpha_has_its_own_range() -> None:
     values = in_units(smooth(), KELVIN).astype(np.float32)
     alpha = np.linspace(0, 1, 24, dtype=np.float32)[None].repeat(20, 0)
     values[:, :1] = -9999  # which nobody sees
-    large = last(restored(spanned(GREY, KELVIN), Picture(values, alpha), Options(precision="fp32"))).image
+    large = last(
+        restore_picture(spanned(GREY, KELVIN), Picture(values, alpha), Options(precision="fp32"))
+    ).image
     assert large.alpha is not None
     assert (large.alpha.min(), large.alpha.max()) == (0, 1)
     assert large.pixels.min() >= 254

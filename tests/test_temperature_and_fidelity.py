@@ -38,7 +38,7 @@ from refinesr.method import Sampling
 from refinesr.mixing.walk import walk_of
 from refinesr.model import Model
 from refinesr.objective import Perception
-from refinesr.restore import Options, restored
+from refinesr.restore import Options, restore_picture
 from refinesr.restore.kinds import picture_of
 from refinesr.shapes import Noise
 from refinesr.stage import Stage, Start
@@ -245,7 +245,7 @@ def test_that_call_is_counted_in_every_orientation() -> None:
 def test_each_stage_of_a_cascade_has_its_own_level() -> None:
     own = replace(X2, method=replace(X2.method, sampling=cooler(X2, mean=40.0)))
     chain = Cascade((Link(own), Link(own)))
-    *_, last = restored(chain, picture_of(CAT.crop((0, 0, 12, 10))), Options(fidelity=0.5, steps=None))
+    *_, last = restore_picture(chain, picture_of(CAT.crop((0, 0, 12, 10))), Options(fidelity=0.5, steps=None))
     assert last.image.size == (40, 48)
 
 
@@ -397,16 +397,16 @@ def test_pictures_go_evenly_from_the_sample_to_the_mean() -> None:
 
 def test_what_is_asked_for_goes_before_the_model_s_own() -> None:
     made = replace(X4, method=replace(X4.method, sampling=cooler(X4, fidelity=0.25)))
-    assert Options().chosen(made).fidelity == 0.25
-    assert Options(fidelity=0.0).chosen(made).fidelity == 0
-    assert Options(fidelity=1.0, steps=7).total(made) == 1
+    assert Options().sampling_for(made).fidelity == 0.25
+    assert Options(fidelity=0.0).sampling_for(made).fidelity == 0
+    assert Options(fidelity=1.0, steps=7).total_steps(made) == 1
 
 
 def test_each_stage_of_a_cascade_is_asked_for_its_mean() -> None:
     chain = Cascade((Link(X2), Link(stage(packed(2), seed=1))))
     small = CAT.crop((0, 0, 12, 10))
     middle = refinesr.upscale(X2, small, fidelity=1.0, seed=5)
-    *_, last = restored(chain, picture_of(small), Options(fidelity=1.0, seed=5))
+    *_, last = restore_picture(chain, picture_of(small), Options(fidelity=1.0, seed=5))
     assert (last.done, last.total) == (2, 2)
     assert last.image.size == (40, 48)
     again = Image.fromarray(last.image.pixels).resize(middle.size, Image.Resampling.BICUBIC)
@@ -450,6 +450,6 @@ def test_a_stage_that_is_told_of_noise_has_a_mean_too() -> None:
 
 
 def test_karras_and_the_rest_of_a_sampling_stay_as_they_are() -> None:
-    asked = Options(fidelity=0.5).chosen(X4)
+    asked = Options(fidelity=0.5).sampling_for(X4)
     assert asked == replace(X4.method.sampling, fidelity=0.5)
     assert isinstance(asked.grid, Karras)

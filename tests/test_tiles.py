@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refinesr.tiles import Box, cover, largest
+from refinesr.tiles import Box, cover, largest_side
 
 heights, widths = st.integers(1, 40), st.integers(1, 130)  # many tiles one way are enough
 ways = st.fixed_dictionaries(
@@ -53,7 +53,7 @@ def test_tiles_are_a_grid_that_covers_the_picture_from_corners_on_the_stride(hei
 def test_neighbours_share_enough_and_no_tile_is_larger_than_core_and_halo(height, width, how):
     tiles, stride = cover(height, width, **how), how["stride"]
     share = 2 * (how["reach"] + how["blend"])
-    side = largest(how["core"], stride=stride, reach=how["reach"], blend=how["blend"])
+    side = largest_side(how["core"], stride=stride, reach=how["reach"], blend=how["blend"])
     assert side == stride * (math.ceil(how["core"] / stride) + math.ceil(share / stride))
     for axis, size in (
         (spans(tiles, "top", "height"), height),
@@ -176,7 +176,7 @@ def test_box_is_a_view_and_scales():
 
 def test_a_picture_may_have_a_tile_as_large_as_is_said() -> None:
     for core, stride, blend in ((8, 2, 4), (48, 8, 6), (200, 8, 25), (192, 32, 24)):
-        side = largest(core, stride=stride, blend=blend)
+        side = largest_side(core, stride=stride, blend=blend)
         shared = stride * math.ceil(2 * blend / stride)
         assert (
             max(

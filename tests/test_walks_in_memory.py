@@ -117,13 +117,13 @@ def test_a_step_holds_few_canvases() -> None:
 
 def test_a_result_is_rounded_when_the_walk_has_let_go_of_all_else(monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[int] = []
-    real = refinesr.restore.pictures.finished
+    real = refinesr.restore.pictures.final_values
 
     def counted(*given: Any) -> Tensor:
         held.append(canvases())
         return real(*given)
 
-    monkeypatch.setattr(refinesr.restore.pictures, "finished", counted)
+    monkeypatch.setattr(refinesr.restore.pictures, "final_values", counted)
     before = canvases()
     upscale(X2, CAT, steps=3)
     assert [count - before for count in held] == [1]

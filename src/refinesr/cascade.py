@@ -51,7 +51,7 @@ class Link:
             raise ConfigError(f"level: {self.level:g} is negative; 0 adds no noise")
         if self.level > 0:
             self._check_level()
-        check_guidance("guidance", self.chosen.guidance, method.source)
+        check_guidance("guidance", self.effective_sampling.guidance, method.source)
 
     def _check_level(self) -> None:
         method, noise = self.stage.method, f"level: {self.level:g}"
@@ -59,29 +59,29 @@ class Link:
             raise ConfigError(f"{noise}, but the stage is not told of noise in its input; use 0")
         if isinstance(method.degradation, CascadeAugmented) and self.level > method.degradation.noise:
             raise ConfigError(f"{noise} is above {method.degradation.noise:g}, the most it was trained with")
-        if self.chosen.consistent is not None:
+        if self.effective_sampling.consistent is not None:
             raise ConfigError(
                 f"{noise}, but the stage keeps its input as it is, noise included; use 0, or no consistent"
             )
 
     @property
-    def chosen(self) -> Sampling:
+    def effective_sampling(self) -> Sampling:
         """How it samples."""
         return self.stage.method.sampling if self.sampling is None else self.sampling
 
     @property
-    def placed(self) -> Stage:
+    def stage_with_sampling(self) -> Stage:
         """The stage, sampling so unless asked otherwise."""
-        return replace(self.stage, method=replace(self.stage.method, sampling=self.chosen))
+        return replace(self.stage, method=replace(self.stage.method, sampling=self.effective_sampling))
 
     @property
     def steps(self) -> int:
-        return len(self.chosen.levels()) - 1
+        return len(self.effective_sampling.levels()) - 1
 
     @property
-    def settled(self) -> bool:
+    def deterministic(self) -> bool:
         """Whether no seed changes what it makes: it sees no noise, or only the mean's, one for all seeds."""
-        mean = self.chosen.fidelity == 1 and self.chosen.mean is not None
+        mean = self.effective_sampling.fidelity == 1 and self.effective_sampling.mean is not None
         return self.level == 0 and (mean or isinstance(self.stage.method.precond, Blind))
 
     @property
@@ -89,7 +89,7 @@ class Link:
         """Whether it makes pictures from nothing."""
         return self.stage.method.generates
 
-    def taken(self, image: Images, noise: Noise) -> LowWithPlanes:
+    def build_input(self, image: Images, noise: Noise) -> LowWithPlanes:
         """What the stage is given of the picture before: in [-1, 1], then with its noise and its plane.
 
         Not rounded to 8 bits, though stages learn from such inputs: a value that falls between two levels
@@ -180,7 +180,7 @@ class Cascade:
 
         def refine(number: int, link: Link, image: Tensor) -> Iterator[Progress[Tensor]]:
             image = image.to(link.stage.device)
-            return link(link.taken(image, noise) if number else image, noise, autocast)
+            return link(link.build_input(image, noise) if number else image, noise, autocast)
 
         yield from run_links(self.links, low, refine)
 

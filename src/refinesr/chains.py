@@ -42,7 +42,7 @@ class Entry:
     def link(self, stage: Stage) -> Link:
         """Raises ConfigError for what the model cannot do."""
         sampling = changed(stage.method.sampling, self.steps, self.guidance)
-        return Link(stage, sampling, stage.core if self.tile is None else self.tile, self.level)
+        return Link(stage, sampling, stage.default_tile if self.tile is None else self.tile, self.level)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def load_cascade(source: str | Path, *, device: str = "cpu") -> Cascade:
         raise CheckpointError(f"{path}: this folder holds neither {CASCADE} nor {MODEL}")
     if path.suffix != ".json":
         stage = load(source, device=device)
-        return Cascade((Link(stage, tile=stage.core),))
+        return Cascade((Link(stage, tile=stage.default_tile),))
     held = read_file(path)
     links = [
         linked(entry, path, f"{path}: stages.{number}", device) for number, entry in enumerate(held.stages)
@@ -157,7 +157,7 @@ def sampling_so(model: Stage | Cascade, settings: Sequence[str]) -> Stage | Casc
     links = []
     for number, link in enumerate(model.links):
         where = f"--set: stages.{number}"
-        chosen = sampling_set(link.placed.method, settings, where).sampling
+        chosen = sampling_set(link.stage_with_sampling.method, settings, where).sampling
         try:
             links.append(replace(link, sampling=chosen))
         except ConfigError as error:  # of noise in its input, which it would keep

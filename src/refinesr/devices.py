@@ -1,7 +1,7 @@
 """Which device, and in what precision."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from textwrap import shorten
 
 import numpy as np
@@ -102,3 +102,8 @@ def multiplies_bf16(device: torch.device) -> bool:
         known: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
         return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
     return False
+
+
+def autocasting(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[None]:
+    """Run a network in `dtype`; None is float32, whatever precision the caller's own code runs in."""
+    return torch.autocast(device.type, dtype, enabled=dtype is not None)

@@ -162,7 +162,7 @@ class Distilled:
         self, high: Images, low: LowWithPlanes, base: Images, kernel: Kernel
     ) -> Callable[[Tensor], Tensor]:
         """The teacher's projection, of images whose low is exactly the good one reduced; others stay."""
-        project = self.teacher.projected(low, base, kernel)
+        project = self.teacher.projection(low, base, kernel)
         image = low[:, : self.teacher.method.channels]
         exact = Projection.between(high, image, kernel).is_consistent(high, image)
         return lambda x0: torch.where(exact, project(x0), x0)

@@ -43,7 +43,9 @@ def told(
     links = []
     for number, link in enumerate(cascade.links):
         own = changed(
-            link.chosen, None if steps is None else steps[number], guidance if number == 0 else None
+            link.effective_sampling,
+            None if steps is None else steps[number],
+            guidance if number == 0 else None,
         )
         links.append(replace(link, sampling=own))
     return Cascade(tuple(links), size or cascade.size)
@@ -143,7 +145,7 @@ def facts(link: Link) -> dict[str, Any]:
     return {
         "model": link.stage.card.name,
         "weights": f"{checksum:08x}",
-        "sampling": to_data(link.chosen),
+        "sampling": to_data(link.effective_sampling),
         "tile": link.tile,
         "level": link.level,
     }

@@ -141,11 +141,11 @@ class Sampling:
 class Method:
     """The row of a method in the table of all methods.
 
-    `tile` is the core, in low pixels, that large pictures are cut into when nothing else is asked for: where
-    the network sees its whole window, so much that with what is blended (`window`) it is no larger than in
-    training; where pictures are made from nothing, and whole, their size in training; else what memory
-    suggests.  0 never cuts.  `span` says which values of files are -1 and 1 to the network; None: 0 and the
-    largest of the type, of floats 0 and 1.
+    tile  default core, in low pixels, of the tiles that large pictures are cut into; 0 never cuts.  Where the
+          network sees its whole window: so large that a tile (`stage.window_size`) is no larger than a crop
+          in training; for models that generate from noise, which are not cut: the size in training
+    span  which values of files are -1 and 1 to the network; None: 0 and the largest of the type, of floats
+          0 and 1
     """
 
     scale: int

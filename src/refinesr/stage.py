@@ -1,9 +1,8 @@
-"""A trained method at work: low images in, estimates of the high images out, one after each step."""
+"""Sampling with a trained method: low images in, an estimate of the high images after each step."""
 
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Generic, TypeVar
@@ -11,6 +10,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
+from refinesr.devices import autocasting
 from refinesr.diffusion.denoisers import (
     DIHEDRAL,
     Dihedral,
@@ -30,17 +30,14 @@ from refinesr.images.span import Span
 from refinesr.method import Method, Sampling
 from refinesr.model import Model
 from refinesr.shapes import Denoiser, Grid, Images, LowWithPlanes, Noise, Sigma
-from refinesr.tiles import Box, Tile, Window, cover, largest
+from refinesr.tiles import Box, Tile, Window, blend_width, cover, largest_side
 
 Image = TypeVar("Image")
-
-BLEND = 4
-"""Low pixels over which tiles of a network without a known reach are blended, at least."""
 
 
 @dataclass(frozen=True)
 class Progress(Generic[Image]):
-    """`done` of `total` steps are behind us; `image` is the estimate so far."""
+    """`done` of `total` steps are completed; `image` is the current estimate."""
 
     done: int
     total: int
@@ -49,7 +46,7 @@ class Progress(Generic[Image]):
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """Not from noise: from the state x = x0 + sigma * eps (B, C, H, W) at the grid's level number `skip`."""
+    """A start in place of noise: x = x0 + sigma * eps (B, C, H, W) at the grid's level number `skip`."""
 
     x: Tensor
     skip: int
@@ -57,7 +54,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Card:
-    """What people should know of trained weights; travels inside the model file."""
+    """Model card: what people should know of trained weights; stored in the model file."""
 
     name: str = ""
     summary: str = ""
@@ -69,9 +66,9 @@ class Card:
 
 @dataclass(frozen=True)
 class Stage:
-    """A method, the module with its weights, and what people should know of them.
+    """A trained method: the method, the module with its weights, and the model card.
 
-    `model` gives float32 without autocast; precision is the caller's business.
+    `model` computes in float32 unless the caller uses autocast.
     """
 
     method: Method
@@ -85,17 +82,17 @@ class Stage:
 
     @property
     def steps(self) -> int:
-        """Of sampling, when nothing else is asked for."""
+        """Steps of the method's own sampling."""
         return self.method.sampling.steps
 
     @property
     def tile(self) -> int:
-        """Core of a tile in low pixels, when nothing else is asked for; 0 for none."""
+        """Core of a tile in low pixels that the method sets as its default; 0 for no tiles."""
         return self.method.tile
 
     @property
     def span(self) -> Span | None:
-        """Which values of files it is shown as -1 and 1; None: the whole range of their type."""
+        """Values in files that correspond to -1 and 1; None: the ends of the range of the files' type."""
         return self.method.span
 
     @property
@@ -104,8 +101,8 @@ class Stage:
         return next(self.model.parameters()).device
 
     @property
-    def core(self) -> int:
-        """`tile`; but what is made from nothing is made whole: parts would be of several minds."""
+    def default_tile(self) -> int:
+        """`tile`, but 0 for models that generate from noise alone: tiles would not agree on the content."""
         return 0 if self.method.generates else self.method.tile
 
     def __call__(
@@ -120,15 +117,19 @@ class Stage:
     ) -> Iterator[Progress[Tensor]]:
         """Refine low (B, C, h, w) in [-1, 1]; yields a `Progress` after each step, the last with the result.
 
-        Behind its C channels low has the planes its source takes; at scale 1 one more may be a mask, 1 where
-        the picture is to be made up; the rest comes out as it is.  The image (B, C, H, W) is not clamped: a
-        residual may leave [-1, 1].  `sampling` defaults to the method's own.  `tile` is the core of a tile in
-        low pixels, 0 for none.  `autocast` is the dtype the network runs in.  `noise` is asked first for the
-        start, unless one is given, then once for every fresh draw; a start that is given has no temperature.
+        After its C channels low has the planes that the source takes; at scale 1 a further plane may be a
+        mask, 1 where the picture is to be filled in; the rest is returned unchanged.  The image (B, C, H, W)
+        is not clamped: a residual may leave [-1, 1].
+
+        noise     called first for the start, unless `start` is given, then once for every fresh draw
+        sampling  the method's own if None; with a `start` without its fidelity
+        tile      core of a tile in low pixels, 0 for none
+        autocast  dtype the network runs in, None for float32
+        start     where to start in place of noise; the temperature does not apply to it
         """
         if sampling is None:
             sampling = self.method.sampling
-            if start is not None:  # what is redrawn is not to be drawn to the mean
+            if start is not None:  # images that are redrawn should not be smoothed towards the mean
                 sampling = replace(sampling, fidelity=0.0)
         yield from self.prepare(low, sampling, tile, autocast).refine(noise, start)
 
@@ -171,63 +172,66 @@ class Stage:
     def denoiser(
         self, low: LowWithPlanes, base: Images, sampling: Sampling, tile: int, autocast: torch.dtype | None
     ) -> Denoiser:
-        """The network's own denoiser, with what `sampling`, `tile` and a mask put around it."""
-        told = replace(self, model=self.model.told(sampling.label))
-        denoise = told.laid(low, sampling, tile, autocast)
+        """The network's denoiser with the combinators that `sampling`, `tile` and low's mask ask for."""
+        labelled = replace(self, model=self.model.told(sampling.label))
+        denoise = labelled.self_ensemble(low, sampling, tile, autocast)
         if sampling.clip:
             denoise = clipped(denoise)
         if sampling.consistent is not None:
-            denoise = consistent(denoise, self.projected(low, base, sampling.consistent))
+            denoise = consistent(denoise, self.projection(low, base, sampling.consistent))
         mask = self.model.source.mask(low)
         return denoise if mask is None else inpainted(denoise, self.method.target.encode(base, base), mask)
 
-    def laid(
+    def self_ensemble(
         self, low: LowWithPlanes, sampling: Sampling, tile: int, autocast: torch.dtype | None
     ) -> Denoiser:
-        """`informed`, or the mean of what it says of the picture laid several ways."""
+        """`guided_denoiser`, or its mean over the orientations of `sampling` (geometric self-ensemble)."""
         if sampling.orientations == 1:
-            return self.informed(low, sampling.guidance, tile, autocast)
+            return self.guided_denoiser(low, sampling.guidance, tile, autocast)
 
-        kept = self.method.keeps(sampling.orientations * low[:, 0].numel())
+        keep_encodings = self.method.keeps(sampling.orientations * low[:, 0].numel())
 
-        def lying(way: Dihedral) -> Denoiser:
-            def encoded() -> Denoiser:
-                return self.informed(way.of(low), sampling.guidance, tile, autocast)
+        def oriented(way: Dihedral) -> Denoiser:
+            def encode() -> Denoiser:
+                return self.guided_denoiser(way.of(low), sampling.guidance, tile, autocast)
 
-            again = cache(encoded) if kept else encoded
-            return lambda x, sigma: again()(x, sigma)
+            denoiser = cache(encode) if keep_encodings else encode
+            return lambda x, sigma: denoiser()(x, sigma)
 
-        return mirrored([(way, lying(way)) for way in DIHEDRAL[: sampling.orientations]])
+        return mirrored([(way, oriented(way)) for way in DIHEDRAL[: sampling.orientations]])
 
-    def informed(
+    def guided_denoiser(
         self, low: LowWithPlanes, guidance: float, tile: int, autocast: torch.dtype | None
     ) -> Denoiser:
-        """`plain`, told of the class as `guidance` says: of two estimates only those that count are made."""
+        """`tiled_denoiser` with classifier-free guidance; estimates of weight 0 are not computed."""
         if guidance == 1:
-            return self.plain(low, tile, autocast)
-        without = self.plain(self.model.source.withheld(low), tile, autocast)
-        return without if guidance == 0 else guided(self.plain(low, tile, autocast), without, guidance)
+            return self.tiled_denoiser(low, tile, autocast)
+        without = self.tiled_denoiser(self.model.source.withheld(low), tile, autocast)
+        if guidance == 0:
+            return without
+        return guided(self.tiled_denoiser(low, tile, autocast), without, guidance)
 
-    def plain(self, low: LowWithPlanes, tile: int, autocast: torch.dtype | None) -> Denoiser:
-        """The network's own denoiser, tile by tile, of a picture that is encoded once."""
-        with precision(low.device, autocast):
-            given = doors(self.model, low, tile)
-        parts = [self.part(given, piece, autocast) for piece in self.tiles(low, tile)]
-        # a GPU would wait for each window in each step
+    def tiled_denoiser(self, low: LowWithPlanes, tile: int, autocast: torch.dtype | None) -> Denoiser:
+        """The network's denoiser, tile by tile; low is encoded once, here."""
+        with autocasting(low.device, autocast):
+            inputs = doors(self.model, low, tile)
+        parts = [self.tile_denoiser(inputs, piece, autocast) for piece in self.tiles(low, tile)]
+        # windows are moved to the device here: moved in every step, each would make a GPU wait
         return tiled([(box, window.to(low), denoise) for box, window, denoise in parts])
 
     def tiles(self, low: LowWithPlanes, core: int) -> list[Tile]:
-        """Where the network's reach is known the halo makes tiles exact; else it only blends."""
+        """Tiles of low, exact by a halo where the network's reach is known, else only blended."""
         height, width = low.shape[-2:]
         stride, scale = self.method.stride, self.method.scale
         if self.method.halo is None:
-            blend = blend_of(core)
+            blend = blend_width(core)
             return cover(height, width, core=core, reach=0, stride=stride, scale=scale, blend=blend)
         return cover(height, width, core=core, reach=self.method.halo, stride=stride, scale=scale)
 
-    def part(
+    def tile_denoiser(
         self, doors: Mapping[str, Tensor], tile: Tile, autocast: torch.dtype | None
     ) -> tuple[Box, Window, Denoiser]:
+        """The tile's place in the result, its window, and a denoiser for its part of the state."""
         large = tile.box.scaled(self.method.scale)
         within = {"image": large.of, "features": tile.box.of}  # a vector is the same everywhere
         plain = self.model.conditioned(
@@ -235,13 +239,13 @@ class Stage:
         )
 
         def denoise(x: Images, sigma: Sigma) -> Images:
-            with precision(x.device, autocast):
+            with autocasting(x.device, autocast):
                 return plain(x, sigma)
 
         return large, tile.window, denoise
 
-    def projected(self, low: LowWithPlanes, base: Images, kernel: Kernel) -> Callable[[Tensor], Tensor]:
-        """x0 -> the nearest x0 whose image, downsampled, is low's."""
+    def projection(self, low: LowWithPlanes, base: Images, kernel: Kernel) -> Callable[[Tensor], Tensor]:
+        """The function x0 -> the nearest x0 whose image, downsampled with the kernel, is low."""
         target, low = self.method.target, low[:, : self.method.channels]
         projection = Projection.between(base, low, kernel)
 
@@ -283,29 +287,13 @@ class Prepared:
         yield from steps
 
 
-def blend_of(core: int) -> int:
-    """Low pixels over which tiles of such a core are blended where no reach is known."""
-    return max(BLEND, core // 8)
+def window_size(method: Method) -> int | None:
+    """Largest side, in pixels of the result, of what a network without a known reach is given at once.
 
-
-def core_of(side: int, stride: int) -> int:
-    """The largest core whose tiles, with what is blended, have at most `side` low pixels; `side` if none."""
-    cores = (n for n in range(side, 0, -1) if largest(n, stride=stride, blend=blend_of(n)) <= side)
-    return next(cores, side)
-
-
-def window(method: Method) -> int | None:
-    """Side in pixels of what is shown, at most, to a network that sees all of it; those of the result.
-
-    It should be no more than it was trained on.  None where the network has a reach, or nothing is cut.
+    It should be no larger than the crops of training.  None where the reach is known, or nothing is cut.
     """
     if method.reach is not None or not method.tile:
         return None
     if method.generates:
         return method.tile * method.scale
-    return method.scale * largest(method.tile, stride=method.stride, blend=blend_of(method.tile))
-
-
-def precision(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[None]:
-    """Of what a network computes; None is float32, whatever the caller's own code runs in."""
-    return torch.autocast(device.type, dtype, enabled=dtype is not None)
+    return method.scale * largest_side(method.tile, stride=method.stride, blend=blend_width(method.tile))

@@ -16,6 +16,9 @@ from torch import Tensor
 
 from refinesr.validation import as_int, convert_fields
 
+BLEND = 4
+"""Low pixels over which tiles of a network without a known reach are blended, at least."""
+
 
 @dataclass(frozen=True)
 class Box:
@@ -102,9 +105,23 @@ def blended(canvas: Tensor, parts: Iterable[tuple[Box, Window, Tensor]]) -> Tens
     return canvas.div_(weight)
 
 
-def largest(core: int, *, stride: int, reach: int = 0, blend: int = 1) -> int:
-    """Low pixels a side that the tiles of `cover` have at most."""
+def largest_side(core: int, *, stride: int, reach: int = 0, blend: int = 1) -> int:
+    """The most low pixels a side that a tile of `cover` can have."""
     return stride * (math.ceil(core / stride) + math.ceil(2 * (reach + blend) / stride))
+
+
+def blend_width(core: int) -> int:
+    """Low pixels over which tiles of this core are blended if the network's reach is unknown."""
+    return max(BLEND, core // 8)
+
+
+def largest_core(side: int, stride: int) -> int:
+    """The largest core whose tiles, blended without a known reach, have at most `side` low pixels.
+
+    `side` itself if there is none.
+    """
+    cores = (n for n in range(side, 0, -1) if largest_side(n, stride=stride, blend=blend_width(n)) <= side)
+    return next(cores, side)
 
 
 def _spans(size: int, core: int, share: int, stride: int) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from refinesr.checkpoint import save_stage
-from refinesr.devices import lent
+from refinesr.devices import autocasting, lent
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.walking import last
 from refinesr.errors import ConfigError
@@ -26,7 +26,7 @@ from refinesr.model import Model
 from refinesr.objective import Distance
 from refinesr.preview import save_grid
 from refinesr.shapes import Images
-from refinesr.stage import Card, Stage, precision
+from refinesr.stage import Card, Stage
 from refinesr.train import Learning, Pairs, Plan, State
 
 PREVIEWS = 4
@@ -64,7 +64,7 @@ class Ruler:
     def loss(self, model: Model) -> float:
         """Mean over all pictures."""
         total, device = 0.0, device_of(model)
-        with lent(device, SEED), precision(device, self.autocast):
+        with lent(device, SEED), autocasting(device, self.autocast):
             for high, low, sigma, eps, *rest in self.batches(device, *self.chances):
                 losses = self.objective.loss(model, high, low, sigma, eps, *rest)
                 total += float(losses.cpu().double().sum())

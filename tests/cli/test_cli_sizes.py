@@ -9,7 +9,7 @@ from commands import Command
 from refinesr.cli.sizes import small_crops
 from refinesr.config import override
 from refinesr.recipes import RECIPES
-from refinesr.stage import window
+from refinesr.stage import window_size
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -22,13 +22,13 @@ def test_who_follows_the_advice_is_left_alone(recipe: str) -> None:
     run = override(RECIPES[recipe](), "plan.size=96")
     said = small_crops(run)
     assert said is not None
-    seen = window(run.method)
+    seen = window_size(run.method)
     assert seen is not None
     assert seen > 96
     assert f"windows of {seen} pixels" in said
     followed = override(run, *re.findall(r"--set (\S+)", said))
     assert small_crops(followed) is None
-    assert window(followed.method) in range(65, 97)
+    assert window_size(followed.method) in range(65, 97)
     assert getattr(followed.method.network, "size", 96) == 96
 
 

@@ -29,7 +29,7 @@ from refinesr.diffusion.samplers import DPM2M
 from refinesr.diffusion.schedule import Karras
 from refinesr.images.io import write
 from refinesr.images.picture import Picture
-from refinesr.restore.memory import memory_of
+from refinesr.restore.memory import device_memory
 
 SIGNALS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 
@@ -342,7 +342,9 @@ def test_a_name_that_is_too_long_is_found_out_before_the_work(
     long = 249 * "a"
     for name in (long, "short"):
         picture(f"in/{name}.png")
-    monkeypatch.setattr(refinesr.restore, "restored", only_of("short.png", refinesr.restore.restored))
+    monkeypatch.setattr(
+        refinesr.restore, "restore_picture", only_of("short.png", refinesr.restore.restore_picture)
+    )
     ran = upscale("in", "-o", "out")
     assert (ran.code, os.listdir("out")) == (1, ["short-x4.png"])
     assert ran.err.splitlines()[0] == f"out/{long}-x4.png: cannot be written: File name too long"
@@ -395,7 +397,7 @@ def test_the_exit_code_is_2_if_nothing_could_be_done(upscale: Command) -> None:
 def test_what_a_format_cannot_hold_is_said_before_the_work(
     upscale: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refinesr.restore, "restored", None)
+    monkeypatch.setattr(refinesr.restore, "restore_picture", None)
     ran = upscale(picture("clear.png", mode="RGBA"), "--ext", "jpg")
     assert (ran.code, ran.err) == (2, "clear-x4.jpg: JPEG cannot hold transparency; use PNG or WebP\n")
 
@@ -588,7 +590,7 @@ def fails_with(error: BaseException) -> Any:
 def test_too_little_memory_is_one_line_with_a_smaller_tile(
     upscale: Command, monkeypatch: pytest.MonkeyPatch, error: Exception, options: list[object], hint: str
 ) -> None:
-    monkeypatch.setattr(refinesr.restore, "restored", fails_with(error))
+    monkeypatch.setattr(refinesr.restore, "restore_picture", fails_with(error))
     ran = upscale(picture("photo.png", 100, 130), *options)
     assert (ran.code, ran.err) == (2, f"photo.png: not enough memory for a 130 x 100 picture; {hint}\n")
 
@@ -598,7 +600,7 @@ def test_no_tile_is_advised_where_the_result_alone_does_not_fit(
     upscale: Command, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """85 bytes for each of 400 x 520 pixels are 16.9 MiB."""
-    monkeypatch.setattr(refinesr.restore, "restored", fails_with(MemoryError()))
+    monkeypatch.setattr(refinesr.restore, "restore_picture", fails_with(MemoryError()))
     said = "photo.png: not enough memory for a 130 x 100 picture; "
     for mebibytes, hint in ((16, CUT), (18, "use --tile 32")):
         monkeypatch.setattr(f"refinesr.memory.{name}", lambda limit=mebibytes: limit * 2**20)
@@ -614,20 +616,20 @@ def test_what_there_is_of_memory_is_what_the_system_the_shell_and_the_container_
 ) -> None:
     monkeypatch.setattr("refinesr.memory.GROUPS", (str(tmp_path / "none"), str(tmp_path / "max")))
     (tmp_path / "max").write_text("max\n")
-    whole = memory_of(torch.device("cpu"))
+    whole = device_memory(torch.device("cpu"))
     assert whole is not None
     (tmp_path / "max").write_text("1234567\n")
-    assert memory_of(torch.device("cpu")) == 1234567 < whole
+    assert device_memory(torch.device("cpu")) == 1234567 < whole
     resource = pytest.importorskip("resource")  # not on Windows
     limits = {resource.RLIMIT_AS: 123456, resource.RLIMIT_DATA: resource.RLIM_INFINITY}
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (limits[kind], resource.RLIM_INFINITY))
-    assert memory_of(torch.device("cpu")) == 123456
+    assert device_memory(torch.device("cpu")) == 123456
 
 
 def test_other_runtime_errors_are_our_own_mistakes(
     upscale: Command, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refinesr.restore, "restored", fails_with(RuntimeError("shapes do not match")))
+    monkeypatch.setattr(refinesr.restore, "restore_picture", fails_with(RuntimeError("shapes do not match")))
     with pytest.raises(RuntimeError, match="shapes"):
         upscale(photo)
 

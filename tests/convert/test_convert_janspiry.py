@@ -23,8 +23,8 @@ from refinesr.model import Pixels
 from refinesr.nets.sr3_unet import SR3UNet, TimeStep
 from refinesr.search.trials import established
 from refinesr.sources import Blank, Upsampled
-from refinesr.stage import Stage, core_of
-from refinesr.tiles import cover
+from refinesr.stage import Stage
+from refinesr.tiles import cover, largest_core
 
 TABLE = Linear(1e-4, 0.1, 20)
 SMALL = SR3UNet(width=8, multipliers=(1, 2), blocks=1, attention=(8,), size=16, groups=4, dropout=0.25)
@@ -151,7 +151,7 @@ def test_without_a_condition_only_lows_size_counts(tmp_path: Path) -> None:
     config = written(tmp_path / "config.json", janspiry_settings(network))
     method = convert(checkpoint(tmp_path / "gen.pth", network), config=config).method
     assert (method.source, method.scale, method.tile) == (Blank(), 1, network.size)
-    assert Stage(method, method.build()).core == 0  # made whole, as large as it was trained
+    assert Stage(method, method.build()).default_tile == 0  # made whole, as large as it was trained
 
 
 def test_the_scale_is_asked_for_or_configured_or_1(gen: Path) -> None:
@@ -174,9 +174,9 @@ def widest(core: int, side: int, stride: int) -> int:
 def test_a_tile_with_its_surroundings_is_what_was_trained_on() -> None:
     """Tiles being of whole strides: a core of 206 and 25 pixels on either side come to 264 where 8 is one."""
     for side, stride in ((9, 1), (16, 2), (64, 8), (128, 1), (256, 8), (500, 4)):
-        core = core_of(side, stride)
+        core = largest_core(side, stride)
         assert widest(core, side, stride) <= side < widest(core + 1, side, stride)
-    assert core_of(5, 1) == 5
+    assert largest_core(5, 1) == 5
 
 
 PUBLISHED = [

@@ -18,7 +18,7 @@ from refinesr.evaluate.makers import Folder, Maker, Restored, folder_like, inter
 from refinesr.images.picture import Picture
 from refinesr.images.resize import MatlabBicubic, PillowBicubic
 from refinesr.method import Method
-from refinesr.restore import Options, restored, together, upscale
+from refinesr.restore import Options, restore_batch, restore_picture, upscale
 
 CAT = [shown(name) for name in ("nose", "ear", "eye")]
 OPTIONS = Options(device="cpu", precision="fp32")
@@ -79,8 +79,8 @@ def test_pictures_of_any_colours_may_be_restored_together(model: Method, channel
     """Grey as a colour, and each colour as a grey: to each picture its own bands, and its own noise."""
     maker = stage(model)
     pictures = tuple(Picture(np.ascontiguousarray(array(each.low)[..., :channels])) for each in CAT)
-    alone = [last(restored(maker, one, replace(OPTIONS, seed=k))) for k, one in enumerate(pictures)]
-    made = last(together(maker, pictures, OPTIONS, range(3))).image
+    alone = [last(restore_picture(maker, one, replace(OPTIONS, seed=k))) for k, one in enumerate(pictures)]
+    made = last(restore_batch(maker, pictures, OPTIONS, range(3))).image
     for one, other in zip(alone, made, strict=True):
         assert one.image.channels == other.channels == channels
         np.testing.assert_allclose(other.pixels.astype(int), one.image.pixels, atol=1)

@@ -14,7 +14,7 @@ from refinesr.images.projection import Projection
 from refinesr.images.resize import Kernel, MatlabBicubic, PillowBicubic, resize
 from refinesr.metrics.fidelity import consistency, decibels, lr_psnr, lr_psnr_eight_bits
 from refinesr.metrics.pixel import levels
-from refinesr.restore.fidelity import fidelity
+from refinesr.restore.fidelity import measure_fidelity
 
 KERNELS = [PillowBicubic(), MatlabBicubic()]
 
@@ -46,7 +46,7 @@ def test_in_eight_bits_it_is_what_upscale_reports() -> None:
     source, result = (
         Picture(rng.integers(0, 256, (*size, 3), dtype=np.uint8)) for size in ((9, 8), (36, 32))
     )
-    report = fidelity(source, result)
+    report = measure_fidelity(source, result)
     assert report is not None
     low, high = ((to_tensor(picture) + 1) / 2 for picture in (source, result))
     measured = lr_psnr_eight_bits(low, high, PillowBicubic()).item()

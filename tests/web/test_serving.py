@@ -198,7 +198,7 @@ def test_what_cannot_be_done_is_told_and_the_next_is_done(browser: Browser) -> N
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_mistake_of_ours_costs_one_picture(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as broken:
-        broken.setattr(job, "restored", lambda *_, **__: iter([1 // 0]))
+        broken.setattr(job, "restore_picture", lambda *_, **__: iter([1 // 0]))
         assert browser.over(browser.send(png()))["message"].startswith("photo.png: ZeroDivisionError")
     assert browser.over(browser.send(png()))["state"] == "done"
 
@@ -233,7 +233,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
         assert opens.wait(60)
         yield from walk(*args, **named)
 
-    monkeypatch.setattr(job, "restored", restored)
+    monkeypatch.setattr(job, "restore_picture", restored)
     return opens
 
 

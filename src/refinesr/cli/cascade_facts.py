@@ -94,7 +94,7 @@ def cascade_facts(source: str, steps: int | None = None, settings: tuple[str, ..
 
 def placed(model: str, link: Link) -> Found:
     """The stage, with the sampling and the tile that it has in the cascade."""
-    method = replace(link.stage.method, sampling=link.chosen, tile=link.tile)
+    method = replace(link.stage.method, sampling=link.effective_sampling, tile=link.tile)
     return Found(link.stage.card.name or model, "stage", method, link.stage.card)
 
 

@@ -92,14 +92,14 @@ def serve(
 def restoring(model: str, options: "Options", settings: tuple[str, ...]) -> "Stage | Cascade":
     """Raises ConfigError for one that a picture alone is not enough for."""
     from ..chains import load_any, sampling_so
-    from ..restore import fills
+    from ..restore import only_inpaints
     from ..stage import Stage
 
     loaded = sampling_so(load_any(model), settings)
     first = loaded if isinstance(loaded, Stage) else loaded.links[0].stage
     if first.method.generates:
         raise ConfigError(f"{model}: makes pictures from nothing; `refinesr generate` is for it")
-    if fills(first):
+    if only_inpaints(first):
         raise ConfigError(f"{model}: only makes up what a mask marks; `refinesr upscale --mask` is for it")
     options.check(loaded)
     return loaded

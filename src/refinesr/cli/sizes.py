@@ -8,13 +8,14 @@ if TYPE_CHECKING:
 
 def small_crops(run: "Run") -> str | None:
     """Says so if a network that sees its whole window would be shown larger ones than it learns from."""
-    from ..stage import core_of, window
+    from ..stage import window_size
+    from ..tiles import largest_core
 
     method, size = run.method, run.plan.size
-    seen = window(method)
+    seen = window_size(method)
     if seen is None or seen <= size:
         return None
-    core = size // method.scale if method.generates else core_of(size // method.scale, method.stride)
+    core = size // method.scale if method.generates else largest_core(size // method.scale, method.stride)
     advice = f"--set method.tile={core}"
     if getattr(method.network, "size", size) != size:
         advice += f" --set method.network.size={size}"

@@ -63,16 +63,16 @@ class Task:
 
     @cached_property
     def steps(self) -> int:
-        return self.options.total(self.model)
+        return self.options.total_steps(self.model)
 
     @cached_property
     def fidelity(self) -> float | None:
-        return self.options.mixed(self.model)
+        return self.options.fidelity_of(self.model)
 
     @cached_property
     def deterministic(self) -> bool:
         """Whether the results are the same for every seed."""
-        return all(link.settled for link in self.options.links(self.model))
+        return all(link.deterministic for link in self.options.links(self.model))
 
 
 def upscale(
@@ -227,12 +227,15 @@ def upscale_picture(
     show_passes: Callable[[int, int], None],
 ) -> "Picture":
     from ..diffusion.walking import last
-    from ..restore import passing, restored
-    from ..restore.memory import advising
+    from ..restore import restore_picture, watch_passes
+    from ..restore.memory import advise_on_memory
 
     model, options = task.model, replace(task.options, seed=seed)
-    with advising(model, options, picture), passing(model, picture.size, options, show_passes, prepare):
-        return last(restored(model, picture, options, mask, scale=task.scale, prepare=prepare)).image
+    with (
+        advise_on_memory(model, options, picture),
+        watch_passes(model, picture.size, options, show_passes, prepare),
+    ):
+        return last(restore_picture(model, picture, options, mask, scale=task.scale, prepare=prepare)).image
 
 
 def json_line(
@@ -240,9 +243,11 @@ def json_line(
 ) -> str:
     """A result's line of JSON.  Agreement is measured on the file: JPEG and WebP change the picture."""
     from ..images.io import read
-    from ..restore.fidelity import fidelity
+    from ..restore.fidelity import measure_fidelity
 
-    measured = fidelity(picture, large if path.suffix.lower() in LOSSLESS else read(path, span=large.span))
+    measured = measure_fidelity(
+        picture, large if path.suffix.lower() in LOSSLESS else read(path, span=large.span)
+    )
     facts: dict[str, Any] = {
         "input": str(source),
         "output": str(path),
@@ -252,7 +257,7 @@ def json_line(
         "steps": task.steps,
         "seed": seed,
         "fidelity": task.fidelity,
-        "orientations": task.options.laid(task.model),
+        "orientations": task.options.orientations_of(task.model),
         **(asdict(measured) if measured else {"lr_psnr": None, "agreement": None}),
     }
     return json.dumps(facts)

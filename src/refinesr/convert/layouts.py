@@ -17,7 +17,7 @@ from refinesr.errors import CheckpointError, ConfigError
 from refinesr.method import Method, Sampling
 from refinesr.nets.adm_unet import ADMUNet
 from refinesr.nets.sr3_unet import SR3UNet
-from refinesr.stage import core_of
+from refinesr.tiles import largest_core
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def tile_of(network: ADMUNet | SR3UNet, size: int, scale: int) -> int:
     """So that what is shown at once is no larger than in training; of what is made from nothing, its size."""
     if not network.image_channels:
         return size
-    return core_of(size // scale, network.stride // math.gcd(network.stride, scale))
+    return largest_core(size // scale, network.stride // math.gcd(network.stride, scale))
 
 
 def scale_of(config: Config, name: str, asked: int | None) -> int:

@@ -31,7 +31,7 @@ from refinesr.images.naming import stem, without_marks
 from refinesr.images.picture import with_span
 from refinesr.images.resize import Kernel
 from refinesr.images.span import Span
-from refinesr.restore import Options, together
+from refinesr.restore import Options, restore_batch
 from refinesr.stage import Progress, Stage
 
 Made = Progress[tuple[Tensor, ...]]
@@ -172,14 +172,14 @@ class Restored:
 
     @property
     def equal(self) -> bool:
-        return all(link.settled for link in self.links)
+        return all(link.deterministic for link in self.links)
 
     @property
     def calls(self) -> int | None:
-        return sum(link.chosen.calls for link in self.links)
+        return sum(link.effective_sampling.calls for link in self.links)
 
     def facts(self) -> dict[str, Any]:
-        dtypes = {self.options.computing(link.stage)[1] for link in self.links}
+        dtypes = {self.options.device_and_dtype(link.stage)[1] for link in self.links}
         precision = " and ".join(sorted("fp32" if dtype is None else "bf16" for dtype in dtypes))
         meant = {} if self.model.span is None else {"span": to_data(self.model.span)}
         return {"precision": precision, "stages": [facts(link) for link in self.links], **meant}
@@ -204,7 +204,7 @@ class Restored:
         count = len(shown) if alike and shown[0].low.shape[1] == channels else 1
         for group in (slice(first, first + count) for first in range(0, len(shown), count)):
             pictures = tuple(as_picture(x.low, x.source) for x in shown[group])
-            for progress in together(self.model, pictures, self.options, seeds[group]):
+            for progress in restore_batch(self.model, pictures, self.options, seeds[group]):
                 yield Progress(progress.done, progress.total, ())
             made += map(stored, progress.image)
         yield Progress(progress.total, progress.total, tuple(made))

@@ -18,15 +18,15 @@ from refinesr.mixing.patch import Patch
 from refinesr.mixing.walk import DEPTH, Walk, coloured, walk_of
 from refinesr.restore import (
     AnyImage,
-    Asked,
+    OptionFields,
     Source,
-    alike,
+    image_like,
     opaque,
-    options_for,
     picture_of,
-    pictured,
-    spread,
-    stage_of,
+    picture_progress,
+    resolve_options,
+    resolve_stage,
+    split_channels,
 )
 from refinesr.shapes import Images, LowImages
 from refinesr.stage import Progress
@@ -42,7 +42,7 @@ def fuse(
     low: AnyImage | None = None,
     whole: bool = False,
     depth: float = DEPTH,
-    **options: Unpack[Asked],
+    **options: Unpack[OptionFields],
 ) -> AnyImage:
     """The image with a part of the other in it; both are large ones, of any kind that `upscale` takes.
 
@@ -59,11 +59,14 @@ def fuse(
     """
     if not isinstance(patch, Patch):
         raise ConfigError(f"patch: {type_error_text(patch, 'a Patch')}")
-    walk, whole = walk_of(stage_of(model), options_for(model, options), depth), as_bool("whole", whole)
+    walk, whole = (
+        walk_of(resolve_stage(model), resolve_options(model, options), depth),
+        as_bool("whole", whole),
+    )
     span = walk.stage.span
     small = None if low is None else picture_of(low, "low", span)
     ground, part = picture_of(image, span=span), picture_of(other, "other", span)
-    return alike(last(fusion(walk, ground, part, patch, small, whole)).image, image)
+    return image_like(last(fusion(walk, ground, part, patch, small, whole)).image, image)
 
 
 def fusion(
@@ -84,14 +87,14 @@ def fusion(
     scale, (height, width) = walk.stage.method.scale, picture.size
     both = padded(composed(picture, other, patch), scale)
     small = reduced(walk, both) if low is None else small_of(walk, picture, low)
-    high = spread(both.to(walk.device), walk.stage.method.channels, picture.name)
+    high = split_channels(both.to(walk.device), walk.stage.method.channels, picture.name)
     mask = patch.mask(picture.size)
     redrawn = None if whole else padded(mask[None, None], scale).to(high).expand(len(high), -1, -1, -1)
     noise, hole = walk.noise(high), torch.ones_like(mask) if whole else mask.ceil()
     given = walk.given(small, picture.name, noise, hole)
     for progress in fused(walk.stage, given, high, noise, mask=redrawn, **walk.how()):
         image = replace(progress, image=progress.image[..., :height, :width])
-        yield pictured(image, small, None, picture, picture.alpha, mask=None if whole else mask)
+        yield picture_progress(image, small, None, picture, picture.alpha, mask=None if whole else mask)
 
 
 def composed(picture: Picture, other: Picture, patch: Patch) -> Images:

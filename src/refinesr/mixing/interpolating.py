@@ -14,18 +14,18 @@ from refinesr.images.picture import Picture, format_size, from_tensor, split_alp
 from refinesr.mixing.walk import DEPTH, Walk, walk_of
 from refinesr.restore import (
     AnyImage,
-    Asked,
+    OptionFields,
     Source,
-    alike,
-    check_answer,
-    colourable,
+    check_representable,
     enlarged_alpha,
+    image_like,
     opaque,
-    options_for,
     picture_of,
-    pictured,
-    restored,
-    stage_of,
+    picture_progress,
+    resolve_options,
+    resolve_stage,
+    restore_picture,
+    with_colour_channels,
 )
 from refinesr.stage import Progress
 from refinesr.validation import as_float, as_int, short_repr, type_error_text
@@ -48,7 +48,7 @@ def interpolate(
     shares: Sequence[float] = SHARES,
     seeds: tuple[int, int] = SEEDS,
     depth: float = DEPTH,
-    **options: Unpack[Asked],
+    **options: Unpack[OptionFields],
 ) -> list[AnyImage]:
     """Pictures between two good ones of the same small image, one for each share of the second.
 
@@ -60,16 +60,16 @@ def interpolate(
     Raises InputError, ConfigError or CheckpointError.
     """
     given = {"first": first, "second": second}
-    stage = stage_of(model)
+    stage = resolve_stage(model)
     ends = [picture_of(end, name, stage.span) for name, end in given.items() if end is not None]
     if len(ends) == 1:
         raise ConfigError("second: give two pictures to interpolate between, or none")
     check_shares(shares)
     check_seeds(seeds)
-    walk, photo = walk_of(stage, options_for(model, options), depth), picture_of(image, span=stage.span)
-    check_answer(colourable(walk.stage, photo), image)
+    walk, photo = walk_of(stage, resolve_options(model, options), depth), picture_of(image, span=stage.span)
+    check_representable(with_colour_channels(walk.stage, photo), image)
     one, two = ends or [last(sampled(walk, photo, seed)).image for seed in seeds]
-    return [alike(last(interpolation(walk, photo, (one, two), share)).image, image) for share in shares]
+    return [image_like(last(interpolation(walk, photo, (one, two), share)).image, image) for share in shares]
 
 
 def check_shares(shares: Sequence[float]) -> None:
@@ -91,7 +91,7 @@ def check_seeds(seeds: Sequence[int]) -> None:
 
 def sampled(walk: Walk, photo: Picture, seed: int) -> Iterator[Progress[Picture]]:
     """An end to interpolate from: what `upscale` makes in as many steps."""
-    yield from restored(walk.stage, photo, replace(walk.options, seed=seed, steps=walk.sampling.steps))
+    yield from restore_picture(walk.stage, photo, replace(walk.options, seed=seed, steps=walk.sampling.steps))
 
 
 def interpolation(walk: Walk, photo: Picture, pair: Pair, share: float) -> Iterator[Progress[Picture]]:
@@ -99,7 +99,7 @@ def interpolation(walk: Walk, photo: Picture, pair: Pair, share: float) -> Itera
 
     All shares have the same noise (Ho et al. 2020, section 4.3), and so have the two (`first_twice`).
     """
-    photo = colourable(walk.stage, with_span(photo, walk.stage.span))
+    photo = with_colour_channels(walk.stage, with_span(photo, walk.stage.span))
     for picture in pair:
         check_size(walk, photo, picture)
     first, second = (walk.spread(picture, photo.channels) for picture in pair)
@@ -110,7 +110,7 @@ def interpolation(walk: Walk, photo: Picture, pair: Pair, share: float) -> Itera
     given = walk.given(low, photo.name, noise, torch.ones(photo.size))
     noise = first_twice(noise)
     for progress in interpolated(walk.stage, given, first, second, noise, share=share, **walk.how()):
-        yield pictured(progress, low, walk.sampling.consistent, photo, alpha)
+        yield picture_progress(progress, low, walk.sampling.consistent, photo, alpha)
 
 
 def check_size(walk: Walk, photo: Picture, large: Picture) -> None:

@@ -16,7 +16,7 @@ from refinesr.images.masks import BinaryMask
 from refinesr.images.picture import Picture, to_tensor, with_span
 from refinesr.method import Sampling
 from refinesr.model import with_plane
-from refinesr.restore import Options, completed, fills, opaque, spread
+from refinesr.restore import Options, build_input, only_inpaints, opaque, split_channels
 from refinesr.shapes import Images, LowImages, Noise
 from refinesr.sources import NO_CLASS, Blank, Labelled
 from refinesr.stage import Stage
@@ -55,7 +55,7 @@ class Walk:
 
     def how(self) -> dict[str, Any]:
         """The arguments by name that are the same for all pictures."""
-        tile = self.stage.core if self.options.tile is None else self.options.tile
+        tile = self.stage.default_tile if self.options.tile is None else self.options.tile
         return {"skip": self.skip, "sampling": self.sampling, "tile": tile, "autocast": self.autocast}
 
     def noise(self, images: Images) -> Noise:
@@ -64,20 +64,20 @@ class Walk:
     def spread(self, picture: Picture, channels: int) -> Tensor:
         """A picture, in the colours of one of so many `channels`, as the model wants it."""
         image = coloured(with_span(picture, self.stage.span), channels).to(self.device)
-        return spread(image, self.stage.method.channels, picture.name)
+        return split_channels(image, self.stage.method.channels, picture.name)
 
     def given(self, low: LowImages, name: str, noise: Noise, redrawn: BinaryMask | None = None) -> Tensor:
         """low (1, C, h, w) with its planes; only its size counts where pictures are made from nothing.
 
         A model that fills holes is given what is to be `redrawn` as one: asked of `noise`, and marked.
         """
-        images = spread(low.to(self.device), self.stage.method.channels, name)
+        images = split_channels(low.to(self.device), self.stage.method.channels, name)
         match self.stage.method.source:
             case Blank():
                 return images
             case Labelled():
                 return with_plane(images, images.new_full((len(images),), NO_CLASS))
-        return completed(self.stage, images, noise, redrawn if fills(self.stage) else None, name)
+        return build_input(self.stage, images, noise, redrawn if only_inpaints(self.stage) else None, name)
 
 
 def walk_of(stage: Stage, options: Options, depth: float) -> Walk:
@@ -88,8 +88,8 @@ def walk_of(stage: Stage, options: Options, depth: float) -> Walk:
     """
     if not 0 < as_float("depth", depth) <= 1:
         raise ConfigError(f"depth: {depth:g} is not a share of the steps; more than 0, at most 1")
-    device, autocast = options.computing(stage)
-    sampling = options.chosen(stage)
+    device, autocast = options.device_and_dtype(stage)
+    sampling = options.sampling_for(stage)
     if options.sampling is None:
         sampling = fit(sampling, options)
     if sampling.fidelity == 1:

@@ -8,7 +8,7 @@ from refinesr.errors import ConfigError
 from refinesr.method import Method
 from refinesr.run import Run
 from refinesr.shipped import identified
-from refinesr.stage import Stage, window
+from refinesr.stage import Stage, window_size
 from refinesr.train import Plan
 
 SIDE = 128
@@ -57,7 +57,7 @@ def distilled(teacher: Stage, lesson: Lesson, levels: tuple[float, ...]) -> Run:
 
 def side(method: Method) -> int:
     """Of the crops: the window that was trained, where all of it is seen; else `SIDE`, in whole strides."""
-    if (seen := window(method)) is not None:
+    if (seen := window_size(method)) is not None:
         return seen
     unit = method.stride * method.scale
     return -(-SIDE // unit) * unit

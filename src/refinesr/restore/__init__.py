@@ -9,52 +9,59 @@ restoring   by a stage, or by a cascade
 upscaling   the public functions
 """
 
-from refinesr.restore.kinds import AnyImage, alike, array_of, check_answer, hidden_of, picture_of
-from refinesr.restore.options import Asked, Options, kept_kernel
-from refinesr.restore.passes import passes, passing
-from refinesr.restore.pictures import (
-    colourable,
-    completed,
-    enlarged_alpha,
-    fills,
-    opaque,
-    pictured,
-    put_back,
-    spread,
+from refinesr.restore.kinds import (
+    AnyImage,
+    array_of,
+    check_representable,
+    image_like,
+    optional_mask,
+    picture_of,
 )
-from refinesr.restore.restoring import Prepare, restored, shared_preparation, together
-from refinesr.restore.upscaling import Source, model_of, options_for, refine, stage_of, upscale
+from refinesr.restore.options import OptionFields, Options, consistency_kernel
+from refinesr.restore.passes import count_passes, watch_passes
+from refinesr.restore.pictures import (
+    build_input,
+    enlarged_alpha,
+    only_inpaints,
+    opaque,
+    picture_progress,
+    restore_known_pixels,
+    split_channels,
+    with_colour_channels,
+)
+from refinesr.restore.restoring import Prepare, restore_batch, restore_picture, shared_preparation
+from refinesr.restore.upscaling import Source, refine, resolve_model, resolve_options, resolve_stage, upscale
 from refinesr.stage import Progress
 
 __all__ = [
     "AnyImage",
-    "Asked",
+    "OptionFields",
     "Options",
     "Prepare",
     "Progress",
     "Source",
-    "alike",
     "array_of",
-    "check_answer",
-    "colourable",
-    "completed",
+    "build_input",
+    "check_representable",
+    "consistency_kernel",
+    "count_passes",
     "enlarged_alpha",
-    "fills",
-    "hidden_of",
-    "kept_kernel",
-    "model_of",
+    "image_like",
+    "only_inpaints",
     "opaque",
-    "options_for",
-    "passes",
-    "passing",
+    "optional_mask",
     "picture_of",
-    "pictured",
-    "put_back",
+    "picture_progress",
     "refine",
-    "restored",
+    "resolve_model",
+    "resolve_options",
+    "resolve_stage",
+    "restore_batch",
+    "restore_known_pixels",
+    "restore_picture",
     "shared_preparation",
-    "spread",
-    "stage_of",
-    "together",
+    "split_channels",
     "upscale",
+    "watch_passes",
+    "with_colour_channels",
 ]

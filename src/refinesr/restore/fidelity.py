@@ -28,7 +28,7 @@ class Fidelity:
     agreement: float
 
 
-def fidelity(source: Picture, result: Picture) -> Fidelity | None:
+def measure_fidelity(source: Picture, result: Picture) -> Fidelity | None:
     """`result` made the size of `source` by Pillow's bicubic, against `source`.
 
     None if it is smaller, colour of grey, or all of it near missing values: there is nothing to compare.
@@ -36,13 +36,13 @@ def fidelity(source: Picture, result: Picture) -> Fidelity | None:
     smaller = result.size[0] < source.size[0] or result.size[1] < source.size[1]
     if smaller or result.channels != source.channels:
         return None
-    off = levels_off(source, result)[0, visible(source)]
+    off = level_errors(source, result)[0, comparable_values(source)]
     if not len(off):
         return None
     return Fidelity(float(decibels(off.square().mean())), float((off.abs() <= 0.5).double().mean()))
 
 
-def levels_off(source: Picture, result: Picture) -> Tensor:
+def level_errors(source: Picture, result: Picture) -> Tensor:
     """(1, C, h, w) float64: levels of 255 by which each value of `result`, made small, is above `source`'s.
 
     A level is that of the file in 8 bits, else a 255th of the type's range or of the pictures' span.
@@ -60,7 +60,7 @@ def levels_off(source: Picture, result: Picture) -> Tensor:
     return 255 * (small.clamp(0, 1) - precise(low).clamp(0, 1))
 
 
-def visible(picture: Picture) -> Tensor:
+def comparable_values(picture: Picture) -> Tensor:
     """(C, H, W) bool: what is wholly transparent does not count, unless nothing else is there.
 
     Nor does what is missing, and what a reduction by bicubic makes out of that, too.

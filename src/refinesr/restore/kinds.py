@@ -25,7 +25,7 @@ def picture_of(image: Image.Image | Array | Tensor, name: str = "image", span: S
 
     Raises InputError for what is no picture.
     """
-    check_kind(image, name)
+    check_image_type(image, name)
     if isinstance(image, Image.Image):
         return with_span(from_pil(image, name), span)
     array = array_of(image, name) if isinstance(image, Tensor) else image
@@ -42,15 +42,15 @@ def picture_of(image: Image.Image | Array | Tensor, name: str = "image", span: S
     return Picture(np.ascontiguousarray(array), name=name, span=span)
 
 
-def hidden_of(mask: AnyMask | None) -> BinaryMask | None:
+def optional_mask(mask: AnyMask | None) -> BinaryMask | None:
     """`to_mask`, if there is one."""
     if mask is None:
         return None
-    check_kind(mask, "mask")
+    check_image_type(mask, "mask")
     return to_mask(mask)
 
 
-def check_kind(image: object, name: str) -> None:
+def check_image_type(image: object, name: str) -> None:
     """Raises InputError for what callers without a checker of types may give: a path, a list of rows.
 
     And for values that are masked, as rasterio reads missing ones: those below the mask are no values.
@@ -70,14 +70,14 @@ def array_of(image: Tensor, name: str) -> Array:
     return tensor_to_array(image, name).transpose(1, 2, 0)
 
 
-def check_answer(picture: Picture, image: object) -> None:
+def check_representable(picture: Picture, image: object) -> None:
     """Raises InputError where a picture of these colours and depth could not be what `image` is."""
     if isinstance(image, Image.Image) and picture.channels > 1 and picture.pixels.dtype != np.uint8:
         right = "Pillow has no colours of 16 bits; give an array or an image of 8 bits"
         raise InputError(f"{picture.name}: is given colours, and {right}")
 
 
-def alike(picture: Picture, image: AnyImage) -> AnyImage:
+def image_like(picture: Picture, image: AnyImage) -> AnyImage:
     """`picture` as what `image` is."""
     if isinstance(image, Image.Image):
         return to_pil(picture)

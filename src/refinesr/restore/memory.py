@@ -15,7 +15,9 @@ CANVAS = 85 / 3
 """Bytes for each value of the result, whatever the tile (benchmarks/memory.py)."""
 
 
-def too_large(model: Stage | Cascade, tile: int | None, picture: Picture, memory: int | None) -> str:
+def out_of_memory_advice(
+    model: Stage | Cascade, tile: int | None, picture: Picture, memory: int | None
+) -> str:
     """Half the tile, or half of what the picture needs at most; or that no tile can help.
 
     `tile` is the one asked for; `memory` is what there is, in bytes, None if that is not known.
@@ -34,10 +36,12 @@ def too_large(model: Stage | Cascade, tile: int | None, picture: Picture, memory
     )
 
 
-def advising(model: Stage | Cascade, options: Options, picture: Picture) -> AbstractContextManager[None]:
+def advise_on_memory(
+    model: Stage | Cascade, options: Options, picture: Picture
+) -> AbstractContextManager[None]:
     """Where memory lacks while the picture is restored so, a RefineSRError says what to do."""
-    device, _ = options.computing(options.links(model)[-1].stage)  # that makes the largest picture
-    advice = too_large(model, options.tile, picture, memory_of(device))
+    device, _ = options.device_and_dtype(options.links(model)[-1].stage)  # that makes the largest picture
+    advice = out_of_memory_advice(model, options.tile, picture, device_memory(device))
     return if_memory_lacks(f"{picture.name}: {advice}")
 
 
@@ -45,7 +49,7 @@ def gibibytes(number: int) -> str:
     return f"{number / 2**30:.3g} GiB"
 
 
-def memory_of(device: torch.device) -> int | None:
+def device_memory(device: torch.device) -> int | None:
     """Bytes that a process can have at most; None if nobody says."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)

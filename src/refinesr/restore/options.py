@@ -21,7 +21,7 @@ from refinesr.validation import (
 )
 
 
-class Asked(TypedDict, total=False):
+class OptionFields(TypedDict, total=False):
     """The fields of `Options` by name, for functions that take them so."""
 
     steps: int | None
@@ -80,10 +80,10 @@ class Options:
     def check(self, model: Stage | Cascade) -> None:
         """Raises ConfigError for what the model or this computer cannot do, as `restored` would later."""
         for link in self.links(model):
-            self.computing(link.stage)
-            link.chosen.levels()
+            self.device_and_dtype(link.stage)
+            link.effective_sampling.levels()
 
-    def computing(self, stage: Stage) -> tuple[torch.device, torch.dtype | None]:
+    def device_and_dtype(self, stage: Stage) -> tuple[torch.device, torch.dtype | None]:
         """The device that the stage computes on, and the dtype of autocast, None for float32.
 
         Raises ConfigError for a device that this computer lacks.
@@ -91,17 +91,17 @@ class Options:
         device = stage.device if self.device is None else device_named(self.device)
         return device, autocast_dtype(self.precision, device)
 
-    def total(self, model: Stage | Cascade) -> int:
+    def total_steps(self, model: Stage | Cascade) -> int:
         """Steps to the result, of all stages."""
         return sum(link.steps for link in self.links(model))
 
-    def mixed(self, model: Stage | Cascade) -> float | None:
+    def fidelity_of(self, model: Stage | Cascade) -> float | None:
         """The fidelity; None where each stage of a cascade has its own."""
-        return self.chosen(model).fidelity if isinstance(model, Stage) else self.fidelity
+        return self.sampling_for(model).fidelity if isinstance(model, Stage) else self.fidelity
 
-    def laid(self, model: Stage | Cascade) -> int | None:
+    def orientations_of(self, model: Stage | Cascade) -> int | None:
         """The orientations; None where each stage of a cascade has its own."""
-        return self.chosen(model).orientations if isinstance(model, Stage) else self.orientations
+        return self.sampling_for(model).orientations if isinstance(model, Stage) else self.orientations
 
     def links(self, model: Stage | Cascade) -> tuple[Link, ...]:
         """The cascade's, or the stage as one, with what is asked for here.  Raises ConfigError for what one
@@ -117,17 +117,19 @@ class Options:
     def _link(self, link: Link, where: str = "") -> Link:
         tile = link.tile if self.tile is None else self.tile
         try:
-            return replace(link, sampling=self.chosen(link.placed), tile=tile)
+            return replace(link, sampling=self.sampling_for(link.stage_with_sampling), tile=tile)
         except ConfigError as error:
             raise ConfigError(f"{where}{error}") from error
 
-    def chosen(self, stage: Stage) -> Sampling:
+    def sampling_for(self, stage: Stage) -> Sampling:
         """How the stage samples.  Raises ConfigError for what it cannot do."""
         chosen = stage.method.sampling if self.sampling is None else self.sampling
         if self.steps is not None:
             chosen = replace(chosen, steps=self.steps)
         if self.consistent is not None:
-            chosen = replace(chosen, consistent=kept_kernel(stage, chosen) if self.consistent else None)
+            chosen = replace(
+                chosen, consistent=consistency_kernel(stage, chosen) if self.consistent else None
+            )
         if self.fidelity is not None:
             chosen = replace(chosen, fidelity=self.fidelity)
         if self.orientations is not None:
@@ -135,7 +137,7 @@ class Options:
         return replace(stage.method, sampling=chosen).sampling  # a method refuses what does not fit it
 
 
-def kept_kernel(stage: Stage, sampling: Sampling) -> Kernel:
+def consistency_kernel(stage: Stage, sampling: Sampling) -> Kernel:
     """What the input is said to be downsampled with."""
     if stage.method.scale == 1:
         raise ConfigError("consistent: nothing is lost at scale 1, so there is nothing to keep")

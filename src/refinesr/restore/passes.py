@@ -14,7 +14,7 @@ from refinesr.stage import Stage
 
 
 @contextmanager
-def passing(
+def watch_passes(
     model: Stage | Cascade,
     size: tuple[int, int],
     options: Options,
@@ -27,7 +27,7 @@ def passing(
     restoring.
     """
     prepared = isinstance(prepare, PrepareOnce) and prepare.first is not None
-    total, passed = passes(model, size, options, prepared=prepared), count(1)
+    total, passed = count_passes(model, size, options, prepared=prepared), count(1)
     stages = [model] if isinstance(model, Stage) else [link.stage for link in model.links]
     modules = {module for stage in stages for module in (encoding(stage.model), stage.model.network)}
     with ExitStack() as hooks:
@@ -36,7 +36,9 @@ def passing(
         yield
 
 
-def passes(model: Stage | Cascade, size: tuple[int, int], options: Options, *, prepared: bool = False) -> int:
+def count_passes(
+    model: Stage | Cascade, size: tuple[int, int], options: Options, *, prepared: bool = False
+) -> int:
     """Passes of encoders and networks that a picture of that size takes, tile by tile.
 
     If `prepared`, an earlier sample has encoded the picture for the first stage, and computed the posterior
@@ -44,7 +46,7 @@ def passes(model: Stage | Cascade, size: tuple[int, int], options: Options, *, p
     """
     total = 0
     for number, link in enumerate(options.links(model)):
-        method, sampling, pixels = link.stage.method, link.chosen, size[0] * size[1]
+        method, sampling, pixels = link.stage.method, link.effective_sampling, size[0] * size[1]
         low = torch.empty(1, 0, *size, device="meta")
         encodings, calls = method.encodings(sampling, pixels), sampling.calls
         if prepared and number == 0:

@@ -24,19 +24,19 @@ from refinesr.stage import Progress, Stage
 Array = npt.NDArray[np.generic]
 
 
-def colourable(stage: Stage, picture: Picture) -> Picture:
+def with_colour_channels(stage: Stage, picture: Picture) -> Picture:
     """With room for colours, if the model is to make them."""
     if picture.channels > 1 or not isinstance(stage.method.degradation, Grey):
         return picture
     return replace(picture, pixels=np.repeat(picture.pixels, 3, axis=2))
 
 
-def fills(stage: Stage) -> bool:
+def only_inpaints(stage: Stage) -> bool:
     """Whether all it has learnt is to make up what a mask marks as missing."""
     return isinstance(stage.method.degradation, Inpainting | Uncropping)
 
 
-def put_back(made: Picture, picture: Picture, mask: Tensor) -> Picture:
+def restore_known_pixels(made: Picture, picture: Picture, mask: Tensor) -> Picture:
     """The very pixels where the mask (H, W) is 0: missing ones and those under transparency, too."""
     pixels = np.where(mask.numpy()[..., None] > 0, avoid_nodata(made).pixels, picture.pixels)
     return replace(made, pixels=pixels)
@@ -50,7 +50,7 @@ def opaque(picture: Picture) -> Picture:
     return fill_missing(picture, under_alpha=True)
 
 
-def pictured(
+def picture_progress(
     progress: Progress[Tensor],
     low: LowImages,
     kernel: Kernel | None,
@@ -70,13 +70,15 @@ def pictured(
         raise CheckpointError(f"{like.name}: the model makes NaN or infinity of it; try --precision fp32")
     if not (watched or ended):
         return Progress(progress.done, progress.total, like)
-    image = gathered(progress.image, like.channels)
-    made = from_tensor(finished(image, low, kernel if ended else None, like).cpu(), like=like, alpha=alpha)
-    made = restore_missing(made, like) if mask is None else put_back(made, like, mask)
+    image = join_channels(progress.image, like.channels)
+    made = from_tensor(
+        final_values(image, low, kernel if ended else None, like).cpu(), like=like, alpha=alpha
+    )
+    made = restore_missing(made, like) if mask is None else restore_known_pixels(made, like, mask)
     return Progress(progress.done, progress.total, made)
 
 
-def spread(low: Images, channels: int, name: str) -> Tensor:
+def split_channels(low: Images, channels: int, name: str) -> Tensor:
     """(B, C, h, w) as a model of `channels` wants it: grey as colour, or each channel as a grey image."""
     given = low.shape[1]
     if given == channels:
@@ -88,12 +90,12 @@ def spread(low: Images, channels: int, name: str) -> Tensor:
     raise InputError(f"{name}: has {given} channels; the model restores pictures of 1 or {channels}")
 
 
-def spread_count(given: int, channels: int) -> int:
-    """Into how many images `spread` splits a picture of `given` channels."""
+def split_count(given: int, channels: int) -> int:
+    """Into how many images `split_channels` splits a picture of `given` channels."""
     return given if channels == 1 else 1
 
 
-def completed(
+def build_input(
     stage: Stage, low: LowImages, noise: Noise, mask: BinaryMask | None, name: str, level: float = 0.0
 ) -> Tensor:
     """low with the planes that the stage's source takes, and the mask, what is to be made up being noise.
@@ -121,14 +123,14 @@ def completed(
     return torch.cat((torch.where(hidden > 0, noise(low), low), hidden), 1)
 
 
-def gathered(image: Tensor, given: int) -> Images:
-    """The inverse of `spread`."""
+def join_channels(image: Tensor, given: int) -> Images:
+    """The inverse of `split_channels`."""
     if image.shape[1] == given:
         return image
     return image.mean(1, keepdim=True) if given == 1 else image.reshape(-1, given, *image.shape[2:])
 
 
-def finished(image: Images, low: LowImages, kernel: Kernel | None, like: Picture) -> Tensor:
+def final_values(image: Images, low: LowImages, kernel: Kernel | None, like: Picture) -> Tensor:
     """The result's values: uint8, or float in [-1, 1] for deeper pictures.
 
     Downsampled with `kernel`, if one is given, they are low.

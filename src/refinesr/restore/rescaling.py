@@ -11,20 +11,20 @@ from refinesr.errors import ConfigError
 from refinesr.images.missing import fill_missing, restore_missing
 from refinesr.images.picture import Picture, from_tensor, to_tensor
 from refinesr.images.resize import Kernel, PillowBicubic, resize
-from refinesr.restore.pictures import enlarged_alpha, finished, opaque
+from refinesr.restore.pictures import enlarged_alpha, final_values, opaque
 from refinesr.validation import as_float
 
 
-def size_at(scale: float, size: tuple[int, int]) -> tuple[int, int]:
+def scaled_size(scale: float, size: tuple[int, int]) -> tuple[int, int]:
     """(height, width) times the scale, at least a pixel.  Raises ConfigError for one that is not positive."""
     if not 0 < (scale := as_float("scale", scale)) < math.inf:
         raise ConfigError(f"scale: {scale:g} is not a positive number")
     return max(1, round(scale * size[0])), max(1, round(scale * size[1]))
 
 
-def kept_by(links: Sequence[Link]) -> Kernel | None:
+def cascade_kernel(links: Sequence[Link]) -> Kernel | None:
     """What the last link's result keeps the first one's input by; None where one of them promises nothing."""
-    kernels = [link.chosen.consistent for link in links]
+    kernels = [link.effective_sampling.consistent for link in links]
     return None if None in kernels else kernels[0]
 
 
@@ -46,6 +46,6 @@ def resampled(
     )  # one after the other takes less room
     values = torch.cat([resize(band, size, PillowBicubic()) for band in bands], 1)
     larger = size != picture.size and size[0] >= picture.size[0] and size[1] >= picture.size[1]
-    values = finished(values, low, kernel if larger else None, large).cpu()
+    values = final_values(values, low, kernel if larger else None, large).cpu()
     alpha = None if picture.alpha is None else enlarged_alpha(picture, size)
     return restore_missing(from_tensor(values, like=large, alpha=alpha), large)

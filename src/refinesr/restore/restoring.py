@@ -16,16 +16,16 @@ from refinesr.images.masks import BinaryMask
 from refinesr.images.picture import Picture, to_tensor, with_span
 from refinesr.restore.options import Options
 from refinesr.restore.pictures import (
-    colourable,
-    completed,
+    build_input,
     enlarged_alpha,
-    fills,
+    only_inpaints,
     opaque,
-    pictured,
-    spread,
-    spread_count,
+    picture_progress,
+    split_channels,
+    split_count,
+    with_colour_channels,
 )
-from refinesr.restore.rescaling import kept_by, resampled, size_at
+from refinesr.restore.rescaling import cascade_kernel, resampled, scaled_size
 from refinesr.shapes import LowWithPlanes, Noise
 from refinesr.stage import Prepared, Progress, Stage
 
@@ -36,7 +36,7 @@ Prepare = Callable[[Link, LowWithPlanes, torch.dtype | None], Prepared]
 
 def prepare(link: Link, low: LowWithPlanes, autocast: torch.dtype | None) -> Prepared:
     """Encode low for the link's stage, with the link's sampling and tile."""
-    return link.stage.prepare(low, link.chosen, link.tile, autocast)
+    return link.stage.prepare(low, link.effective_sampling, link.tile, autocast)
 
 
 @dataclass(eq=False)
@@ -73,7 +73,7 @@ def shared_preparation(picture: Picture, samples: int, mask: BinaryMask | None =
     return PrepareOnce(room=picture.pixels.dtype == np.uint8)
 
 
-def restored(
+def restore_picture(
     model: Stage | Cascade,
     picture: Picture,
     options: Options,
@@ -93,9 +93,9 @@ def restored(
     At another `scale` than the model's the result is resampled, and made consistent again; watched estimates
     are resampled only.  Pass one `shared_preparation` to several calls to encode the picture once.
     """
-    links, size = options.links(model), None if scale is None else size_at(scale, picture.size)
-    device, kernel = options.computing(links[-1].stage)[0], kept_by(links)
-    for progress in together(
+    links, size = options.links(model), None if scale is None else scaled_size(scale, picture.size)
+    device, kernel = options.device_and_dtype(links[-1].stage)[0], cascade_kernel(links)
+    for progress in restore_batch(
         model, (picture,), options, (options.seed,), mask, watched=watched, prepare=prepare
     ):
         (image,), ended = progress.image, progress.done == progress.total
@@ -104,7 +104,7 @@ def restored(
         yield Progress(progress.done, progress.total, image)
 
 
-def together(
+def restore_batch(
     model: Stage | Cascade,
     pictures: Pictures,
     options: Options,
@@ -114,23 +114,23 @@ def together(
     watched: bool = False,
     prepare: Prepare = prepare,
 ) -> Iterator[Progress[Pictures]]:
-    """`restored` for a batch of pictures of one size and number of channels; `seeds` has one for each.
+    """`restore_picture` for a batch of pictures of one size and number of channels; `seeds` has one for each.
 
     Each stage is given the result of the one before, as pictures of the original bit depth, so the last
     result is consistent with the original if every stage is consistent with its input.  All stages draw from
     one source of noise, one after the other, as in `Cascade`.
     """
     links = options.links(model)
-    each = spread_count(pictures[0].channels, links[0].stage.method.channels)
+    each = split_count(pictures[0].channels, links[0].stage.method.channels)
     noise = NoiseField(tuple(seed for seed in seeds for _ in range(each)))
 
     def refine(number: int, link: Link, pictures: Pictures) -> Iterator[Progress[Pictures]]:
-        return by_stage(link, pictures, options, noise, None if number else mask, watched, prepare)
+        return restore_by_link(link, pictures, options, noise, None if number else mask, watched, prepare)
 
     yield from run_links(links, tuple(with_span(picture, model.span) for picture in pictures), refine)
 
 
-def by_stage(
+def restore_by_link(
     link: Link,
     pictures: Pictures,
     options: Options,
@@ -140,25 +140,25 @@ def by_stage(
     prepare: Prepare,
 ) -> Iterator[Progress[Pictures]]:
     """Restore by one link, on the device and in the precision of the options."""
-    stage, kernel = link.stage, link.chosen.consistent
-    device, autocast = options.computing(stage)
-    if mask is None and fills(stage):
+    stage, kernel = link.stage, link.effective_sampling.consistent
+    device, autocast = options.device_and_dtype(stage)
+    if mask is None and only_inpaints(stage):
         raise ConfigError("mask: none is given, and the model only makes up what one marks as missing")
     put_on(stage.model, device)
-    pictures = tuple(colourable(stage, picture) for picture in pictures)
+    pictures = tuple(with_colour_channels(stage, picture) for picture in pictures)
     low, name = torch.cat([to_tensor(opaque(picture)) for picture in pictures]).to(device), pictures[0].name
     size = stage.scale * low.shape[2], stage.scale * low.shape[3]
     alphas = [None if x.alpha is None else enlarged_alpha(x, size) for x in pictures]
-    images = spread(low, stage.method.channels, name)
+    images = split_channels(low, stage.method.channels, name)
     noisy = images + link.level * noise(images) if link.level > 0 else images
     # the hole has a draw of its own: filled with that of the start, the network would see one noise twice
-    given = completed(stage, noisy, noise, mask, name, link.level)
+    given = build_input(stage, noisy, noise, mask, name, link.level)
     steps = prepare(link, given, autocast).refine(noise)
 
     def to_pictures(progress: Progress[Tensor]) -> Progress[Pictures]:
         parts = [replace(progress, image=x) for x in torch.split(progress.image, len(images) // len(low))]
         made = [
-            pictured(part, one, kernel, like, alpha, mask=mask, watched=watched).image
+            picture_progress(part, one, kernel, like, alpha, mask=mask, watched=watched).image
             for part, one, like, alpha in zip(parts, torch.split(low, 1), pictures, alphas, strict=True)
         ]
         return Progress(progress.done, progress.total, tuple(made))

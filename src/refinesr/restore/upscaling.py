@@ -12,10 +12,10 @@ from refinesr.diffusion.walking import last
 from refinesr.errors import ConfigError
 from refinesr.images.masks import AnyMask
 from refinesr.images.picture import Picture
-from refinesr.restore.kinds import AnyImage, alike, check_answer, hidden_of, picture_of
-from refinesr.restore.options import Asked, Options
-from refinesr.restore.pictures import colourable
-from refinesr.restore.restoring import restored, shared_preparation
+from refinesr.restore.kinds import AnyImage, check_representable, image_like, optional_mask, picture_of
+from refinesr.restore.options import OptionFields, Options
+from refinesr.restore.pictures import with_colour_channels
+from refinesr.restore.restoring import restore_picture, shared_preparation
 from refinesr.shipped import check_source, load
 from refinesr.stage import Progress, Stage
 from refinesr.validation import as_int
@@ -34,7 +34,7 @@ def upscale(
     samples: Literal[1] = 1,
     mask: AnyMask | None = None,
     scale: float | None = None,
-    **options: Unpack[Asked],
+    **options: Unpack[OptionFields],
 ) -> AnyImage: ...
 
 
@@ -46,7 +46,7 @@ def upscale(
     samples: Several,
     mask: AnyMask | None = None,
     scale: float | None = None,
-    **options: Unpack[Asked],
+    **options: Unpack[OptionFields],
 ) -> list[AnyImage]: ...
 
 
@@ -58,7 +58,7 @@ def upscale(
     samples: int,
     mask: AnyMask | None = None,
     scale: float | None = None,
-    **options: Unpack[Asked],
+    **options: Unpack[OptionFields],
 ) -> AnyImage | list[AnyImage]: ...
 
 
@@ -69,7 +69,7 @@ def upscale(
     samples: int = 1,
     mask: AnyMask | None = None,
     scale: float | None = None,
-    **options: Unpack[Asked],
+    **options: Unpack[OptionFields],
 ) -> AnyImage | list[AnyImage]:
     """The image `model.scale` times larger, or `scale` times, of the kind that was given.
 
@@ -89,16 +89,16 @@ def upscale(
 
     Raises InputError, ConfigError or CheckpointError.
     """
-    count, first = as_int("samples", samples), options_for(model, options)
+    count, first = as_int("samples", samples), resolve_options(model, options)
     if count < 1:
         raise ConfigError(f"samples: {count} is not positive")
     choices = [replace(first, seed=first.seed + k) for k in range(count)]
-    found, hidden = model_of(model), hidden_of(mask)
+    found, hidden = resolve_model(model), optional_mask(mask)
     picture = picture_of(image, span=found.span)
-    check_answer(recoloured(found, picture), image)
+    check_representable(with_result_channels(found, picture), image)
     prepare = shared_preparation(picture, count, hidden)
-    walks = [restored(found, picture, each, hidden, scale=scale, prepare=prepare) for each in choices]
-    made = [alike(last(walk).image, image) for walk in walks]
+    walks = [restore_picture(found, picture, each, hidden, scale=scale, prepare=prepare) for each in choices]
+    made = [image_like(last(walk).image, image) for walk in walks]
     return made if count > 1 else made[0]
 
 
@@ -108,33 +108,33 @@ def refine(
     *,
     mask: AnyMask | None = None,
     scale: float | None = None,
-    **options: Unpack[Asked],
+    **options: Unpack[OptionFields],
 ) -> Iterator[Progress[AnyImage]]:
     """Watch the refinement: a `Progress` after each step, whose image is of the kind that was given.
 
     Takes what `upscale` takes, without `samples`.  The last image is what that returns.
     """
-    asked, found = options_for(model, options), model_of(model)
+    asked, found = resolve_options(model, options), resolve_model(model)
     picture = picture_of(image, span=found.span)
-    check_answer(recoloured(found, picture), image)
-    for progress in restored(found, picture, asked, hidden_of(mask), scale=scale, watched=True):
-        yield Progress(progress.done, progress.total, alike(progress.image, image))
+    check_representable(with_result_channels(found, picture), image)
+    for progress in restore_picture(found, picture, asked, optional_mask(mask), scale=scale, watched=True):
+        yield Progress(progress.done, progress.total, image_like(progress.image, image))
 
 
-def options_for(model: object, options: Asked) -> Options:
+def resolve_options(model: object, options: OptionFields) -> Options:
     """The options; without a device, a model that is a name or a path is to compute on 'auto'."""
     made = Options(**options)
     named = isinstance(model, str | Path)
     return replace(made, device="auto") if named and made.device is None else made
 
 
-def recoloured(model: Stage | Cascade, picture: Picture) -> Picture:
+def with_result_channels(model: Stage | Cascade, picture: Picture) -> Picture:
     """With as many colours as the result has."""
     stages = [model] if isinstance(model, Stage) else [link.stage for link in model.links]
-    return reduce(lambda made, stage: colourable(stage, made), stages, picture)
+    return reduce(lambda made, stage: with_colour_channels(stage, made), stages, picture)
 
 
-def model_of(model: Source | Cascade) -> Stage | Cascade:
+def resolve_model(model: Source | Cascade) -> Stage | Cascade:
     """Raises ConfigError for what is none and names none, CheckpointError for what cannot be loaded."""
     if isinstance(model, Stage | Cascade):
         return model
@@ -142,8 +142,8 @@ def model_of(model: Source | Cascade) -> Stage | Cascade:
     return load_any(model)
 
 
-def stage_of(model: Source) -> Stage:
-    """One stage; else as `model_of`."""
+def resolve_stage(model: Source) -> Stage:
+    """One stage; else as `resolve_model`."""
     if isinstance(model, Stage):
         return model
     check_source(model, "one Stage, a name or a path")

@@ -225,7 +225,7 @@ class Bench:
         device = next(self.stage.model.parameters()).device
         high, low = (images[first:last].to(device) for images in (self.held.high, self.held.low))
         noise = NoiseField(tuple((self.plan.seed + place) % 2**63 for place in range(first, last)))
-        tile, made = self.stage.core, high
+        tile, made = self.stage.default_tile, high
         for progress in quiet(self.stage(low, noise, sampling=sampling, tile=tile, autocast=self.autocast)):
             self.done, made = self.done + len(low), progress.image.float()
             yield Searching(self.done, self.total)

@@ -86,7 +86,7 @@ class Pages:
 
     def model(self, request: Request) -> Response:
         model = self.desk.model
-        facts = {"name": self.desk.name, "scale": model.scale, "steps": self.desk.options.total(model)}
+        facts = {"name": self.desk.name, "scale": model.scale, "steps": self.desk.options.total_steps(model)}
         return JSONResponse({**facts, "asks": asks(self.desk)})
 
     async def take(self, request: Request) -> Response:

@@ -16,9 +16,9 @@ from refinesr.images.display import for_display
 from refinesr.images.io import check_output, encode, lost_metadata, read_bytes, write
 from refinesr.images.picture import Picture
 from refinesr.memory import if_memory_lacks
-from refinesr.restore import Options, passing, restored
-from refinesr.restore.fidelity import fidelity
-from refinesr.restore.memory import advising
+from refinesr.restore import Options, restore_picture, watch_passes
+from refinesr.restore.fidelity import measure_fidelity
+from refinesr.restore.memory import advise_on_memory
 from refinesr.stage import Stage
 
 ESTIMATE = 1024
@@ -137,7 +137,7 @@ class Job:
         write(large, path)
         if self.wish.ext == "tiff" or large.span is not None:  # else of another contrast than before
             show(large, self.folder / AFTER)
-        measured = fidelity(picture, large)
+        measured = measure_fidelity(picture, large)
         self.result = path
         return {
             **self.report,
@@ -149,8 +149,11 @@ class Job:
 
     def enlarged(self, model: Stage | Cascade, picture: Picture) -> Picture:
         options, large = self.options, picture
-        with advising(model, options, picture), passing(model, picture.size, options, self.passed):
-            for progress in restored(model, picture, options, watched=True):
+        with (
+            advise_on_memory(model, options, picture),
+            watch_passes(model, picture.size, options, self.passed),
+        ):
+            for progress in restore_picture(model, picture, options, watched=True):
                 large = progress.image
                 if progress.done < progress.total:
                     self.estimate = encode(for_display(reduced(large)), "PNG")
