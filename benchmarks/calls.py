@@ -21,7 +21,7 @@ from torch import Tensor
 
 from refinesr.cli.grids import grid_name
 from refinesr.config import to_data
-from refinesr.devices import autocast_dtype, device_named, put_on
+from refinesr.devices import autocast_dtype, device_named, move_to
 from refinesr.diffusion.samplers import DPM2M, Ancestral, Heun, Renoised, Sampler
 from refinesr.diffusion.schedule import Karras
 from refinesr.errors import ConfigError
@@ -207,7 +207,7 @@ def main() -> None:
     name, stage = shared.loaded(args.model, *args.set)
     held = held_out(stage.method, args.high, limit=args.limit, size=args.size)
     device = device_named(args.device)
-    put_on(stage.model, device)
+    move_to(stage.model, device)
     judge = Both(Perceptual(args.perceptual, device), stage.method.scale)
     plan, autocast = Search(1, seed=args.seed, batch=args.batch), autocast_dtype(args.precision, device)
     tried = Tried(Bench(stage, held, judge, plan, autocast))

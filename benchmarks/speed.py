@@ -26,7 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 import refinesr
-from refinesr.devices import autocast_dtype, device_named, put_on
+from refinesr.devices import autocast_dtype, device_named, move_to
 from refinesr.recipes import METHODS
 from refinesr.stage import Stage
 
@@ -81,7 +81,7 @@ class Work:
 
     @staticmethod
     def of(stage: Stage, side: int, precision: str, device: torch.device) -> "Work":
-        put_on(stage.model.eval(), device)
+        move_to(stage.model.eval(), device)
         rng = torch.Generator().manual_seed(0)
         small, channels = side // stage.scale, stage.method.channels
         low = torch.rand(1, channels, small, small, generator=rng) * 2 - 1

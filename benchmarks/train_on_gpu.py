@@ -36,10 +36,10 @@ from gpu.smoke import Smoke
 from gpu.trial import Trying, variants
 
 import refinesr
-from refinesr.compiling import compiled
+from refinesr.compiling import compile_networks
 from refinesr.config import from_data, override, parse
 from refinesr.data import Photos
-from refinesr.devices import autocast_dtype, device_named, put_on
+from refinesr.devices import autocast_dtype, device_named, move_to
 from refinesr.errors import ConfigError, RefineSRError
 from refinesr.folder import Folder
 from refinesr.recipes import RECIPES, tiny
@@ -122,7 +122,7 @@ def distil(args: Namespace) -> None:
 def measure(args: Namespace) -> None:
     device, autocast = computing(args)
     stage = refinesr.load(args.model)
-    put_on(stage.model, device)
+    move_to(stage.model, device)
     bench = measuring.Bench.of(stage, args.high, args.perceptual, autocast, limit=args.limit, size=args.size)
     rows = {name: bench.scores(stage, way) for name, way in measuring.ways(stage, args.steps, args.over)}
     if args.perceptual:
@@ -174,14 +174,14 @@ def fitted(args: Namespace, run: Run, teacher: Stage | None = None, encoder: Pat
     run = run if args.seed is None else replace(run, seed=args.seed)
     run, distance = training.perceived(run, args.perceptual, device)
     if teacher is not None:
-        put_on(teacher.model, device)
+        move_to(teacher.model, device)
     objective = learnt(run, teacher, distance)
     state = begun(run, Folder(args.output), device, args.resume, teacher or start or encoder)
     if start:
         carried.begin(state, args.begin)
     photos = loaded(args, device, run)
     for model in (state.model, *([teacher.model] if teacher else [])):
-        compiled(model, device)
+        compile_networks(model, device)
     pairs = material(run, photos)
     back = args.out, args.room * 2**20
     job = training.Job(run, args.output, autocast, *back, ahead=args.ahead)

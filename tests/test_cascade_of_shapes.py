@@ -19,7 +19,7 @@ from refinesr.diffusion.levels import LogNormal
 from refinesr.diffusion.precond import EDM
 from refinesr.diffusion.samplers import DPM2M
 from refinesr.diffusion.schedule import Karras
-from refinesr.generate import generated, pictures, told
+from refinesr.generate import generate_images, pictures, with_options
 from refinesr.images.augment import CascadeAugmented
 from refinesr.images.picture import to_tensor
 from refinesr.images.reduction import Bicubic
@@ -216,14 +216,14 @@ def made(cascade: Cascade) -> Tensor:
     batches = []
     for label in range(len(CLASSES)):
         indexes = range(EACH * label, EACH * (label + 1))
-        *_, last = generated(cascade, indexes, label=label, device="cpu", precision="fp32")
+        *_, last = generate_images(cascade, indexes, label=label, device="cpu", precision="fp32")
         batches += [to_tensor(picture) for picture in pictures(last.image)]
     return torch.cat(batches)
 
 
 def hasty(base: Stage, stage: Stage) -> Cascade:
     """The base has two steps, in which it makes out what is where, but not its edges."""
-    return told(Cascade((Link(base), Link(stage))), steps=(2, 6))
+    return with_options(Cascade((Link(base), Link(stage))), steps=(2, 6))
 
 
 def judged(judge: Judge, **cascades: Cascade) -> tuple[dict[str, float], dict[str, float]]:
@@ -262,7 +262,12 @@ def test_guidance_stresses_the_class_and_without_any_it_is_forgotten(
 ) -> None:
     """At 0 only the estimate without the class counts: four classes, so a quarter is right by chance."""
     whole = Cascade((Link(base), Link(blurred)))
-    right, _ = judged(judge, as_it_is=whole, strong=told(whole, guidance=3.0), none=told(whole, guidance=0.0))
+    right, _ = judged(
+        judge,
+        as_it_is=whole,
+        strong=with_options(whole, guidance=3.0),
+        none=with_options(whole, guidance=0.0),
+    )
     assert right["strong"] > right["as_it_is"] - 0.03
     assert right["none"] < 0.5
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import refinesr
 from refinesr.cascade import Cascade, Link
-from refinesr.chains import sampling_so
+from refinesr.chains import with_sampling_settings
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.samplers import DPM2M, Ancestral
 from refinesr.diffusion.schedule import Explicit, Karras, Leading
@@ -112,7 +112,7 @@ def test_stages_of_a_cascade_have_a_sampling_each() -> None:
         ConfigError, match=r"^sampling: each stage of a cascade has its own, Link\(stage, samp"
     ):
         refinesr.upscale(rows, CAT, sampling=X2.method.sampling)
-    made = sampling_so(rows, ["sampling.sampler=DPM2M", "sampling.steps=2"])
+    made = with_sampling_settings(rows, ["sampling.sampler=DPM2M", "sampling.steps=2"])
     assert [(link.effective_sampling.sampler, link.steps) for link in made.links] == [(DPM2M(), 2)] * 2
     assert [link.effective_sampling.clip for link in made.links] == [False, True]
     assert [link.stage.method for link in made.links] == [link.stage.method for link in rows.links]
@@ -121,14 +121,14 @@ def test_stages_of_a_cascade_have_a_sampling_each() -> None:
 def test_a_link_keeps_what_it_has_and_only_the_field_is_set() -> None:
     """As its cascade's file says: guided, in 5 steps."""
     guided = replace(BASE.method.sampling, steps=5, guidance=2.0)
-    made = sampling_so(Cascade((Link(BASE, guided),)), ["sampling.temperature=0.5"])
+    made = with_sampling_settings(Cascade((Link(BASE, guided),)), ["sampling.temperature=0.5"])
     assert made.links[0].effective_sampling == replace(guided, temperature=0.5)
 
 
 def test_without_settings_a_model_is_what_it_was() -> None:
-    assert sampling_so(X2, ()) is X2
+    assert with_sampling_settings(X2, ()) is X2
     low: Tensor = to_tensor(picture_of(np.zeros((8, 8, 3), np.uint8)))
-    cooler = sampling_so(X2, ["sampling.temperature=0"])
+    cooler = with_sampling_settings(X2, ["sampling.temperature=0"])
     *_, first = cooler(low, NoiseField((1,)))
     *_, second = cooler(low, NoiseField((2,)))
     assert torch.equal(first.image, second.image), "no noise, no seed"

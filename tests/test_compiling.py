@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 import refinesr
-from refinesr.compiling import compiled
-from refinesr.devices import put_on
+from refinesr.compiling import compile_networks
+from refinesr.devices import move_to
 from refinesr.model import Model
 from refinesr.recipes import RECIPES, tiny
 
@@ -25,16 +25,16 @@ def test_only_networks_and_encoders_are_compiled(monkeypatch: pytest.MonkeyPatch
     for device, triton in (("cpu", True), ("cuda", False), ("cuda", True)):
         assert done == []
         monkeypatch.setattr("refinesr.compiling.find_spec", lambda name, there=triton: there or None)
-        compiled(model, torch.device(device))
+        compile_networks(model, torch.device(device))
     assert [name for name, module in model.named_modules() if module in done] == ["network", "source.encoder"]
 
 
 def test_on_a_cpu_rows_are_contiguous(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nn.Module, "compile", lambda self, **options: None)
     model = METHOD.build()
-    put_on(model, CPU)
+    move_to(model, CPU)
     assert not any(weight.is_contiguous() for weight in kernels(model))
-    compiled(model, CPU, wanted=True)
+    compile_networks(model, CPU, wanted=True)
     assert all(weight.is_contiguous() for weight in kernels(model))
 
 
@@ -56,7 +56,7 @@ def apart(learning: bool) -> float:
     """How far the compiled network's answer is from the plain one's, as a share of it."""
     stage = refinesr.load("photo-x4")
     model, rng = stage.model.float(), torch.Generator().manual_seed(0)
-    put_on(model, CPU)
+    move_to(model, CPU)
     x, features = torch.randn(4, 3, 128, 128, generator=rng), torch.randn(4, 64, 32, 32, generator=rng)
 
     def answer() -> Tensor:
@@ -65,7 +65,7 @@ def apart(learning: bool) -> float:
         return said.detach().float()
 
     expected = answer()
-    compiled(model, CPU, wanted=True)
+    compile_networks(model, CPU, wanted=True)
     return float(torch.linalg.vector_norm(answer() - expected) / torch.linalg.vector_norm(expected))
 
 

@@ -6,7 +6,15 @@ from contextlib import contextmanager, suppress
 import pytest
 import torch
 
-from refinesr.devices import DEVICES, PRECISIONS, autocast_dtype, device_named, folded, lent, put_on
+from refinesr.devices import (
+    DEVICES,
+    PRECISIONS,
+    autocast_dtype,
+    device_named,
+    fold_seed,
+    move_to,
+    seeded_generators,
+)
 from refinesr.errors import ConfigError
 
 CPU = torch.device("cpu")
@@ -18,7 +26,7 @@ def test_auto_is_a_device_that_works() -> None:
 
 def test_a_module_put_on_a_device_has_its_channels_last() -> None:
     module = torch.nn.Conv2d(3, 4, 3)
-    put_on(module, CPU)
+    move_to(module, CPU)
     assert module.weight.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -131,7 +139,7 @@ def test_generators_are_lent_and_put_back_and_no_others_touched(
     for module in generators.values():
         module.states = {0: 10, 1: 11}
     mine = torch.get_rng_state()
-    with suppress(KeyboardInterrupt), lent(torch.device(device), 5):
+    with suppress(KeyboardInterrupt), seeded_generators(torch.device(device), 5):
         drawn = torch.rand(3)
         assert (generators["cuda"].states, generators["mps"].states) == (cuda, mps)
         if error:
@@ -142,7 +150,7 @@ def test_generators_are_lent_and_put_back_and_no_others_touched(
 
 
 def test_folded_seeds_have_32_bits_of_all_they_had() -> None:
-    assert [folded(seed) for seed in (0, 1, 2**32 - 1)] == [0, 1, 2**32 - 1]
-    long = [folded(place + 2**bit) for place in (0, 1, 5) for bit in range(32, 63)]
+    assert [fold_seed(seed) for seed in (0, 1, 2**32 - 1)] == [0, 1, 2**32 - 1]
+    long = [fold_seed(place + 2**bit) for place in (0, 1, 5) for bit in range(32, 63)]
     assert len(set(long)) == len(long)
     assert all(0 <= seed < 2**32 for seed in long)

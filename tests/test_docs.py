@@ -230,7 +230,7 @@ def furnish(place: Path) -> None:
 
 def understand(page: Path) -> None:
     """Every `refinesr` command of the page, and every `--set` in its text, without doing it."""
-    from refinesr.chains import sampling_set
+    from refinesr.chains import override_sampling
     from refinesr.cli.app import application
     from refinesr.cli.recipes import recipe_named
     from refinesr.config import override
@@ -241,7 +241,7 @@ def understand(page: Path) -> None:
         if tokens[0] in ("train", "distill") or (tokens[0] == "--set" and settings[0][:9] != "sampling."):
             override(run, *settings)
         else:
-            sampling_set(run.method, settings)
+            override_sampling(run.method, settings)
 
     for tokens in commands(page):
         application().parse_args(tokens, print_error=False, exit_on_error=False)

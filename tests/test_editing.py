@@ -15,7 +15,7 @@ from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.precond import Blind, Clean, Eps
 from refinesr.diffusion.samplers import DPM2M, Ancestral, Sampler
 from refinesr.diffusion.schedule import Karras, LogSNR
-from refinesr.editing import first_twice, fused, interpolated, pasted
+from refinesr.editing import fuse_images, interpolate_images, pasted, repeat_first_draw
 from refinesr.errors import ConfigError
 from refinesr.images.augment import CascadeAugmented
 from refinesr.images.projection import Projection
@@ -84,7 +84,7 @@ def test_the_mean_of_what_it_becomes_is_the_posterior_mean_of_the_mix(share: flo
     the steps between; without noise on the way it is the mean.  Float32, four steps."""
     made = exact(Ancestral(1.0))
     sigma = float(made.method.sampling.levels()[2])
-    image = last(interpolated(made, LOW, FIRST, SECOND, silence, share=share, skip=2))
+    image = last(interpolate_images(made, LOW, FIRST, SECOND, silence, share=share, skip=2))
     mix = (1 - share) * FIRST + share * SECOND
     torch.testing.assert_close(image, MEAN + STD**2 / (STD**2 + sigma**2) * (mix - MEAN), rtol=0, atol=1e-5)
 
@@ -97,7 +97,7 @@ def test_a_walk_without_fresh_noise_ends_where_the_flow_does(target: Target) -> 
     sigma = float(made.method.sampling.levels()[90])
     draws = normal(1, 3, 16, 14, seed=3), normal(1, 3, 16, 14, seed=4)
     asked = iter(draws)
-    image = last(interpolated(made, LOW, FIRST, SECOND, lambda _: next(asked), share=0.4, skip=90))
+    image = last(interpolate_images(made, LOW, FIRST, SECOND, lambda _: next(asked), share=0.4, skip=90))
     base = made.model.base(LOW)
     one, two = (target.encode(high, base) for high in (FIRST, SECOND))
     x = 0.6 * (one + sigma * draws[0]) + 0.4 * (two + sigma * draws[1])
@@ -110,15 +110,17 @@ def test_near_the_end_of_the_grid_the_pictures_are_simply_mixed(made: Stage) -> 
     """At sigma = 1e-4, with a network that is asked for the noise: it can move nothing farther than that."""
     method = replace(made.method, precond=Eps(), sampling=Sampling(Ancestral(), LogSNR(1e-4, 20.0), 5))
     near = Stage(method, Model(made.model.network, made.model.source, Eps(), LogSigma()))
-    image = last(interpolated(near, LOW, FIRST, SECOND, first_twice(drawn()), share=0.25, skip=4))
+    image = last(interpolate_images(near, LOW, FIRST, SECOND, repeat_first_draw(drawn()), share=0.25, skip=4))
     torch.testing.assert_close(image, 0.75 * FIRST + 0.25 * SECOND, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize(("share", "end"), [(0.0, FIRST), (1.0, SECOND)])
 def test_at_its_ends_it_is_one_picture_taken_to_noise_and_back(share: float, end: Tensor) -> None:
     made = stage(packed(2))
-    image = last(interpolated(made, LOW, FIRST, SECOND, first_twice(drawn()), share=share, skip=1))
-    assert torch.equal(image, last(fused(made, LOW, end, drawn(), skip=1)))
+    image = last(
+        interpolate_images(made, LOW, FIRST, SECOND, repeat_first_draw(drawn()), share=share, skip=1)
+    )
+    assert torch.equal(image, last(fuse_images(made, LOW, end, drawn(), skip=1)))
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5])
@@ -127,14 +129,16 @@ def test_it_does_not_matter_which_is_called_the_first(share: float) -> None:
     made = exact(Ancestral())
 
     def between(one: Tensor, two: Tensor, share: float) -> Tensor:
-        return last(interpolated(made, LOW, one, two, first_twice(drawn()), share=share, skip=3))
+        return last(interpolate_images(made, LOW, one, two, repeat_first_draw(drawn()), share=share, skip=3))
 
     there = between(FIRST, SECOND, share)
     torch.testing.assert_close(there, between(SECOND, FIRST, 1 - share), rtol=0, atol=1e-5)
     assert share == 0.5 or (there - between(SECOND, FIRST, share)).abs().max() > 0.1
 
 
-@pytest.mark.parametrize(("wrap", "factor"), [(first_twice, 1.0), (lambda noise: noise, math.sqrt(0.5))])
+@pytest.mark.parametrize(
+    ("wrap", "factor"), [(repeat_first_draw, 1.0), (lambda noise: noise, math.sqrt(0.5))]
+)
 def test_two_draws_mixed_are_less_noise_than_the_network_is_told(
     wrap: Callable[[Noise], Noise], factor: float
 ) -> None:
@@ -142,7 +146,7 @@ def test_two_draws_mixed_are_less_noise_than_the_network_is_told(
     made = exact(Ancestral())
     seen = looked_at(made)
     first, second = normal(1, 3, 128, 128, seed=1), normal(1, 3, 128, 128, seed=2)
-    last(interpolated(made, normal(1, 3, 64, 64), first, second, wrap(drawn()), share=0.5, skip=1))
+    last(interpolate_images(made, normal(1, 3, 64, 64), first, second, wrap(drawn()), share=0.5, skip=1))
     x, sigma = seen[0]
     noise = (x - (first + second) / 2) / sigma
     assert float(noise.std()) == pytest.approx(factor, rel=5 * 0.0032)
@@ -156,18 +160,18 @@ def test_noise_is_asked_for_the_first_then_the_second_then_each_step() -> None:
         return torch.zeros_like(like)
 
     sampling = replace(made.method.sampling, steps=5)
-    last(interpolated(made, LOW, FIRST, SECOND, noise, share=0.5, skip=2, sampling=sampling))
+    last(interpolate_images(made, LOW, FIRST, SECOND, noise, share=0.5, skip=2, sampling=sampling))
     assert len(asked) == 2 + 2  # three steps, none for the last
     assert torch.equal(asked[0], FIRST)
     assert torch.equal(asked[1], SECOND)
     asked.clear()
-    last(fused(made, LOW, FIRST, noise, skip=2, sampling=sampling))
+    last(fuse_images(made, LOW, FIRST, noise, skip=2, sampling=sampling))
     assert len(asked) == 1 + 2
 
 
 def test_the_first_draw_twice_then_each_once() -> None:
     numbers = count()
-    noise = first_twice(lambda like: torch.full_like(like, next(numbers)))
+    noise = repeat_first_draw(lambda like: torch.full_like(like, next(numbers)))
     assert [float(noise(torch.zeros(1, 1, 1, 1))) for _ in range(5)] == [0, 0, 1, 2, 3]
 
 
@@ -175,7 +179,7 @@ def test_the_first_draw_twice_then_each_once() -> None:
 def test_with_a_lag_the_same_variance_preserving_state_is_taken_for_one_of_a_later_level(lag: int) -> None:
     made = exact(Ancestral())
     grid, seen = made.method.sampling.levels(), looked_at(made)
-    steps = list(interpolated(made, LOW, FIRST, SECOND, silence, share=0.3, skip=1, lag=lag))
+    steps = list(interpolate_images(made, LOW, FIRST, SECOND, silence, share=0.3, skip=1, lag=lag))
     x, sigma = seen[0]
     preserved = (0.7 * FIRST + 0.3 * SECOND) / math.sqrt(1 + float(grid[1]) ** 2)
     assert sigma == pytest.approx(float(grid[1 + lag]), rel=1e-5)
@@ -187,7 +191,7 @@ def test_what_training_aims_at_is_what_is_taken_to_noise() -> None:
     """Residuals clipped to [-1, 1], where SRDiff's code does that."""
     made = exact(Ancestral(), target=Residual(20.0, clip=True))
     seen = looked_at(made)
-    last(interpolated(made, LOW, FIRST, SECOND, silence, share=0.0, skip=1))
+    last(interpolate_images(made, LOW, FIRST, SECOND, silence, share=0.0, skip=1))
     assert seen[0][0].abs().max() == pytest.approx(1)
 
 
@@ -203,13 +207,13 @@ def part() -> Tensor:
 def test_what_is_not_redrawn_is_as_it_was(made: Stage) -> None:
     """In every estimate, to the rounding of float32; and a half is half way."""
     mask = part()
-    free = [p.image for p in fused(made, LOW, FIRST, drawn(), skip=1)]
-    for progress in fused(made, LOW, FIRST, drawn(), skip=1, mask=mask):
+    free = [p.image for p in fuse_images(made, LOW, FIRST, drawn(), skip=1)]
+    for progress in fuse_images(made, LOW, FIRST, drawn(), skip=1, mask=mask):
         torch.testing.assert_close((1 - mask.ceil()) * progress.image, (1 - mask.ceil()) * FIRST)
     changed = (progress.image - FIRST).abs()
     assert changed[..., 5:11, 4:10].mean() > 0.05
     assert (free[-1] - FIRST).abs()[..., :3, :].mean() > 0.05
-    halves = next(fused(made, LOW, FIRST, drawn(), skip=1, mask=torch.full_like(mask, 0.5))).image
+    halves = next(fuse_images(made, LOW, FIRST, drawn(), skip=1, mask=torch.full_like(mask, 0.5))).image
     torch.testing.assert_close(halves, (FIRST + free[0]) / 2, rtol=0, atol=1e-5)
 
 
@@ -219,7 +223,7 @@ def test_what_is_not_redrawn_is_shown_to_the_network_as_noisy_as_the_rest() -> N
     seen, mask = looked_at(made), torch.zeros(1, 1, 128, 128)
     mask[..., :64] = 1
     high = normal(1, 3, 128, 128, seed=1)
-    last(fused(made, normal(1, 3, 64, 64), high, drawn(), skip=1, mask=mask))
+    last(fuse_images(made, normal(1, 3, 64, 64), high, drawn(), skip=1, mask=mask))
     assert len(seen) == 5
     for x, sigma in seen:
         noise = ((x - high) / sigma)[..., 64:]
@@ -231,8 +235,8 @@ def test_consistent_models_keep_to_low_where_all_is_redrawn() -> None:
     first, second = (normal(1, 3, 32, 28, seed=seed) for seed in (1, 2))
     down = Projection((32, 28), (8, 7), PillowBicubic()).down
     for image in (
-        last(interpolated(made, LOW, first, second, drawn(), share=0.5, skip=1)),
-        last(fused(made, LOW, first, drawn(), skip=1)),
+        last(interpolate_images(made, LOW, first, second, drawn(), share=0.5, skip=1)),
+        last(fuse_images(made, LOW, first, drawn(), skip=1)),
     ):
         torch.testing.assert_close(down(image), LOW, rtol=0, atol=1e-5)
 
@@ -244,8 +248,8 @@ def test_tiles_change_nothing() -> None:
     mask = torch.linspace(0, 1, 160).expand(1, 1, 120, 160)
     assert len(made.tiles(low, 16)) > 2
     for walk in (
-        lambda tile: interpolated(made, low, first, second, drawn(), share=0.5, skip=1, tile=tile),
-        lambda tile: fused(made, low, first, drawn(), skip=1, mask=mask, tile=tile),
+        lambda tile: interpolate_images(made, low, first, second, drawn(), share=0.5, skip=1, tile=tile),
+        lambda tile: fuse_images(made, low, first, drawn(), skip=1, mask=mask, tile=tile),
     ):
         torch.testing.assert_close(last(walk(16)), last(walk(0)), rtol=0, atol=1e-3 / 127.5)
 
@@ -295,18 +299,18 @@ KINDS = {
 def test_every_model_that_sees_noise_can_do_it(kind: str) -> None:
     """With as many steps as are left, and what it makes depends on what it is given."""
     made, low = KINDS[kind]
-    steps = list(interpolated(made, low, FIRST, SECOND, drawn(), share=0.5, skip=1))
+    steps = list(interpolate_images(made, low, FIRST, SECOND, drawn(), share=0.5, skip=1))
     assert [(p.done, p.total) for p in steps] == [(1, 2), (2, 2)]
-    other = last(interpolated(made, low, FIRST, FIRST, drawn(), share=0.5, skip=1))
+    other = last(interpolate_images(made, low, FIRST, FIRST, drawn(), share=0.5, skip=1))
     assert (steps[-1].image - other).abs().max() > 1e-3
-    redrawn = [last(fused(made, low, high, drawn(), skip=1)) for high in (FIRST, SECOND)]
+    redrawn = [last(fuse_images(made, low, high, drawn(), skip=1)) for high in (FIRST, SECOND)]
     assert (redrawn[0] - redrawn[1]).abs().max() > 1e-3
     assert all(bool(image.isfinite().all()) for image in (steps[-1].image, *redrawn))
 
 
 def test_an_inpainting_model_keeps_what_is_known() -> None:
     made, low = KINDS["a mask"]
-    image = last(interpolated(made, low, FIRST, SECOND, drawn(), share=1.0, skip=1))
+    image = last(interpolate_images(made, low, FIRST, SECOND, drawn(), share=1.0, skip=1))
     assert torch.equal(image[..., 7:], FIRST[..., 7:])
     assert (image - FIRST)[..., :7].abs().max() > 0.1
 
@@ -315,8 +319,8 @@ def test_a_regression_is_refused() -> None:
     made = exact(Ancestral())
     blind = Stage(replace(made.method, precond=Blind()), made.model)
     for walk in (
-        interpolated(blind, LOW, FIRST, SECOND, silence, share=0.5, skip=1),
-        fused(blind, LOW, FIRST, silence, skip=1),
+        interpolate_images(blind, LOW, FIRST, SECOND, silence, share=0.5, skip=1),
+        fuse_images(blind, LOW, FIRST, silence, skip=1),
     ):
         with pytest.raises(ConfigError, match="precond: Blind sees no noise"):
             next(walk)
@@ -325,7 +329,9 @@ def test_a_regression_is_refused() -> None:
 @pytest.mark.parametrize(("skip", "lag"), [(-1, 0), (6, 0), (5, 1), (2, -1)])
 def test_levels_that_the_grid_has_not_are_a_mistake(skip: int, lag: int) -> None:
     with pytest.raises(ValueError, match="the grid has the levels 0 to 5"):
-        next(interpolated(exact(Ancestral()), LOW, FIRST, SECOND, silence, share=0.5, skip=skip, lag=lag))
+        next(
+            interpolate_images(exact(Ancestral()), LOW, FIRST, SECOND, silence, share=0.5, skip=skip, lag=lag)
+        )
 
 
 def test_what_is_redrawn_is_not_drawn_to_the_mean_unasked() -> None:
@@ -333,8 +339,8 @@ def test_what_is_redrawn_is_not_drawn_to_the_mean_unasked() -> None:
     made = stage(packed(2))
     nearer = replace(made.method, sampling=replace(made.method.sampling, fidelity=0.5))
     for walk in (
-        lambda made: interpolated(made, LOW, FIRST, SECOND, drawn(), share=0.5, skip=1),
-        lambda made: fused(made, LOW, FIRST, drawn(), skip=1),
+        lambda made: interpolate_images(made, LOW, FIRST, SECOND, drawn(), share=0.5, skip=1),
+        lambda made: fuse_images(made, LOW, FIRST, drawn(), skip=1),
     ):
         assert torch.equal(last(walk(made)), last(walk(replace(made, method=nearer))))
 
@@ -343,8 +349,8 @@ def test_gradients_are_neither_made_nor_switched_off_for_the_caller() -> None:
     made = stage(packed(2))
     made.model.requires_grad_(True)
     for walk in (
-        interpolated(made, LOW, FIRST, SECOND, drawn(), share=0.5, skip=1),
-        fused(made, LOW, FIRST, drawn(), skip=1, mask=part()),
+        interpolate_images(made, LOW, FIRST, SECOND, drawn(), share=0.5, skip=1),
+        fuse_images(made, LOW, FIRST, drawn(), skip=1, mask=part()),
     ):
         for progress in walk:
             assert torch.is_grad_enabled()

@@ -6,7 +6,7 @@ from methods import normal, packed, stage
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from refinesr.encoding import doors, encoding, parts, strips
+from refinesr.encoding import encode, encoder_module, encoding_boxes, strips
 from refinesr.nets.packed_unet import PackedEncoderModule
 from refinesr.nets.strips import Above
 from refinesr.stage import Stage, precision
@@ -17,7 +17,7 @@ REACH = MADE.method.source.reach
 
 def encoded(made: Stage, low: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     with torch.no_grad(), precision(low.device, dtype):
-        return doors(made.model, low, 0)["features"]
+        return encode(made.model, low, 0)["features"]
 
 
 def encoder(made: Stage) -> PackedEncoderModule:
@@ -55,7 +55,7 @@ def test_strips_say_what_the_whole_says(
     low = normal(count, 3, height, width)
     whole = encoded(made, low, dtype).float()
     cut(monkeypatch, positions)
-    assert len(parts(made.model, low, 0)) > 1
+    assert len(encoding_boxes(made.model, low, 0)) > 1
     in_strips = encoded(made, low, dtype)
     assert whole.std() > 0.01
     step = 2**-8 if dtype else 1e-6
@@ -84,10 +84,10 @@ def test_every_row_comes_once_and_in_its_turn(monkeypatch: pytest.MonkeyPatch) -
     cut(monkeypatch, 20 * 6)
     monkeypatch.setattr(encoder(MADE), "strip", seen)
     called = []
-    hook = encoding(MADE.model).register_forward_hook(lambda *_: called.append(1))
+    hook = encoder_module(MADE.model).register_forward_hook(lambda *_: called.append(1))
     encoded(MADE, low)
     hook.remove()
-    assert len(came) == len(called) == len(parts(MADE.model, low, 0))
+    assert len(came) == len(called) == len(encoding_boxes(MADE.model, low, 0))
     assert torch.equal(torch.cat(came, 2), low)
     heights = [found.shape[2] for found in known]
     assert heights == [6] * (len(known) - 1) + [50 - 6 * (len(known) - 1)]
@@ -111,7 +111,7 @@ def test_strips_cover_the_picture_and_none_is_large(
 
 def test_a_tile_changes_nothing_of_what_is_encoded_in_strips() -> None:
     low = normal(1, 3, 90, 100)
-    assert parts(MADE.model, low, 8) == parts(MADE.model, low, 0)
+    assert encoding_boxes(MADE.model, low, 8) == encoding_boxes(MADE.model, low, 0)
 
 
 def test_more_rows_than_the_picture_has_are_refused() -> None:

@@ -14,11 +14,11 @@ from methods import packed, stage
 
 from refinesr.album import SHOWN, Album
 from refinesr.cascade import Cascade, Link
-from refinesr.chains import load_any, load_cascade
+from refinesr.chains import load_cascade, load_model
 from refinesr.checkpoint import save_stage
 from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import CheckpointError, ConfigError, OutputError
-from refinesr.generate import drawn, generated, pictures, settings, told
+from refinesr.generate import generate_images, picture_seeds, pictures, settings, with_options
 from refinesr.images.io import read, write
 from refinesr.images.picture import Picture
 from refinesr.model import with_plane
@@ -161,7 +161,7 @@ def test_a_file_that_is_missing_is_refused(tmp_path: Path) -> None:
 
 def test_what_is_no_name_of_a_file_is_no_cascade() -> None:
     with pytest.raises(CheckpointError, match="model: 'xxxx"):
-        load_any("x" * 5000)
+        load_model("x" * 5000)
 
 
 @pytest.mark.parametrize("name", ["sub/nix", "nix"])
@@ -173,7 +173,7 @@ def test_what_is_neither_beside_the_file_nor_elsewhere_is_said_to_be_at_no_place
     def refused(repository: str) -> Path:
         raise CheckpointError(f"{repository}: the Hub has no such thing")
 
-    monkeypatch.setattr("refinesr.shipped.downloaded", refused)
+    monkeypatch.setattr("refinesr.shipped.download", refused)
     elsewhere = {"sub/nix": "sub/nix: the Hub has no such thing", "nix": "model: 'nix' is no shipped model"}
     with pytest.raises(CheckpointError) as caught:
         load_cascade(path := described(tmp_path, {"model": name}))
@@ -185,33 +185,33 @@ def test_a_repository_of_the_hub_may_be_a_stage(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "refinesr.shipped.downloaded", lambda name: folder / f"{name.split('/')[1]}.safetensors"
+        "refinesr.shipped.download", lambda name: folder / f"{name.split('/')[1]}.safetensors"
     )
     assert load_cascade(described(tmp_path, {"model": "owner/page"})).links[0].stage.method == PAGE.method
 
 
 def test_steps_guidance_and_size_can_be_told() -> None:
-    cascade = told(SMALL, steps=(7, 2), guidance=3.0, size=(4, 6))
+    cascade = with_options(SMALL, steps=(7, 2), guidance=3.0, size=(4, 6))
     assert [link.steps for link in cascade.links] == [7, 2]
     assert [link.effective_sampling.guidance for link in cascade.links] == [3.0, 1.0]
     assert (cascade.size, cascade.links[1].level) == ((4, 6), 0.2)
-    assert told(SMALL).links[0].effective_sampling == SMALL.links[0].effective_sampling
+    assert with_options(SMALL).links[0].effective_sampling == SMALL.links[0].effective_sampling
     with pytest.raises(ConfigError, match="steps: 3 numbers for 2 stages"):
-        told(SMALL, steps=(1, 2, 3))
+        with_options(SMALL, steps=(1, 2, 3))
 
 
 # Pictures
 
 
 def made(cascade: Cascade, *indexes: int, **options: Any) -> list[np.ndarray[Any, Any]]:
-    *_, last = generated(cascade, indexes, **ON, **options)
+    *_, last = generate_images(cascade, indexes, **ON, **options)
     return [picture.pixels for picture in pictures(last.image)]
 
 
 def test_a_picture_is_what_the_cascade_makes_of_its_class_and_noise() -> None:
     (picture,) = made(SMALL, 4, label=2, seed=9)
     low = with_plane(torch.zeros(1, 3, SIDE, SIDE), torch.tensor([2.0]))
-    *_, last = SMALL(low, NoiseField((drawn(9, 4)[0],)))
+    *_, last = SMALL(low, NoiseField((picture_seeds(9, 4)[0],)))
     expected = ((last.image[0].clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
     assert picture.shape == (2 * SIDE, 2 * SIDE, 3)
     assert np.array_equal(picture, expected)
@@ -228,20 +228,20 @@ def test_a_picture_depends_on_the_seed_and_its_index_alone() -> None:
 
 
 def test_neighbouring_seeds_and_indexes_have_nothing_in_common() -> None:
-    pairs = [drawn(seed, index) for seed in range(60) for index in range(60)]
+    pairs = [picture_seeds(seed, index) for seed in range(60) for index in range(60)]
     assert len({number for pair in pairs for number in pair}) == 2 * len(pairs)
 
 
 def test_a_seed_means_the_same_in_every_release() -> None:
     """Recorded with NumPy 2; it promises its SeedSequence for all releases."""
-    assert drawn(0, 0) == (8668861027912758289, 14584187760040447831)
-    assert drawn(1, 0) == (8431846347943309920, 5388939860413915384)
-    assert drawn(0, 1) == (4881901421217228719, 14018784465689921001)
+    assert picture_seeds(0, 0) == (8668861027912758289, 14584187760040447831)
+    assert picture_seeds(1, 0) == (8431846347943309920, 5388939860413915384)
+    assert picture_seeds(0, 1) == (4881901421217228719, 14018784465689921001)
 
 
 def test_classes_are_drawn_evenly_and_by_index() -> None:
     """1500 draws of 3 classes: five standard deviations of a count are 91."""
-    labels = [drawn(0, index)[1] % 3 for index in range(1500)]
+    labels = [picture_seeds(0, index)[1] % 3 for index in range(1500)]
     assert all(abs(labels.count(label) - 500) < 91 for label in range(3))
     index = labels.index(2)
     assert np.array_equal(made(SMALL, index)[0], made(SMALL, index, label=2)[0])
@@ -249,14 +249,14 @@ def test_classes_are_drawn_evenly_and_by_index() -> None:
 
 
 def test_every_step_of_every_stage_is_seen() -> None:
-    seen = list(generated(SMALL, [0, 1], **ON))
+    seen = list(generate_images(SMALL, [0, 1], **ON))
     assert [(p.done, p.total) for p in seen] == [(k, 6) for k in range(1, 7)]
     assert [p.image.shape for p in seen] == [(2, 3, 8, 8)] * 3 + [(2, 3, 16, 16)] * 3
 
 
 def test_the_size_is_asked_for_or_as_trained() -> None:
     assert made(Cascade((Link(PAGE),)), 0)[0].shape == (SIDE, SIDE, 3)
-    assert made(told(SMALL, size=(5, 7)), 0)[0].shape == (10, 14, 3)
+    assert made(with_options(SMALL, size=(5, 7)), 0)[0].shape == (10, 14, 3)
     silent = replace(PAGE, method=replace(PAGE.method, tile=0))
     with pytest.raises(ConfigError, match="size: the first model does not say at what size"):
         made(Cascade((Link(silent),)), 0)
@@ -291,9 +291,11 @@ OTHERS: dict[str, Callable[[], dict[str, Any]]] = {
     "seed 1, not 2": lambda: settings(SMALL, label=None, seed=2, precision="fp32"),
     "class None, not 0": lambda: settings(SMALL, label=0, seed=1, precision="fp32"),
     "precision fp32, not bf16": lambda: settings(SMALL, label=None, seed=1, precision="bf16"),
-    "size.0 8, not 4": lambda: settings(told(SMALL, size=(4, 8)), label=None, seed=1, precision="fp32"),
+    "size.0 8, not 4": lambda: settings(
+        with_options(SMALL, size=(4, 8)), label=None, seed=1, precision="fp32"
+    ),
     "stages.1.sampling.steps 3, not 2": lambda: settings(
-        told(SMALL, steps=(3, 2)), label=None, seed=1, precision="fp32"
+        with_options(SMALL, steps=(3, 2)), label=None, seed=1, precision="fp32"
     ),
     "stages.1.level 0.2, not 0.1": lambda: settings(
         Cascade((Link(BASE), Link(FORGIVING, level=0.1))), label=None, seed=1, precision="fp32"

@@ -28,12 +28,12 @@ def test_what_is_free_is_the_least_that_anybody_says(
     said = {"available": available, "installed": installed, "allowed": allowed, "contained": contained}
     for name, number in said.items():
         monkeypatch.setattr(memory, name, lambda number=number: number)
-    assert memory.free() == free
+    assert memory.free_memory() == free
 
 
 def test_a_container_says_a_number_or_max(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "GROUPS", (str(tmp_path / "none"), str(tmp_path / "max")))
-    assert memory.contained() is None
+    assert memory.container_limit() is None
     for text, number in (("max\n", None), ("1234567\n", 1234567)):
         (tmp_path / "max").write_text(text)
-        assert memory.contained() == number
+        assert memory.container_limit() == number

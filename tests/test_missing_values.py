@@ -19,7 +19,7 @@ from refinesr.images.missing import fill_missing
 from refinesr.images.picture import Picture
 from refinesr.images.tasks import Grey, Inpainting
 from refinesr.mixing import Patch
-from refinesr.mixing.fusing import composed
+from refinesr.mixing.fusing import compose
 from refinesr.restore import Options, restore_picture
 from refinesr.restore.fidelity import comparable_values, measure_fidelity
 from refinesr.restore.rescaling import resampled
@@ -182,7 +182,7 @@ def test_what_is_missing_in_another_picture_is_not_pasted() -> None:
     other[2, 3, 1] = np.nan
     wanted[6, 8] = picture[6, 8]
     patch = Patch(Box(0, 0, 6, 8), top=4, left=5, feather=0)
-    made = (composed(Picture(picture), Picture(other), patch)[0].permute(1, 2, 0).numpy() + 1) / 2
+    made = (compose(Picture(picture), Picture(other), patch)[0].permute(1, 2, 0).numpy() + 1) / 2
     assert np.abs(made - wanted).max() < 1e-6
 
 

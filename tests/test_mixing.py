@@ -18,8 +18,8 @@ from refinesr.images.picture import Picture
 from refinesr.images.resize import MatlabBicubic, PillowBicubic, resize
 from refinesr.images.tasks import Grey, Inpainting, Uncropping
 from refinesr.method import Sampling
-from refinesr.mixing import Patch, fuse, interpolate, strip, walk_of
-from refinesr.mixing.fusing import reduced
+from refinesr.mixing import Patch, fuse, interpolate, plan_redrawing, side_by_side
+from refinesr.mixing.fusing import reduce
 from refinesr.nets.sr3_unet import SR3UNet
 from refinesr.restore import Options, upscale
 from refinesr.sources import Blank, Labelled
@@ -131,13 +131,13 @@ def test_shares_are_shares(share: float) -> None:
 def test_a_strip_is_its_pictures_side_by_side() -> None:
     one, two = (Picture(np.full((2, 3, 1), value, np.uint8)) for value in (10, 20))
     row = [10, 10, 10, 255, 255, 255, 255, 20, 20, 20]
-    assert strip([one, two]).pixels[..., 0].tolist() == [row, row]
-    assert strip([one]).pixels.tolist() == one.pixels.tolist()
+    assert side_by_side([one, two]).pixels[..., 0].tolist() == [row, row]
+    assert side_by_side([one]).pixels.tolist() == one.pixels.tolist()
 
 
 def test_between_pictures_with_transparency_a_strip_is_clear() -> None:
     pictures = [Picture(np.full((1, 1, 3), 9, np.uint16), np.full((1, 1), 7, np.uint16)) for _ in range(2)]
-    joined = strip(pictures)
+    joined = side_by_side(pictures)
     assert joined.alpha is not None
     assert joined.alpha.tolist() == [[7, 0, 0, 0, 0, 7]]
     assert joined.pixels[0, 1].tolist() == [65535] * 3
@@ -216,7 +216,7 @@ def test_a_model_that_fills_holes_is_not_told_what_it_is_to_interpolate() -> Non
 def test_a_model_of_few_rows_walks_as_many_as_there_are() -> None:
     """Eight are a default that nobody asked for."""
     rows = Sampling(Ancestral(1.0), Even(Linear(1e-4, 0.02, 4)), 3)
-    assert walk_of(stage(replace(plain(2), sampling=rows)), Options(), 0.5).sampling.steps == 4
+    assert plan_redrawing(stage(replace(plain(2), sampling=rows)), Options(), 0.5).sampling.steps == 4
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "I;16", "F"])
@@ -271,14 +271,14 @@ def test_the_model_is_told_what_it_looks_like_small() -> None:
     kernels = [(stage(packed(4)), (10, 14), PillowBicubic()), (stage(plain(2)), (20, 28), MatlabBicubic())]
     for model, size, kernel in kernels:
         plainly = replace(model.method, sampling=replace(model.method.sampling, consistent=None))
-        walk = walk_of(Stage(plainly, model.model), Options(), 0.5)
+        walk = plan_redrawing(Stage(plainly, model.model), Options(), 0.5)
         if kernel == MatlabBicubic():
-            assert torch.equal(reduced(walk, high), resize(high, size, kernel).clamp(-1, 1))
+            assert torch.equal(reduce(walk, high), resize(high, size, kernel).clamp(-1, 1))
         assert torch.equal(
-            reduced(walk_of(model, Options(consistent=True), 0.5), high),
+            reduce(plan_redrawing(model, Options(consistent=True), 0.5), high),
             resize(high, size, PillowBicubic()).clamp(-1, 1),
         )
-    assert reduced(walk_of(stage(plain(1)), Options(), 0.5), high) is high
+    assert reduce(plan_redrawing(stage(plain(1)), Options(), 0.5), high) is high
 
 
 def test_another_small_picture_may_be_given() -> None:
@@ -357,7 +357,7 @@ def test_depth_is_the_share_of_the_steps_that_are_walked(
     steps: int | None, depth: float, walked: int
 ) -> None:
     """Of 8 steps for a model that is content with fewer."""
-    walk = walk_of(X2, Options(steps=steps), depth)
+    walk = plan_redrawing(X2, Options(steps=steps), depth)
     assert walk.steps == walked
     assert walk.sigma == walk.sampling.levels()[-1 - walked]
 
@@ -365,23 +365,23 @@ def test_depth_is_the_share_of_the_steps_that_are_walked(
 @pytest.mark.parametrize(("rho", "walked"), [(1.0, 3.0), (3.0, 3.0), (7.0, 7.0)])
 def test_even_levels_are_spaced_to_leave_something_between(rho: float, walked: float) -> None:
     sampling = Sampling(Ancestral(), Karras(0.05, 20.0, rho), 1)
-    walk = walk_of(Stage(replace(X2.method, sampling=sampling), X2.model), Options(), 0.25)
+    walk = plan_redrawing(Stage(replace(X2.method, sampling=sampling), X2.model), Options(), 0.25)
     assert walk.sampling == replace(sampling, steps=8, grid=Karras(0.05, 20.0, walked))
 
 
 def test_a_grid_of_given_levels_stays_as_it_is() -> None:
     sampling = Sampling(Ancestral(), Explicit((20.0, 1.0, 0.1)), 3)
-    walk = walk_of(Stage(replace(X2.method, sampling=sampling), X2.model), Options(), 0.34)
+    walk = plan_redrawing(Stage(replace(X2.method, sampling=sampling), X2.model), Options(), 0.34)
     assert (walk.sampling.steps, walk.steps, walk.sigma) == (3, 1, 0.1)
 
 
 def test_a_sampling_that_is_asked_for_stays_as_it_is() -> None:
     asked = replace(X2.method.sampling, grid=Karras(0.05, 20.0, 1.0), steps=5, fidelity=0.3)
-    assert walk_of(X2, Options(sampling=asked), 0.4).sampling == asked
-    walk = walk_of(X2, Options(sampling=asked, steps=4, fidelity=0.0), 0.5)
+    assert plan_redrawing(X2, Options(sampling=asked), 0.4).sampling == asked
+    walk = plan_redrawing(X2, Options(sampling=asked, steps=4, fidelity=0.0), 0.5)
     assert walk.sampling == replace(asked, steps=4, fidelity=0.0)
     with pytest.raises(ConfigError, match="fidelity: 1 is the mean of all pictures and redraws none"):
-        walk_of(X2, Options(sampling=replace(asked, fidelity=1.0)), 0.5)
+        plan_redrawing(X2, Options(sampling=replace(asked, fidelity=1.0)), 0.5)
 
 
 @pytest.mark.parametrize(
@@ -395,12 +395,12 @@ def test_a_sampling_that_is_asked_for_stays_as_it_is() -> None:
 )
 def test_walks_that_make_no_sense_are_refused(options: Options, depth: float, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        walk_of(X2, options, depth)
+        plan_redrawing(X2, options, depth)
 
 
 def test_a_regression_goes_no_way() -> None:
     with pytest.raises(ConfigError, match="precond: Blind sees no noise"):
-        walk_of(Stage(replace(X2.method, precond=Blind()), X2.model), Options(), 0.5)
+        plan_redrawing(Stage(replace(X2.method, precond=Blind()), X2.model), Options(), 0.5)
 
 
 def test_models_that_make_pictures_from_nothing_only_learn_the_size() -> None:

@@ -25,7 +25,7 @@ from refinesr.cascade import Cascade, Link
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.samplers import DPM2M
 from refinesr.diffusion.walking import last
-from refinesr.encoding import encoding
+from refinesr.encoding import encoder_module
 from refinesr.errors import CheckpointError, ConfigError, InputError
 from refinesr.images.picture import Picture, to_tensor
 from refinesr.images.projection import Projection
@@ -291,7 +291,7 @@ def test_a_model_computes_where_its_weights_are_unless_a_device_is_given(
     upscale(model, CAT[:, :12, :14], device="auto")
     assert set(asked) == {"auto"}
     asked.clear()
-    monkeypatch.setattr("refinesr.restore.upscaling.load_any", lambda name: model)
+    monkeypatch.setattr("refinesr.restore.upscaling.load_model", lambda name: model)
     upscale("model.safetensors", CAT[:, :12, :14])
     list(refine("model.safetensors", CAT[:, :12, :14]))
     assert set(asked) == {"auto"}
@@ -318,7 +318,7 @@ def test_each_stage_of_a_cascade_computes_where_its_own_weights_are(monkeypatch:
 def encodings(model: Stage) -> list[int]:
     """Grows by one with each part of a picture that is encoded."""
     made: list[int] = []
-    encoding(model.model).register_forward_hook(lambda *_: made.append(1))
+    encoder_module(model.model).register_forward_hook(lambda *_: made.append(1))
     return made
 
 

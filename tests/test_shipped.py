@@ -27,7 +27,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("photo-x4", "face-x2"):
         save_stage(stage(packed(4 if name == "photo-x4" else 2)), package / f"{name}.safetensors")
     (package / "README.md").write_text("cards")
-    monkeypatch.setattr(shipped, "folder", lambda: package)
+    monkeypatch.setattr(shipped, "weights_folder", lambda: package)
     monkeypatch.chdir(work)
     return work
 
@@ -40,7 +40,7 @@ def refused(source: str | Path) -> str:
 
 
 def test_what_is_shipped_is_listed_and_loaded_by_name(here: Path) -> None:
-    assert shipped.shipped() == ["face-x2", "photo-x4"]
+    assert shipped.shipped_names() == ["face-x2", "photo-x4"]
     assert load("photo-x4").method.scale == 4
     assert load("face-x2").method.scale == 2
 
@@ -148,5 +148,5 @@ def test_without_its_library_the_hub_is_an_extra(here: Path, monkeypatch: pytest
 
 
 def test_the_packages_own_folder_can_be_listed() -> None:
-    assert isinstance(shipped.folder(), Traversable)
-    assert all("/" not in name for name in shipped.shipped())
+    assert isinstance(shipped.weights_folder(), Traversable)
+    assert all("/" not in name for name in shipped.shipped_names())

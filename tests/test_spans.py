@@ -20,13 +20,13 @@ from refinesr.data import Photos
 from refinesr.diffusion.walking import last
 from refinesr.distill import Lesson, student, taught
 from refinesr.errors import ConfigError, InputError
-from refinesr.generate import told
+from refinesr.generate import with_options
 from refinesr.images.io import write
 from refinesr.images.picture import Picture
 from refinesr.images.span import Span
 from refinesr.method import Method
 from refinesr.mixing import Patch, fuse, interpolate
-from refinesr.mixing.interpolating import strip
+from refinesr.mixing.interpolating import side_by_side
 from refinesr.pretrained import check_start
 from refinesr.recipes import RECIPES, tiny
 from refinesr.restore import Options, restore_picture, upscale
@@ -305,7 +305,7 @@ def test_a_cascade_keeps_the_unit() -> None:
 def test_nothing_of_measured_values_is_generated() -> None:
     method = replace(plain(1, 1), source=Blank(), network=replace(plain(1, 1).network, image_channels=0))
     with pytest.raises(ConfigError, match=r"^model: has a method\.span, 254 to 316, and generated pictures"):
-        told(Cascade((Link(stage(replace(method, span=KELVIN))),), (8, 8)))
+        with_options(Cascade((Link(stage(replace(method, span=KELVIN))),), (8, 8)))
 
 
 def test_fields_are_mixed_in_their_unit() -> None:
@@ -319,7 +319,7 @@ def test_fields_are_mixed_in_their_unit() -> None:
     fused = fuse(model, own, in_units(part, KELVIN).astype(np.float32), patch, precision="fp32")
     expected = fuse(GREY, field, part, patch, precision="fp32")
     np.testing.assert_allclose(unit(fused, KELVIN), expected, rtol=0, atol=5e-5)
-    row = strip([Picture(own, span=KELVIN), Picture(own, span=KELVIN)])
+    row = side_by_side([Picture(own, span=KELVIN), Picture(own, span=KELVIN)])
     assert (row.pixels[:, 24:28] == 316).all()
 
 

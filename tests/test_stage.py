@@ -19,7 +19,7 @@ from refinesr.diffusion.levels import Continuous
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.samplers import DPM2M, Ancestral, Heun, Renoised, Sampler, SR3Ancestral
 from refinesr.diffusion.schedule import Even, Explicit, Linear
-from refinesr.editing import fused
+from refinesr.editing import fuse_images
 from refinesr.images.projection import Projection
 from refinesr.images.resize import MatlabBicubic, PillowBicubic
 from refinesr.method import Method, Sampling
@@ -120,7 +120,7 @@ def test_windows_are_where_the_picture_is_before_the_first_step(monkeypatch: pyt
     """A GPU would wait for each of them in every step."""
     made, low, given = stage(packed(4)), normal(1, 3, 90, 100), []
     monkeypatch.setattr("refinesr.stage.tiled", lambda parts: given.extend(parts) or tiled(parts))
-    monkeypatch.setattr("refinesr.stage.doors", lambda *_: {})
+    monkeypatch.setattr("refinesr.stage.encode", lambda *_: {})
     monkeypatch.setattr("refinesr.stage.precision", lambda *_: nullcontext())  # none on "meta"
     made.plain(low.double().to("meta"), 8, None)
     assert len(given) > 2
@@ -301,7 +301,7 @@ def test_an_image_is_the_callers_to_edit(mixed: bool) -> None:
 
     def walk() -> Iterator[Progress[Tensor]]:
         noise = NoiseField((0,))
-        return fused(made, low, normal(1, 3, 12, 10), noise, skip=0) if mixed else made(low, noise)
+        return fuse_images(made, low, normal(1, 3, 12, 10), noise, skip=0) if mixed else made(low, noise)
 
     expected = [progress.image.clone() for progress in walk()]
     for progress, image in zip(walk(), expected, strict=True):

@@ -32,10 +32,10 @@ from refinesr.diffusion.samplers import (
     SR3Ancestral,
 )
 from refinesr.diffusion.schedule import Explicit, Karras, Linear, LogSNR
-from refinesr.editing import fused
+from refinesr.editing import fuse_images
 from refinesr.errors import ConfigError
 from refinesr.method import Sampling
-from refinesr.mixing.walk import walk_of
+from refinesr.mixing.walk import plan_redrawing
 from refinesr.model import Model
 from refinesr.objective import Perception
 from refinesr.restore import Options, restore_picture
@@ -355,7 +355,7 @@ def test_from_a_state_on_the_way_the_first_estimate_is_that_of_the_state() -> No
     high = normal(2, 3, 18, 14).clamp(-1, 1)
     noises = NoiseField((0, 1)), NoiseField((0, 1))
     mixed, sample = (
-        [p.image for p in fused(X2, LOW, high, noise, skip=1, sampling=each)]
+        [p.image for p in fuse_images(X2, LOW, high, noise, skip=1, sampling=each)]
         for noise, each in zip(noises, (sampling, plainly), strict=True)
     )
     torch.testing.assert_close(mixed[-1], (sample[0] + sample[-1]) / 2, rtol=0, atol=1e-5)
@@ -363,10 +363,10 @@ def test_from_a_state_on_the_way_the_first_estimate_is_that_of_the_state() -> No
 
 def test_pictures_are_redrawn_by_a_model_as_if_it_had_no_fidelity_of_its_own() -> None:
     made = replace(X2, method=replace(X2.method, sampling=cooler(X2, fidelity=0.7)))
-    assert walk_of(made, Options(), 0.5).sampling.fidelity == 0
-    assert walk_of(made, Options(fidelity=0.2), 0.5).sampling.fidelity == 0.2
+    assert plan_redrawing(made, Options(), 0.5).sampling.fidelity == 0
+    assert plan_redrawing(made, Options(fidelity=0.2), 0.5).sampling.fidelity == 0.2
     with pytest.raises(ConfigError, match="fidelity: 1 is the mean of all pictures and redraws none"):
-        walk_of(made, Options(fidelity=1.0), 0.5)
+        plan_redrawing(made, Options(fidelity=1.0), 0.5)
 
 
 # ----------------------------------------------------------------------------------------- pictures, errors

@@ -11,7 +11,7 @@ from methods import packed, photo, plain, stage
 from PIL import Image
 
 import refinesr
-from refinesr.chains import load_any
+from refinesr.chains import load_model
 from refinesr.errors import ConfigError
 from refinesr.images.tasks import Grey
 from refinesr.restore import Options
@@ -89,7 +89,7 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: refinesr.upscale(None, CAT), "model: None is a NoneType; a Stage, a Cascade, a name or a path"),
     (lambda: refinesr.load(3), "model: 3 is a int; a name or a path is taken"),
     (lambda: refinesr.load_cascade(3), "model: 3 is a int; a name or a path is taken"),
-    (lambda: load_any(X2), "model: .* is a Stage; a name or a path is taken"),
+    (lambda: load_model(X2), "model: .* is a Stage; a name or a path is taken"),
     (
         lambda: refinesr.Cascade((X2, X2)),
         r"links\.0: .* is a Stage; a Link, Link\(stage\) for a Stage, is taken",

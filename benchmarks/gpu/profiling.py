@@ -10,7 +10,7 @@ from statistics import median
 import torch
 
 from gpu.training import Tell, flops, memory
-from refinesr.compiling import compiled
+from refinesr.compiling import compile_networks
 from refinesr.data import Pairs, Photos
 from refinesr.objective import Distance
 from refinesr.run import Run, fresh, material
@@ -109,7 +109,7 @@ class Profile:
         model = fresh(run.method, self.device, 0)
         state = State(model, run.plan)
         if compiling:
-            compiled(model, self.device)
+            compile_networks(model, self.device)
         state.model.train()
         return Update(run, material(run, self.photos), state, self.autocast, self.distance)
 

@@ -20,10 +20,10 @@ from gpu.pace import Watch
 from gpu.pieces import join
 from gpu.profiling import ceilings
 from gpu.training import Job, Tell, perceived, trained
-from refinesr.compiling import compiled
+from refinesr.compiling import compile_networks
 from refinesr.config import override
 from refinesr.data import Photos
-from refinesr.devices import autocast_dtype, put_on
+from refinesr.devices import autocast_dtype, move_to
 from refinesr.diffusion.noise import NoiseField
 from refinesr.folder import Folder
 from refinesr.images.degrade import Photo
@@ -115,7 +115,7 @@ class Smoke:
                 parameter += 0.02 * torch.randn_like(parameter)
         there = [t.cpu() for t in (high, low, sigma, eps)]
         plain = objective.loss(model, high, low, sigma, eps).mean().item()
-        compiled(model, self.device)
+        compile_networks(model, self.device)
         with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
             mean = objective.loss(model, high, low, sigma, eps).mean()
         mean.backward()
@@ -132,13 +132,13 @@ class Smoke:
         if teacher:
             run, model = student_of(teacher, steps=4)
             run = override(run, "plan.batch=8", "plan.size=64")
-            put_on(model.model, self.device)
+            move_to(model.model, self.device)
         run, distance = perceived(run, self.perceptual, self.device)
         pairs, place = material(run, self.photos), Folder(self.folder / name)
         objective = learnt(run, model, distance)
         state = begun(run, place, self.device, resume, model)
         for each in (state.model, *([model.model] if model else [])):
-            compiled(each, self.device)
+            compile_networks(each, self.device)
         job = Job(run, place.path, self.autocast, out=self.folder / "out", from_first=True)
         done = trained(job, pairs, state, objective, Watch(self.seconds), lambda text: None)
         return f"{done.updates} updates, loss {done.loss:.4f}, {done.crops:.0f} crops/s"
@@ -157,7 +157,7 @@ class Smoke:
 
     def measured(self) -> dict[str, float]:
         stage = refinesr.load(self.folder / "run")
-        put_on(stage.model, self.device)
+        move_to(stage.model, self.device)
         bench = Bench.of(stage, self.pictures, self.perceptual, self.autocast, limit=2, size=128)
         sampling = replace(stage.method.sampling, steps=2)
         *_, last = stage(bench.held.low, NoiseField((0, 1)), sampling=sampling)

@@ -13,7 +13,7 @@ import torch
 from gpu.measuring import Bench, cost
 from gpu.pace import Watch
 from gpu.training import Job, Tell, perceived, trained
-from refinesr.compiling import compiled
+from refinesr.compiling import compile_networks
 from refinesr.config import override
 from refinesr.data import Photos
 from refinesr.errors import ConfigError, RefineSRError
@@ -83,7 +83,7 @@ class Trying:
         shutil.rmtree(folder, ignore_errors=True)
         pairs = material(run, self.photos)
         state = begun(run, Folder(folder), self.device, resume=False)
-        compiled(state.model, self.device)
+        compile_networks(state.model, self.device)
         watch = Watch(self.seconds, every=float("inf"))
         job = Job(run, folder, self.autocast, from_first=True)
         done = trained(job, pairs, state, run.method.objective(distance), watch, tell)

@@ -5,7 +5,7 @@ import signal
 import sys
 from types import FrameType
 
-from refinesr.launched import by_torchrun
+from refinesr.launched import started_by_torchrun
 
 
 def start() -> int:
@@ -20,7 +20,7 @@ def start() -> int:
     from refinesr.cli import main
 
     code = main()
-    if by_torchrun():
+    if started_by_torchrun():
         # all is written; threads of torch.distributed may abort an interpreter that shuts down
         for stream in (sys.stdout, sys.stderr):
             stream.flush()

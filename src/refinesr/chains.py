@@ -41,7 +41,7 @@ class Entry:
 
     def link(self, stage: Stage) -> Link:
         """Raises ConfigError for what the model cannot do."""
-        sampling = changed(stage.method.sampling, self.steps, self.guidance)
+        sampling = with_steps_and_guidance(stage.method.sampling, self.steps, self.guidance)
         return Link(stage, sampling, stage.default_tile if self.tile is None else self.tile, self.level)
 
 
@@ -64,7 +64,7 @@ def load_cascade(source: str | Path, *, device: str = "cpu") -> Cascade:
     Raises ConfigError for what makes no sense in the JSON or does not fit, CheckpointError for models that
     cannot be loaded.
     """
-    path = file_of(source)
+    path = cascade_file(source)
     if os.path.isdir(path) and not os.path.isfile(path / MODEL):
         raise CheckpointError(f"{path}: this folder holds neither {CASCADE} nor {MODEL}")
     if path.suffix != ".json":
@@ -72,7 +72,7 @@ def load_cascade(source: str | Path, *, device: str = "cpu") -> Cascade:
         return Cascade((Link(stage, tile=stage.default_tile),))
     held = read_file(path)
     links = [
-        linked(entry, path, f"{path}: stages.{number}", device) for number, entry in enumerate(held.stages)
+        load_link(entry, path, f"{path}: stages.{number}", device) for number, entry in enumerate(held.stages)
     ]
     try:
         return Cascade(tuple(links), held.size)
@@ -80,7 +80,7 @@ def load_cascade(source: str | Path, *, device: str = "cpu") -> Cascade:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def file_of(source: str | Path) -> Path:
+def cascade_file(source: str | Path) -> Path:
     """A folder's cascade.json, if it has one, else what is given."""
     check_source(source)
     inside = Path(source) / CASCADE
@@ -89,10 +89,10 @@ def file_of(source: str | Path) -> Path:
 
 def read_file(path: Path) -> CascadeFile:
     """Raises ConfigError for what makes no sense, CheckpointError if it cannot be read."""
-    return from_data(CascadeFile, parse(text_of(path), str(path)), str(path))
+    return from_data(CascadeFile, parse(read_text(path), str(path)), str(path))
 
 
-def linked(entry: Entry, path: Path, where: str, device: str) -> Link:
+def load_link(entry: Entry, path: Path, where: str, device: str) -> Link:
     """The entry with its model, beside the JSON if it is there; `where` it stands is for messages."""
     beside = path.parent / entry.model
     here = os.path.exists(beside) or beside.suffix in (".safetensors", *PICKLES)
@@ -107,7 +107,7 @@ def linked(entry: Entry, path: Path, where: str, device: str) -> Link:
         raise ConfigError(f"{where}.{error}") from error
 
 
-def text_of(path: Path) -> str:
+def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -116,7 +116,7 @@ def text_of(path: Path) -> str:
         raise CheckpointError(f"{path}: cannot be read as text: {error}") from error
 
 
-def changed(sampling: Sampling, steps: int | None, guidance: float | None) -> Sampling:
+def with_steps_and_guidance(sampling: Sampling, steps: int | None, guidance: float | None) -> Sampling:
     """`sampling` with what is not None.  Raises ConfigError for steps that its grid cannot have."""
     if steps is not None:
         sampling = replace(sampling, steps=steps)
@@ -129,7 +129,7 @@ def changed(sampling: Sampling, steps: int | None, guidance: float | None) -> Sa
 SAMPLING = "sampling"
 
 
-def sampling_set(method: Method, settings: Sequence[str], where: str = "--set") -> Method:
+def override_sampling(method: Method, settings: Sequence[str], where: str = "--set") -> Method:
     """With fields of its sampling set as `override` sets them, "sampling.sampler=DPM2M".
 
     Raises ConfigError for others, too: what was trained stays as it is.
@@ -143,21 +143,21 @@ def sampling_set(method: Method, settings: Sequence[str], where: str = "--set") 
 
 
 @overload
-def sampling_so(model: Stage, settings: Sequence[str]) -> Stage: ...
+def with_sampling_settings(model: Stage, settings: Sequence[str]) -> Stage: ...
 @overload
-def sampling_so(model: Cascade, settings: Sequence[str]) -> Cascade: ...
+def with_sampling_settings(model: Cascade, settings: Sequence[str]) -> Cascade: ...
 @overload
-def sampling_so(model: Stage | Cascade, settings: Sequence[str]) -> Stage | Cascade: ...
-def sampling_so(model: Stage | Cascade, settings: Sequence[str]) -> Stage | Cascade:
-    """The model with `sampling_set`, of a cascade in every stage.  Raises ConfigError."""
+def with_sampling_settings(model: Stage | Cascade, settings: Sequence[str]) -> Stage | Cascade: ...
+def with_sampling_settings(model: Stage | Cascade, settings: Sequence[str]) -> Stage | Cascade:
+    """The model with `override_sampling`, of a cascade in every stage.  Raises ConfigError."""
     if not settings:
         return model
     if isinstance(model, Stage):
-        return replace(model, method=sampling_set(model.method, settings))
+        return replace(model, method=override_sampling(model.method, settings))
     links = []
     for number, link in enumerate(model.links):
         where = f"--set: stages.{number}"
-        chosen = sampling_set(link.stage_with_sampling.method, settings, where).sampling
+        chosen = override_sampling(link.stage_with_sampling.method, settings, where).sampling
         try:
             links.append(replace(link, sampling=chosen))
         except ConfigError as error:  # of noise in its input, which it would keep
@@ -165,11 +165,11 @@ def sampling_so(model: Stage | Cascade, settings: Sequence[str]) -> Stage | Casc
     return replace(model, links=tuple(links))
 
 
-def names_cascade(source: str | Path) -> bool:
+def is_cascade_source(source: str | Path) -> bool:
     """Whether it is a cascade's JSON file, or a folder that holds one."""
-    return file_of(source).suffix == ".json"
+    return cascade_file(source).suffix == ".json"
 
 
-def load_any(source: str | Path) -> Stage | Cascade:
+def load_model(source: str | Path) -> Stage | Cascade:
     """A cascade, if that is what is named, else a model."""
-    return load_cascade(source) if names_cascade(source) else load(source)
+    return load_cascade(source) if is_cascade_source(source) else load(source)

@@ -1,4 +1,4 @@
-"""Networks compiled before they are trained."""
+"""Compiling networks by torch.compile before they are trained."""
 
 import os
 import sys
@@ -7,17 +7,17 @@ from shutil import which
 
 import torch
 
-from refinesr.devices import put_on
+from refinesr.devices import move_to
 from refinesr.errors import ConfigError
 from refinesr.model import Model
 from refinesr.objective import Distance
 
 COMPILERS = {"darwin": "clang++", "win32": "cl"}
-"""What torch makes code for CPUs with, by `sys.platform`; elsewhere it is g++."""
+"""torch's compilers for CPU code, by `sys.platform`; elsewhere it is g++."""
 
 
 def check_compiler(device: torch.device, wanted: bool | None) -> None:
-    """Raises ConfigError where compiling is `wanted` and nothing can do it."""
+    """Raises ConfigError if compiling is `wanted` and no compiler is installed."""
     needed = os.environ.get("CXX") or COMPILERS.get(sys.platform, "g++")
     if wanted and device.type == "cpu" and which(needed) is None:
         raise ConfigError(f"--compile: needs a C++ compiler, and there is no {needed}")
@@ -25,25 +25,25 @@ def check_compiler(device: torch.device, wanted: bool | None) -> None:
         raise ConfigError("--compile: needs triton, and it is not installed")
 
 
-def compiled(model: Model, device: torch.device, wanted: bool | None = None) -> None:
-    """Compile its parts if it is `wanted`, or pays for certain: on CUDA.  On a CPU it takes a minute first.
+def compile_networks(model: Model, device: torch.device, wanted: bool | None = None) -> None:
+    """Compile the model's network and encoder in place if that is `wanted`; None compiles on CUDA alone.
 
-    Networks and encoders only: a source makes tables with NumPy, which would be traced number by number.
-    Raises ConfigError where it cannot be done.
+    On a CPU compiling takes a minute, which only long runs win back.  The source itself is not compiled: it
+    makes tables with NumPy, which would be traced number by number.  Raises ConfigError without a compiler.
     """
     check_compiler(device, wanted)
-    sure = device.type == "cuda" and find_spec("triton") is not None  # there is none for Windows
-    if sure if wanted is None else wanted:
+    by_default = device.type == "cuda" and find_spec("triton") is not None  # Windows has no triton
+    if by_default if wanted is None else wanted:
         for part in (model.network, *model.source.children()):
             if device.type == "cpu":
                 # with channels last, torch 2.13 and g++ 12 made kernels of AVX-512 whose bf16 sums were NaN
-                put_on(part, device, torch.contiguous_format)
+                move_to(part, device, torch.contiguous_format)
             part.compile(dynamic=False)  # batches are alike; kernels for any size are slower
 
 
-def seen_compiled(distance: Distance | None, wanted: bool | None) -> Distance | None:
-    """It is compiled if that is asked for; on CUDA that was never measured."""
+def compile_distance(distance: Distance | None, wanted: bool | None) -> Distance | None:
+    """The perceptual distance, compiled only if that is `wanted`: on CUDA the gain was never measured."""
     if distance is None or not wanted:
         return distance
-    plain = distance  # a function is what torch compiles, whatever kind of callable this is
+    plain = distance  # torch compiles functions, and this may be any callable
     return torch.compile(lambda high, other: plain(high, other), dynamic=False)

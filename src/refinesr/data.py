@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from refinesr.devices import folded
+from refinesr.devices import fold_seed
 from refinesr.errors import ConfigError
 from refinesr.images.crop_positions import PositionTable
 from refinesr.images.degrade import NEEDS_GIVEN_LOW, Degradation, Given
@@ -20,7 +20,7 @@ from refinesr.images.image_store import CropBatch, ImageStore, available_memory
 from refinesr.images.lazy_store import LazyImageStore
 from refinesr.images.loader import ImageLoader, ItemReader, list_items, size_requirement
 from refinesr.images.span import Span
-from refinesr.launched import number_here
+from refinesr.launched import local_world_size
 from refinesr.model import with_plane
 from refinesr.shapes import Images, LowWithPlanes
 
@@ -190,7 +190,7 @@ def loading(
     all have been tried, naming them and what is wrong with the first; and if none is large enough.
     """
     if budget_bytes is None:
-        budget_bytes = available_memory(device) // (2 * number_here())
+        budget_bytes = available_memory(device) // (2 * local_world_size())
     found = list_entries(source)
     loader = ImageLoader(ItemReader(channels, scale, span, smallest), budget_bytes)
     for done in loader.read(list_items(found, low)):
@@ -281,7 +281,7 @@ class Pairs:
 
     def _rng(self, step: int) -> torch.Generator:
         # torch's CPU generator takes 32 bits of a seed; mixing is a bijection of them, so no two steps agree
-        return torch.Generator(self.photos.device).manual_seed(_mixed(step + _mixed(folded(self.seed))))
+        return torch.Generator(self.photos.device).manual_seed(_mixed(step + _mixed(fold_seed(self.seed))))
 
 
 def _mixed(number: int) -> int:

@@ -1,4 +1,4 @@
-"""Which device, and in what precision."""
+"""Devices, precision of networks, and random number generators."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -15,7 +15,10 @@ PRECISIONS = ("auto", "fp32", "bf16")
 
 
 def device_named(name: str) -> torch.device:
-    """'auto' is CUDA, then MPS, then the CPU.  Raises ConfigError for a device that is not there."""
+    """The device of this name; 'auto' is CUDA if available, then MPS, then the CPU.
+
+    Raises ConfigError for a device that this computer lacks.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -33,40 +36,40 @@ def unusable(name: object) -> str:
     return f"{name!r} cannot be used here; one of {', '.join(DEVICES)}"
 
 
-def put_on(
+def move_to(
     module: nn.Module, device: torch.device, layout: torch.memory_format = torch.channels_last
 ) -> None:
-    """Move it, in place, with channels last in memory: what convolutions are fastest in."""
+    """Move a module in place, by default to the channels-last layout, which is fastest for convolutions."""
     module.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch's stub lacks it
 
 
-def able(values: Tensor) -> Tensor:
-    """The same on a device that has float64; MPS has none, and cannot make it on the way out either."""
+def on_float64_device(values: Tensor) -> Tensor:
+    """The values on a device that has float64: MPS has none, so its tensors are moved to the CPU."""
     return values.cpu() if values.device.type == "mps" else values
 
 
 def check_seed(seed: int, name: str = "seed") -> None:
-    """Raises ConfigError for what is none, by the name of the field or option."""
+    """Raises ConfigError, with the name of the field or option, unless 0 <= seed < 2**63."""
     if not 0 <= seed < 2**63:
         raise ConfigError(f"{name}: {seed} is not between 0 and 2**63 - 1")
 
 
-def seed_out_of(mixed: np.random.SeedSequence) -> int:
-    """One of all seeds, by 63 bits of what is mixed."""
+def seed_from(mixed: np.random.SeedSequence) -> int:
+    """A seed of 63 bits from the state of a SeedSequence."""
     return int(mixed.generate_state(1, np.uint64)[0]) >> 1  # of numpy 1, an unsigned integer has no shift
 
 
-def folded(seed: int) -> int:
-    """A seed as the 32 bits of it that torch's generator on a CPU takes: it would forget all others.
+def fold_seed(seed: int) -> int:
+    """A seed of 32 bits: torch's CPU generator ignores all others.
 
-    Seeds below 2**32 are left as they are; of larger ones NumPy's SeedSequence mixes all bits.
+    Seeds below 2**32 are unchanged; the bits of larger ones are mixed by NumPy's SeedSequence.
     """
     return seed if seed < 2**32 else int(np.random.SeedSequence(seed).generate_state(1)[0])
 
 
 @contextmanager
-def lent(device: torch.device, seed: int) -> Iterator[None]:
-    """torch's own generators of the CPU and of the device, seeded for a while and put back as they were.
+def seeded_generators(device: torch.device, seed: int) -> Iterator[None]:
+    """Within the context torch's generators of the CPU and of the device are seeded; then they are restored.
 
     `torch.manual_seed` would seed those of all other devices too.
     """
@@ -82,9 +85,10 @@ def lent(device: torch.device, seed: int) -> Iterator[None]:
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    """The dtype networks run in, None for float32.  'auto' is bf16 wherever the hardware multiplies in it.
+    """The dtype that networks run in, None for float32; 'auto' is bf16 where the hardware multiplies in it.
 
     fp16 is not offered: it overflows to black pictures on GPUs and is a hundred times slower on CPUs.
+    Raises ConfigError for an unknown precision.
     """
     if precision not in PRECISIONS:
         raise ConfigError(f"precision: {precision!r} is not one of {', '.join(PRECISIONS)}")
@@ -94,7 +98,7 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
 
 
 def multiplies_bf16(device: torch.device) -> bool:
-    """Whether the hardware does, rather than only convert to and fro."""
+    """Whether the hardware multiplies in bf16, rather than only converting from and to it."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":

@@ -1,8 +1,8 @@
-"""Pictures taken part of the way to noise and from there back: interpolation and fusion (Li et al. 2021).
+"""Interpolation and fusion of images by partial noising and denoising (SRDiff, Li et al. 2021).
 
-A model that was only trained to make good images of poor ones can do both; nothing here is learnt.  `skip` is
-the number of the grid's level, from 0, that the way back begins at: grid[skip:] is walked.  With 0 little but
-noise is left of what was given, with the last number before the grid's end nearly everything.
+Any restoration model can do both; nothing here is trained.  `skip` is the number of the grid's level, from 0,
+to which images are noised and from which sampling starts: grid[skip:] is visited.  With 0 little but noise is
+left of the images, with the last number before the grid's end nearly everything.
 """
 
 import math
@@ -21,7 +21,7 @@ from refinesr.stage import Progress, Stage, Start
 from refinesr.tiles import Box
 
 
-def interpolated(
+def interpolate_images(
     stage: Stage,
     low: LowWithPlanes,
     first: Images,
@@ -35,18 +35,18 @@ def interpolated(
     tile: int = 0,
     autocast: torch.dtype | None = None,
 ) -> Iterator[Progress[Tensor]]:
-    """Between two good images (B, C, H, W) in [-1, 1] of one low, as two samples are: SRDiff's interpolation.
+    """Interpolate between two high-resolution images (B, C, H, W) in [-1, 1] of one low-resolution image.
 
-    `share` of the second, 1 - share of the first, mixed as noisy states (Ho et al. 2020, section 4.3).
-    `noise` is asked for a draw for the first, for one for the second, then as the sampler needs it; see
-    `first_twice`.  `lag` levels are left out between the state, whose variance-preserving form sqrt(gamma) x
-    stays as it is, and the walk: with 1 it is what SRDiff's public code does, which makes states of row t and
-    begins to denoise them at row t - 1.  The others are those of `Stage`.
+    `share` of the second and 1 - share of the first are mixed as noisy states (Ho et al. 2020, section 4.3).
+    `noise` is called for the first image, for the second, then as the sampler needs it; see
+    `repeat_first_draw`.  `lag` levels are skipped between noising and sampling, while the variance-preserving
+    form sqrt(gamma) x of the state is kept: 1 reproduces SRDiff's public code, which noises to row t and
+    starts to denoise at row t - 1.  The other parameters are those of `Stage.__call__`.
 
-    Raises ConfigError for a model that sees no noise, ValueError for levels that the grid has not.
+    Raises ConfigError for a model that sees no noise, ValueError for levels that the grid lacks.
     """
-    sampling = sampling or plainly(stage)
-    grid = walkable(stage, sampling, skip, lag)
+    sampling = sampling or without_mean(stage)
+    grid = checked_grid(stage, sampling, skip, lag)
     sigma, later = float(grid[skip]), float(grid[skip + lag])
     with torch.no_grad():
         base, target = stage.model.base(low), stage.method.target
@@ -56,7 +56,7 @@ def interpolated(
     yield from stage(low, noise, sampling=sampling, tile=tile, autocast=autocast, start=start)
 
 
-def fused(
+def fuse_images(
     stage: Stage,
     low: LowWithPlanes,
     high: Images,
@@ -68,30 +68,33 @@ def fused(
     tile: int = 0,
     autocast: torch.dtype | None = None,
 ) -> Iterator[Progress[Tensor]]:
-    """A good image with something `pasted` into it, redrawn as one picture of low: SRDiff's content fusion.
+    """Redraw a high-resolution image with something `pasted` into it: SRDiff's content fusion.
 
-    high (B, C, H, W) in [-1, 1].  As published all of it is redrawn; with a `mask` (B, 1, H, W) only
-    what that marks with 1, every estimate being `high` where it is 0 and a blend between.  `noise` is asked
-    for one draw, then as the sampler needs it.  The others, and what is raised, are as for `interpolated`.
+    high (B, C, H, W) in [-1, 1].  As published all of it is redrawn; with a `mask` (B, 1, H, W) in [0, 1]
+    every estimate is blended with `high`: 1 is redrawn, 0 stays `high`.  `noise` is called once, then as the
+    sampler needs it.  The other parameters, and what is raised, are those of `interpolate_images`.
     """
-    sampling = sampling or plainly(stage)
-    grid, target = walkable(stage, sampling, skip)[skip:], stage.method.target
+    sampling = sampling or without_mean(stage)
+    grid, target = checked_grid(stage, sampling, skip)[skip:], stage.method.target
     with torch.no_grad():
         base = stage.model.base(low)
         x = diffused(target.learnt(high, base), float(grid[0]), noise)
         denoise = stage.denoiser(low, base, sampling, tile, autocast)
         if mask is not None:
-            denoise = kept(denoise, target.encode(high, base), mask)
+            denoise = keeping_known(denoise, target.encode(high, base), mask)
     yield from stage.run_sampler(sampling, denoise, x, grid, noise, base)
 
 
-def plainly(stage: Stage) -> Sampling:
-    """The method's own sampling, but what is redrawn is not drawn to the mean of all answers."""
+def without_mean(stage: Stage) -> Sampling:
+    """The method's own sampling with fidelity 0: redrawn images are not drawn to the posterior mean."""
     return replace(stage.method.sampling, fidelity=0.0)
 
 
-def walkable(stage: Stage, sampling: Sampling, skip: int, lag: int = 0) -> Grid:
-    """The grid, which has these levels."""
+def checked_grid(stage: Stage, sampling: Sampling, skip: int, lag: int = 0) -> Grid:
+    """The grid of the sampling.
+
+    Raises ConfigError for a model that sees no noise, ValueError if the grid lacks the levels.
+    """
     if isinstance(stage.method.precond, Blind):
         raise ConfigError("precond: Blind sees no noise, so nothing of a picture could be taken back to it")
     grid = sampling.levels()
@@ -101,15 +104,15 @@ def walkable(stage: Stage, sampling: Sampling, skip: int, lag: int = 0) -> Grid:
 
 
 def diffused(x0: Images, sigma: float, noise: Noise) -> Images:
-    """x0 at a level."""
+    """x0 with noise of standard deviation sigma."""
     return x0 + sigma * noise(x0)
 
 
-def kept(denoise: Denoiser, known: Images, mask: Mask) -> Denoiser:
-    """Estimates where `mask` is 1, `known` where it is 0.
+def keeping_known(denoise: Denoiser, known: Images, mask: Mask) -> Denoiser:
+    """A denoiser whose estimates are blended with `known` where `mask` is below 1.
 
-    Unlike `inpainted`, whose networks were trained to see known pixels clean, it shows them as noisy as the
-    rest: what every network was trained to see (Lugmayr et al. 2022).
+    The network sees known pixels as noisy as the rest, as in its training (Lugmayr et al. 2022); networks for
+    `inpainted` were trained with known pixels free of noise.
     """
 
     def denoise_the_rest(x: Images, sigma: Sigma) -> Images:
@@ -118,18 +121,18 @@ def kept(denoise: Denoiser, known: Images, mask: Mask) -> Denoiser:
     return denoise_the_rest
 
 
-def first_twice(noise: Noise) -> Noise:
-    """The first draw comes twice: for two pictures that are diffused to be mixed.
+def repeat_first_draw(noise: Noise) -> Noise:
+    """A source of noise whose second draw repeats the first: for two images that are noised and mixed.
 
-    A mix of two draws has sqrt(share² + (1 - share)²) of their standard deviation, 0.71 in the middle, but
-    the network is told the full level, and takes what is missing from the picture: it comes out flat.  A mix
-    of one draw with itself has all of it, and a share of 0 or 1 is as if the other picture were not there.
+    A mix of two independent draws has only sqrt(share² + (1 - share)²) of their standard deviation, 0.71 in
+    the middle; told the full level, the network removes texture in place of noise.  A mix of one draw with
+    itself keeps the level, and at a share of 0 or 1 the other image has no influence.
     """
-    asked = count()
+    calls = count()
     first: list[Tensor] = []
 
     def draw(like: Images) -> Images:
-        match next(asked):
+        match next(calls):
             case 0:
                 first.append(noise(like))
                 return first[0]
@@ -141,7 +144,7 @@ def first_twice(noise: Noise) -> Noise:
 
 
 def pasted(high: Images, other: LowImages, box: Box, weight: Tensor) -> Images:
-    """high with other, of the size of `box`, in that place: `weight` (h, w) of it, 1 - weight of high."""
+    """A copy of high with `other` blended in at `box`: `weight` (h, w) of other, 1 - weight of high."""
     out = high.clone()
     box.of(out).lerp_(other, weight.to(out))
     return out

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from refinesr.cascade import Cascade, Link
-from refinesr.chains import changed
+from refinesr.chains import with_steps_and_guidance
 from refinesr.config import to_data
-from refinesr.devices import autocast_dtype, device_named, put_on
+from refinesr.devices import autocast_dtype, device_named, move_to
 from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import CheckpointError, ConfigError
 from refinesr.images.picture import Picture, from_tensor
@@ -22,7 +22,7 @@ from refinesr.sources import Labelled
 from refinesr.stage import Progress
 
 
-def told(
+def with_options(
     cascade: Cascade,
     *,
     steps: tuple[int, ...] | None = None,
@@ -42,7 +42,7 @@ def told(
         raise ConfigError(f"steps: {len(steps)} numbers for {count} stages; one each is needed")
     links = []
     for number, link in enumerate(cascade.links):
-        own = changed(
+        own = with_steps_and_guidance(
             link.effective_sampling,
             None if steps is None else steps[number],
             guidance if number == 0 else None,
@@ -51,7 +51,7 @@ def told(
     return Cascade(tuple(links), size or cascade.size)
 
 
-def generated(
+def generate_images(
     cascade: Cascade,
     indexes: Sequence[int],
     *,
@@ -65,22 +65,22 @@ def generated(
     They stay on the device; `pictures` makes pictures of them, best of the last ones alone.
 
     A picture depends on the seed and its index alone, whatever is made beside it; so do its class, drawn
-    evenly, if the cascade has classes and none is given.  See `drawn` for how.  The models are moved to the
-    device and stay there; with None each computes where its weights are.  A precision of 'auto' is bf16 if
-    all these devices multiply in it.  Raises ConfigError.
+    evenly, if the cascade has classes and none is given.  See `picture_seeds` for how.  The models are moved
+    to the device and stay there; with None each computes where its weights are.  A precision of 'auto' is
+    bf16 if all these devices multiply in it.  Raises ConfigError.
     """
-    low = page(cascade, classes(cascade, indexes, label, seed))
+    low = blank_input(cascade, choose_classes(cascade, indexes, label, seed))
     dtypes = set()
     for link in cascade.links:
         place = link.stage.device if device is None else device_named(device)
         dtypes.add(autocast_dtype(precision, place))
-        put_on(link.stage.model, place)
+        move_to(link.stage.model, place)
     autocast = None if None in dtypes else dtypes.pop()
-    noise = NoiseField(tuple(drawn(seed, index)[0] for index in indexes))
+    noise = NoiseField(tuple(picture_seeds(seed, index)[0] for index in indexes))
     yield from cascade(low, noise, autocast=autocast)
 
 
-def drawn(seed: int, index: int) -> tuple[int, int]:
+def picture_seeds(seed: int, index: int) -> tuple[int, int]:
     """Two numbers below 2**64 for a picture: the seed of its noise, and one to choose a class by.
 
     NumPy's SeedSequence mixes both into one state of 128 bits: neighbouring seeds and indexes have nothing in
@@ -90,7 +90,9 @@ def drawn(seed: int, index: int) -> tuple[int, int]:
     return first, second
 
 
-def classes(cascade: Cascade, indexes: Sequence[int], label: int | None, seed: int) -> list[int | None]:
+def choose_classes(
+    cascade: Cascade, indexes: Sequence[int], label: int | None, seed: int
+) -> list[int | None]:
     """The class of each picture, from 0; None where there are none.  Raises ConfigError for no such class."""
     source = cascade.links[0].stage.method.source
     if not cascade.links[0].generates:
@@ -101,17 +103,17 @@ def classes(cascade: Cascade, indexes: Sequence[int], label: int | None, seed: i
         return [None for _ in indexes]
     if label is not None and not 0 <= label < source.count:
         raise ConfigError(f"class: {label} is not one of the model's, 0 to {source.count - 1}")
-    return [drawn(seed, index)[1] % source.count if label is None else label for index in indexes]
+    return [picture_seeds(seed, index)[1] % source.count if label is None else label for index in indexes]
 
 
-def page(cascade: Cascade, labels: Sequence[int | None]) -> LowWithPlanes:
+def blank_input(cascade: Cascade, labels: Sequence[int | None]) -> LowWithPlanes:
     """A blank low for each picture, with the plane of its class if there is one."""
-    low = torch.zeros(len(labels), cascade.channels, *size_of(cascade))
+    low = torch.zeros(len(labels), cascade.channels, *input_size(cascade))
     known = [label for label in labels if label is not None]
     return with_plane(low, torch.tensor(known, dtype=low.dtype)) if known else low
 
 
-def size_of(cascade: Cascade) -> tuple[int, int]:
+def input_size(cascade: Cascade) -> tuple[int, int]:
     """(height, width) of low: asked for, or what the first model was trained at."""
     tile = cascade.links[0].stage.method.tile
     if cascade.size is None and tile == 0:
@@ -130,12 +132,12 @@ def pictures(image: Images) -> tuple[Picture, ...]:
 
 def settings(cascade: Cascade, *, label: int | None, seed: int, precision: str) -> dict[str, Any]:
     """All that pictures depend on, as plain data.  `precision` is what networks run in, no longer 'auto'."""
-    size = size_of(cascade)
+    size = input_size(cascade)
     shared = {"format": "refinesr-generate-1", "seed": seed, "class": label, "size": list(size)}
-    return {**shared, "precision": precision, "stages": [facts(link) for link in cascade.links]}
+    return {**shared, "precision": precision, "stages": [link_facts(link) for link in cascade.links]}
 
 
-def facts(link: Link) -> dict[str, Any]:
+def link_facts(link: Link) -> dict[str, Any]:
     """Which model, and how it samples."""
     checksum = 0
     for tensor in link.stage.model.state_dict().values():

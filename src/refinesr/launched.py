@@ -1,27 +1,28 @@
-"""What torchrun tells each process that it starts; of others, that there is one."""
+"""The place of this process among those that torchrun started; without torchrun there is one process."""
 
 import os
 
 
-def by_torchrun() -> bool:
-    """Other launchers set RANK, too, and do not mean that processes work together."""
+def started_by_torchrun() -> bool:
+    """Whether torchrun started this process.  Other launchers set RANK for processes that work alone."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
-def leads() -> bool:
-    """Whether it is this process that shows what all have to tell."""
+def is_main_process() -> bool:
+    """Whether this process writes files and messages for all."""
     return rank() == 0
 
 
 def rank() -> int:
-    return int(os.environ["RANK"]) if by_torchrun() else 0
+    """Number of this process, from 0."""
+    return int(os.environ["RANK"]) if started_by_torchrun() else 0
 
 
-def place_here() -> int:
-    """Among the processes of this computer."""
-    return int(os.environ["LOCAL_RANK"]) if by_torchrun() else 0
+def local_rank() -> int:
+    """Number of this process, from 0, among those of this computer."""
+    return int(os.environ["LOCAL_RANK"]) if started_by_torchrun() else 0
 
 
-def number_here() -> int:
-    """Of the processes of this computer, which share its memory and its cores."""
-    return int(os.environ["LOCAL_WORLD_SIZE"]) if by_torchrun() else 1
+def local_world_size() -> int:
+    """Number of processes on this computer, which share its memory and its cores."""
+    return int(os.environ["LOCAL_WORLD_SIZE"]) if started_by_torchrun() else 1

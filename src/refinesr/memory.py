@@ -1,4 +1,4 @@
-"""How much memory there is, what a shell or a container leaves of it, and what is said when it lacks."""
+"""How much memory a process can have, and errors of lack of memory."""
 
 import os
 import re
@@ -9,47 +9,51 @@ from pathlib import Path
 from refinesr.errors import RefineSRError
 
 GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""What a container may use; a number, or "max"."""
+"""Files with the memory limit of a container: a number of bytes, or "max"."""
 
 LACKS = ("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory")
-"""What PyTorch and Python say of memory, for it has no error of its own."""
+"""Parts of messages by which PyTorch's RuntimeErrors for lack of memory are recognised."""
 
 UNKNOWN = 4 * 2**30
-"""Bytes that are counted on where nobody can tell."""
+"""Bytes that are assumed where the free memory is unknown."""
 
 
-def most() -> int | None:
-    """Bytes that a process can have at most; None if nobody says."""
-    return min((limit for limit in (installed(), allowed(), contained()) if limit is not None), default=None)
+def memory_limit() -> int | None:
+    """Bytes that this process can have at most; None if unknown."""
+    return min(
+        (limit for limit in (installed_memory(), ulimit_memory(), container_limit()) if limit is not None),
+        default=None,
+    )
 
 
-def free() -> int:
-    """Bytes that can be had now; where only what is installed is known, half of that."""
-    now, limit = available(), most()
+def free_memory() -> int:
+    """Bytes that can be allocated now; where only the limit is known, half of that."""
+    now, limit = available_memory(), memory_limit()
     if now is None:
         return UNKNOWN if limit is None else limit // 2
     return now if limit is None else min(now, limit)
 
 
-def available() -> int | None:
-    """On Linux."""
+def available_memory() -> int | None:
+    """Bytes available, on Linux; None elsewhere."""
     try:
-        told = Path("/proc/meminfo").read_text(encoding="utf-8")
+        text = Path("/proc/meminfo").read_text(encoding="utf-8")
     except OSError:
         return None
-    line = re.search(r"MemAvailable:\s+(\d+) kB", told)
+    line = re.search(r"MemAvailable:\s+(\d+) kB", text)
     return int(line[1]) * 1024 if line else None
 
 
-def installed() -> int | None:
+def installed_memory() -> int | None:
+    """Bytes of physical memory; None if unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # not on Windows
         return None
 
 
-def allowed() -> int | None:
-    """By `ulimit`."""
+def ulimit_memory() -> int | None:
+    """The limit that `ulimit` sets, in bytes; None if there is none."""
     try:
         import resource
     except ImportError:  # not on Windows
@@ -58,7 +62,8 @@ def allowed() -> int | None:
     return min((limit for limit in limits if limit != resource.RLIM_INFINITY), default=None)
 
 
-def contained() -> int | None:
+def container_limit() -> int | None:
+    """The limit of the container, in bytes; None if there is none."""
     for name in GROUPS:
         try:
             return int(Path(name).read_text(encoding="utf-8"))
@@ -68,8 +73,8 @@ def contained() -> int | None:
 
 
 @contextmanager
-def if_memory_lacks(advice: str) -> Iterator[None]:
-    """Says what to do then: a RefineSRError.  Other errors pass."""
+def out_of_memory_as(advice: str) -> Iterator[None]:
+    """Turn errors of lack of memory into a RefineSRError with this advice; other errors pass."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -79,7 +84,7 @@ def if_memory_lacks(advice: str) -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a CPU or a GPU had too little memory; PyTorch says so with a RuntimeError."""
+    """Whether the error says that a CPU or a GPU had too little memory; PyTorch raises a RuntimeError."""
     if isinstance(error, MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in LACKS)

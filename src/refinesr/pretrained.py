@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from refinesr.devices import folded, lent, put_on
+from refinesr.devices import fold_seed, move_to, seeded_generators
 from refinesr.errors import ConfigError
 from refinesr.method import Method
 from refinesr.model import Model
@@ -18,9 +18,9 @@ from refinesr.stage import Stage
 def fresh(method: Method, device: torch.device, seed: int) -> Model:
     """The same weights for the same seed, on every device; the caller's random numbers are untouched."""
     cpu = torch.device("cpu")  # whatever the caller's default is: every device draws other numbers
-    with lent(cpu, folded(seed)), cpu:
+    with seeded_generators(cpu, fold_seed(seed)), cpu:
         model = method.build()
-    put_on(model, device)
+    move_to(model, device)
     return model
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from refinesr.checkpoint import save_stage
-from refinesr.compiling import compiled, seen_compiled
+from refinesr.compiling import compile_distance, compile_networks
 from refinesr.config import from_data, parse, to_data
 from refinesr.data import Pairs as Crops
 from refinesr.data import Photos
@@ -25,7 +25,7 @@ from refinesr.method import Method
 from refinesr.model import Model
 from refinesr.objective import LEAST, Distance
 from refinesr.pretrained import begin_with, check_start, fresh
-from refinesr.shipped import identified
+from refinesr.shipped import load_with_checksum
 from refinesr.stage import Card, Stage
 from refinesr.team import ALONE, Team
 from refinesr.train import Learning, Pairs, Plan, Report, State, check_shares, fit
@@ -80,22 +80,22 @@ def train(
     this one begins with; a frozen encoder needs it.  `start` is one to begin with all weights of, its method
     being alike (`pretrained.check_start`).  `teacher` is the model, on the device, that the run's lesson is
     of: a student begins as a copy of it.  `distance`, on the device, is what a perception is learnt by.
-    `compiling` is as in `compiled`.  All of a `team` call this alike; the one that leads holds the folder and
-    writes, and it alone needs `held_out`; the others but read a state to resume.  What held-out pictures tell
-    (`Watch`) comes with the reports, and changes nothing that is learnt.
-    The folder is held from the first `next` until the generator is closed or exhausted, or the process ends.
-    Raises OutputError if the folder is held already, holds a run and `resume` is not given, or the reverse,
-    or cannot be written; ConfigError for what cannot be learnt or shared; DivergedError if the loss is no
-    number, the last save being from before.
+    `compiling` is as in `compile_networks`.  All of a `team` call this alike; the one that leads holds the
+    folder and writes, and it alone needs `held_out`; the others but read a state to resume.  What held-out
+    pictures tell (`Watch`) comes with the reports, and changes nothing that is learnt.  The folder is held
+    from the first `next` until the generator is closed or exhausted, or the process ends.  Raises OutputError
+    if the folder is held already, holds a run and `resume` is not given, or the reverse, or cannot be
+    written; ConfigError for what cannot be learnt or shared; DivergedError if the loss is no number, the last
+    save being from before.
     """
     place = Folder(folder)
     run.method.sampling.levels()  # previews need them: better found out now
-    objective = learnt(run, teacher, seen_compiled(distance, compiling))
+    objective = learnt(run, teacher, compile_distance(distance, compiling))
     check_shares(run.plan, team)
 
     def updates(state: State) -> Iterator[Report]:
         for each in (state.model, *([teacher.model] if teacher else [])):
-            compiled(each, device, compiling)
+            compile_networks(each, device, compiling)
         yield from fit(state, pairs, objective, run.plan, seed=run.seed, autocast=autocast, team=team)
 
     if team.leads:
@@ -155,7 +155,7 @@ def begun_with(run: Run, source: str | Path) -> tuple[Run, Stage]:
 
     Raises ConfigError for one that is unlike, CheckpointError as `load` does.
     """
-    first, name, checksum = identified(source)
+    first, name, checksum = load_with_checksum(source)
     check_start(run.method, first, str(source))
     return replace(run, start=f"{name} (SHA-256 {checksum})"), first
 

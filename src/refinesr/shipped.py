@@ -1,4 +1,4 @@
-"""Finding a model: a shipped name, a file, a folder, or a repository of the Hugging Face Hub."""
+"""Finding and loading a model: a shipped name, a file, a folder, or a repository of the Hugging Face Hub."""
 
 import difflib
 import hashlib
@@ -32,15 +32,15 @@ def load(source: str | Path, *, device: str = "cpu") -> Stage:
     no sense, `source` is of another type, or the device is not there.
     """
     place = device_named(device)
-    with file_of(source) as path:
+    with model_file(source) as path:
         stage = load_stage(path)
     stage.model.to(place)
     return stage
 
 
-def identified(source: str | Path) -> tuple[Stage, str, str]:
-    """What `load` loads, with a name to tell of it and the SHA-256 of its file."""
-    with file_of(source) as path:
+def load_with_checksum(source: str | Path) -> tuple[Stage, str, str]:
+    """The model that `load` returns, the name of its file, and the file's SHA-256."""
+    with model_file(source) as path:
         stage = load_stage(path)
         with path.open("rb") as data:
             checksum = hashlib.file_digest(data, "sha256").hexdigest()
@@ -48,66 +48,67 @@ def identified(source: str | Path) -> tuple[Stage, str, str]:
 
 
 @contextmanager
-def file_of(source: str | Path) -> Iterator[Path]:
-    """The model's file, for as long as it is needed.  `source` and what is raised are as in `load`."""
+def model_file(source: str | Path) -> Iterator[Path]:
+    """The path of the model's file, valid within the context; `source` and errors are those of `load`."""
     check_source(source)
     name, path = str(source), Path(source)
     if os.path.isfile(path) or path.suffix in (".safetensors", *PICKLES):
         yield path
-    elif name in shipped() and not os.path.isfile(path / FILE):
-        with as_file(folder() / f"{name}.safetensors") as file:
+    elif name in shipped_names() and not os.path.isfile(path / FILE):
+        with as_file(weights_folder() / f"{name}.safetensors") as file:
             yield file
     elif os.path.isdir(path):
         if os.path.isfile(path / CASCADE) and not os.path.isfile(path / FILE):
             raise CheckpointError(f"{path}: holds a cascade, not a model; load_cascade loads it")
         yield path / FILE
     elif re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
-        yield downloaded(name)
+        yield download(name)
     else:
-        raise unknown(name)
+        raise unknown_model(name)
 
 
 def check_source(source: object, right: str = "a name or a path") -> None:
-    """Raises ConfigError for what is no name, CheckpointError for the empty one: it is no folder either."""
+    """Raises ConfigError for what is neither a string nor a path, CheckpointError for the empty string."""
     if not isinstance(source, str | Path):
         raise ConfigError(f"model: {type_error_text(source, right)}")
     if source == "":
-        raise unknown(source)
+        raise unknown_model(source)
 
 
-def unknown(name: str) -> CheckpointError:
-    return CheckpointError(f"model: {name[:60]!r} is no shipped model, file or folder; {hint(name)}")
+def unknown_model(name: str) -> CheckpointError:
+    """The error for a name that no model has."""
+    return CheckpointError(f"model: {name[:60]!r} is no shipped model, file or folder; {suggestion(name)}")
 
 
-def hint(name: str) -> str:
-    """What may have been meant."""
-    near = difflib.get_close_matches(name, shipped(), 1)
-    return f"did you mean '{near[0]}'?" if near else f"shipped are: {', '.join(shipped()) or 'none'}"
+def suggestion(name: str) -> str:
+    """A shipped name close to `name`, or all of them."""
+    near = difflib.get_close_matches(name, shipped_names(), 1)
+    return f"did you mean '{near[0]}'?" if near else f"shipped are: {', '.join(shipped_names()) or 'none'}"
 
 
-def shipped() -> list[str]:
-    """The names of the models inside the package."""
-    names = (file.name for file in folder().iterdir())
+def shipped_names() -> list[str]:
+    """Names of the models in the package, sorted."""
+    names = (file.name for file in weights_folder().iterdir())
     return sorted(name.removesuffix(".safetensors") for name in names if name.endswith(".safetensors"))
 
 
-def folder() -> Traversable:
+def weights_folder() -> Traversable:
     return files("refinesr") / "weights"
 
 
-def downloaded(repository: str) -> Path:
-    """The repository's file in the local cache of the Hub."""
+def download(repository: str) -> Path:
+    """Path of the repository's model file in the local cache of the Hub, downloaded if it is not there."""
     try:
         from huggingface_hub import hf_hub_download, logging
     except ImportError as error:
         install = "to load it from the Hugging Face Hub: pip install 'refinesr[hub]'"
         raise CheckpointError(f"{repository}: no such file or folder; {install}") from error
     level = logging.get_verbosity()
-    # else a line for each time it tries again
+    # it would print a line for every retry
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         return Path(hf_hub_download(repository, FILE))
-    except Exception as error:  # of its own, of the library that it asks by, of the system
+    except Exception as error:  # of huggingface_hub, of its HTTP library, or of the system
         reason = shorten(" ".join(str(error).split()), 160, placeholder=" ...")
         raise CheckpointError(
             f"{repository}: no such file or folder, and no {FILE} to be had from the Hub: {reason}"

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from refinesr.devices import able
+from refinesr.devices import on_float64_device
 from refinesr.errors import ConfigError
 from refinesr.images.eight_bits import resize_eight_bits, to_uint8
 from refinesr.images.resize import Kernel, MatlabBicubic, resize
@@ -280,7 +280,7 @@ def enlarged_as_files(low: LowImages, scale: int, kernel: Kernel) -> Images:
     height, width = low.shape[-2:]
     if scale == 1:
         return low
-    large = resize_eight_bits(to_uint8(able(low)), (scale * height, scale * width), kernel)
+    large = resize_eight_bits(to_uint8(on_float64_device(low)), (scale * height, scale * width), kernel)
     return large.to(low) / 127.5 - 1
 
 

@@ -23,7 +23,7 @@ from refinesr.diffusion.denoisers import (
 )
 from refinesr.diffusion.noise import scaled
 from refinesr.diffusion.schedule import check
-from refinesr.encoding import doors
+from refinesr.encoding import encode
 from refinesr.images.projection import Projection
 from refinesr.images.resize import Kernel
 from refinesr.images.span import Span
@@ -214,7 +214,7 @@ class Stage:
     def tiled_denoiser(self, low: LowWithPlanes, tile: int, autocast: torch.dtype | None) -> Denoiser:
         """The network's denoiser, tile by tile; low is encoded once, here."""
         with autocasting(low.device, autocast):
-            inputs = doors(self.model, low, tile)
+            inputs = encode(self.model, low, tile)
         parts = [self.tile_denoiser(inputs, piece, autocast) for piece in self.tiles(low, tile)]
         # windows are moved to the device here: moved in every step, each would make a GPU wait
         return tiled([(box, window.to(low), denoise) for box, window, denoise in parts])
@@ -229,13 +229,13 @@ class Stage:
         return cover(height, width, core=core, reach=self.method.halo, stride=stride, scale=scale)
 
     def tile_denoiser(
-        self, doors: Mapping[str, Tensor], tile: Tile, autocast: torch.dtype | None
+        self, encode: Mapping[str, Tensor], tile: Tile, autocast: torch.dtype | None
     ) -> tuple[Box, Window, Denoiser]:
         """The tile's place in the result, its window, and a denoiser for its part of the state."""
         large = tile.box.scaled(self.method.scale)
         within = {"image": large.of, "features": tile.box.of}  # a vector is the same everywhere
         plain = self.model.conditioned(
-            {name: within[name](door) if name in within else door for name, door in doors.items()}
+            {name: within[name](door) if name in within else door for name, door in encode.items()}
         )
 
         def denoise(x: Images, sigma: Sigma) -> Images:

@@ -1,8 +1,8 @@
-"""Rectangles of a picture, and windows that blend them without a seam.
+"""Tiles of a picture, and windows that blend them without a seam.
 
-If what a network says of a pixel depends on nothing farther away than `reach`, tiles blended with these
-windows equal the whole picture to rounding: no window counts a pixel that the inner edge of its tile can have
-touched.
+If a network's estimate of a pixel depends on nothing farther away than `reach`, tiles blended with these
+windows equal the whole picture to rounding: every window is 0 where the inner edge of its tile can have had
+an influence.
 """
 
 import math
@@ -22,7 +22,7 @@ BLEND = 4
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle of pixels; the sizes are those of the rectangle."""
+    """A rectangle of pixels: its corner, height and width."""
 
     top: int
     left: int
@@ -33,30 +33,30 @@ class Box:
         convert_fields(self, as_int, "top", "left", "height", "width")
 
     def of(self, tensor: Tensor) -> Tensor:
-        """A view of the last two axes of `tensor`."""
+        """The box's part of the last two axes of `tensor`, a view."""
         return tensor[..., self.top : self.top + self.height, self.left : self.left + self.width]
 
     def scaled(self, scale: int) -> "Box":
-        """The same rectangle of a picture `scale` times as large."""
+        """The same rectangle in a picture `scale` times as large."""
         return Box(self.top * scale, self.left * scale, self.height * scale, self.width * scale)
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """Blending weights of a tile's pixels, in [0, 1]: the outer product of one weight a row and one a column.
+    """Blending weights of a tile's pixels, in [0, 1]: the outer product of `down` and `across`.
 
-    Multiplied out when needed: those of all tiles together are larger than the picture.
+    It is computed when needed: the windows of all tiles together are larger than the picture.
     """
 
     down: Float[Tensor, " h"]
     across: Float[Tensor, " w"]
 
     def to(self, like: Tensor) -> "Window":
-        """On like's device and of its dtype."""
+        """The window on like's device, of its dtype."""
         return Window(self.down.to(like), self.across.to(like))
 
     def whole(self) -> Float[Tensor, "h w"]:
-        """For each pixel of the tile."""
+        """The weight of each pixel of the tile."""
         return self.down[:, None] * self.across
 
 
@@ -73,12 +73,13 @@ def cover(
 ) -> list[Tile]:
     """Tiles, row by row, of a picture of height x width low pixels; windows are `scale` times that size.
 
-    A tile is `core` pixels a side (0: no tiles) and a halo of reach + blend outside it; sides are evened out,
-    so they may be smaller.  Corners lie on multiples of `stride`; neighbours share at least 2 * (reach +
-    blend) pixels.  A window is 0 within `reach` of every inner edge and rises smoothly over the rest of the
-    shared part, at least 2 * blend pixels.  A network that sees everything has no reach: a larger `blend`
-    hides the seams.  A picture that fits is one tile with a window of ones.  Windows sum to more than 0
-    everywhere, to 1 where no three tiles overlap.
+    A tile has a core of `core` pixels a side (0: no tiles) and a halo of reach + blend pixels around it;
+    cores are of equal size, so they may be smaller.  Corners lie on multiples of `stride`; neighbours
+    share at least 2 * (reach + blend) pixels.  A window is 0 within `reach` of every inner edge and rises
+    smoothly over the rest of the shared part, at least 2 * blend pixels.  For a network of unlimited reach
+    use reach 0 and a larger `blend`, which hides the seams.  A picture that fits is one tile with a window of
+    ones.  Windows sum to more than 0 everywhere, to 1 where no three tiles overlap.
+
     Raises ValueError for a size, scale, stride or blend below 1, or a core or reach below 0.
     """
     if min(height, width, stride, scale, blend) < 1 or min(core, reach) < 0:
@@ -93,9 +94,10 @@ def cover(
 
 
 def blended(canvas: Tensor, parts: Iterable[tuple[Box, Window, Tensor]]) -> Tensor:
-    """The mean of what the tiles say of each pixel, by their windows, on the canvas: zeros, which it fills.
+    """The mean of the tiles' values at each pixel, weighted by their windows, in `canvas`.
 
-    Each tile's box is in pixels of the canvas, and its values are (B, C, h, w).
+    `canvas` holds zeros and is changed in place.  Each tile's box is in pixels of the canvas, and its values
+    are (B, C, h, w).
     """
     weight = torch.zeros_like(canvas[:1, :1])
     for box, window, values in parts:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from refinesr.decays import Constant, CosineDecay, Halving
-from refinesr.devices import lent
+from refinesr.devices import seeded_generators
 from refinesr.errors import CheckpointError, ConfigError
 from refinesr.files import replacing
 from refinesr.measured import Measurement
@@ -283,7 +283,7 @@ def backward(losses: Callable[..., PerImage], batch: tuple[Tensor, ...], parts: 
 def seeded(device: torch.device, *seed: int) -> AbstractContextManager[None]:
     """Dropout has no generator of its own: torch's are lent for a while, and put back as they were."""
     *_, own = np.random.SeedSequence(seed).generate_state(3).tolist()  # the first two are Objective.draw's
-    return lent(device, own)
+    return seeded_generators(device, own)
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from refinesr.checkpoint import save_stage
-from refinesr.devices import autocasting, lent
+from refinesr.devices import autocasting, seeded_generators
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.walking import last
 from refinesr.errors import ConfigError
@@ -64,7 +64,7 @@ class Ruler:
     def loss(self, model: Model) -> float:
         """Mean over all pictures."""
         total, device = 0.0, device_of(model)
-        with lent(device, SEED), autocasting(device, self.autocast):
+        with seeded_generators(device, SEED), autocasting(device, self.autocast):
             for high, low, sigma, eps, *rest in self.batches(device, *self.chances):
                 losses = self.objective.loss(model, high, low, sigma, eps, *rest)
                 total += float(losses.cpu().double().sum())

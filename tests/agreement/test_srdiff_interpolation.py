@@ -7,7 +7,7 @@ from recorded import arrays, found, relative
 from torch import Tensor
 
 from refinesr.convert import convert
-from refinesr.editing import interpolated
+from refinesr.editing import interpolate_images
 
 NAME = "srdiff_x4"
 NEEDED = ("lr", "interp_x1", "interp_x2", "interp_noise", "interp_t", "interp_lam", "interp_output")
@@ -17,7 +17,7 @@ def image(recorded: dict[str, Tensor], lag: int) -> tuple[Tensor, list[Tensor]]:
     """What ours makes, and the draws that are left over."""
     stage = convert(found(f"{NAME}.ckpt"), config=found(f"{NAME}.yaml"))
     draws: Iterator[Tensor] = iter(recorded["interp_noise"])
-    *_, last = interpolated(
+    *_, last = interpolate_images(
         stage,
         recorded["lr"],
         recorded["interp_x1"],

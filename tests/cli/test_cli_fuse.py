@@ -137,6 +137,6 @@ def test_what_it_is_made_of_is_not_replaced_even_if_asked(fuse: Command, face: P
 def test_what_a_format_cannot_hold_is_said_before_the_work(
     fuse: Command, other: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("refinesr.mixing.fusion", None)
+    monkeypatch.setattr("refinesr.mixing.fuse_pictures", None)
     ran = fuse(picture("clear.png", 41, 50, "RGBA"), other, "-o", "fused.jpg", "--from", "0,0,9,9")
     assert (ran.code, ran.err) == (2, "fused.jpg: JPEG cannot hold transparency; use PNG or WebP\n")

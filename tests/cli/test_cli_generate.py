@@ -92,7 +92,7 @@ def test_a_sampling_is_set_in_every_stage_and_is_one_of_the_settings(generate: C
 
 def test_with_nothing_to_do_nothing_is_made(generate: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     generate("-n", 2)
-    monkeypatch.setattr(refinesr.generate, "generated", fails_with(AssertionError()))
+    monkeypatch.setattr(refinesr.generate, "generate_images", fails_with(AssertionError()))
     ran = generate("-n", 1)
     assert (ran.code, len(ran.out.splitlines())) == (0, 1)
 
@@ -111,16 +111,16 @@ def test_other_settings_are_refused_until_overwritten(generate: Command) -> None
 
 def test_two_processes_never_mix_their_pictures(generate: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second one is refused as long as the first is at work, even where it would begin anew."""
-    whole, seen = refinesr.generate.generated, []
+    whole, seen = refinesr.generate.generate_images, []
 
     def generated(*given: Any, **options: Any) -> Iterator[object]:
         before = files()
-        monkeypatch.setattr(refinesr.generate, "generated", whole)
+        monkeypatch.setattr(refinesr.generate, "generate_images", whole)
         seen.append(generate("-n", 3, "--seed", 4, "--overwrite"))
         assert files() == before
         return whole(*given, **options)
 
-    monkeypatch.setattr(refinesr.generate, "generated", generated)
+    monkeypatch.setattr(refinesr.generate, "generate_images", generated)
     assert generate("-n", 2).code == 0
     (second,) = seen
     wait = "wait until it is done, or choose another folder"
@@ -215,20 +215,20 @@ def fails_with(error: BaseException) -> Callable[..., Iterator[object]]:
 def test_too_little_memory_is_one_line_with_a_smaller_batch(
     generate: Command, monkeypatch: pytest.MonkeyPatch, count: int, hint: str
 ) -> None:
-    monkeypatch.setattr(refinesr.generate, "generated", fails_with(MemoryError()))
+    monkeypatch.setattr(refinesr.generate, "generate_images", fails_with(MemoryError()))
     ran = generate("-n", count)
     assert (ran.code, ran.err) == (2, f"not enough memory for {hint}\n")
 
 
 def test_ctrl_c_keeps_what_is_finished(generate: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = refinesr.generate.generated
+    whole = refinesr.generate.generate_images
 
     def generated(cascade: Any, indexes: list[int], **options: Any) -> Iterator[object]:
         if 2 in indexes:
             raise KeyboardInterrupt
         return whole(cascade, indexes, **options)
 
-    monkeypatch.setattr(refinesr.generate, "generated", generated)
+    monkeypatch.setattr(refinesr.generate, "generate_images", generated)
     ran = generate("-n", 4, "--batch", 2)
     assert (ran.code, ran.err) == (130, "interrupted\n")
     assert sorted(files()) == [".lock", "00000.png", "00001.png", "generate.json"]

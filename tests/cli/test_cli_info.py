@@ -22,7 +22,7 @@ from refinesr.diffusion.labels import Timestep
 from refinesr.diffusion.levels import Continuous
 from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Even, Karras, Linear
-from refinesr.generate import generated
+from refinesr.generate import generate_images
 from refinesr.method import Method, Sampling
 from refinesr.recipes import RECIPES
 from refinesr.stage import Card, Stage
@@ -220,7 +220,7 @@ def test_a_cascade_costs_what_its_networks_do(refinesr: Command, size: list[int]
         network = link.stage.model.network
         network.forward = counting(network.forward)
     whole = replace(whole, links=(whole.links[0], replace(whole.links[1], tile=0)))
-    list(generated(whole, [0], device="cpu", precision="fp32"))
+    list(generate_images(whole, [0], device="cpu", precision="fp32"))
     assert told["gflop"] == pytest.approx(sum(counts) / 1e9)
     assert told["gflop_input_size"] == (size or [8, 8])
     assert len(counts) == told["calls"]
@@ -283,7 +283,7 @@ def test_steps_of_a_cascade_are_its_files_to_say(refinesr: Command) -> None:
 def test_a_shipped_model_comes_before_a_recipe_of_its_name(
     refinesr: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(facts, "shipped", lambda: ["photo-x4"])
+    monkeypatch.setattr(facts, "shipped_names", lambda: ["photo-x4"])
     monkeypatch.setattr(facts, "load", lambda name: stage(packed()))
     shipped = refinesr("info", "photo-x4").out.splitlines()
     assert shipped[0] == "name        photo-x4 (shipped model)"
@@ -292,7 +292,7 @@ def test_a_shipped_model_comes_before_a_recipe_of_its_name(
 
 
 def test_a_name_that_is_nothing_is_one_line(refinesr: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facts, "shipped", lambda: ["faces"])
+    monkeypatch.setattr(facts, "shipped_names", lambda: ["faces"])
     near, far = refinesr("info", "fotos-x4"), refinesr("info", "zzz")
     start = "is no shipped model, file, folder or recipe"
     assert (near.code, near.err) == (2, f"model: 'fotos-x4' {start}; did you mean 'photo-x4'?\n")

@@ -122,7 +122,7 @@ def test_a_strip_too_long_for_its_file_is_refused_before_the_work(
     """11 pictures of 1600 pixels and gaps are more than the 16383 that WebP can hold."""
     photo = picture("wide.png", 2, 400)
     if code:
-        monkeypatch.setattr("refinesr.mixing.sampled", None)
+        monkeypatch.setattr("refinesr.mixing.sample_end", None)
     ran = between(photo, "-o", "strip.webp", "--shares", shares, "--steps", 2)
     assert ran.code == code
     assert code == 0 or ran.err.startswith("strip.webp: WebP cannot hold a side of ")

@@ -16,7 +16,7 @@ from refinesr.cli import app, main
 from refinesr.cli.messages import print_message, print_result, robust_streams, warnings_as_lines
 from refinesr.cli.recipes import suggestion
 from refinesr.errors import RefineSRError
-from refinesr.memory import if_memory_lacks, is_out_of_memory
+from refinesr.memory import is_out_of_memory, out_of_memory_as
 from refinesr.recipes import RECIPES
 
 
@@ -122,10 +122,10 @@ def test_pytorch_says_out_of_memory_with_a_runtime_error() -> None:
 
 
 def test_too_little_memory_is_told_with_advice_and_nothing_else_is() -> None:
-    with pytest.raises(RefineSRError, match="buy some") as told, if_memory_lacks("buy some"):
+    with pytest.raises(RefineSRError, match="buy some") as told, out_of_memory_as("buy some"):
         raise MemoryError
     assert isinstance(told.value.__cause__, MemoryError)
-    with pytest.raises(RuntimeError, match="shapes"), if_memory_lacks("buy some"):
+    with pytest.raises(RuntimeError, match="shapes"), out_of_memory_as("buy some"):
         raise RuntimeError("shapes do not match")
 
 

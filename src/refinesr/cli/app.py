@@ -8,8 +8,8 @@ from cyclopts import App, CycloptsError, Parameter
 
 from .. import __version__
 from ..errors import RefineSRError
-from ..launched import leads, rank
-from ..memory import if_memory_lacks
+from ..launched import is_main_process, rank
+from ..memory import out_of_memory_as
 from . import (
     compare,
     convert,
@@ -87,7 +87,7 @@ def main(tokens: Sequence[str] | None = None) -> int:
     received = ReceivedSignal()
     with robust_streams(), warnings_as_lines():
         try:
-            with signals_raised(received), if_memory_lacks("not enough memory"):
+            with signals_raised(received), out_of_memory_as("not enough memory"):
                 code = run_command(sys.argv[1:] if tokens is None else list(tokens))
                 sys.stdout.flush()
                 return code
@@ -122,12 +122,12 @@ def report_error(error: Exception) -> int:
             text = f"{error.filename or 'output'}: {error.strerror or error}"
         case _:
             raise error
-    print_message(text if leads() else f"process {rank()}: {text}")
+    print_message(text if is_main_process() else f"process {rank()}: {text}")
     return USER_ERROR
 
 
 def report_signal(number: int) -> int:
     """Print which signal ended the command and return the shell's exit code for it."""
-    if leads():
+    if is_main_process():
         print_message(DESCRIPTIONS[signal.Signals(number)])
     return 128 + number

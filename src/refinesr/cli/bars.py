@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..launched import leads
+from ..launched import is_main_process
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -16,7 +16,7 @@ LOSS_INTERVAL = 0.2
 
 
 def on_terminal() -> bool:
-    return sys.stderr.isatty() and leads()
+    return sys.stderr.isatty() and is_main_process()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..cascade import Cascade, Link
-from ..chains import file_of, load_cascade, read_file, sampling_so
+from ..chains import cascade_file, load_cascade, read_file, with_sampling_settings
 from ..errors import ConfigError
 from .facts import SIDE, Facts, Found, enlarging, facts
 from .messages import counted
@@ -84,7 +84,7 @@ def cascade_facts(source: str, steps: int | None = None, settings: tuple[str, ..
     """Raises ConfigError, also if `steps` are given, and CheckpointError."""
     if steps is not None:
         raise ConfigError("steps: each stage of a cascade has its own; its JSON file says them")
-    path, cascade = file_of(source), sampling_so(load_cascade(source), settings)
+    path, cascade = cascade_file(source), with_sampling_settings(load_cascade(source), settings)
     models, size, known = [entry.model for entry in read_file(path).stages], input_size(cascade), []
     for model, link in zip(models, cascade.links, strict=True):
         known.append(facts(placed(model, link), size=size))

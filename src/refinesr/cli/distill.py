@@ -87,7 +87,7 @@ def distill(
         The poor pictures, if there are some, as in `refinesr train`; a model that was trained with some needs
         them.
     """
-    from ..devices import put_on
+    from ..devices import move_to
     from ..run import learnt
 
     with placed(data, output, computing) as (device, team):
@@ -97,7 +97,7 @@ def distill(
         learnt(run, teacher)  # what is wrong with it is said before any photo is decoded
         held = holding.of(run, data, output, computing.resume) if team.leads else None
         pairs = material(run, data, device, team, low)
-        put_on(teacher.model, device)
+        move_to(teacher.model, device)
         return trained(run, pairs, output, computing, team, held, teacher=teacher)
 
 

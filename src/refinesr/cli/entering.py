@@ -110,7 +110,7 @@ def maker(thing: str, protocol: "Protocol", methods: Methods) -> "Maker":
 
 
 def network_of(thing: str, methods: Methods) -> "Maker":
-    from ..chains import load_any, sampling_so
+    from ..chains import load_model, with_sampling_settings
     from ..devices import device_named
     from ..evaluate.foreign import Foreign, foreign_like
     from ..evaluate.makers import Restored
@@ -128,9 +128,9 @@ def network_of(thing: str, methods: Methods) -> "Maker":
         fidelity=methods.fidelity,
         orientations=methods.orientations,
     )
-    model = load_any(bare)
+    model = load_model(bare)
     try:
-        model = sampling_so(model, methods.settings)
+        model = with_sampling_settings(model, methods.settings)
         options.check(model)
     except ConfigError as error:  # of several methods, which?
         raise ConfigError(f"{bare}: {error}") from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from ..errors import ConfigError, OutputError
-from ..memory import if_memory_lacks
+from ..memory import out_of_memory_as
 from .bars import progress_bars
 from .entering import Methods, entered, of_given_pairs, scale_of, span_of
 from .messages import print_message, print_result
@@ -248,7 +248,7 @@ def results(
 ) -> "Iterator[Measured]":
     """Says what to do when memory lacks."""
     hint = f"--batch {asked.plan.batch // 2}" if asked.plan.batch > 1 else "--tile 128"
-    with if_memory_lacks(f"not enough memory; use {hint}"):
+    with out_of_memory_as(f"not enough memory; use {hint}"):
         for at in asked.run(output, sets, overwrite=overwrite):
             show(at)
             if at.image is not None:

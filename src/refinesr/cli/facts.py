@@ -19,7 +19,7 @@ from ..method import Method, Sampling
 from ..model import Model
 from ..recipes import RECIPES
 from ..shapes import Denoiser, Grid, Images, Noise
-from ..shipped import load, shipped
+from ..shipped import load, shipped_names
 from ..stage import Card
 from .grids import grid_name, levels_text
 from .messages import counted
@@ -47,12 +47,12 @@ def found(name: str) -> Found:
     if path.exists() or path.suffix or "/" in name:
         stage = load(name)
         return Found(stage.card.name or path.name, "file", stage.method, stage.card)
-    if name in shipped():
+    if name in shipped_names():
         stage = load(name)
         return Found(name, "shipped model", stage.method, stage.card)
     if name in RECIPES:
         return of_recipe(name)
-    names = list(dict.fromkeys([*shipped(), *RECIPES]))
+    names = list(dict.fromkeys([*shipped_names(), *RECIPES]))
     hint = suggestion(name, names) or f"; there are {', '.join(names)}"
     raise CheckpointError(f"model: '{name}' is no shipped model, file, folder or recipe{hint}")
 

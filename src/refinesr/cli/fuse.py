@@ -92,7 +92,7 @@ def fuse(
     """
     from ..images.io import read
     from ..images.picture import format_size
-    from ..mixing import fusion
+    from ..mixing import fuse_pictures
 
     started = perf_counter()
     writing.check(output, picture, other, patching.low)
@@ -102,7 +102,7 @@ def fuse(
     patch, low = patching.patch(part), None if patching.low is None else read(patching.low, span=span)
     check_result(ground, output)
     with followed() as follow:
-        made = follow(picture.name, fusion(walk, ground, part, patch, low, patching.whole))
+        made = follow(picture.name, fuse_pictures(walk, ground, part, patch, low, patching.whole))
     writing.write(made, output)
     told(walk, f"{picture} -> {output}  {format_size(made.size)}", started)
     return 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from ..errors import ConfigError
-from ..memory import if_memory_lacks
+from ..memory import out_of_memory_as
 from .bars import progress_bars
 from .messages import counted, print_result
 from .options import Device, Flag, Output, Precision, SamplingSettings, parse_numbers
@@ -76,16 +76,16 @@ class Making:
 
     def of(self, cascade: "Cascade") -> "Cascade":
         """The cascade with what is asked for here.  Raises ConfigError for what it cannot do."""
-        from ..chains import sampling_so
-        from ..generate import classes, told
+        from ..chains import with_sampling_settings
+        from ..generate import choose_classes, with_options
 
         steps = None if self.steps is None else parse_numbers("--steps", self.steps, "STEPS,...", int)
         form = "HEIGHT,WIDTH" if "," in (self.size or "") else "SIDE"
         size = None if self.size is None else parse_numbers("--size", self.size, form, int)
         square = None if size is None else (size[0], size[-1])
-        cascade = sampling_so(cascade, self.settings)
-        made = told(cascade, steps=steps, guidance=self.guidance, size=square)
-        classes(made, [0], self.label, self.seed)
+        cascade = with_sampling_settings(cascade, self.settings)
+        made = with_options(cascade, steps=steps, guidance=self.guidance, size=square)
+        choose_classes(made, [0], self.label, self.seed)
         return made
 
 
@@ -163,12 +163,12 @@ def batch(
     cascade: "Cascade", indexes: list[int], making: Making, show: Callable[[int, int], None]
 ) -> tuple["Picture", ...]:
     """The pictures of these indexes.  Says what to do when memory lacks."""
-    from ..generate import generated, pictures
+    from ..generate import generate_images, pictures
 
     half = len(indexes) // 2
     hint = f"use --batch {half}" if half else "give its stages a smaller tile in cascade.json"
-    with if_memory_lacks(f"not enough memory for {counted(len(indexes), 'picture')} at once; {hint}"):
-        made = generated(
+    with out_of_memory_as(f"not enough memory for {counted(len(indexes), 'picture')} at once; {hint}"):
+        made = generate_images(
             cascade,
             indexes,
             label=making.label,
@@ -182,9 +182,9 @@ def batch(
 
 
 def described(path: Path, cascade: "Cascade", index: int, making: Making) -> str:
-    from ..generate import classes
+    from ..generate import choose_classes
 
-    (label,) = classes(cascade, [index], making.label, making.seed)
+    (label,) = choose_classes(cascade, [index], making.label, making.seed)
     return str(path) if label is None else f"{path}  class {label}"
 
 

@@ -50,15 +50,15 @@ def info(
     json
         Print all of it as one line of JSON.
     """
-    from ..chains import names_cascade, sampling_set
+    from ..chains import is_cascade_source, override_sampling
     from .cascade_facts import cascade_facts
     from .facts import facts, found
 
-    if names_cascade(model):
+    if is_cascade_source(model):
         known: Facts | CascadeFacts = cascade_facts(model, steps, settings)
     else:
         subject = found(model)
-        known = facts(replace(subject, method=sampling_set(subject.method, settings)), steps)
+        known = facts(replace(subject, method=override_sampling(subject.method, settings)), steps)
     print_result(*(as_json(known) if json else as_text(known)).split("\n"))
     return 0
 

@@ -14,7 +14,7 @@ from .walk_options import WALKING, WRITING, Walking, Writing, check_result, foll
 
 if TYPE_CHECKING:
     from ..images.picture import Picture
-    from ..mixing import Walk
+    from ..mixing import Redrawing
 
 EXAMPLES = """
 Examples:
@@ -80,7 +80,7 @@ def interpolate(
     """
     from ..images.io import read
     from ..images.picture import format_size
-    from ..mixing import interpolation, sampled, strip
+    from ..mixing import interpolate_pictures, sample_end, side_by_side
 
     if first is not None and second is None:
         raise ConfigError(f"SECOND: missing; {first} is one picture, and two are interpolated, or none given")
@@ -91,16 +91,18 @@ def interpolate(
     small, *ends = [read(path, span=walk.stage.span) for path in given]
     check_room(walk, small, len(shares), output)
     with followed() as follow:
-        one, two = ends or [follow(f"seed {seed}", sampled(walk, small, seed)) for seed in seeds]
-        walks = [(f"share {share:g}", interpolation(walk, small, (one, two), share)) for share in shares]
+        one, two = ends or [follow(f"seed {seed}", sample_end(walk, small, seed)) for seed in seeds]
+        walks = [
+            (f"share {share:g}", interpolate_pictures(walk, small, (one, two), share)) for share in shares
+        ]
         made = [follow(name, steps) for name, steps in walks]
-    writing.write(strip(made), output)
+    writing.write(side_by_side(made), output)
     several = f"{len(made)} pictures of " if len(made) > 1 else ""
     told(walk, f"{photo} -> {output}  {several}{format_size(made[0].size)}", started)
     return 0
 
 
-def check_room(walk: "Walk", small: "Picture", number: int, output: Path) -> None:
+def check_room(walk: "Redrawing", small: "Picture", number: int, output: Path) -> None:
     """Raises OutputError if the strip does not go into such a file."""
     from ..mixing.interpolating import GAP
 

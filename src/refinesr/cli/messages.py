@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import TextIO
 
-from ..launched import leads
+from ..launched import is_main_process
 
 CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f]")
 """Characters that end a line or control a terminal; a file's name may contain them."""
@@ -87,7 +87,7 @@ def warnings_as_lines() -> Iterator[None]:
         line: str | None = None,
     ) -> None:
         text = one_line(message)
-        if text not in printed and leads():
+        if text not in printed and is_main_process():
             printed.add(text)
             print_message(f"warning: {text}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from ..files import replacing
-from ..memory import if_memory_lacks
+from ..memory import out_of_memory_as
 from .bars import progress_bars, reading_progress
 from .drawing import PLOTS, matplotlib_figure
 from .grids import grid_name
@@ -147,12 +147,12 @@ def search(
         The poor pictures of all in --data, as in `refinesr train`, in place of what is made of them; a model
         that was trained with some needs them.
     """
-    from ..devices import autocast_dtype, device_named, put_on
+    from ..devices import autocast_dtype, device_named, move_to
     from ..images.entries import list_entries
     from ..search import trained
-    from ..shipped import file_of, load
+    from ..shipped import load, model_file
 
-    with file_of(model) as file:
+    with model_file(model) as file:
         read = {entry.path for entry in list_entries((data, *(low or ())))}
         outputs.check([file, *read, *trying.feature_files()])
     plan, device = trying.plan(steps), device_named(trying.device)
@@ -160,7 +160,7 @@ def search(
     stage = load(model)
     trained(stage.method)
     held = pictures(stage, data, trying, low)
-    put_on(stage.model, device)
+    move_to(stage.model, device)
     work = Work(model, data, stage, held, judge(held), plan, low)
     with signals_recorded() as notice:
         ranking = work.ranking(autocast, notice)
@@ -196,7 +196,7 @@ class Work:
         from .ranking import Ranking
 
         trials = []
-        with if_memory_lacks(advice(self)), of_trials(self.plan.steps) as show:
+        with out_of_memory_as(advice(self)), of_trials(self.plan.steps) as show:
             for state in searching(self.stage, self.held, self.judge, self.plan, autocast):
                 trials += [state.trial] if state.trial else []
                 show(state, len(trials))

@@ -91,11 +91,11 @@ def serve(
 
 def restoring(model: str, options: "Options", settings: tuple[str, ...]) -> "Stage | Cascade":
     """Raises ConfigError for one that a picture alone is not enough for."""
-    from ..chains import load_any, sampling_so
+    from ..chains import load_model, with_sampling_settings
     from ..restore import only_inpaints
     from ..stage import Stage
 
-    loaded = sampling_so(load_any(model), settings)
+    loaded = with_sampling_settings(load_model(model), settings)
     first = loaded if isinstance(loaded, Stage) else loaded.links[0].stage
     if first.method.generates:
         raise ConfigError(f"{model}: makes pictures from nothing; `refinesr generate` is for it")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from ..launched import by_torchrun
+from ..launched import started_by_torchrun
 
 Handler = Callable[[int, FrameType | None], None]
 
@@ -54,7 +54,7 @@ def signals_recorded() -> Iterator[ReceivedSignal]:
     received = ReceivedSignal()
 
     def record(number: int, frame: FrameType | None) -> None:
-        if number == received.signal == signal.SIGINT and not by_torchrun():
+        if number == received.signal == signal.SIGINT and not started_by_torchrun():
             raise KeyboardInterrupt
         received.signal = number
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 from cyclopts import Parameter
 
 from ..errors import ConfigError
-from ..memory import if_memory_lacks
+from ..memory import out_of_memory_as
 from .bars import training_progress
 from .holding import HOLDING, Holding, left_out, news, summary
 from .material import beside, check_low, material
@@ -254,7 +254,7 @@ def trained(
     bar = training_progress(run.name, run.plan.steps, run.plan.batch)
     closed = closing(cast("Generator[Report]", steps))  # it saves when it is closed
     heard = 0
-    with if_memory_lacks(advice(run, team)), signals_recorded() as notice, bar as show, closed:
+    with out_of_memory_as(advice(run, team)), signals_recorded() as notice, bar as show, closed:
         for report in steps:
             meter.read(report)
             news(report.measured, output)

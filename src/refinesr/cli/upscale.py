@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from ..errors import RefineSRError
 from ..files import is_full, writing
-from ..memory import if_memory_lacks
+from ..memory import out_of_memory_as
 from .bars import file_progress
 from .listing import list_inputs
 from .messages import counted, print_message, print_result
@@ -113,11 +113,11 @@ def upscale(
 
 def load_task(model: str, results: ResultOptions, model_options: ModelOptions) -> Task:
     """Loads the model.  Raises ConfigError for options that do not fit the model or this computer."""
-    from ..chains import load_any, sampling_so
+    from ..chains import load_model, with_sampling_settings
 
     options = model_options.options()
     replace(options, seed=options.seed + results.samples - 1)  # raises if the last sample's seed is too large
-    loaded = sampling_so(load_any(model), model_options.settings)
+    loaded = with_sampling_settings(load_model(model), model_options.settings)
     options.check(loaded)
     return Task(loaded, results, model_options, options)
 
@@ -158,7 +158,7 @@ def run_jobs(task: Task, jobs: list[Job]) -> int:
                 untried += 1
                 continue
             try:
-                with if_memory_lacks(f"{job.input}: not enough memory"):
+                with out_of_memory_as(f"{job.input}: not enough memory"):
                     for line in upscale_file(task, job, show):
                         print_result(line)
             except RefineSRError as error:

@@ -18,7 +18,7 @@ from .results import check_folders, refuse_replacing_inputs, warn_of_lost_metada
 
 if TYPE_CHECKING:
     from ..images.picture import Picture
-    from ..mixing import Walk
+    from ..mixing import Redrawing
     from ..stage import Progress
 
 
@@ -47,14 +47,14 @@ class Walking:
     device: Device = "auto"
     precision: Precision = "auto"
 
-    def walk(self, model: str) -> "Walk":
+    def walk(self, model: str) -> "Redrawing":
         """Whatever does not fit the model, or this computer, is found out here."""
-        from ..mixing import walk_of
+        from ..mixing import plan_redrawing
         from ..restore import Options
         from ..shipped import load
 
         options = Options(self.steps, self.seed, self.tile, self.consistent, self.device, self.precision)
-        return walk_of(load(model), options, self.depth)
+        return plan_redrawing(load(model), options, self.depth)
 
 
 @Parameter(name="*", group="Results")
@@ -113,6 +113,6 @@ def check_result(picture: "Picture", output: Path, scale: int = 1) -> None:
     check_output(picture, output, scale)
 
 
-def told(walk: "Walk", line: str, started: float) -> None:
+def told(walk: "Redrawing", line: str, started: float) -> None:
     way = f"{walk.steps} of {walk.sampling.steps} steps from sigma {walk.sigma:.3g}"
     print_result(f"{line}  {way}  {perf_counter() - started:.1f} s")

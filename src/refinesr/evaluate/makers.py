@@ -25,7 +25,7 @@ from refinesr.evaluate.depths import (
     stored,
 )
 from refinesr.evaluate.pairs import Shown, check_place, checksum, named, opened, sized
-from refinesr.generate import facts
+from refinesr.generate import link_facts
 from refinesr.images.entries import Entry, list_entries
 from refinesr.images.naming import stem, without_marks
 from refinesr.images.picture import with_span
@@ -182,7 +182,7 @@ class Restored:
         dtypes = {self.options.device_and_dtype(link.stage)[1] for link in self.links}
         precision = " and ".join(sorted("fp32" if dtype is None else "bf16" for dtype in dtypes))
         meant = {} if self.model.span is None else {"span": to_data(self.model.span)}
-        return {"precision": precision, "stages": [facts(link) for link in self.links], **meant}
+        return {"precision": precision, "stages": [link_facts(link) for link in self.links], **meant}
 
     def check(self, shown: Shown, samples: int) -> None:
         channels = self.links[0].stage.method.channels

@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from refinesr.album import check_settings
-from refinesr.devices import seed_out_of
+from refinesr.devices import seed_from
 from refinesr.errors import OutputError
 from refinesr.evaluate.depths import EIGHT_BITS, SUFFIXES, Depth, as_picture
 from refinesr.files import replacing, writing
@@ -154,4 +154,4 @@ def _line(row: tuple[str, str]) -> str:
 
 def seed_of(seed: int, name: str, sample: int) -> int:
     """Below 2**63, for a sample of a picture: it depends on the picture's name, not on its place."""
-    return seed_out_of(np.random.SeedSequence([seed, zlib.crc32(name.encode()), sample]))
+    return seed_from(np.random.SeedSequence([seed, zlib.crc32(name.encode()), sample]))

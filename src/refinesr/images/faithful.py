@@ -23,7 +23,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from refinesr.devices import able
+from refinesr.devices import on_float64_device
 from refinesr.images.band_matrix import BandMatrix, along_both, along_rows, transpose
 from refinesr.images.eight_bits import ResizePasses, resize_eight_bits, resize_passes, round_levels_
 from refinesr.images.projection import Projection, gram_inverse
@@ -185,8 +185,10 @@ def consistent_eight_bits(
     ValueError if `low` is not a smaller picture of as many channels.
     """
     _check(image, low)
-    if able(image) is not image:
-        return consistent_eight_bits(able(image), able(low), kernel).to(image.device)
+    if on_float64_device(image) is not image:
+        return consistent_eight_bits(on_float64_device(image), on_float64_device(low), kernel).to(
+            image.device
+        )
     out = torch.empty(image.shape, dtype=torch.uint8, device=image.device)
     way = resize_passes(kernel, (image.shape[-2], image.shape[-1]), (low.shape[-2], low.shape[-1]))
     with torch.autocast(image.device.type, enabled=False):
@@ -205,8 +207,8 @@ def consistent_in_range(image: Images, low: LowImages, kernel: Kernel = _PILLOW)
     nothing has to be clipped the result is the orthogonal projection.
     """
     _check(image, low)
-    if able(image) is not image:
-        return consistent_in_range(able(image), able(low), kernel).to(image.device)
+    if on_float64_device(image) is not image:
+        return consistent_in_range(on_float64_device(image), on_float64_device(low), kernel).to(image.device)
     out = torch.empty(image.shape, dtype=torch.float32, device=image.device)
     vertical, horizontal = Projection.between(image, low, kernel).bands
     way = ResizePasses(horizontal, vertical, transposed=True)

@@ -114,7 +114,7 @@ def store_images(pictures: list[Raster], device: torch.device, span: Span | None
 
 def available_memory(device: torch.device) -> int:
     """Bytes that can be had.  Pictures pass through the computer's memory even if they stay on a GPU."""
-    there = memory.free()
+    there = memory.free_memory()
     return min(there, torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else there
 
 

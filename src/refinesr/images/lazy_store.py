@@ -13,7 +13,7 @@ from refinesr.errors import InputError
 from refinesr.images.entries import Entry
 from refinesr.images.image_store import CropBatch, Raster, store_images
 from refinesr.images.span import Span
-from refinesr.launched import number_here
+from refinesr.launched import local_world_size
 from refinesr.shapes import Images
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ def worker_count() -> int:
     Decoders let go of Python's lock."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(1, min(16, cores // number_here()))
+    return max(1, min(16, cores // local_world_size()))
 
 
 def map_in_order(

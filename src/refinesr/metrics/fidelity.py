@@ -7,7 +7,7 @@ the poor picture.  At another the best of results looks unfaithful.
 from jaxtyping import Float64, UInt8
 from torch import Tensor
 
-from refinesr.devices import able
+from refinesr.devices import on_float64_device
 from refinesr.images.eight_bits import resize_eight_bits
 from refinesr.images.resize import Kernel, resize
 from refinesr.metrics.pixel import levels, mse, precise, psnr
@@ -40,7 +40,9 @@ def missed(
 ) -> Float64[Tensor, "B C h w"]:
     """How many levels each value of the result, reduced in 8 bits, is above that of low."""
     _check(low, result)
-    return precise(resize_eight_bits(able(result), (low.shape[-2], low.shape[-1]), kernel)) - precise(low)
+    return precise(
+        resize_eight_bits(on_float64_device(result), (low.shape[-2], low.shape[-1]), kernel)
+    ) - precise(low)
 
 
 def decibels(error: Float64[Tensor, "..."]) -> Float64[Tensor, "..."]:

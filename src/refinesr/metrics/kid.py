@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from refinesr.devices import folded
+from refinesr.devices import fold_seed
 
 FeatureRows = Float[Tensor, "n D"]
 OtherRows = Float[Tensor, "m D"]
@@ -39,7 +39,7 @@ class KID:
     def __call__(self, real: FeatureRows, made: OtherRows) -> Spread:
         """Of features of real and of made images; about 0 for sets of one kind, and may be below."""
         real, made = (rows.detach().cpu().double() for rows in (real, made))
-        size, rng = min(self.size, len(real), len(made)), torch.Generator().manual_seed(folded(self.seed))
+        size, rng = min(self.size, len(real), len(made)), torch.Generator().manual_seed(fold_seed(self.seed))
         draws = (
             [rows[torch.randperm(len(rows), generator=rng)[:size]] for rows in (real, made)]
             for _ in range(self.subsets)

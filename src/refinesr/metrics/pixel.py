@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Float64, UInt8
 from torch import Tensor
 
-from refinesr.devices import able
+from refinesr.devices import on_float64_device
 from refinesr.shapes import Images, PerImage
 
 Cut = Float[Tensor, "B C h w"]
@@ -72,4 +72,4 @@ def within(images: Images, border: int) -> Cut:
 
 def precise(values: Float[Tensor, "..."] | UInt8[Tensor, "..."]) -> Float64[Tensor, "..."]:
     """The same in float64, where they are; on the CPU if their device, as MPS, has none."""
-    return able(values).double()
+    return on_float64_device(values).double()

@@ -1,24 +1,25 @@
 """Two pictures into one: what `refinesr interpolate` and `refinesr fuse` do, for images of any kind.
 
-`interpolate` and `fuse` take and return PIL images, arrays and tensors, as `upscale` does; `interpolation`
-and `fusion` are the same for `Picture`s, step by step; only the last step's picture is made.
+`interpolate` and `fuse` take and return PIL images, arrays and tensors, as `upscale` does;
+`interpolate_pictures` and `fuse_pictures` are the same for `Picture`s, step by step; only the last step's
+picture is made.
 """
 
-from refinesr.mixing.fusing import fuse, fusion
-from refinesr.mixing.interpolating import interpolate, interpolation, sampled, strip
+from refinesr.mixing.fusing import fuse, fuse_pictures
+from refinesr.mixing.interpolating import interpolate, interpolate_pictures, sample_end, side_by_side
 from refinesr.mixing.patch import Patch
-from refinesr.mixing.walk import DEPTH, STEPS, Walk, walk_of
+from refinesr.mixing.walk import DEPTH, STEPS, Redrawing, plan_redrawing
 
 __all__ = [
     "DEPTH",
     "STEPS",
     "Patch",
-    "Walk",
+    "Redrawing",
     "fuse",
-    "fusion",
+    "fuse_pictures",
     "interpolate",
-    "interpolation",
-    "sampled",
-    "strip",
-    "walk_of",
+    "interpolate_pictures",
+    "plan_redrawing",
+    "sample_end",
+    "side_by_side",
 ]

@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from refinesr.diffusion.walking import last
-from refinesr.editing import fused, pasted
+from refinesr.editing import fuse_images, pasted
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.picture import Picture, format_size, to_tensor, with_span
 from refinesr.images.resize import Kernel, PillowBicubic, low_size, resize
 from refinesr.mixing.patch import Patch
-from refinesr.mixing.walk import DEPTH, Walk, coloured, walk_of
+from refinesr.mixing.walk import DEPTH, Redrawing, in_channels, plan_redrawing
 from refinesr.restore import (
     AnyImage,
     OptionFields,
@@ -60,17 +60,17 @@ def fuse(
     if not isinstance(patch, Patch):
         raise ConfigError(f"patch: {type_error_text(patch, 'a Patch')}")
     walk, whole = (
-        walk_of(resolve_stage(model), resolve_options(model, options), depth),
+        plan_redrawing(resolve_stage(model), resolve_options(model, options), depth),
         as_bool("whole", whole),
     )
     span = walk.stage.span
     small = None if low is None else picture_of(low, "low", span)
     ground, part = picture_of(image, span=span), picture_of(other, "other", span)
-    return image_like(last(fusion(walk, ground, part, patch, small, whole)).image, image)
+    return image_like(last(fuse_pictures(walk, ground, part, patch, small, whole)).image, image)
 
 
-def fusion(
-    walk: Walk,
+def fuse_pictures(
+    walk: Redrawing,
     picture: Picture,
     other: Picture,
     patch: Patch,
@@ -85,26 +85,26 @@ def fusion(
     patch.check(picture, other)
     picture, other = (with_span(each, walk.stage.span) for each in (picture, other))
     scale, (height, width) = walk.stage.method.scale, picture.size
-    both = padded(composed(picture, other, patch), scale)
-    small = reduced(walk, both) if low is None else small_of(walk, picture, low)
+    both = padded(compose(picture, other, patch), scale)
+    small = reduce(walk, both) if low is None else low_of(walk, picture, low)
     high = split_channels(both.to(walk.device), walk.stage.method.channels, picture.name)
     mask = patch.mask(picture.size)
     redrawn = None if whole else padded(mask[None, None], scale).to(high).expand(len(high), -1, -1, -1)
     noise, hole = walk.noise(high), torch.ones_like(mask) if whole else mask.ceil()
     given = walk.given(small, picture.name, noise, hole)
-    for progress in fused(walk.stage, given, high, noise, mask=redrawn, **walk.how()):
+    for progress in fuse_images(walk.stage, given, high, noise, mask=redrawn, **walk.how()):
         image = replace(progress, image=progress.image[..., :height, :width])
         yield picture_progress(image, small, None, picture, picture.alpha, mask=None if whole else mask)
 
 
-def composed(picture: Picture, other: Picture, patch: Patch) -> Images:
+def compose(picture: Picture, other: Picture, patch: Patch) -> Images:
     """The other's region in its place, (1, C, H, W)."""
     weight = patch.weight(picture.size)
     if other.alpha is not None:
         weight = weight * patch.region.of(torch.from_numpy(other.alpha / np.float32(other.peak)))
     if (lost := other.missing_mask) is not None:
         weight = weight * patch.region.of(torch.from_numpy(~lost.any(2)))
-    part = patch.region.of(coloured(other, picture.channels))
+    part = patch.region.of(in_channels(other, picture.channels))
     return pasted(to_tensor(opaque(picture)), part, patch.place, weight)
 
 
@@ -114,7 +114,7 @@ def padded(image: Tensor, scale: int) -> Tensor:
     return F.pad(image, (0, -width % scale, 0, -height % scale), mode="replicate")
 
 
-def reduced(walk: Walk, image: Images) -> LowImages:
+def reduce(walk: Redrawing, image: Images) -> LowImages:
     """As the model's poor images are made; at scale 1 there is nothing to reduce.
 
     By the kernel of its promise, if it makes one, so that it keeps what is coarse as it is.
@@ -126,11 +126,11 @@ def reduced(walk: Walk, image: Images) -> LowImages:
     return image if method.scale == 1 else resize(image, size, kernel).clamp(-1, 1)
 
 
-def small_of(walk: Walk, picture: Picture, low: Picture) -> LowImages:
+def low_of(walk: Redrawing, picture: Picture, low: Picture) -> LowImages:
     """Raises InputError for one that cannot be the picture made small."""
     scale = walk.stage.method.scale
     size = low_size(picture.size, scale)
     if low.size != size:
         wanted = f"{picture.name} made {scale} times smaller has {format_size(size)}"
         raise InputError(f"{low.name}: has {format_size(low.size)} pixels, but {wanted}")
-    return coloured(with_span(low, walk.stage.span), picture.channels)
+    return in_channels(with_span(low, walk.stage.span), picture.channels)

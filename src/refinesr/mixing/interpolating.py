@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from refinesr.diffusion.walking import last
-from refinesr.editing import first_twice, interpolated
+from refinesr.editing import interpolate_images, repeat_first_draw
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.picture import Picture, format_size, from_tensor, split_alpha, to_tensor, with_span
-from refinesr.mixing.walk import DEPTH, Walk, walk_of
+from refinesr.mixing.walk import DEPTH, Redrawing, plan_redrawing
 from refinesr.restore import (
     AnyImage,
     OptionFields,
@@ -66,10 +66,16 @@ def interpolate(
         raise ConfigError("second: give two pictures to interpolate between, or none")
     check_shares(shares)
     check_seeds(seeds)
-    walk, photo = walk_of(stage, resolve_options(model, options), depth), picture_of(image, span=stage.span)
+    walk, photo = (
+        plan_redrawing(stage, resolve_options(model, options), depth),
+        picture_of(image, span=stage.span),
+    )
     check_representable(with_colour_channels(walk.stage, photo), image)
-    one, two = ends or [last(sampled(walk, photo, seed)).image for seed in seeds]
-    return [image_like(last(interpolation(walk, photo, (one, two), share)).image, image) for share in shares]
+    one, two = ends or [last(sample_end(walk, photo, seed)).image for seed in seeds]
+    return [
+        image_like(last(interpolate_pictures(walk, photo, (one, two), share)).image, image)
+        for share in shares
+    ]
 
 
 def check_shares(shares: Sequence[float]) -> None:
@@ -89,15 +95,17 @@ def check_seeds(seeds: Sequence[int]) -> None:
         as_int("seeds", seed)
 
 
-def sampled(walk: Walk, photo: Picture, seed: int) -> Iterator[Progress[Picture]]:
+def sample_end(walk: Redrawing, photo: Picture, seed: int) -> Iterator[Progress[Picture]]:
     """An end to interpolate from: what `upscale` makes in as many steps."""
     yield from restore_picture(walk.stage, photo, replace(walk.options, seed=seed, steps=walk.sampling.steps))
 
 
-def interpolation(walk: Walk, photo: Picture, pair: Pair, share: float) -> Iterator[Progress[Picture]]:
+def interpolate_pictures(
+    walk: Redrawing, photo: Picture, pair: Pair, share: float
+) -> Iterator[Progress[Picture]]:
     """`share` of the second of two large pictures of one small photo, the rest of the first.
 
-    All shares have the same noise (Ho et al. 2020, section 4.3), and so have the two (`first_twice`).
+    All shares have the same noise (Ho et al. 2020, section 4.3), and so have the two (`repeat_first_draw`).
     """
     photo = with_colour_channels(walk.stage, with_span(photo, walk.stage.span))
     for picture in pair:
@@ -108,12 +116,12 @@ def interpolation(walk: Walk, photo: Picture, pair: Pair, share: float) -> Itera
     noise = walk.noise(first)
     # to a model that fills holes all of it is one: else it would be told what it is to make up
     given = walk.given(low, photo.name, noise, torch.ones(photo.size))
-    noise = first_twice(noise)
-    for progress in interpolated(walk.stage, given, first, second, noise, share=share, **walk.how()):
+    noise = repeat_first_draw(noise)
+    for progress in interpolate_images(walk.stage, given, first, second, noise, share=share, **walk.how()):
         yield picture_progress(progress, low, walk.sampling.consistent, photo, alpha)
 
 
-def check_size(walk: Walk, photo: Picture, large: Picture) -> None:
+def check_size(walk: Redrawing, photo: Picture, large: Picture) -> None:
     """Raises InputError for pictures that cannot be the photo enlarged."""
     scale = walk.stage.method.scale
     height, width = photo.size
@@ -122,7 +130,7 @@ def check_size(walk: Walk, photo: Picture, large: Picture) -> None:
         raise InputError(f"{large.name}: has {format_size(large.size)} pixels, but {wanted}")
 
 
-def strip(pictures: Sequence[Picture]) -> Picture:
+def side_by_side(pictures: Sequence[Picture]) -> Picture:
     """Side by side, a white gap between them; clear where they can be."""
     bands = [picture.pixels_with_alpha() for picture in pictures]
     first, height = pictures[0], bands[0].shape[0]

@@ -69,9 +69,9 @@ class Patch:
         """
         feather = min(FEATHER, self.side // 4) if self.feather is None else self.feather
         soft = max(feather, 1e-3)  # without a feather it is a step, between two pixels' centres
-        down = distance(self.place.top, self.place.height, size[0]) / soft + offset
-        across = distance(self.place.left, self.place.width, size[1]) / soft + offset
-        return smooth(down)[:, None] * smooth(across)
+        down = edge_distance(self.place.top, self.place.height, size[0]) / soft + offset
+        across = edge_distance(self.place.left, self.place.width, size[1]) / soft + offset
+        return smoothstep(down)[:, None] * smoothstep(across)
 
     def check(self, picture: Picture, other: Picture) -> None:
         """Raises ConfigError unless the region is in the other and its place in the picture."""
@@ -84,7 +84,7 @@ class Patch:
                 )
 
 
-def distance(start: int, length: int, size: int) -> Tensor:
+def edge_distance(start: int, length: int, size: int) -> Tensor:
     """From the centres of pixels to the nearer end of an interval of an axis; outside it is negative."""
     centre = torch.arange(size) + 0.5
     far = torch.full_like(centre, torch.inf)
@@ -93,6 +93,6 @@ def distance(start: int, length: int, size: int) -> Tensor:
     return torch.minimum(before, after)
 
 
-def smooth(x: Tensor) -> Tensor:
+def smoothstep(x: Tensor) -> Tensor:
     """0 up to 0, 1 from 1."""
     return torch.sin(torch.pi / 2 * x.clamp(0, 1)) ** 2

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from refinesr.devices import put_on
+from refinesr.devices import move_to
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.schedule import Even, Explicit, Karras, Leading
-from refinesr.editing import walkable
+from refinesr.editing import checked_grid
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.constants import luma
 from refinesr.images.masks import BinaryMask
@@ -33,7 +33,7 @@ FINE = 3.0
 
 
 @dataclass(frozen=True, eq=False)
-class Walk:
+class Redrawing:
     """A stage, how far back to noise it goes, and how it comes from there."""
 
     stage: Stage
@@ -63,7 +63,7 @@ class Walk:
 
     def spread(self, picture: Picture, channels: int) -> Tensor:
         """A picture, in the colours of one of so many `channels`, as the model wants it."""
-        image = coloured(with_span(picture, self.stage.span), channels).to(self.device)
+        image = in_channels(with_span(picture, self.stage.span), channels).to(self.device)
         return split_channels(image, self.stage.method.channels, picture.name)
 
     def given(self, low: LowImages, name: str, noise: Noise, redrawn: BinaryMask | None = None) -> Tensor:
@@ -80,7 +80,7 @@ class Walk:
         return build_input(self.stage, images, noise, redrawn if only_inpaints(self.stage) else None, name)
 
 
-def walk_of(stage: Stage, options: Options, depth: float) -> Walk:
+def plan_redrawing(stage: Stage, options: Options, depth: float) -> Redrawing:
     """`depth` is the share of the steps that are walked, at least one of them; 1 begins at noise.
 
     A sampling that is asked for is taken as it is; a model's own is made fit for it.
@@ -91,18 +91,18 @@ def walk_of(stage: Stage, options: Options, depth: float) -> Walk:
     device, autocast = options.device_and_dtype(stage)
     sampling = options.sampling_for(stage)
     if options.sampling is None:
-        sampling = fit(sampling, options)
+        sampling = sampling_to_redraw(sampling, options)
     if sampling.fidelity == 1:
         raise ConfigError("fidelity: 1 is the mean of all pictures and redraws none; less than 1")
     skip = sampling.steps - max(1, round(depth * sampling.steps))
-    walkable(stage, sampling, skip)
+    checked_grid(stage, sampling, skip)
     if sampling.steps == 1:
         raise ConfigError("steps: 1 leaves nothing between a picture and noise; at least 2")
-    put_on(stage.model, device)
-    return Walk(stage, options, device, autocast, sampling, skip)
+    move_to(stage.model, device)
+    return Redrawing(stage, options, device, autocast, sampling, skip)
 
 
-def fit(sampling: Sampling, options: Options) -> Sampling:
+def sampling_to_redraw(sampling: Sampling, options: Options) -> Sampling:
     """A model's own sampling for what is redrawn: not drawn to the mean unasked, with levels where pictures
     are, and enough of them."""
     sampling = replace(sampling, fidelity=options.fidelity or 0.0)
@@ -115,7 +115,7 @@ def fit(sampling: Sampling, options: Options) -> Sampling:
     return sampling
 
 
-def coloured(picture: Picture, channels: int) -> Images:
+def in_channels(picture: Picture, channels: int) -> Images:
     """As (1, channels, H, W): grey is grey in colours too, and colours have a grey."""
     image = to_tensor(opaque(picture))
     match image.shape[1], channels:

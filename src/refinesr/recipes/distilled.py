@@ -7,7 +7,7 @@ from refinesr.distill import Lesson, few, path, student
 from refinesr.errors import ConfigError
 from refinesr.method import Method
 from refinesr.run import Run
-from refinesr.shipped import identified
+from refinesr.shipped import load_with_checksum
 from refinesr.stage import Stage, window_size
 from refinesr.train import Plan
 
@@ -26,7 +26,7 @@ def student_of(
 
     Raises ConfigError, and CheckpointError as `load` does.
     """
-    teacher, name, checksum = identified(source)
+    teacher, name, checksum = load_with_checksum(source)
     lesson = Lesson(name, checksum, steps)
     if levels is None:
         levels = few(float(path(teacher.method, steps)[0]), 1 if calls is None else calls)

@@ -6,7 +6,7 @@ import torch
 
 from refinesr.cascade import Cascade
 from refinesr.images.picture import Picture, format_size
-from refinesr.memory import if_memory_lacks, most
+from refinesr.memory import memory_limit, out_of_memory_as
 from refinesr.restore.options import Options
 from refinesr.stage import Stage
 
@@ -42,7 +42,7 @@ def advise_on_memory(
     """Where memory lacks while the picture is restored so, a RefineSRError says what to do."""
     device, _ = options.device_and_dtype(options.links(model)[-1].stage)  # that makes the largest picture
     advice = out_of_memory_advice(model, options.tile, picture, device_memory(device))
-    return if_memory_lacks(f"{picture.name}: {advice}")
+    return out_of_memory_as(f"{picture.name}: {advice}")
 
 
 def gibibytes(number: int) -> str:
@@ -53,4 +53,4 @@ def device_memory(device: torch.device) -> int | None:
     """Bytes that a process can have at most; None if nobody says."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
-    return most()
+    return memory_limit()

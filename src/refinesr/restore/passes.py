@@ -7,7 +7,7 @@ from itertools import count
 import torch
 
 from refinesr.cascade import Cascade
-from refinesr.encoding import encoding, parts
+from refinesr.encoding import encoder_module, encoding_boxes
 from refinesr.restore.options import Options
 from refinesr.restore.restoring import Prepare, PrepareOnce, prepare
 from refinesr.stage import Stage
@@ -29,7 +29,7 @@ def watch_passes(
     prepared = isinstance(prepare, PrepareOnce) and prepare.first is not None
     total, passed = count_passes(model, size, options, prepared=prepared), count(1)
     stages = [model] if isinstance(model, Stage) else [link.stage for link in model.links]
-    modules = {module for stage in stages for module in (encoding(stage.model), stage.model.network)}
+    modules = {module for stage in stages for module in (encoder_module(stage.model), stage.model.network)}
     with ExitStack() as hooks:
         for module in modules:  # one that works in two stages is counted once each time
             hooks.enter_context(module.register_forward_hook(lambda *_: show(next(passed), total)))
@@ -54,7 +54,7 @@ def count_passes(
             # several orientations of a large picture are encoded again for every call
             kept = sampling.orientations == 1 or method.keeps(sampling.orientations * pixels)
             encodings = 0 if kept else calls
-        total += encodings * len(parts(link.stage.model, low, link.tile))
+        total += encodings * len(encoding_boxes(link.stage.model, low, link.tile))
         total += calls * len(link.stage.tiles(low, link.tile))
         size = size[0] * method.scale, size[1] * method.scale
     return total

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from refinesr.cascade import Cascade, Link, run_links
-from refinesr.devices import put_on
+from refinesr.devices import move_to
 from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import ConfigError
 from refinesr.images.masks import BinaryMask
@@ -144,7 +144,7 @@ def restore_by_link(
     device, autocast = options.device_and_dtype(stage)
     if mask is None and only_inpaints(stage):
         raise ConfigError("mask: none is given, and the model only makes up what one marks as missing")
-    put_on(stage.model, device)
+    move_to(stage.model, device)
     pictures = tuple(with_colour_channels(stage, picture) for picture in pictures)
     low, name = torch.cat([to_tensor(opaque(picture)) for picture in pictures]).to(device), pictures[0].name
     size = stage.scale * low.shape[2], stage.scale * low.shape[3]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, Unpack, overload
 
 from refinesr.cascade import Cascade
-from refinesr.chains import load_any
+from refinesr.chains import load_model
 from refinesr.diffusion.walking import last
 from refinesr.errors import ConfigError
 from refinesr.images.masks import AnyMask
@@ -139,7 +139,7 @@ def resolve_model(model: Source | Cascade) -> Stage | Cascade:
     if isinstance(model, Stage | Cascade):
         return model
     check_source(model, "a Stage, a Cascade, a name or a path")
-    return load_any(model)
+    return load_model(model)
 
 
 def resolve_stage(model: Source) -> Stage:

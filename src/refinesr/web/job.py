@@ -15,7 +15,7 @@ from refinesr.files import replacing
 from refinesr.images.display import for_display
 from refinesr.images.io import check_output, encode, lost_metadata, read_bytes, write
 from refinesr.images.picture import Picture
-from refinesr.memory import if_memory_lacks
+from refinesr.memory import out_of_memory_as
 from refinesr.restore import Options, restore_picture, watch_passes
 from refinesr.restore.fidelity import measure_fidelity
 from refinesr.restore.memory import advise_on_memory
@@ -101,7 +101,7 @@ class Job:
         """To its end, whatever that is."""
         self.state = "working"
         try:
-            with if_memory_lacks(f"{self.name}: not enough memory"):
+            with out_of_memory_as(f"{self.name}: not enough memory"):
                 self.report = self.made(model)
             self.state = "done"
         except CancelledError:
