@@ -1,36 +1,36 @@
-"""What can go wrong through the user's files and values.
+"""Errors caused by the user's files and values.
 
     RefineSRError
-    ├── InputError        a picture or a folder of pictures cannot be used
-    ├── ConfigError       a field of a method or a run has a value that makes no sense
+    ├── InputError        an image or a folder of images cannot be used
+    ├── ConfigError       a field of a method or a run has an invalid value
     ├── CheckpointError   a model file is missing, damaged or of another kind
     └── OutputError       a result cannot be written
 
-The message is one line in lower case that names the file or field, the value, and what would be right.
-The command line prints it and exits with code 2.  Mistakes of a programmer are ValueErrors instead.
+The message is one line in lower case that names the file or field, its value, and what would be valid.  The
+command line prints it and exits with code 2.  Programming errors raise ValueError instead.
 """
 
 from collections.abc import Sequence
 
 
 class RefineSRError(Exception):
-    """Anything a user can mend."""
+    """Base class of all errors that a user can fix."""
 
 
 class InputError(RefineSRError):
-    """A picture or a folder of pictures cannot be used."""
+    """An image or a folder of images cannot be used."""
 
     @classmethod
-    def combine(cls, bad: Sequence[tuple[str, "InputError"]], shown: int = 5) -> "InputError":
-        """What is wrong with the first of at least one, and the names of the others."""
-        (_, first), *others = bad
-        more = f" and {len(others) - shown} more" * (len(others) > shown)
-        names = ", ".join(name for name, _ in others[:shown]) + more
+    def combine(cls, errors: Sequence[tuple[str, "InputError"]], limit: int = 5) -> "InputError":
+        """One error of several (name, error): the first message and up to `limit` names of the others."""
+        (_, first), *others = errors
+        more = f" and {len(others) - limit} more" * (len(others) > limit)
+        names = ", ".join(name for name, _ in others[:limit]) + more
         return cls(f"{first}; nor can {names} be used" if others else str(first))
 
 
 class ConfigError(RefineSRError):
-    """A field of a method or a run has a value that makes no sense."""
+    """A field of a method or a run has an invalid value."""
 
 
 class CheckpointError(RefineSRError):

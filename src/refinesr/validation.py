@@ -1,6 +1,6 @@
-"""What untyped callers may give, checked at run time: taken as what is meant, or refused by its name.
+"""Run-time checks of arguments of untyped callers: converted, or refused with an error that names them.
 
-NumPy's numbers become Python's: sums of its integers wrap around, and no file of ours holds them.
+NumPy's numbers become Python's: sums of NumPy integers can overflow, and our files hold Python numbers only.
 """
 
 import reprlib
@@ -13,42 +13,42 @@ from refinesr.errors import ConfigError
 
 
 def as_int(name: str, value: object) -> int:
-    """Raises ConfigError, for True and False too."""
+    """`value` as an int.  Raises ConfigError for anything but a whole number, also for True and False."""
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise ConfigError(f"{name}: {short_repr(value)} is no whole number")
     return int(value)
 
 
 def as_float(name: str, value: object) -> float:
-    """Raises ConfigError, for True and False too."""
+    """`value` as a float.  Raises ConfigError for anything but a number, also for True and False."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise ConfigError(f"{name}: {short_repr(value)} is no number")
     return float(value)
 
 
 def as_bool(name: str, value: object) -> bool:
-    """Raises ConfigError for what is merely true in conditions, as 'false' is."""
+    """`value` as a bool.  Raises ConfigError for anything else, also for values that are only truthy."""
     if not isinstance(value, bool | np.bool_):
         raise ConfigError(f"{name}: {short_repr(value)} is neither True nor False")
     return bool(value)
 
 
-def convert_fields(holder: object, kind: Callable[[str, object], object], *names: str) -> None:
-    """Fields of a value, frozen or not, become `as_int`, a `as_float`, a `as_bool`.  Raises ConfigError."""
+def convert_fields(holder: object, convert: Callable[[str, object], object], *names: str) -> None:
+    """Convert fields of an object, frozen or not, in place by `as_int`, `as_float` or `as_bool`."""
     for name in names:
-        object.__setattr__(holder, name, kind(name, getattr(holder, name)))
+        object.__setattr__(holder, name, convert(name, getattr(holder, name)))
 
 
-def convert_optional_fields(holder: object, kind: Callable[[str, object], object], *names: str) -> None:
-    """`convert_fields` for fields that may be None, and then stay it."""
-    convert_fields(holder, kind, *(name for name in names if getattr(holder, name) is not None))
+def convert_optional_fields(holder: object, convert: Callable[[str, object], object], *names: str) -> None:
+    """`convert_fields` for fields that may be None: those are left None."""
+    convert_fields(holder, convert, *(name for name in names if getattr(holder, name) is not None))
 
 
-def type_error_text(value: object, right: str) -> str:
-    """Says of what kind a value is, and what would be right."""
-    return f"{short_repr(value)} is a {type(value).__name__}; {right} is taken"
+def type_error_text(value: object, expected: str) -> str:
+    """The message for a value of the wrong type; `expected` says what is accepted."""
+    return f"{short_repr(value)} is a {type(value).__name__}; {expected} is taken"
 
 
 def short_repr(value: object) -> str:
-    """In few characters and one line, whatever it is."""
+    """The repr in one line of at most 60 characters."""
     return " ".join(reprlib.repr(value).split())[:60]

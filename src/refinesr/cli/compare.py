@@ -81,9 +81,7 @@ def compare(
         for option, path in (("--output", output), ("--json", json)):
             if report is not None and path is not None and (report / "report.json").exists():
                 refuse_report_files(option, path, report)
-    read = (
-        {entry.path for entry in list_entries([a, b, data])} if b is not None and data is not None else set()
-    )
+    read = {entry.path for entry in list_entries([a, b, data])} if b and data else set()
     check(output, json, overwrite, [*read, *([features] if features else [])])
     network = opened(features)
     match = matched(a, b, methods, data, span)

@@ -1,4 +1,4 @@
-"""Fields of a value changed by `place=value` texts, as the command line's --set does."""
+"""Overriding fields of a dataclass by `path=value` texts, as the command line's --set does."""
 
 import dataclasses
 import json
@@ -13,27 +13,27 @@ T = TypeVar("T")
 
 
 def override(value: T, *assignments: str, where: str = "--set") -> T:
-    """A copy of a dataclass value with fields set, `"plan.steps=1000"`, anywhere inside it.
+    """A copy of a dataclass value with fields at any depth set by assignments such as `"plan.steps=1000"`.
 
-    Places in tuples are counted from 0.  The right-hand side is JSON (`1e-4`, `null`, `[1, 2, 4]`) or else
-    plain text: `method.precond=Clean` is that member of the union with its defaults.  Only what all of the
-    assignments make together has to fit.  Raises ConfigError.
+    Elements of tuples are numbered from 0.  The right-hand side is JSON (`1e-4`, `null`, `[1, 2, 4]`) or else
+    plain text: `method.precond=Clean` is that member of the union with its defaults.  Only the result of all
+    assignments has to be valid.  Raises ConfigError, with `where` at the beginning of the message.
     """
     data = to_data(value)
     for assignment in assignments:
-        place, equals, text = assignment.partition("=")
-        if not equals or not place.strip():
+        path, equals, text = assignment.partition("=")
+        if not equals or not path.strip():
             raise ConfigError(f"{where}: {short_json(assignment)} is not of the form field=value")
-        names = [name.strip() for name in place.split(".")]
-        _assign(value, data, names, _right_hand_side(text.strip(), f"{where}: {place.strip()}"), where)
-        with suppress(ConfigError):  # later places may lie in what this one made
+        names = [name.strip() for name in path.split(".")]
+        _assign(value, data, names, _right_hand_side(text.strip(), f"{where}: {path.strip()}"), where)
+        with suppress(ConfigError):  # later assignments may set fields of a value that this one creates
             value = from_data(type(value), data, where)
             data = to_data(value)
     return from_data(type(value), data, where)
 
 
 def _assign(node: Any, data: Any, names: list[str], new: Any, where: str) -> None:
-    """Put `new` where `names` lead; `node` is the value that `data` was before."""
+    """Set the entry of `data` at the path `names` to `new`; `node` is the value that `data` was made from."""
     for depth, name in enumerate(names[:-1], start=1):
         key = _key(node, name, where, names[:depth])
         node, data = node[key] if isinstance(key, int) else getattr(node, key), data[key]
@@ -45,7 +45,7 @@ def _assign(node: Any, data: Any, names: list[str], new: Any, where: str) -> Non
 
 
 def _key(node: object, name: str, where: str, path: list[str]) -> str | int:
-    """The key in the data for one name of a dotted path, or ConfigError."""
+    """The key in the data for one name of a dotted path.  Raises ConfigError if there is none."""
     if isinstance(node, tuple):
         if name.isdecimal() and int(name) < len(node):
             return int(name)

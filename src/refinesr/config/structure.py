@@ -1,4 +1,4 @@
-"""Values from data, data from values: following the annotations is cattrs' work, these are the rules."""
+"""Conversion between dataclasses and data: the rules; cattrs applies them along the annotations."""
 
 import dataclasses
 import itertools
@@ -32,8 +32,8 @@ def from_data(kind: Any, data: object, where: str, *, path: str = "") -> Any: ..
 def from_data(kind: Any, data: object, where: str, *, path: str = "") -> Any:
     """The value of type `kind` (a dataclass or a union of them) that plain JSON data describes.
 
-    `where` names the file or option and `path` the place of `data` in it, for messages only.  Raises
-    ConfigError for the first thing wrong, also where a `__post_init__` raises ConfigError or ValueError.
+    `where` is the file or option and `path` the location of `data` in it, for messages only.  Raises
+    ConfigError for the first error, also if a `__post_init__` raises ConfigError or ValueError.
     """
     try:
         return _CONVERTER.structure(data, kind)
@@ -45,8 +45,8 @@ def from_data(kind: Any, data: object, where: str, *, path: str = "") -> Any:
 def to_data(value: object, kind: Any = None) -> Any:
     """Plain JSON data with every field of a dataclass value; `kind` is its declared type, if that is a union.
 
-    Raises ConfigError if `from_data` would refuse the data (a float that is not finite, a field of a wrong
-    type), and ValueError if it would make a different value of it.
+    Raises ConfigError if `from_data` would refuse the data (a float that is not finite, a field of the wrong
+    type), and ValueError if it would return a different value.
     """
     kind = type(value) if kind is None else kind
     data = _CONVERTER.unstructure(value, unstructure_as=kind)
@@ -56,7 +56,7 @@ def to_data(value: object, kind: Any = None) -> Any:
 
 
 def parse(text: str | bytes, where: str) -> Any:
-    """JSON as plain data.  Raises ConfigError, also for names given twice, nesting without end, no text."""
+    """Plain data from JSON.  Raises ConfigError for invalid JSON, repeated names and excessive nesting."""
     try:
         return json.loads(text, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:
@@ -82,12 +82,12 @@ def _scalar(data: Any, kind: Any) -> Any:
         return data
     if kind is float and type(data) is int and abs(data) <= sys.float_info.max:
         return float(data)
-    near = (
-        f"; did you mean '\"{short_json(data)}\"'?" if kind is str and isinstance(data, int | float) else ""
-    )
+    hint = ""
+    if kind is str and isinstance(data, int | float):
+        hint = f"; did you mean '\"{short_json(data)}\"'?"
     if kind is int and isinstance(data, float) and data.is_integer():
-        near = f"; did you mean {short_json(int(data))}?"
-    raise ConfigError(f"{short_json(data)} is not {_SCALARS[kind]}{near}")
+        hint = f"; did you mean {short_json(int(data))}?"
+    raise ConfigError(f"{short_json(data)} is not {_SCALARS[kind]}{hint}")
 
 
 def _literal(kind: Any) -> Hook:
@@ -104,21 +104,21 @@ def _tuple(kind: Any) -> Hook:
 
     def read(data: object, _: Any) -> tuple[Any, ...]:
         if not isinstance(data, list | tuple):
-            near = f"; did you mean {short_json([data] * length)}?" if type(data) in (int, float) else ""
-            raise ConfigError(f"{short_json(data)} is not a list{near}")
-        wanted = kinds * len(data) if last is ... else [*kinds, last]
-        if len(data) != len(wanted):
-            raise ConfigError(f"{short_json(data)} is not a list of {len(wanted)}")
-        return tuple(map(_element, itertools.count(), data, wanted))
+            hint = f"; did you mean {short_json([data] * length)}?" if type(data) in (int, float) else ""
+            raise ConfigError(f"{short_json(data)} is not a list{hint}")
+        expected = kinds * len(data) if last is ... else [*kinds, last]
+        if len(data) != len(expected):
+            raise ConfigError(f"{short_json(data)} is not a list of {len(expected)}")
+        return tuple(map(_element, itertools.count(), data, expected))
 
     return read
 
 
-def _element(place: int, data: object, kind: Any) -> Any:
+def _element(index: int, data: object, kind: Any) -> Any:
     try:
         return _CONVERTER.structure(data, kind)
     except Exception as error:
-        error.add_note(IterableValidationNote("", place, kind))
+        error.add_note(IterableValidationNote("", index, kind))
         raise
 
 

@@ -1,4 +1,4 @@
-"""Pictures as screens show them: in 8 bits, grey or RGB."""
+"""Pictures as 8-bit grey or RGB, to be displayed."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,9 +12,9 @@ from refinesr.images.picture import Picture
 
 
 def for_display(picture: Picture) -> Picture:
-    """Of three bands and more the first three, of two the first.  NaN is black.
+    """An 8-bit copy of the first three bands, or of the first if there are fewer.  NaN becomes black.
 
-    Of a picture with a span its ends are black and white.
+    The ends of the picture's span, if it has one, become black and white.
     """
     values, peak = picture.pixels, picture.peak
     if picture.span is not None:
@@ -27,7 +27,7 @@ def for_display(picture: Picture) -> Picture:
 
 
 def scale_to_uint8(values: NDArray[Any], peak: float) -> UInt8[np.ndarray, "..."]:
-    """Values from 0 to `peak` as levels of 255."""
+    """Values from 0 to `peak` as uint8 from 0 to 255, clipped."""
     if values.dtype == np.uint8:
         return np.ascontiguousarray(values)
     levels = np.nan_to_num(values.astype(np.float32)) * np.float32(255 / peak)

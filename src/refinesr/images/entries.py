@@ -1,4 +1,4 @@
-"""Where pictures to learn from lie: folders, files, and tar files of pictures (the WebDataset layout)."""
+"""Sources of training images: folders, files, and tar files of images (the WebDataset layout)."""
 
 import os
 import tarfile
@@ -18,21 +18,21 @@ from refinesr.images.span import Span
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture: a file, or a part of a tar file."""
+    """One image: a file, or a member of a tar file."""
 
     name: str
-    """What messages call it."""
+    """Used in messages."""
     path: Path
     relative_path: PurePath
-    """Where it lies inside what was named, wherever that is; alike in a folder and in a tar of it."""
+    """Path inside the source that was given; the same in a folder and in a tar file of it."""
     start: int = 0
-    """First byte, if it is a part."""
+    """Offset of the first byte in a tar file."""
     length: int | None = None
-    """Bytes of the part; None for the whole file."""
+    """Number of bytes in a tar file; None for a whole file."""
 
     @property
     def group(self) -> str:
-        """The outermost folder it lies in, inside what was named; empty if none."""
+        """The outermost folder inside the source; empty if there is none."""
         return self.relative_path.parts[0] if len(self.relative_path.parts) > 1 else ""
 
     def read_pixels(self, channels: int, span: Span | None = None) -> Raster:
@@ -46,13 +46,13 @@ class Entry:
         return self.to_raster(self.read_picture(span), channels)
 
     def to_raster(self, picture: Picture, channels: int) -> Raster:
-        """What `pixels` makes of the picture as it is stored."""
+        """The pixels that `read_pixels` returns, out of a picture that has been read."""
         check_finite(picture)
-        pixels = _fitted(with_span(picture, picture.span).pixels, channels, self.name)
+        pixels = _convert_channels(with_span(picture, picture.span).pixels, channels, self.name)
         return pixels.clip(0, 1) if pixels.dtype.kind == "f" and picture.span is None else pixels
 
     def read_picture(self, span: Span | None = None) -> Picture:
-        """As it is stored, and meant by the span.  Raises InputError for what cannot be read."""
+        """The picture as it is stored, with the span.  Raises InputError if it cannot be read."""
         if self.length is None:
             return read(self.path, span=span)
         try:
@@ -65,26 +65,26 @@ class Entry:
 
 
 def list_entries(source: Path | Sequence[Path]) -> list[Entry]:
-    """All pictures of a folder (with its subfolders), a picture, a tar of pictures, or several of these.
+    """All images of a folder (with subfolders), an image file, a tar file of images, or several of these.
 
-    What is no picture by its suffix, and hidden files, are passed over.  Files come in the order of their
-    paths in the folder or the tar, so that a folder and a tar of it are the same material.  Raises InputError
-    if a source is missing, is a tar that cannot be read in place, or if there are no pictures.
+    Hidden files and files without an image's suffix are ignored.  The order is that of paths inside the
+    folder or the tar file, so that a folder and a tar file of it give the same data.  Raises InputError if a
+    source is missing or a compressed or damaged tar file, or if there are no images.
     """
     sources = [source] if isinstance(source, Path) else source
-    found = [entry for each in sources for entry in _of(each)]
+    found = [entry for each in sources for entry in _entries_in(each)]
     if not found:
         raise InputError(f"no pictures in {', '.join(map(str, sources)) or 'an empty list of folders'}")
     return found
 
 
 def class_names(found: Iterable[Entry]) -> tuple[str, ...]:
-    """The names of all groups, sorted; a class is a place in it."""
+    """The names of all groups, sorted; a class is an index into them."""
     return tuple(sorted({entry.group for entry in found}))
 
 
 def check_classes(count: int, names: Sequence[str]) -> None:
-    """Raises ConfigError unless a model of so many classes can learn these."""
+    """Raises ConfigError unless a model has as many classes (`count`) as there are names."""
     if count != len(names):
         raise ConfigError(
             f"method.source.count: {count} classes, but the photos lie in {len(names)} folders "
@@ -94,37 +94,37 @@ def check_classes(count: int, names: Sequence[str]) -> None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """All but those in hidden folders."""
-    for parent, folders, names in os.walk(folder, onerror=_refuse):
+    """All files that are not in hidden folders."""
+    for parent, folders, names in os.walk(folder, onerror=_raise_not_listed):
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from filter(Path.is_file, (Path(parent, name) for name in names))
 
 
-def _refuse(error: OSError) -> None:
-    """A folder that cannot be listed; what lies in it would be missing without a word."""
+def _raise_not_listed(error: OSError) -> None:
+    """Raises InputError for a folder that cannot be listed, whose files would be ignored otherwise."""
     raise InputError(f"{error.filename}: cannot be listed: {error.strerror}") from error
 
 
-def _of(source: Path) -> Iterator[Entry]:
+def _entries_in(source: Path) -> Iterator[Entry]:
     if source.is_dir():
         for path in sorted(_files(source), key=lambda path: path.relative_to(source).as_posix()):
-            if _wanted(path.relative_to(source)):
-                yield from _of_file(path, path.relative_to(source).parent)
+            if _is_accepted(path.relative_to(source)):
+                yield from _entries_in_file(path, path.relative_to(source).parent)
     elif source.is_file():
-        yield from _of_file(source, PurePath())
+        yield from _entries_in_file(source, PurePath())
     else:
         raise InputError(f"{source}: no such file or folder")
 
 
-def _of_file(path: Path, folder: PurePath) -> Iterator[Entry]:
-    """`folder` is where it lies in what was named."""
+def _entries_in_file(path: Path, folder: PurePath) -> Iterator[Entry]:
+    """`folder` is the path of its folder inside the source."""
     if path.suffix.lower() == ".tar":
-        yield from _of_tar(path, folder)
+        yield from _entries_in_tar(path, folder)
     else:
         yield Entry(str(path), path, folder / path.name)
 
 
-def _of_tar(path: Path, folder: PurePath) -> Iterator[Entry]:
+def _entries_in_tar(path: Path, folder: PurePath) -> Iterator[Entry]:
     try:
         with tarfile.open(path, "r:") as archive:
             members = [member for member in archive if member.isfile()]
@@ -134,23 +134,23 @@ def _of_tar(path: Path, folder: PurePath) -> Iterator[Entry]:
         ) from error
     for member in sorted(members, key=lambda member: PurePosixPath(member.name).as_posix()):
         inside = PurePosixPath(member.name)
-        if _wanted(inside) and inside.suffix.lower() != ".tar":
+        if _is_accepted(inside) and inside.suffix.lower() != ".tar":
             yield Entry(f"{path}:{inside}", path, folder / inside, member.offset_data, member.size)
 
 
-def _wanted(path: Path | PurePosixPath) -> bool:
+def _is_accepted(path: Path | PurePosixPath) -> bool:
     hidden = any(part.startswith(".") for part in path.parts)
     return not hidden and path.suffix.lower() in {*SUFFIXES, ".tar"}
 
 
-def _fitted(pixels: Raster, channels: int, name: str) -> Raster:
+def _convert_channels(pixels: Raster, channels: int, name: str) -> Raster:
     have = pixels.shape[2]
     if have == channels:
         return pixels
     if (have, channels) == (1, 3):
         return np.repeat(pixels, 3, axis=2)
     if (have, channels) == (3, 1):
-        with np.errstate(over="ignore", invalid="ignore"):  # of what stands for nothing
+        with np.errstate(over="ignore", invalid="ignore"):  # values that stand for missing ones
             luma = pixels.astype(np.float32) @ np.array(BT601, np.float32)
         return (luma if pixels.dtype.kind == "f" else luma.round()).astype(pixels.dtype)[:, :, None]
     raise InputError(f"{name}: has {have} channels and cannot be made into {channels}")

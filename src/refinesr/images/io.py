@@ -1,4 +1,4 @@
-"""Picture files in and out: PNG, JPEG, WebP and TIFF both ways, BMP and GIF in."""
+"""Reading image files (PNG, JPEG, WebP, TIFF, BMP, GIF) and writing them (PNG, JPEG, WebP, TIFF)."""
 
 import io
 import os
@@ -34,11 +34,11 @@ MARKS = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF", b"BM", b"GIF8")
 
 
 def read(path: str | os.PathLike[str], frame: int | None = None, *, span: Span | None = None) -> Picture:
-    """The picture in a file, upright; `frame`, from 0, chooses where there are several.
+    """The picture in a file, turned upright by its EXIF orientation; `frame` (from 0) selects one of several.
 
-    Raises InputError naming the file for whatever cannot be read whole, and for floats of another range than
-    its `span`, without one than [0, 1]; what overshoots that by no more than resampling does (`span.SLACK`)
-    is read as it is.
+    Raises InputError naming the file if it cannot be read completely, and for floats outside `span`, or [0,
+    1] without one.  Values outside by no more than resampling overshoots (`span.SLACK`) are accepted
+    unchanged.
     """
     return read_bytes(_read_file(Path(path)), os.fspath(path), frame, span=span)
 
@@ -46,7 +46,7 @@ def read(path: str | os.PathLike[str], frame: int | None = None, *, span: Span |
 def read_bytes(
     data: bytes, name: str = "picture", frame: int | None = None, *, span: Span | None = None
 ) -> Picture:
-    """`read` for the bytes of a file, as out of a tar shard; messages call it `name`."""
+    """`read` for the bytes of a file, such as a member of a tar file; `name` is used in messages."""
     return check_range(replace(_decoded(data, name, frame), span=span))
 
 
@@ -55,22 +55,22 @@ def _decoded(data: bytes, name: str, frame: int | None) -> Picture:
         raise InputError(f"{name}: the file is empty")
     with pillow.suppress_warnings():
         image = _opened(data, name)
-        if image is None or (image.format == "PNG" and data[24] > 8):  # its depth; Pillow would lose bits
+        if image is None or (image.format == "PNG" and data[24] > 8):  # bit depth, which Pillow would reduce
             return apply_orientation(*vips.decode(data, name, frame))
         try:
             picture = from_pil(_seek_frame(image, frame, name), name)
         except InputError:
             raise
-        except Exception as error:  # Pillow's decoders raise nearly every kind for damaged data
+        except Exception as error:  # for damaged data Pillow's decoders raise exceptions of almost any type
             raise InputError(f"{name}: cannot be read whole: {one_line(error)}") from error
         return apply_orientation(picture, _orientation(image))
 
 
 def write(picture: Picture, path: str | os.PathLike[str], *, quality: int = 95) -> None:
-    """Writes PNG, JPEG, WebP or TIFF, as the suffix says; whole or not at all.
+    """Write PNG, JPEG, WebP or TIFF according to the suffix, atomically.
 
-    Grey stays grey (but WebP knows only colours), profile, EXIF and resolution are kept.  `quality`, from
-    1 to 100, is that of JPEG and WebP; WebP at 100 is lossless.  Raises OutputError naming the file.
+    Grey stays grey (except in WebP, which has only colours); profile, EXIF and resolution are kept.
+    `quality`, 1 to 100, is for JPEG and WebP; WebP at 100 is lossless.  Raises OutputError naming the file.
     """
     path = Path(path)
     check_output(picture, path)
@@ -80,14 +80,14 @@ def write(picture: Picture, path: str | os.PathLike[str], *, quality: int = 95) 
         data = encode(replace(picture, name=str(path)), WRITABLE[path.suffix.lower()], quality)
     except OutputError:
         raise
-    except Exception as error:  # as with reading: any kind
+    except Exception as error:  # encoders, too, raise exceptions of almost any type
         raise OutputError(f"{path}: cannot be encoded: {one_line(error)}") from error
     with replacing(path, overwrite=True) as part:
         part.write_bytes(data)
 
 
 def encode(picture: Picture, form: str, quality: int = 95) -> bytes:
-    """The bytes of a file of that format ("PNG", "JPEG", "WEBP", "TIFF"), which must be able to hold it."""
+    """The bytes of a file in a format ("PNG", "JPEG", "WEBP", "TIFF") that can hold the picture."""
     if form == "TIFF":
         return vips.encode_tiff(picture)
     if form == "PNG" and picture.pixels.dtype == np.uint16:
@@ -96,17 +96,17 @@ def encode(picture: Picture, form: str, quality: int = 95) -> bytes:
 
 
 def lost_metadata(picture: Picture, path: str | os.PathLike[str]) -> str | None:
-    """What the picture's own file says and a result there cannot, in words; None if that is nothing."""
-    said = picture.georeference is not None or picture.nodata is not None
-    if not said or WRITABLE.get(Path(path).suffix.lower()) == "TIFF":
+    """A message if a file at `path` cannot hold the picture's georeference or `nodata`, else None."""
+    has_metadata = picture.georeference is not None or picture.nodata is not None
+    if not has_metadata or WRITABLE.get(Path(path).suffix.lower()) == "TIFF":
         return None
     return "only results in TIFF say where they lie and what is missing"
 
 
 def check_output(picture: Picture, path: str | os.PathLike[str], scale: int = 1) -> None:
-    """Raises OutputError if a picture like this, `scale` times its size, cannot be written there.
+    """Raises OutputError if a picture like this, enlarged by `scale`, cannot be written to `path`.
 
-    Cheap: to be asked before hours of work.
+    Fast: meant to be called before hours of work.
     """
     path = Path(path)
     form = WRITABLE.get(path.suffix.lower())
@@ -118,7 +118,7 @@ def check_output(picture: Picture, path: str | os.PathLike[str], scale: int = 1)
         raise OutputError(f"{path}: is a folder")
     if not os.path.isdir(path.parent):
         raise OutputError(f"{path}: there is no folder {path.parent}")
-    check_name(path)  # else it would be found out when all is done
+    check_name(path)  # otherwise the error would be raised when the work is done
 
 
 def list_pictures(
@@ -127,7 +127,7 @@ def list_pictures(
     recursive: bool = False,
     on_unreadable: Callable[[InputError], None] | None = None,
 ) -> list[Path]:
-    """The files with a suffix of `SUFFIXES`, hidden ones left out, in natural order (2.png before 10.png).
+    """The image files by suffix (`SUFFIXES`), without hidden ones, in natural order (2.png before 10.png).
 
     Raises InputError if `folder` is not a folder or cannot be listed.  For a subfolder that cannot be listed
     `on_unreadable` is called with the error, and the search continues; without it the error is raised.
@@ -158,7 +158,7 @@ def _read_file(path: Path) -> bytes:
 
 
 def _opened(data: bytes, name: str) -> Image.Image | None:
-    """Pillow's image, not decoded yet, or None for libvips: TIFF and what Pillow finds too large."""
+    """Pillow's image, not decoded yet, or None if libvips is needed: TIFF, and sizes above Pillow's limit."""
     if data.startswith(TIFF_MARKS):
         return None
     try:
@@ -176,7 +176,7 @@ def _opened(data: bytes, name: str) -> Image.Image | None:
 
 
 def _seek_frame(image: Image.Image, frame: int | None, name: str) -> Image.Image:
-    """At the wanted frame.  All but the first of a JPEG (MPO) are previews or maps that nobody is shown."""
+    """The image at the selected frame; by default the first of a JPEG (MPO), where others are previews."""
     count = getattr(image, "n_frames", 1)
     if count > 1 and not (image.format == "MPO" and frame is None):
         image.seek(choose_frame(frame, count, name))
@@ -186,7 +186,7 @@ def _seek_frame(image: Image.Image, frame: int | None, name: str) -> Image.Image
 
 
 def _orientation(image: Image.Image) -> int:
-    """From EXIF or XMP."""
+    """The orientation from EXIF or XMP, 1 to 8; 1 if there is none."""
     try:
         return int(image.getexif().get(ORIENTATION, 1))
     except Exception:  # damaged EXIF data is no reason to refuse the picture
@@ -194,7 +194,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _unsupported(picture: Picture, form: str, longest: int) -> str | None:
-    """What of the picture the format cannot hold, and what to use instead."""
+    """What of the picture the format cannot hold, and what to use instead; None if it can hold all."""
     kind: Any = picture.pixels.dtype
     if form == "JPEG" and picture.alpha is not None:
         return "transparency; use PNG or WebP"
@@ -216,12 +216,12 @@ def _listing_error(error: OSError) -> InputError:
 def _walk(
     folder: Path, above: tuple[str, ...], recursive: bool, on_unreadable: Callable[[InputError], None] | None
 ) -> Iterator[tuple[str, ...]]:
-    """The names on the way to each picture, each behind what it is sorted by; `above` are the folder's."""
+    """The names on the path of each picture, each after its sort key; `above` are those of the folder."""
     for entry in _entries(folder):
         name = entry.name
         if os.path.splitext(name)[1].lower() in SUFFIXES and _is_file(entry):
-            yield *above, _natural(name), name  # decides between equals
-        elif recursive and entry.is_dir(follow_symlinks=False):  # a link may lead in a circle
+            yield *above, _natural(name), name  # the name itself decides between equal keys
+        elif recursive and entry.is_dir(follow_symlinks=False):  # links could form a cycle
             try:
                 yield from _walk(folder / name, (*above, _natural(name), name), recursive, on_unreadable)
             except OSError as error:
@@ -231,10 +231,10 @@ def _walk(
 
 
 def _entries(folder: Path) -> list["os.DirEntry[str]"]:
-    """Those that are not hidden, with what the folder itself knows of them: nothing else is asked of each."""
+    """The entries that are not hidden, with the types that the folder stores: no file is accessed."""
     with os.scandir(folder) as inside:
         shown = [entry for entry in inside if not entry.name.startswith(".")]
-    for entry in shown[:1]:  # where names may be read but not looked at, as in mode r--, so it is for all
+    for entry in shown[:1]:  # raises if the folder may be listed but not entered (mode r--); one is enough
         with suppress(FileNotFoundError):
             os.lstat(entry)
     return shown
@@ -245,9 +245,9 @@ def _is_file(entry: "os.DirEntry[str]") -> bool:
 
 
 def _natural(name: str) -> str:
-    """Sorts numbers by value, letters whatever their case: before each number comes how many digits it has.
+    """Sort key by the value of numbers, ignoring case: each number is preceded by its count of digits.
 
-    One text, not a list of texts and numbers: of many lists Python's search for garbage takes longest.
+    A single string, as many lists of strings and numbers would slow down Python's garbage collection.
     """
     return DIGITS.sub(_counted, name.casefold())
 

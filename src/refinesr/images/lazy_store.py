@@ -1,4 +1,4 @@
-"""Crops of pictures that do not fit in memory: decoded when they are asked for, by threads, ahead of need."""
+"""Crops of images that do not fit in memory: threads decode them for each batch, one batch ahead."""
 
 import os
 from collections import deque
@@ -21,9 +21,10 @@ U = TypeVar("U")
 
 
 def worker_count() -> int:
-    """As many as there are cores to decode on, at most 16, shared by all processes of torchrun.
+    """Number of decoding threads: one per core, at most 16, shared by the processes of a distributed run.
 
-    Decoders let go of Python's lock."""
+    Decoders release Python's global lock.
+    """
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     return max(1, min(16, cores // local_world_size()))
@@ -32,7 +33,7 @@ def worker_count() -> int:
 def map_in_order(
     pool: Executor, function: Callable[[T], U], items: Iterable[T], depth: int
 ) -> Iterator[tuple[T, U]]:
-    """Each item and function(item), with `depth` items under way: no more results wait in memory."""
+    """Yields each item and function(item) in order, with at most `depth` items in flight or waiting."""
     waiting: deque[tuple[T, Future[U]]] = deque()
     for item in items:
         waiting.append((item, pool.submit(function, item)))
@@ -45,7 +46,7 @@ def map_in_order(
 
 @dataclass(frozen=True, eq=False)
 class LazyImageStore:
-    """Stands in for a Stock where memory lacks: decodes the pictures of a batch when they are asked for."""
+    """Replaces an `ImageStore` if memory is short: decodes the images of each batch when it is needed."""
 
     entries: tuple[Entry, ...]
     channels: int
@@ -54,9 +55,9 @@ class LazyImageStore:
     pool: Executor = field(default_factory=lambda: ThreadPoolExecutor(worker_count()))
     ahead: dict[tuple[int, int, int, int], Future[Raster]] = field(default_factory=dict)
 
-    def prefetch(self, draw: CropBatch, size: int) -> list[Future[Raster]]:
-        """Starts to decode a batch that will be cut next, and forgets what was asked for before."""
-        wanted = list(zip(*(x.tolist() for x in (draw.picture, draw.top, draw.left)), strict=True))
+    def prefetch(self, crops: CropBatch, size: int) -> list[Future[Raster]]:
+        """Start to decode the crops of the next batch; crops requested before and not in it are cancelled."""
+        wanted = list(zip(*(x.tolist() for x in (crops.picture, crops.top, crops.left)), strict=True))
         keys = [(picture, top, left, size) for picture, top, left in wanted]
         for key in self.ahead.keys() - set(keys):
             self.ahead.pop(key).cancel()
@@ -65,17 +66,17 @@ class LazyImageStore:
                 self.ahead[key] = self.pool.submit(self._window, *key)
         return [self.ahead[key] for key in keys]
 
-    def crop(self, draw: CropBatch, size: int) -> Images:
-        """What `Stock.cut` would give, to the bit."""
-        windows = [future.result() for future in self.prefetch(draw, size)]
-        number = torch.arange(len(draw), device=self.device)
+    def crop(self, crops: CropBatch, size: int) -> Images:
+        """The crops that `ImageStore.crop` returns, bit for bit."""
+        windows = [future.result() for future in self.prefetch(crops, size)]
+        number = torch.arange(len(crops), device=self.device)
         corner = torch.zeros_like(number)
-        stock = store_images(windows, self.device, self.span)
-        return stock.crop(replace(draw, picture=number, top=corner, left=corner), size)
+        store = store_images(windows, self.device, self.span)
+        return store.crop(replace(crops, picture=number, top=corner, left=corner), size)
 
     def _window(self, picture: int, top: int, left: int, size: int) -> Raster:
         pixels = self.entries[picture].read_pixels(self.channels, self.span)
         window = pixels[top : top + size, left : left + size]
         if window.shape[:2] != (size, size):
             raise InputError(f"{self.entries[picture].name}: changed its size since the run began")
-        return window.copy()  # a view would keep the whole picture in memory
+        return window.copy()  # a view would hold the memory of the whole image

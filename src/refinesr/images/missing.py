@@ -1,7 +1,7 @@
-"""Missing values: NaN among floats, and what the GDAL_NODATA of a TIFF names; each band has its own.
+"""Missing values: NaN in floats, and the value of a TIFF's GDAL_NODATA tag; separately for each band.
 
-A smooth extension of the known ones lies under them while a picture is restored, as under what is
-transparent, and they are missing again in the result.
+While a picture is restored they are replaced by a smooth extrapolation of the known values, as under
+transparent pixels; in the result they are missing again.
 """
 
 import math
@@ -17,27 +17,29 @@ from refinesr.images.tiff import ASCII, BITS_PER_SAMPLE, BLACK_IS_ZERO, RGB, YCB
 from refinesr.images.tiff import PHOTOMETRIC_INTERPRETATION as COLOURS
 
 NODATA = 42113
-LONGEST = 64  # characters of a number; GDAL writes 18 digits at most
+LONGEST = 64  # characters of the tag's number; GDAL writes up to 18 digits
 
 APART = 16
-"""Units in the last place from a float that means missing to one that does not: readers take 4 for equal."""
+"""Distance, in units in the last place, of a known float from `nodata`: readers treat 4 as equal."""
 
 
 def read_nodata(directory: Directory) -> float | None:
-    """The value that a page says is none.
+    """The value that marks missing ones on a TIFF page; None if there is none.
 
-    Not where numbers in the file are no values of the picture: of palettes, inks, inverted greys, few bits.
+    Ignored where the numbers stored are not the picture's values: palettes, inks, inverted greys, under 8
+    bits.
     """
-    said = directory.text(NODATA).rstrip(b"\0 ")
-    if directory.number(COLOURS) not in (BLACK_IS_ZERO, RGB, YCBCR) or len(said) > LONGEST:
+    text = directory.text(NODATA).rstrip(b"\0 ")
+    if directory.number(COLOURS) not in (BLACK_IS_ZERO, RGB, YCBCR) or len(text) > LONGEST:
         return None
     try:
-        return float(said) if (directory.number(BITS_PER_SAMPLE) or 1) >= 8 else None
+        return float(text) if (directory.number(BITS_PER_SAMPLE) or 1) >= 8 else None
     except ValueError:
         return None
 
 
 def nodata_tag(value: float) -> Tag:
+    """The GDAL_NODATA tag."""
     return Tag(NODATA, ASCII, f"{value:.17g}".encode() + b"\0")
 
 
@@ -47,44 +49,44 @@ def fill_missing(picture: Picture, *, under_alpha: bool = False) -> Picture:
     With `under_alpha` fully transparent pixels are filled as well, from the visible ones.  Raises InputError
     if a band has no known value.
     """
-    lost = picture.missing_mask
-    clear = None if picture.alpha is None or not under_alpha else picture.alpha > 0
-    if lost is None:
-        pixels = picture.pixels if clear is None else _spread(picture.pixels, clear)
+    missing = picture.missing_mask
+    visible = None if picture.alpha is None or not under_alpha else picture.alpha > 0
+    if missing is None:
+        pixels = picture.pixels if visible is None else _extrapolate(picture.pixels, visible)
         return replace(picture, pixels=pixels, nodata=None)
-    if bool((empty := lost.all((0, 1))).any()):
+    if bool((empty := missing.all((0, 1))).any()):
         which = "" if empty.all() else f" in band {int(empty.argmax()) + 1} of {picture.channels}"
         raise InputError(f"{picture.name}: all values{which} are missing (NaN, or the file's GDAL_NODATA)")
-    if picture.channels > 1 and bool((lost == lost[..., :1]).all()):
-        lost = lost[..., :1]
-    bands = np.split(picture.pixels, lost.shape[2], axis=2)
-    known = (_known(~lost[..., band], clear) for band in range(len(bands)))
-    pixels = np.concatenate([_spread(*each) for each in zip(bands, known, strict=True)], axis=2)
+    if picture.channels > 1 and bool((missing == missing[..., :1]).all()):
+        missing = missing[..., :1]
+    bands = np.split(picture.pixels, missing.shape[2], axis=2)
+    known = (_known(~missing[..., band], visible) for band in range(len(bands)))
+    pixels = np.concatenate([_extrapolate(*pair) for pair in zip(bands, known, strict=True)], axis=2)
     return replace(picture, pixels=pixels, nodata=None)
 
 
 def restore_missing(made: Picture, picture: Picture) -> Picture:
-    """What has been made of a picture, missing wherever the pixel of that is which lies there.
+    """The result `made` from `picture`, with values missing where the source pixel at that place is missing.
 
-    Nothing is made up and nothing lost: each missing value is missing in all pixels that it has become.
+    No value is invented and none lost: a missing value is missing in all pixels that it was enlarged to.
     """
-    lost, made = picture.missing_mask, avoid_nodata(replace(made, nodata=picture.nodata))
-    if lost is None:
+    missing, made = picture.missing_mask, avoid_nodata(replace(made, nodata=picture.nodata))
+    if missing is None:
         return made
     rows, columns = (
         np.minimum((np.arange(new) + 0.5) * (old / new), old - 1).astype(int)
         for new, old in zip(made.size, picture.size, strict=True)
     )
-    gone = lost[rows][:, columns]
-    return replace(made, pixels=np.where(gone, picture.pixels[rows][:, columns], made.pixels))
+    enlarged = missing[rows][:, columns]
+    return replace(made, pixels=np.where(enlarged, picture.pixels[rows][:, columns], made.pixels))
 
 
 def avoid_nodata(picture: Picture) -> Picture:
-    """All its values known: where they happen to be the one that means missing, the next one beside it."""
+    """A copy in which values that happen to equal `nodata` are moved to the nearest distinct value."""
     if picture.nodata is None:
         return picture
     kind, floats = picture.pixels.dtype, picture.pixels.dtype == np.float32
-    with np.errstate(over="ignore"):  # of one that no float32 can be
+    with np.errstate(over="ignore"):  # `nodata` may be beyond float32
         nodata = float(np.float32(picture.nodata)) if floats else picture.nodata
     if not (math.isfinite(nodata) if floats else 0 <= nodata <= picture.peak):
         return picture
@@ -93,11 +95,11 @@ def avoid_nodata(picture: Picture) -> Picture:
     return replace(picture, pixels=np.where(picture.pixels == nodata, inwards, picture.pixels))
 
 
-def _known(known: NDArray[np.bool_], clear: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
-    """Of those that can be seen, if there are any."""
-    both = known if clear is None else known & clear
+def _known(known: NDArray[np.bool_], visible: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """Known and, as long as any are, visible pixels."""
+    both = known if visible is None else known & visible
     return both if both.any() else known
 
 
-def _spread(pixels: Pixels, known: NDArray[np.bool_]) -> Pixels:
+def _extrapolate(pixels: Pixels, known: NDArray[np.bool_]) -> Pixels:
     return fill_transparent(pixels, known.astype(np.uint8))

@@ -1,4 +1,4 @@
-"""A still picture in memory: its pixels as they are stored, and what its file says besides."""
+"""A still image in memory: its pixels as they are stored, and the metadata of its file."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,15 +22,21 @@ PEAKS = {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0, np.dtype(np.fl
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """Colours (H, W, C) as uint8, uint16 or float32, from 0 to `peak`; C is 1 (grey), 3 (RGB) or any number.
+    """An image file in memory.
 
-    `alpha` (H, W) has the same type; 0 is transparent and the colours are not multiplied by it.  `icc` is
-    the colour profile, `exif` the EXIF data beginning with "Exif\\0\\0", `dpi` (horizontal, vertical)
-    pixels an inch, `format` the source's ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"), `name` what
-    messages call it.  `span` says which values of the colours, not of alpha, networks are shown as -1 and 1;
-    None: 0 and `peak`.  `georeference` is that of the picture it was made of, which may have another size;
-    `nodata` is the value that stands for a missing one, as NaN does.
-    Raises ValueError where the arrays do not fit each other.
+    pixels        colours (H, W, C) as uint8, uint16 or float32, from 0 to `peak`; C is 1 (grey), 3 (RGB) or
+                  any other number of bands
+    alpha         (H, W) of the same type, 0 is transparent; colours are not premultiplied by it
+    icc           colour profile
+    exif          EXIF data, beginning with "Exif\\0\\0"
+    dpi           pixels per inch: (horizontal, vertical)
+    format        of the source file: "PNG", "JPEG", "WEBP", "BMP", "GIF" or "TIFF"
+    name          used in messages
+    georeference  of the source image, which may have another size
+    nodata        value that marks missing values, as NaN does
+    span          values of the colours, not of alpha, that networks see as -1 and 1; None: 0 and `peak`
+
+    Raises ValueError if the arrays do not fit each other.
     """
 
     pixels: Pixels
@@ -60,43 +66,43 @@ class Picture:
 
     @property
     def channels(self) -> int:
-        """The number of colours, without alpha."""
+        """The number of bands, without alpha."""
         return int(self.pixels.shape[2])
 
     @property
     def peak(self) -> float:
-        """The type's white, and opaque alpha: 255, 65535, or 1 of floats (whose pixels may exceed it)."""
+        """The value of white and opaque alpha: 255, 65535, or 1 for floats (whose pixels may exceed it)."""
         return PEAKS[self.pixels.dtype]
 
     @property
     def matching_icc(self) -> bytes | None:
-        """`icc` if it is for as many colours as there are, else None (ICC.1:2022, 7.2: the header)."""
+        """`icc` if it has as many colours as the picture, else None (ICC.1:2022, 7.2: header)."""
         spaces = {1: b"GRAY", 3: b"RGB "}
         return self.icc if self.icc and self.icc[16:20] == spaces.get(self.channels) else None
 
     @property
     def missing_mask(self) -> Bool[np.ndarray, "H W C"] | None:
-        """Where there is no value, NaN or `nodata`; None if that is nowhere."""
+        """True where a value is missing (NaN or `nodata`); None if none is."""
         if self.pixels.dtype != np.float32 and self.nodata is None:
             return None
-        with np.errstate(over="ignore"):  # of a nodata that no float32 can be
-            lost = np.isnan(self.pixels) if self.nodata is None else self.pixels == self.nodata
+        with np.errstate(over="ignore"):  # `nodata` may be beyond float32
+            missing = np.isnan(self.pixels) if self.nodata is None else self.pixels == self.nodata
         if self.pixels.dtype == np.float32:
-            lost |= np.isnan(self.pixels)
-        return lost if lost.any() else None
+            missing |= np.isnan(self.pixels)
+        return missing if missing.any() else None
 
     @property
     def any_band_missing(self) -> Bool[np.ndarray, "H W"] | None:
-        """Where any band is missing; None if that is nowhere."""
-        return None if (lost := self.missing_mask) is None else np.any(lost, axis=2)
+        """True where the value of any band is missing; None if none is."""
+        return None if (missing := self.missing_mask) is None else np.any(missing, axis=2)
 
     def pixels_with_alpha(self) -> NDArray[Any]:
-        """Colours and alpha in one array (H, W, C or C + 1)."""
+        """Colours and, if there is any, alpha in one array (H, W, C or C + 1)."""
         return self.pixels if self.alpha is None else np.dstack([self.pixels, self.alpha])
 
 
 def format_size(size: tuple[int, ...]) -> str:
-    """(height, width) as people say it: width first."""
+    """(height, width) as text, width first: "640 x 480"."""
     height, width = size
     return f"{width} x {height}"
 
@@ -109,10 +115,9 @@ def split_alpha(bands: NDArray[Any], has_alpha: bool) -> tuple[Pixels, Plane | N
 
 
 def check_range(picture: Picture) -> Picture:
-    """The picture itself.  Raises InputError if it has floats farther than `SLACK` outside its span, [0, 1]
-    without one.
+    """Returns the picture.  Raises InputError if it has floats outside its span, or [0, 1], by over `SLACK`.
 
-    Missing values and colours under full transparency do not count, infinity is left to `check_complete`.
+    Missing values and colours of fully transparent pixels are ignored; infinity is left to `check_complete`.
     """
     if picture.pixels.dtype == np.float32:
         check_value_range(_visible_values(picture), picture.name, picture.span)
@@ -120,27 +125,27 @@ def check_range(picture: Picture) -> Picture:
 
 
 def with_span(picture: Picture, span: Span | None) -> Picture:
-    """The same values, by another span.  Raises InputError as `check_range`, for integers outside it, too."""
-    meant = replace(picture, span=span)
-    check_value_range(_visible_values(meant), meant.name, span)
-    return meant
+    """The same picture with another span.  Raises InputError as `check_range`, also for integers."""
+    picture = replace(picture, span=span)
+    check_value_range(_visible_values(picture), picture.name, span)
+    return picture
 
 
 def _visible_values(picture: Picture) -> NDArray[Any]:
-    """Colours (..., C) that are not wholly transparent, NaN where they are missing."""
+    """Colours (..., C) of pixels that are not fully transparent, NaN where they are missing."""
     pixels = picture.pixels
-    # integers are checked by a span alone, and float32 holds those of 16 bits
-    if (lost := picture.missing_mask) is not None and (
+    # integers are checked only against a span; float32 represents 16-bit integers exactly
+    if (missing := picture.missing_mask) is not None and (
         pixels.dtype == np.float32 or picture.span is not None
     ):
-        pixels = np.where(lost, np.float32(np.nan), pixels)
+        pixels = np.where(missing, np.float32(np.nan), pixels)
     return pixels if picture.alpha is None else pixels[picture.alpha > 0]
 
 
 def check_value_range(values: NDArray[Any], name: str, span: Span | None = None) -> None:
-    """`check_range` for numbers of any type, before they are made pixels: float32 holds none beyond 3e38.
+    """`check_range` for values of any type, before they become float32 pixels, which hold none beyond 3e38.
 
-    With a span they are (..., bands).
+    With a span `values` are (..., bands).
     """
     if span is not None and values.dtype.kind in "uf":
         if not span.fits(bands := values.shape[-1]):
@@ -161,7 +166,7 @@ def check_value_range(values: NDArray[Any], name: str, span: Span | None = None)
 
 
 def choose_frame(frame: int | None, count: int, name: str) -> int:
-    """The number of the frame to read, from 0.  Raises InputError if there is a choice and none was made."""
+    """The index of the frame to read.  Raises InputError if `frame` does not exist, or is None of several."""
     if frame is None and count > 1:
         raise InputError(f"{name} has {count} frames, not one; upscale picks one with --frame")
     if frame is not None and not 0 <= frame < count:
@@ -170,35 +175,34 @@ def choose_frame(frame: int | None, count: int, name: str) -> int:
 
 
 def check_complete(picture: Picture) -> None:
-    """Raises InputError for missing values, and for infinity."""
+    """Raises InputError for missing and infinite values."""
     name, pixels = picture.name, picture.pixels
-    alone = "only pictures to upscale, and to learn from, may lack values"
+    allowed = "only pictures to upscale, and to learn from, may lack values"
     if pixels.dtype == np.float32 and not np.isfinite(pixels).all():
-        hint = f"; {alone}" if np.isnan(pixels).any() else ""
+        hint = f"; {allowed}" if np.isnan(pixels).any() else ""
         within = picture.span or "0 to 1"
         raise InputError(f"{name}: holds NaN or infinite values; pixels are finite, from {within}{hint}")
     if picture.missing_mask is not None:
         right = "cut out parts without any, or take away the tag if they are values"
         raise InputError(
-            f"{name}: holds {picture.nodata:g}, missing by its tag GDAL_NODATA; {alone}; {right}"
+            f"{name}: holds {picture.nodata:g}, missing by its tag GDAL_NODATA; {allowed}; {right}"
         )
 
 
 def check_finite(picture: Picture) -> None:
-    """Raises InputError for infinity, unless it stands for what is missing."""
-    pixels, lost = picture.pixels, picture.missing_mask
+    """Raises InputError for infinite values, unless they mark missing ones."""
+    pixels, missing = picture.pixels, picture.missing_mask
     if pixels.dtype != np.float32 or np.isfinite(pixels).all():
         return
-    if (np.isinf(pixels) if lost is None else np.isinf(pixels) & ~lost).any():
+    if (np.isinf(pixels) if missing is None else np.isinf(pixels) & ~missing).any():
         within = picture.span or "0 to 1"
         raise InputError(f"{picture.name}: holds infinite values; pixels are finite, from {within}")
 
 
 def to_tensor(picture: Picture) -> Images:
-    """The colours as (1, C, H, W) float32: 0 becomes -1 and `peak` 1, or the ends of the picture's span do.
+    """The colours as (1, C, H, W) float32: the span's ends, or 0 and `peak` without one, become -1 and 1.
 
-    Without one float pixels are taken as [0, 1].  What lies outside stays outside.  Raises InputError as
-    `check_complete`.
+    Not clipped.  Raises InputError as `check_complete`.
     """
     check_complete(picture)
     values = torch.from_numpy(picture.pixels.transpose(2, 0, 1)[None].astype(np.float32))
@@ -213,11 +217,10 @@ def from_tensor(
     like: Picture,
     alpha: Plane | None = None,
 ) -> Picture:
-    """A picture of the depth and with the profile, EXIF, name and span of `like`; the inverse of `to_tensor`.
+    """A picture with the data type, profile, EXIF, name and span of `like`; the inverse of `to_tensor`.
 
-    Floats are rounded to the nearest value of the type, and clamped to it (not so for a float picture).  A
-    uint8 tensor is taken as it is and needs an 8-bit `like`, else ValueError.  `alpha` is (H, W) in `like`'s
-    type.
+    Values are rounded and clamped if `like` has integers.  A uint8 tensor is used unchanged; raises
+    ValueError unless `like` is uint8, too.  `alpha` is (H, W) of `like`'s type.
     """
     return replace(like, pixels=_to_pixels(images, like), alpha=alpha)
 
@@ -238,11 +241,14 @@ def _to_pixels(images: Tensor, like: Picture) -> Pixels:
 
 
 def tensor_to_array(values: Tensor, name: str) -> NDArray[Any]:
-    """All floats as float32, for NumPy has no bfloat16, or float64.  Raises InputError if there are none."""
+    """A tensor as an array; float16 and bfloat16 become float32, as NumPy has no bfloat16.
+
+    Raises InputError for sparse tensors and those without data.
+    """
     if values.layout != torch.strided or values.is_meta:
         kind = f"{values.layout} tensor on {values.device}".removeprefix("torch.")
         raise InputError(f"{name}: a {kind} is given; a dense one with values is taken")
     plain = values.detach().cpu().resolve_conj().resolve_neg()
-    narrow = plain.is_floating_point() and plain.dtype != torch.float64
-    made: NDArray[Any] = (plain.float() if narrow else plain).numpy()
-    return made
+    is_narrow = plain.is_floating_point() and plain.dtype != torch.float64
+    array: NDArray[Any] = (plain.float() if is_narrow else plain).numpy()
+    return array

@@ -1,4 +1,4 @@
-"""Pictures from and to Pillow, which reads and writes most files of 8 bits."""
+"""Conversion between `Picture` and Pillow images; Pillow reads and writes most 8-bit formats."""
 
 import io
 import math
@@ -17,16 +17,16 @@ from refinesr.errors import InputError
 from refinesr.images.exif import EXIF_HEADER, exif_from_tags
 from refinesr.images.picture import Picture, split_alpha
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")  # no others: Pillow would run Ghostscript for EPS
-JPEG_MARKER = 65533  # the longest EXIF data a JPEG file holds, in bytes
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")  # no others, as Pillow would run Ghostscript for EPS
+JPEG_MARKER = 65533  # largest EXIF data in a JPEG file, in bytes
 
 
 def from_pil(image: Image.Image, name: str = "picture") -> Picture:
-    """The picture Pillow holds, pixel for pixel: it is not turned upright, its EXIF orientation stays.
+    """The picture of a Pillow image, pixel for pixel; the EXIF orientation is kept and not applied.
 
-    1, L and grey palettes become grey; other palettes, YCbCr, HSV and CMYK (through its profile, if any)
-    RGB; every kind of transparency alpha; I;16, and I within 0 to 65535, 16 bit; F float.
-    Raises InputError naming `name` for other modes, and for what cannot be loaded or has no pixels.
+    Modes 1, L and grey palettes become grey; other palettes, YCbCr, HSV and CMYK (through its profile, if
+    any) become RGB; any transparency becomes alpha; I;16, and I within 0 to 65535, become uint16; F float32.
+    Raises InputError, with `name`, for other modes and for images that cannot be loaded or have no pixels.
     """
     load(image, name)
     bands = _bands(image, name)
@@ -37,23 +37,24 @@ def from_pil(image: Image.Image, name: str = "picture") -> Picture:
 
 
 def load(image: Image.Image, name: str) -> None:
-    """Its file may be cut off, damaged or closed."""
+    """Decode the pixels.  Raises InputError if the file is truncated, damaged or closed, or has no pixels."""
     try:
         image.load()
-    except Exception as error:  # Pillow's decoders raise nearly every kind
+    except Exception as error:  # Pillow's decoders raise exceptions of almost any type
         raise InputError(f"{name}: cannot be read whole: {one_line(error)}") from error
     if 0 in image.size:
         raise InputError(f"{name}: has no pixels, {image.width} x {image.height}")
 
 
 def one_line(error: BaseException) -> str:
+    """The error's message in one line, or its type if it has none."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def to_pil(picture: Picture) -> Image.Image:
-    """Modes L, LA, RGB, RGBA, I;16 and F, with icc_profile, exif and dpi in `info`.
+    """An image of mode L, LA, RGB, RGBA, I;16 or F, with icc_profile, exif and dpi in `info`.
 
-    Raises ValueError for pictures Pillow has no mode for, such as colours of 16 bits.
+    Raises ValueError for pictures that Pillow has no mode for, such as 16-bit RGB.
     """
     bands = picture.pixels_with_alpha()
     count, kind = bands.shape[2], bands.dtype
@@ -65,7 +66,7 @@ def to_pil(picture: Picture) -> Image.Image:
 
 
 def save_metadata(picture: Picture) -> dict[str, Any]:
-    """What Pillow's `save` is told besides the pixels: icc_profile, exif, dpi, as far as known."""
+    """Arguments of Pillow's `save` for the metadata that the picture has: icc_profile, exif, dpi."""
     known = {"icc_profile": picture.matching_icc, "exif": picture.exif, "dpi": picture.dpi}
     return {key: value for key, value in known.items() if value}
 
@@ -73,25 +74,25 @@ def save_metadata(picture: Picture) -> dict[str, Any]:
 def encode(picture: Picture, form: str, quality: int) -> bytes:
     """The file's bytes as "PNG", "JPEG" (4:4:4) or "WEBP" (lossless at quality 100).
 
-    Photos repeat nothing but runs; PNG's search for other repetition takes five times as long and finds 1 %.
+    PNG uses run-length matching only: on photos a full search takes five times as long and saves 1 %.
     """
-    told = save_metadata(picture)
-    if form == "JPEG" and len(told.get("exif", b"")) > JPEG_MARKER:
-        del told["exif"]
+    metadata = save_metadata(picture)
+    if form == "JPEG" and len(metadata.get("exif", b"")) > JPEG_MARKER:
+        del metadata["exif"]
     if form == "WEBP" and picture.channels == 1:
-        told.pop("icc_profile", None)  # the file has colours, of which a profile of greys says nothing
+        metadata.pop("icc_profile", None)  # WebP stores RGB, to which a grey profile does not apply
     options: dict[str, dict[str, Any]] = {
         "PNG": {"compress_type": zlib.Z_RLE},
         "JPEG": {"quality": quality, "subsampling": "4:4:4"},
         "WEBP": {"quality": quality, "lossless": quality == 100, "exact": True},
     }
     file = io.BytesIO()
-    to_pil(picture).save(file, form, **options.get(form, {}), **told)
+    to_pil(picture).save(file, form, **options.get(form, {}), **metadata)
     return file.getvalue()
 
 
 def valid_dpi(dpi: Any) -> tuple[float, float] | None:
-    """(horizontal, vertical) pixels an inch if both are positive numbers."""
+    """(horizontal, vertical) pixels per inch if both are positive and finite, else None."""
     try:
         across, down = (float(value) for value in dpi)
     except (TypeError, ValueError, ZeroDivisionError):
@@ -122,18 +123,18 @@ def _bands(image: Image.Image, name: str) -> NDArray[Any]:
 
 
 def _has_grey_palette(image: Image.Image) -> bool:
-    """Whether the palette has greys only."""
+    """Whether all colours of the palette are grey."""
     palette = np.reshape(image.getpalette("RGB") or [], (-1, 3))
     return bool((palette == palette[:, :1]).all())
 
 
 def _has_rgb_profile(image: Image.Image) -> bool:
-    """Whether its profile is one of colours, which a picture of greys could not keep."""
+    """Whether its ICC profile is for RGB, which a grey picture could not keep."""
     return (image.info.get("icc_profile") or b"")[16:20] == b"RGB "
 
 
 def to_sixteen_bits(image: Image.Image, name: str) -> NDArray[np.uint16]:
-    """Integers of any of Pillow's modes I, which for it have 32 bits; (H, W).  InputError beyond 16."""
+    """uint16 (H, W) of an image in one of the modes I.  Raises InputError for values beyond 16 bits."""
     values = np.array(image)
     if values.min() < 0 or values.max() > 65535:
         raise InputError(f"{name}: integers beyond 0 to 65535 cannot be read; convert it to 16 bit or float")
@@ -149,7 +150,7 @@ def _from_cmyk(image: Image.Image) -> Image.Image:
         intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
         seen = ImageCms.profileToProfile(image, inks, screen, intent, outputMode="RGB", flags=flags)
         return seen or image.convert("RGB")
-    except (ImageCms.PyCMSError, OSError):  # a damaged profile, or one of other colours
+    except (ImageCms.PyCMSError, OSError):  # a damaged profile, or one for other colours
         return image.convert("RGB")
 
 
@@ -162,7 +163,7 @@ def _exif(image: Image.Image) -> bytes | None:
 
 @final
 class _WarningFilter:
-    """Python's filters belong to the whole process; readers in several threads share one change of them."""
+    """Warning filters are global to the process, so readers in several threads share one change of them."""
 
     lock = threading.Lock()
     readers = 0
@@ -171,7 +172,7 @@ class _WarningFilter:
 
 @contextmanager
 def suppress_warnings() -> Iterator[None]:
-    """Pillow warns of damaged EXIF data, large pictures and the like; here they are read or an InputError."""
+    """Ignore Pillow's warnings, of damaged EXIF data or large images: these are read, or raise InputError."""
     with _WarningFilter.lock:
         if _WarningFilter.readers == 0:
             _WarningFilter.filters = warnings.catch_warnings()

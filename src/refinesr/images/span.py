@@ -1,4 +1,4 @@
-"""Which numbers of files a network is shown as -1 and 1."""
+"""Which values of files a network sees as -1 and 1."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,21 +13,24 @@ from refinesr.errors import ConfigError
 from refinesr.validation import as_float, type_error_text
 
 SLACK = 0.16
-"""How far pixels may leave their span, as a share of it: bicubic resampling overshoots an edge by 7.5 %, and
-a corner, which is one along both axes, by 1.075**2 - 1 = 15.6 %.  What goes farther is of another range."""
+"""How far values may lie outside their span, as a fraction of its width.
+
+Bicubic resampling overshoots an edge by 7.5 %, and a corner, an edge along both axes, by 1.075**2 - 1 = 15.6
+%.  Values farther outside are taken for those of another range.
+"""
 
 LARGEST, TINY = 1e38, 1e-37
-"""What float32 holds with room to add, and divide by."""
+"""Largest magnitude and smallest difference that float32 arithmetic can handle, with a margin."""
 
 Values = Float[Tensor, "*places bands"]
 
 
 @dataclass(frozen=True)
 class Span:
-    """`low` is shown to the network as -1 and `high` as 1: values of files, in the files' own numbers.
+    """The values of files, in the files' own units, that networks see as -1 (`low`) and 1 (`high`).
 
-    Each is one number for all bands, or one for each band.  Raises ConfigError for numbers that float32 does
-    not hold, and unless every low is below its high.
+    Each is a tuple of one number for all bands, or of one for each band.  Raises ConfigError for numbers
+    beyond float32, and unless every low is below its high.
     """
 
     low: tuple[float, ...]
@@ -52,44 +55,47 @@ class Span:
 
     @property
     def bands(self) -> int:
-        """How many have one of their own; 1 for all."""
+        """How many bands have their own range; 1: all share one."""
         return len(self.low)
 
     @property
     def width(self) -> tuple[float, ...]:
+        """high - low of each band."""
         return tuple(high - low for low, high in zip(self.low, self.high, strict=True))
 
     def fits(self, channels: int) -> bool:
-        """Whether it says what so many bands are."""
+        """Whether the span can be used for images of so many bands."""
         return self.bands in (1, channels)
 
     def of_band(self, number: int) -> "Span":
-        """The same for one band alone, counted from 0."""
+        """The span of a single band, numbered from 0."""
         return self if self.bands == 1 else Span((self.low[number],), (self.high[number],))
 
     def normalise_(self, values: Values) -> Values:
-        """From files' numbers to about [-1, 1], in place; float32.
+        """Map float32 values of files to about [-1, 1], in place.
 
-        What the low has beyond float32 is taken off after the rest, so that values near it lose nothing.
+        `low` is subtracted in two parts, its float32 value and the remainder, so that values near it keep
+        their precision.
         """
-        first, beyond, half = self._parts(values)
-        return values.sub_(first).sub_(beyond).div_(half).sub_(1)
+        low, remainder, half = self._parts(values)
+        return values.sub_(low).sub_(remainder).div_(half).sub_(1)
 
     def denormalise_(self, values: Values) -> Values:
         """The inverse of `normalise_`, in place."""
-        first, beyond, half = self._parts(values)
-        return values.add_(1).mul_(half).add_(beyond).add_(first)
+        low, remainder, half = self._parts(values)
+        return values.add_(1).mul_(half).add_(remainder).add_(low)
 
     def _parts(self, like: Values) -> tuple[Tensor, Tensor, Tensor]:
-        """The low, rounded; what that lacks; half the width."""
-        low, width = torch.tensor([self.low, self.width], dtype=torch.float64)
-        first = low.float()
-        first, beyond, half = torch.stack((first, (low - first).float(), (width / 2).float())).to(like)
-        return first, beyond, half
+        """`low` in float32, the remainder of `low`, half the width."""
+        exact, width = torch.tensor([self.low, self.width], dtype=torch.float64)
+        low = exact.float()
+        low, remainder, half = torch.stack((low, (exact - low).float(), (width / 2).float())).to(like)
+        return low, remainder, half
 
     def range_error(self, values: NDArray[np.generic]) -> str | None:
-        """What is wrong with values (..., bands) farther outside than `SLACK`, and what would hold them; None
-        where nothing is, or nothing finite.  So many bands must fit.
+        """The message for values (..., bands) more than `SLACK` outside, with a span that would hold them.
+
+        None if there are no such values, or infinite ones.  The span must fit that many bands.
         """
         if not values.size:
             return None
@@ -109,12 +115,12 @@ class Span:
 
 
 def min_max(values: NDArray[np.generic]) -> tuple[float, float]:
-    """Of all that are not NaN, which stands for missing ones."""
+    """The smallest and the largest value, ignoring NaN."""
     return float(np.fmin.reduce(values, None)), float(np.fmax.reduce(values, None))
 
 
 def as_finite_float32(name: str, value: object) -> float:
-    """Raises ConfigError for what float32 does not hold."""
+    """`value` as a float.  Raises ConfigError for anything but a number within float32."""
     found = as_float(name, value)
     if not abs(found) <= LARGEST:
         raise ConfigError(f"{name}: {found:g} is not a finite number of 32 bits")
@@ -122,12 +128,12 @@ def as_finite_float32(name: str, value: object) -> float:
 
 
 def format_range(low: Iterable[float], high: Iterable[float]) -> str:
-    """Band by band."""
+    """The ranges of all bands as text."""
     return ", ".join(
         f"{format_value(one)} to {format_value(other)}" for one, other in zip(low, high, strict=True)
     )
 
 
 def format_value(value: float) -> str:
-    """As short as float32 tells it apart from its neighbours."""
+    """With the digits that distinguish a float32 from its neighbours."""
     return f"{value:.7g}"
