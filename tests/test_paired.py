@@ -272,16 +272,16 @@ def test_pictures_without_a_partner_are_named(tmp_path: Path) -> None:
     given(tmp_path, 4)
     (tmp_path / "poor/cx4.png").unlink()
     aside = "(suffix and marks such as _LR and x4 aside)"
-    assert refused(tmp_path) == f"good/c_HR.png: no poor picture is called 'c' {aside}"
+    assert refused(tmp_path) == f"good/c_HR.png: no low-resolution picture is called 'c' {aside}"
     (tmp_path / "good/deep/b_HR.png").unlink()
-    alone = f"good/c_HR.png: no poor picture is called 'c' {aside}; nor can poor/deep/bx4.png be used"
-    assert refused(tmp_path) == alone
+    first = f"good/c_HR.png: no low-resolution picture is called 'c' {aside}"
+    assert refused(tmp_path) == f"{first}; nor can poor/deep/bx4.png be used"
 
 
 def test_pictures_at_another_place_are_no_partners(tmp_path: Path) -> None:
     given(tmp_path, 4)
     (tmp_path / "poor/deep/bx4.png").rename(tmp_path / "poor/bx4.png")
-    assert refused(tmp_path).startswith("good/deep/b_HR.png: no poor picture is called 'deep/b' (")
+    assert refused(tmp_path).startswith("good/deep/b_HR.png: no low-resolution picture is called 'deep/b' (")
 
 
 def test_two_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -137,7 +137,8 @@ def test_a_run_that_makes_its_poor_pictures_goes_on_without_given_ones(train: Co
         ),
         (
             ["photo-x4", "--low", "poor/a_LR.png", "poor/b_LR.png"],
-            "good/c_HR.png: no poor picture is called 'c' (suffix and marks such as _LR and x4 aside)",
+            "good/c_HR.png: no low-resolution picture is called 'c' "
+            "(suffix and marks such as _LR and x4 aside)",
         ),
         (
             ["photo-x4", "--low", "poor", "good/a_HR.png"],

@@ -13,7 +13,7 @@ from refinesr.evaluate.cuts import Crop
 from refinesr.evaluate.depths import EIGHT_BITS, Depth, Stored, check_modes, mode, resized, unit
 from refinesr.files import is_text
 from refinesr.images.entries import Entry, list_entries
-from refinesr.images.naming import TOLD_APART, entry_path, stem, without_marks
+from refinesr.images.naming import IDENTIFIED_BY_NAME, entry_path, stem, without_marks
 from refinesr.images.picture import format_size, with_span
 from refinesr.images.resize import Kernel
 from refinesr.images.shifts import Grey, best_shift
@@ -104,7 +104,7 @@ def named(source: Path) -> Mapping[str, Entry]:
         key = without_marks(stem(entry))
         if key in found:
             raise InputError(
-                f"{found[key].name} and {entry.name}: both are called '{key}', {TOLD_APART}; "
+                f"{found[key].name} and {entry.name}: both are called '{key}', {IDENTIFIED_BY_NAME}; "
                 "rename one, or take it out of the folder"
             )
         found[key] = entry

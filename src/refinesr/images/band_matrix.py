@@ -1,8 +1,7 @@
-"""Banded matrices, applied along one axis of a picture in linear time and memory.
+"""Band matrices, applied along one axis of an image in linear time and memory.
 
-Resizing, its adjoint and its pseudo-inverse are all such matrices.  A band is kept as the index of the
-first column and the taps of each row; it is applied as many small dense blocks, so that matrix products
-do the work.
+Resizing, its adjoint and its pseudo-inverse are all band matrices.  A band matrix is stored as the first
+column and the taps of each row, and applied as many small dense blocks by matrix products.
 """
 
 from dataclasses import dataclass
@@ -19,10 +18,10 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class BandMatrix:
-    """A matrix (rows, columns): row i is 0 but for `taps[i]` from column `first[i]` on.
+    """A matrix (rows, columns): row i is 0 except for `taps[i]` from column `first[i]` on.
 
-    first: (rows,), taps: (rows, width), first + width <= columns.  Two bands are equal only if they are one
-    object, so that what is derived from one may be cached; bands themselves come from cached functions.
+    first: (rows,), taps: (rows, width), first + width <= columns.  Compared by identity, so that functions of
+    band matrices can be cached; the matrices themselves come from cached functions.
     """
 
     first: Ints
@@ -31,10 +30,12 @@ class BandMatrix:
 
     @property
     def rows(self) -> int:
+        """Number of rows: outputs."""
         return len(self.first)
 
     @property
     def width(self) -> int:
+        """Number of taps of each row."""
         return int(self.taps.shape[1])
 
     @property
@@ -43,22 +44,22 @@ class BandMatrix:
         return self.first[:, None] + np.arange(self.width)
 
     def dense(self) -> Floats:
-        """The whole matrix, (rows, columns): for small sizes."""
+        """The dense matrix (rows, columns); for small sizes."""
         whole = np.zeros((self.rows, self.columns))
         np.put_along_axis(whole, self.index, self.taps, axis=1)
         return whole
 
     def part(self, start: int, stop: int) -> tuple[int, Floats]:
-        """Rows [start, stop): the first column they need, and a dense matrix (rows, columns needed)."""
+        """Rows [start, stop): the first column with taps, and the dense matrix of the columns with taps."""
         left = int(self.first[start:stop].min())
         right = int(self.first[start:stop].max()) + self.width
         return left, BandMatrix(self.first[start:stop] - left, self.taps[start:stop], right - left).dense()
 
 
 def band_matrix(index: Ints, taps: Floats, columns: int) -> BandMatrix:
-    """The band with `taps` at the columns `index`, both (rows, any).
+    """The band matrix with `taps` at the columns `index`, both (rows, any).
 
-    Columns lie in [0, columns); within a row they come in any order and may repeat, and their taps add up.
+    Columns lie in [0, columns); within a row they may be in any order, and taps at the same column are added.
     """
     used = taps != 0
     last = np.where(used, index, 0).max(axis=1)
@@ -72,62 +73,62 @@ def band_matrix(index: Ints, taps: Floats, columns: int) -> BandMatrix:
 
 
 @lru_cache(maxsize=256)
-def transpose(band: BandMatrix) -> BandMatrix:
-    """The transpose of a band whose rows move steadily to the right."""
-    row = np.broadcast_to(np.arange(band.rows)[:, None], band.index.shape)[band.taps != 0]
-    column, tap = band.index[band.taps != 0], band.taps[band.taps != 0]
-    first = np.full(band.columns, band.rows)
-    last = np.zeros(band.columns, dtype=np.int64)
+def transpose(matrix: BandMatrix) -> BandMatrix:
+    """The transpose of a band matrix whose first columns ascend from row to row."""
+    row = np.broadcast_to(np.arange(matrix.rows)[:, None], matrix.index.shape)[matrix.taps != 0]
+    column, tap = matrix.index[matrix.taps != 0], matrix.taps[matrix.taps != 0]
+    first = np.full(matrix.columns, matrix.rows)
+    last = np.zeros(matrix.columns, dtype=np.int64)
     np.minimum.at(first, column, row)
     np.maximum.at(last, column, row)
     width = int((last - first).max(initial=0)) + 1
-    first = np.clip(first, 0, band.rows - width)
-    taps = np.zeros((band.columns, width))
+    first = np.clip(first, 0, matrix.rows - width)
+    taps = np.zeros((matrix.columns, width))
     taps[column, row - first[column]] = tap
-    return BandMatrix(first.astype(np.int64), taps, band.rows)
+    return BandMatrix(first.astype(np.int64), taps, matrix.rows)
 
 
 @lru_cache(maxsize=256)
-def _blocks(band: BandMatrix, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Equal groups of rows: the columns (blocks, seen) that each needs, its weights (blocks, group, seen).
+def _blocks(matrix: BandMatrix, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """The matrix in groups of rows: columns (blocks, needed) of each, weights (blocks, group, needed).
 
-    A group moves on by about `width` columns: little is multiplied by zero, and little is read twice.
+    A group advances by about `width` columns, so that few products are with zero and few columns read twice.
     """
-    group = max(16, round(band.width * band.rows / band.columns))
-    blocks = -(-band.rows // group)
-    rows = np.minimum(np.arange(blocks * group), band.rows - 1).reshape(blocks, group)
-    first = band.first[rows].min(axis=1)
-    seen = int((band.first[rows].max(axis=1) - first).max()) + band.width
-    first = np.clip(first, 0, max(0, band.columns - seen))
-    seen = min(seen, band.columns)
-    weights = np.zeros((blocks, group, seen))
-    np.put_along_axis(weights, band.index[rows] - first[:, None, None], band.taps[rows], axis=2)
-    # a cached tensor born in inference mode could not take part in a gradient later
+    group = max(16, round(matrix.width * matrix.rows / matrix.columns))
+    blocks = -(-matrix.rows // group)
+    rows = np.minimum(np.arange(blocks * group), matrix.rows - 1).reshape(blocks, group)
+    first = matrix.first[rows].min(axis=1)
+    needed = int((matrix.first[rows].max(axis=1) - first).max()) + matrix.width
+    first = np.clip(first, 0, max(0, matrix.columns - needed))
+    needed = min(needed, matrix.columns)
+    weights = np.zeros((blocks, group, needed))
+    np.put_along_axis(weights, matrix.index[rows] - first[:, None, None], matrix.taps[rows], axis=2)
+    # a cached tensor created in inference mode could not be used in autograd later
     with torch.inference_mode(False):
-        columns = torch.from_numpy(first[:, None] + np.arange(seen)).to(device)
+        columns = torch.from_numpy(first[:, None] + np.arange(needed)).to(device)
         return columns, torch.from_numpy(weights).to(dtype).to(device)
 
 
-def along_rows(band: BandMatrix, x: Tensor) -> Tensor:
-    """The band times the last axis: (..., n, columns) -> (..., n, rows), in x's dtype, float32 or float64."""
-    columns, weights = _blocks(band, x.dtype, x.device)
-    windows = x[..., columns].flatten(0, -3).transpose(0, 1)  # (blocks, everything before, seen)
+def along_rows(matrix: BandMatrix, x: Tensor) -> Tensor:
+    """Apply to the last axis: (..., n, columns) -> (..., n, rows), in x's dtype, float32 or float64."""
+    columns, weights = _blocks(matrix, x.dtype, x.device)
+    windows = x[..., columns].flatten(0, -3).transpose(0, 1)  # (blocks, all other axes, needed)
     with torch.autocast(x.device.type, enabled=False):
         out = windows @ weights.mT
-    return out.transpose(0, 1).reshape(*x.shape[:-1], -1)[..., : band.rows]
+    return out.transpose(0, 1).reshape(*x.shape[:-1], -1)[..., : matrix.rows]
 
 
-def along_columns(band: BandMatrix, x: Tensor) -> Tensor:
-    """The band times the last axis but one: (..., columns, w) -> (..., rows, w); else as `along_rows`."""
-    columns, weights = _blocks(band, x.dtype, x.device)
-    windows = x[..., columns, :]  # (..., blocks, seen, w)
+def along_columns(matrix: BandMatrix, x: Tensor) -> Tensor:
+    """Apply to the last but one axis: (..., columns, w) -> (..., rows, w); otherwise as `along_rows`."""
+    columns, weights = _blocks(matrix, x.dtype, x.device)
+    windows = x[..., columns, :]  # (..., blocks, needed, w)
     with torch.autocast(x.device.type, enabled=False):
         out = weights @ windows
-    return out.flatten(-3, -2)[..., : band.rows, :]
+    return out.flatten(-3, -2)[..., : matrix.rows, :]
 
 
 def along_both(vertical: BandMatrix, horizontal: BandMatrix, x: Tensor) -> Tensor:
-    """Both bands in the cheaper order: (..., H, W) -> (..., h, w), in x's dtype, in at least float32."""
+    """Apply both in the cheaper order: (..., H, W) -> (..., h, w) of x's dtype, in at least float32."""
     wide = x if x.dtype == torch.float64 else x.float()
     rows_first = vertical.rows * horizontal.columns <= vertical.columns * horizontal.rows
     if rows_first:

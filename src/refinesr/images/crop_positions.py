@@ -1,7 +1,7 @@
-"""Where crops of pictures hold no missing value.
+"""Positions of crops without missing values.
 
-A corner is that of a crop, above and left.  Corners of one row without a gap are a run: so those of a scene
-of a hundred million pixels with empty margins take some hundred kilobytes.
+A position is the upper left corner of a crop.  Adjacent positions in a row are stored as a run, so that those
+of a scene of a hundred million pixels with empty margins take a few hundred kilobytes.
 """
 
 from collections.abc import Sequence
@@ -14,37 +14,38 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Mask = NDArray[np.bool_]
-"""(H, W)."""
+"""(H, W), True where a value is missing."""
 
 _BITS = 24
-"""Of a random float from 0 to 1."""
+"""Random bits of a float32 in [0, 1)."""
 
 
 @dataclass(frozen=True, eq=False)
 class CropPositions:
-    """All corners of one picture, run by run, from above to below and from left to right."""
+    """All positions in one image as runs, ordered from top to bottom and from left to right."""
 
     row: NDArray[np.int64]
     first: NDArray[np.int64]
-    """Column of the leftmost corner of each run."""
+    """Column of the first position of each run."""
     length: NDArray[np.int64]
     covered: int
-    """Pixels that lie in at least one of the crops."""
+    """Number of pixels that lie in at least one crop."""
 
     @property
     def count(self) -> int:
+        """Number of positions."""
         return int(self.length.sum())
 
     def nearest(self, top: int, left: int) -> tuple[int, int]:
-        """The corner nearest to a place, the uppermost and leftmost of several; there must be one."""
+        """The position (row, column) nearest to a point; there must be at least one."""
         column = np.clip(left, self.first, self.first + self.length - 1)
         best = int(((self.row - top) ** 2 + (column - left) ** 2).argmin())
         return int(self.row[best]), int(column[best])
 
 
-def find_crop_positions(lost: Mask, height: int, width: int) -> CropPositions:
-    """Of all crops of height x width pixels that lie in the picture, those where nothing is lost."""
-    free = ~any_in_window(lost, height, width)
+def find_crop_positions(missing: Mask, height: int, width: int) -> CropPositions:
+    """Positions of all crops of height x width pixels without missing values."""
+    free = ~any_in_window(missing, height, width)
     edges = np.diff(np.pad(free, ((0, 0), (1, 1))).view(np.int8), axis=1)
     (row, first), (_, end) = np.nonzero(edges == 1), np.nonzero(edges == -1)
     covered = any_in_window(np.pad(free, ((height - 1,) * 2, (width - 1,) * 2)), height, width)
@@ -52,9 +53,9 @@ def find_crop_positions(lost: Mask, height: int, width: int) -> CropPositions:
 
 
 def any_in_window(mask: Mask, height: int, width: int) -> Mask:
-    """Whether any of each window of the mask is set: (H - height + 1, W - width + 1).
+    """Whether any pixel of each height x width window is True: (H - height + 1, W - width + 1).
 
-    Windows twice as long are two windows, so this takes the logarithm of their length in passes.
+    A window of twice the length is the union of two, so the number of passes is logarithmic in the length.
     """
     for size in (height, width):
         reach = 1
@@ -68,22 +69,22 @@ def any_in_window(mask: Mask, height: int, width: int) -> Mask:
 
 @dataclass(frozen=True, eq=False)
 class PositionTable:
-    """The `CropPositions` of many pictures on a device."""
+    """The `CropPositions` of many images as tensors on a device."""
 
     count: Int[Tensor, " N"]
-    """Corners of each picture; 0 for one without missing values, which may be cut anywhere."""
+    """Number of positions of each image; 0 for images without missing values, where any position is valid."""
     covered: Int[Tensor, " N"]
-    """Pixels in its crops."""
+    """Number of pixels that lie in at least one crop of the image."""
     before: Int[Tensor, " N"]
-    """Corners of all pictures before it."""
+    """Number of positions of all images before it."""
     row: Int[Tensor, " runs"]
     first: Int[Tensor, " runs"]
     end: Int[Tensor, " runs"]
-    """Corners of all runs up to each, itself included."""
+    """Number of positions in all runs up to and including each."""
 
     @staticmethod
     def build(found: Sequence[CropPositions | None], device: torch.device) -> "PositionTable | None":
-        """None if no picture has missing values."""
+        """The table of these images, whose entry is None without missing values; None if all are None."""
         if not (some := [each for each in found if each is not None]):
             return None
         numbers = [(0, 0) if each is None else (each.count, each.covered) for each in found]
@@ -95,16 +96,16 @@ class PositionTable:
         return PositionTable(count, covered, count.cumsum(0) - count, row, first, length.cumsum(0))
 
     def sample_corners(
-        self, picture: Int[Tensor, " n"], part: Tensor, place: Int[Tensor, "n 2"]
+        self, picture: Int[Tensor, " n"], uniform: Tensor, default: Int[Tensor, "n 2"]
     ) -> Int[Tensor, "n 2"]:
-        """(top, left) of a corner, each as likely; `place` for pictures without missing values.
+        """(top, left) of a random position for each image; `default` for those without missing values.
 
-        `part` are random numbers in [0, 1), (n, 2) float32.
+        `uniform` are random numbers in [0, 1), (n, 2) float32.
         """
         count = self.count[picture]
-        # the 48 bits of both, times count, without what is behind the point: exact in 64 bits
-        high, low = (part * 2**_BITS).long().unbind(1)
+        # floor(count * u), where u has the 48 bits of both numbers: exact in 64-bit integers
+        high, low = (uniform * 2**_BITS).long().unbind(1)
         number = self.before[picture] + ((high * count + (low * count >> _BITS)) >> _BITS)
         run = torch.searchsorted(self.end, number, right=True).clamp(max=len(self.end) - 1)
         column = self.first[run] + number - self.end[run - 1].where(run > 0, 0)
-        return torch.where(count[:, None] > 0, torch.stack((self.row[run], column), 1), place)
+        return torch.where(count[:, None] > 0, torch.stack((self.row[run], column), 1), default)

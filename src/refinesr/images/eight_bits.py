@@ -1,9 +1,9 @@
-"""Resizing of 8-bit pictures, bit for bit as Pillow does it, and as MATLAB does: rounding after each pass.
+"""Resizing of 8-bit images, bit for bit as Pillow does it, and as MATLAB does: with rounding after each pass.
 
-Pillow's `Image.resize` keeps its taps as integers of 22 fractional bits, runs the horizontal pass first,
-and rounds and clips to 0..255 after each pass.  Sums of such products are exact in float64 in any order,
-so an ordinary product with rounded taps gives the same bits.  MATLAB's `imresize` uses float taps and
-begins with the axis that shrinks more, the vertical one if both do alike.
+Pillow's `Image.resize` has integer taps with 22 fractional bits, runs the horizontal pass first, and rounds
+and clips to 0..255 after each pass.  Sums of such products are exact in float64 in any order, so a matrix
+product with rounded taps gives the same bits.  MATLAB's `imresize` has float taps and begins with the axis
+that shrinks more, the vertical one if both shrink alike.
 """
 
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ _PRECISION = 2.0**22  # Pillow's Resample.c: PRECISION_BITS = 32 - 8 - 2
 
 @dataclass(frozen=True)
 class ResizePasses:
-    """The two passes of a resizing, in the order they are run.
+    """The two passes of resizing an image, in order.
 
-    A picture is turned so that `first` works along its leading axis: transposed if `transposed`.
+    `first` is applied along the leading axis of the image, or of its transpose if `transposed`.
     """
 
     first: BandMatrix
@@ -32,7 +32,7 @@ class ResizePasses:
     transposed: bool
 
     def transpose(self, x: Tensor) -> Tensor:
-        """(..., H, W) -> (..., axis of the first pass, axis of the second), and back again; a view."""
+        """(..., H, W) -> (..., axis of the first pass, axis of the second), and its own inverse; a view."""
         return x.mT if self.transposed else x
 
 
@@ -44,7 +44,7 @@ def _fixed_point(exact: BandMatrix) -> BandMatrix:
 
 
 def resize_passes(kernel: Kernel, high: tuple[int, int], low: tuple[int, int]) -> ResizePasses:
-    """How `kernel` resizes 8-bit pictures from `high` to `low`, both (height, width), and with what taps."""
+    """The passes by which `kernel` resizes 8-bit images from `high` to `low`, both (height, width)."""
     vertical, horizontal = resize_matrix(kernel, high[0], low[0]), resize_matrix(kernel, high[1], low[1])
     if isinstance(kernel, MatlabBicubic):
         if low[0] * high[1] > low[1] * high[0]:
@@ -54,27 +54,29 @@ def resize_passes(kernel: Kernel, high: tuple[int, int], low: tuple[int, int]) -
 
 
 def round_levels_(x: Tensor) -> Tensor:
-    """Whole levels in [0, 255], halves upwards; in place."""
+    """Round to whole levels in [0, 255], halves upwards, in place."""
     return x.add_(0.5).floor_().clamp_(0, 255)
 
 
 def to_uint8(images: Tensor) -> UInt8[Tensor, "..."]:
-    """Values of [-1, 1], clipped to it, as levels of 0 to 255."""
+    """Values from -1 to 1, clipped, as uint8 from 0 to 255."""
     return ((images.clamp(-1, 1) + 1) * 127.5).round().byte()
 
 
 def resize_eight_bits(
     image: UInt8[Tensor, "B C H W"], size: tuple[int, int], kernel: Kernel
 ) -> UInt8[Tensor, "B C h w"]:
-    """`image` made `size` = (height, width) exactly as Pillow (without regard to alpha) or MATLAB makes it.
+    """`image` resized to `size` = (height, width) exactly as by Pillow (ignoring alpha) or MATLAB.
 
-    Its device must have float64.
+    Its device must support float64.
     """
-    way = resize_passes(kernel, (image.shape[-2], image.shape[-1]), size)
-    planes = [_resized(plane, way) for plane in image.flatten(0, 1)]  # float64 takes eight times the room
+    passes = resize_passes(kernel, (image.shape[-2], image.shape[-1]), size)
+    planes = [
+        _resized(plane, passes) for plane in image.flatten(0, 1)
+    ]  # one by one: float64 takes 8 times the memory
     return torch.stack(planes).reshape(*image.shape[:2], *size)
 
 
-def _resized(plane: Tensor, way: ResizePasses) -> Tensor:
-    once = round_levels_(along_rows(way.first, way.transpose(plane).mT.double()))
-    return way.transpose(round_levels_(along_rows(way.second, once.mT))).to(torch.uint8)
+def _resized(plane: Tensor, passes: ResizePasses) -> Tensor:
+    once = round_levels_(along_rows(passes.first, passes.transpose(plane).mT.double()))
+    return passes.transpose(round_levels_(along_rows(passes.second, once.mT))).to(torch.uint8)

@@ -1,4 +1,4 @@
-"""EXIF data: turning pictures upright, and moving tags between TIFF files and the other formats.
+"""EXIF data: applying the orientation, and converting tags between TIFF files and the other formats.
 
 An EXIF block is a small TIFF file after "Exif\\0\\0": a directory of 12-byte entries (tag, type, count,
 value or offset), sub-directories, and offsets counted from its start (CIPA DC-008, 4.6; TIFF 6.0, section 2).
@@ -18,7 +18,7 @@ EXIF_HEADER = b"Exif\0\0"
 ORIENTATION = int(ExifTags.Base.Orientation)
 DESCRIPTION = int(ExifTags.Base.ImageDescription)
 
-# Of a TIFF file's tags those that tell of the photo; the others tell how and where its pixels are stored.
+# Tags of a TIFF file that describe the photo; all others describe how and where its pixels are stored.
 PHOTO_TAGS = (
     DESCRIPTION,
     *(int(tag) for tag in (ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.Software)),
@@ -28,7 +28,7 @@ PHOTO_TAGS = (
 
 
 def apply_orientation(picture: Picture, orientation: int) -> Picture:
-    """The picture as it is to be seen, its EXIF orientation reset to 1 (values: CIPA DC-008, 4.6.4)."""
+    """The picture turned upright, with EXIF orientation 1 (values: CIPA DC-008, 4.6.4)."""
     if orientation not in range(2, 9):
         return picture
     pixels = _turn(picture.pixels, orientation)
@@ -40,7 +40,7 @@ def apply_orientation(picture: Picture, orientation: int) -> Picture:
 
 
 def _turn(values: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """5 to 8 are 1 to 4 after swapping rows and columns."""
+    """The array turned upright; orientations 5 to 8 are 1 to 4 after swapping rows and columns."""
     if orientation >= 5:
         values = values.swapaxes(0, 1)
     down = -1 if orientation in (3, 4, 7, 8) else 1
@@ -49,9 +49,9 @@ def _turn(values: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 
 def reset_orientation(exif: bytes) -> bytes:
-    """The same bytes with orientation 1 and without the thumbnail, which would lie on its side.
+    """The EXIF data with orientation 1 and without the thumbnail, whose orientation would be wrong.
 
-    Nothing moves, so makers' notes, which hold offsets of their own, stay whole.  Damaged data is left alone.
+    No bytes are moved, so that makers' notes, which contain offsets, stay valid.  Damaged data is unchanged.
     """
     data = bytearray(exif)
     try:
@@ -68,24 +68,24 @@ def reset_orientation(exif: bytes) -> bytes:
 
 
 def exif_from_tags(tags: Image.Exif) -> bytes | None:
-    """EXIF data out of the tags of a TIFF file, read by Pillow; None if they tell nothing of the photo."""
-    told = Image.Exif()
+    """EXIF data from a TIFF file's tags, as read by Pillow; None if none of them describes the photo."""
+    kept = Image.Exif()
     for tag in PHOTO_TAGS:
         value = tags.get_ifd(tag) if tag in ExifTags.IFD.__members__.values() else tags.get(tag)
         if value and not (tag == DESCRIPTION and _written_by_program(str(value))):
-            told[tag] = value
-    return told.tobytes() if len(told) else None
+            kept[tag] = value
+    return kept.tobytes() if len(kept) else None
 
 
 def _written_by_program(description: str) -> bool:
-    """Whether tifffile, OME or ImageJ wrote it for themselves: it holds sizes that would become untrue."""
+    """Whether tifffile, OME or ImageJ wrote the description; it holds sizes that are wrong after resizing."""
     return description.startswith(("{", "<", "ImageJ="))
 
 
 def add_exif(tiff: bytes, exif: bytes) -> bytes:
-    """The TIFF file with the EXIF tags it does not have itself, in a new directory at its end.
+    """The TIFF file with those EXIF tags added that it lacks, in a new directory at its end.
 
-    A BigTIFF (above 4 GB) is returned as it is.
+    A BigTIFF (above 4 GB) is returned unchanged.
     """
     order = _order(tiff, 0)
     block = Image.Exif()
@@ -96,7 +96,7 @@ def add_exif(tiff: bytes, exif: bytes) -> bytes:
     tiff += bytes(len(tiff) % 2)  # directories begin at even offsets
     added = block.tobytes(len(tiff))[
         len(EXIF_HEADER) + 8 :
-    ]  # without its header, laid out to lie behind `tiff`
+    ]  # without header, with offsets for the end of `tiff`
     (first,) = struct.unpack_from(order + "I", tiff, 4)
     entries = {_tag(entry, order): entry for entry in _entries(added, 0, order)}
     entries |= {_tag(entry, order): entry for entry in _entries(tiff, first, order)}
@@ -107,16 +107,17 @@ def add_exif(tiff: bytes, exif: bytes) -> bytes:
 
 
 def _order(data: bytes, start: int) -> str:
-    """struct's sign for the byte order.  Raises ValueError where no TIFF header begins."""
+    """The byte order as in struct.  Raises ValueError unless a TIFF header begins at `start`."""
     orders = {b"II": "<", b"MM": ">"}
     if data[start : start + 2] not in orders:
         raise ValueError("no TIFF header")
     return orders[data[start : start + 2]]
 
 
-def _entries(data: bytes, at: int, order: str) -> list[bytes]:
-    (count,) = struct.unpack_from(order + "H", data, at)
-    return [data[at + 2 + 12 * i : at + 14 + 12 * i] for i in range(count)]
+def _entries(data: bytes, start: int, order: str) -> list[bytes]:
+    """The 12-byte entries of the directory at offset `start`."""
+    (count,) = struct.unpack_from(order + "H", data, start)
+    return [data[start + 2 + 12 * i : start + 14 + 12 * i] for i in range(count)]
 
 
 def _tag(entry: bytes, order: str) -> int:

@@ -210,7 +210,7 @@ def consistent_in_range(image: Images, low: LowImages, kernel: Kernel = _PILLOW)
     if on_float64_device(image) is not image:
         return consistent_in_range(on_float64_device(image), on_float64_device(low), kernel).to(image.device)
     out = torch.empty(image.shape, dtype=torch.float32, device=image.device)
-    vertical, horizontal = Projection.between(image, low, kernel).bands
+    vertical, horizontal = Projection.between(image, low, kernel).matrices
     way = ResizePasses(horizontal, vertical, transposed=True)
     with torch.autocast(image.device.type, enabled=False):
         for b, c in product(range(image.shape[0]), range(image.shape[1])):

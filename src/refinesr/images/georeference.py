@@ -1,4 +1,4 @@
-"""Where on the earth a picture lies, as the tags of a GeoTIFF say it (OGC 19-008r4, GeoTIFF 1.1).
+"""The georeference of a picture: the tags of a GeoTIFF (OGC 19-008r4, GeoTIFF 1.1).
 
 Raster space has its origin at the picture's upper left corner where pixels are areas, and at the middle of
 its first pixel where they are points (GTRasterTypeGeoKey).
@@ -19,17 +19,17 @@ METADATA = 42112
 RASTER_TYPE, IS_POINT = 1025, 2
 
 ITEM = re.compile(rb"<Item [^<>]*>[^<]*</Item>\s*")  # in linear time, whatever the file holds
-UNTRUE = (b'"STATISTICS_', b'"GEOLOCATION"', b'"RPC"')
-"""Of values, or in steps of pixels, that are others in a picture made of this one."""
+OUTDATED = (b'"STATISTICS_', b'"GEOLOCATION"', b'"RPC"')
+"""Metadata of the values or in pixel units, which is wrong for a picture made from this one."""
 
 
 @dataclass(frozen=True)
 class Georeference:
-    """The place of a raster of `size` (height, width) pixels; empty where the file says nothing.
+    """The georeference of a raster of `size` (height, width) pixels; fields are empty where tags are absent.
 
-    scale           units of the model, metres or degrees, from pixel to pixel: (x, y, z)
-    ties            points of the raster and of the model, six numbers each: (i, j, k, x, y, z)
-    transformation  from (i, j, k, 1) to (x, y, z, 1), a matrix of 4 x 4 by rows
+    scale           pixel size in units of the model, metres or degrees: (x, y, z)
+    ties            tie points of raster and model, six numbers each: (i, j, k, x, y, z)
+    transformation  4 x 4 matrix from (i, j, k, 1) to (x, y, z, 1), row by row
     keys            GeoKeyDirectory: the coordinate system, and whether pixels are areas or points
     doubles, texts  GeoDoubleParams and GeoAsciiParams, which `keys` refer to
     metadata        GDAL_METADATA: XML, without statistics of the values
@@ -46,7 +46,7 @@ class Georeference:
 
     @classmethod
     def from_directory(cls, directory: Directory, size: tuple[int, int]) -> "Georeference | None":
-        """What the page says; None if that is nothing.  Tags of the wrong length are taken for missing."""
+        """The georeference of a page; None if it has none.  Tags of the wrong length are ignored."""
         scale, ties, transformation = map(directory.reals, (PIXEL_SCALE, TIE_POINTS, TRANSFORMATION))
         found = cls(
             size,
@@ -56,18 +56,18 @@ class Georeference:
             directory.numbers.get(KEYS, ()),
             directory.reals(DOUBLES),
             directory.text(TEXTS),
-            ITEM.sub(_true, directory.text(METADATA)),
+            ITEM.sub(_without_outdated, directory.text(METADATA)),
         )
         return None if found == cls(size) else found
 
     @property
     def corner(self) -> float:
-        """Coordinate of the picture's upper left corner in raster space, along each axis."""
+        """Coordinate of the upper left corner in raster space, the same along both axes."""
         keys = (self.keys[start : start + 4] for start in range(4, len(self.keys), 4))  # after the header
         return -0.5 if (RASTER_TYPE, 0, 1, IS_POINT) in keys else 0.0
 
     def resized(self, size: tuple[int, int]) -> "Georeference":
-        """Of the same area in so many pixels."""
+        """The georeference of the same area at another size (height, width)."""
         if size == self.size:
             return self
         down, across = (new / old for new, old in zip(size, self.size, strict=True))
@@ -76,9 +76,9 @@ class Georeference:
         return replace(self._moved(np.diag([*factors, 1.0]), size), scale=scale)
 
     def oriented(self, orientation: int) -> "Georeference":
-        """Of the picture laid as an EXIF orientation from 2 to 8 says, of one that is stored otherwise.
+        """The georeference after turning the picture upright by an EXIF orientation from 2 to 8.
 
-        Tags speak of pixels as they are stored.  A scale cannot say this, and becomes a transformation.
+        Tags refer to pixels as stored.  A scale cannot express this and is replaced by a transformation.
         """
         height, width = self.size if orientation <= 4 else self.size[::-1]
         matrix = np.eye(4)
@@ -94,7 +94,7 @@ class Georeference:
         return affine._moved(matrix, (height, width))
 
     def tags(self) -> Iterator[Tag]:
-        """For a TIFF of `size`."""
+        """The tags for a TIFF of `size`."""
         for number, kind, values in (
             (PIXEL_SCALE, DOUBLE, self.scale),
             (TIE_POINTS, DOUBLE, self.ties),
@@ -108,19 +108,19 @@ class Georeference:
                 yield Tag(number, kind, values)
 
     def _moved(self, matrix: Floats, size: tuple[int, int]) -> "Georeference":
-        """With corners of pixels moved so, a matrix of 4 x 4 for (i, j, k, 1); `scale` is left as it is."""
+        """With pixel corners moved by a 4 x 4 matrix that acts on (i, j, k, 1); `scale` is unchanged."""
         shift = np.eye(4)
         shift[:2, 3] = self.corner
         moved = shift @ matrix @ np.linalg.inv(shift)  # from raster space to raster space
         ties = np.reshape(self.ties, (-1, 6))
         raster = np.hstack([ties[:, :3], np.ones((len(ties), 1))]) @ moved.T
         ties = np.hstack([raster[:, :3], ties[:, 3:]])
-        transformation = np.reshape(self.transformation, (-1, 4))  # of no rows if there is none
+        transformation = np.reshape(self.transformation, (-1, 4))  # no rows if there is none
         transformation = transformation @ np.linalg.inv(moved)
         return replace(self, size=size, ties=_numbers(ties), transformation=_numbers(transformation))
 
     def _affine(self) -> tuple[float, ...]:
-        """What scale and the first tie point say, as a transformation; y grows upwards."""
+        """The transformation that scale and the first tie point define; y grows upwards."""
         if not self.ties:
             return ()
         (i, j, k, x, y, z), (across, down, deep) = self.ties[:6], self.scale
@@ -132,5 +132,5 @@ def _numbers(matrix: Floats) -> tuple[float, ...]:
     return tuple(matrix.ravel().tolist())
 
 
-def _true(item: re.Match[bytes]) -> bytes:
-    return b"" if any(mark in item[0] for mark in UNTRUE) else item[0]
+def _without_outdated(item: re.Match[bytes]) -> bytes:
+    return b"" if any(mark in item[0] for mark in OUTDATED) else item[0]

@@ -1,4 +1,4 @@
-"""What of a picture's name tells it from others, whatever data sets hang on it."""
+"""Names of images in data sets, without the marks that distinguish their versions."""
 
 import re
 from pathlib import PurePosixPath
@@ -7,26 +7,26 @@ from refinesr.files import caseless
 from refinesr.images.entries import Entry
 
 MARK = re.compile(r"(?<=.)[-_ .]?(x\d+|hr|lr\d*|sr|lrbi|gt|srf[-_]\d+)$")
-"""What sets of pictures hang on names of the good, the poor and the restored."""
+"""Marks that data sets append to the names of high-resolution, low-resolution and restored images."""
 
-TOLD_APART = "and pictures are told apart by their names without suffix"
+IDENTIFIED_BY_NAME = "and pictures are told apart by their names without suffix"
 
 
 def entry_path(entry: Entry) -> PurePosixPath:
-    """The name without the tar file it is in."""
+    """The path of an image, inside its tar file if it is in one."""
     return PurePosixPath(
         entry.path.name if entry.length is None else entry.name.removeprefix(f"{entry.path}:")
     )
 
 
 def stem(entry: Entry) -> str:
-    """The name without folders, suffix, and the tar file it is in."""
+    """The file name without folders and suffix."""
     return entry_path(entry).stem
 
 
 def without_marks(name: str) -> str:
-    """The name without marks, in lower case: 0801x4 and 0801, img_001_SRF_4_LR and img_001."""
+    """The name in lower case without marks: 0801x4 becomes 0801, img_001_SRF_4_LR img_001."""
     short = caseless(name)
-    while (less := MARK.sub("", short)) != short:
-        short = less
+    while (shorter := MARK.sub("", short)) != short:
+        short = shorter
     return short

@@ -1,4 +1,4 @@
-"""Pairs that are given: which poor picture belongs to which good one, and whether it can be one of it."""
+"""Pairs of given images: matching low- with high-resolution images by name, and checking their sizes."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -9,47 +9,48 @@ from refinesr.files import caseless
 from refinesr.images.crop_positions import Mask
 from refinesr.images.entries import Entry
 from refinesr.images.image_store import Raster
-from refinesr.images.naming import TOLD_APART, without_marks
+from refinesr.images.naming import IDENTIFIED_BY_NAME, without_marks
 from refinesr.images.picture import Picture, format_size
 from refinesr.images.span import Span
 
 
 def pair_entries(high: Sequence[Entry], low: Sequence[Entry]) -> list[tuple[Entry, Entry]]:
-    """Each good picture with its poor one, in the order of the good ones; at least one of each is given.
+    """Pairs of a high-resolution image and its low-resolution one, in the order of `high`; neither is empty.
 
-    They belong together if they lie at the same place inside what was named and are called the same, but for
-    suffix and case.  Folders that all good ones, or all poor ones, lie in do not count.  If not all find a
-    partner so, what data sets hang on names does not count either: img_HR, img_LR, imgx4.
-    Raises InputError naming the pictures without a partner, and those of one name.
+    Images are a pair if they have the same relative path inside the sources, ignoring suffix, case, and
+    folders that all images of a source share.  If that does not pair all, marks of data sets in the names are
+    ignored as well: img_HR, img_LR, imgx4.  Raises InputError with the names of unpaired images, and of those
+    whose names are not unique.
     """
-    for named in (caseless, without_marks):
-        good, poor = pairing_keys(high, named), pairing_keys(low, named)
-        if set(good) == set(poor) and len(set(good)) == len(good) == len(poor):
-            of = dict(zip(poor, low, strict=True))
-            return [(entry, of[key]) for entry, key in zip(high, good, strict=True)]
-    ways = (high, good, poor, "poor"), (low, poor, good, "good")
-    bad = [each for found, own, _, _ in ways for each in duplicate_names(found, own)]
-    bad += [each for way in ways for each in unpaired(*way)]
-    raise InputError.combine(bad)
+    for normalise in (caseless, without_marks):
+        high_keys, low_keys = pairing_keys(high, normalise), pairing_keys(low, normalise)
+        if set(high_keys) == set(low_keys) and len(set(high_keys)) == len(high_keys) == len(low_keys):
+            low_by_key = dict(zip(low_keys, low, strict=True))
+            return [(entry, low_by_key[key]) for entry, key in zip(high, high_keys, strict=True)]
+    sides = (high, high_keys, low_keys, "low-resolution"), (low, low_keys, high_keys, "high-resolution")
+    errors = [error for found, own, _, _ in sides for error in duplicate_names(found, own)]
+    errors += [error for side in sides for error in unpaired(*side)]
+    raise InputError.combine(errors)
 
 
-def pairing_keys(found: Sequence[Entry], named: Callable[[str], str]) -> list[str]:
-    """Of each picture its folders, from where they part on, and its name without suffix."""
+def pairing_keys(found: Sequence[Entry], normalise: Callable[[str], str]) -> list[str]:
+    """For each image its folders, except for those that all share, and its normalised name."""
     folders = [entry.relative_path.parent.parts for entry in found]
     steps = enumerate(zip(*folders, strict=False))
     shared = next((depth for depth, step in steps if len({*step}) > 1), min(map(len, folders)))
     return [
-        "/".join((*map(caseless, folder[shared:]), named(entry.relative_path.stem)))
+        "/".join((*map(caseless, folder[shared:]), normalise(entry.relative_path.stem)))
         for folder, entry in zip(folders, found, strict=True)
     ]
 
 
 def duplicate_names(found: Sequence[Entry], own: Sequence[str]) -> Iterator[tuple[str, InputError]]:
+    """(name, error) of each image whose key is that of an image before it."""
     seen: dict[str, Entry] = {}
     for entry, key in zip(found, own, strict=True):
         first = seen.setdefault(key, entry)
         if first is not entry:
-            both = f"{first.name} and {entry.name}: both are called '{key}', {TOLD_APART}"
+            both = f"{first.name} and {entry.name}: both are called '{key}', {IDENTIFIED_BY_NAME}"
             yield (
                 entry.name,
                 InputError(f"{both} (marks such as _LR and x4 aside); rename one, or leave it out"),
@@ -59,9 +60,10 @@ def duplicate_names(found: Sequence[Entry], own: Sequence[str]) -> Iterator[tupl
 def unpaired(
     found: Sequence[Entry], own: Sequence[str], other: Sequence[str], kind: str
 ) -> Iterator[tuple[str, InputError]]:
-    there = set(other)
+    """(name, error) of each image whose key is not among those of the other side, of the kind `kind`."""
+    others = set(other)
     for entry, key in zip(found, own, strict=True):
-        if key not in there:
+        if key not in others:
             named = f"is called '{key}' (suffix and marks such as _LR and x4 aside)"
             yield entry.name, InputError(f"{entry.name}: no {kind} picture {named}")
 
@@ -69,29 +71,31 @@ def unpaired(
 def read_pair(
     pair: tuple[Entry, Entry], channels: int, scale: int, span: Span | None = None
 ) -> tuple[tuple[Raster, Raster], Mask | None]:
-    """Both decoded as `Entry.pixels` does; rows and columns of the good one beyond scale * low are cut off.
+    """Both images decoded as `Entry.read_pixels` does, and the mask (h, w) of missing values, None if empty.
 
-    And of each pixel of the poor one whether a value is missing in it or in the good one's pixels that lie
-    there, (h, w); None if that is nowhere.
-    Raises InputError for what cannot be read, naming it, and naming both for a poor one that has not
-    (rows // scale, columns // scale) of the good one, or another number of channels.
+    Rows and columns of the high-resolution image beyond scale * low are cut off.  The mask is True where a
+    value is missing in the low-resolution pixel or in one of the high-resolution pixels that it covers.
+    Raises InputError, naming the images, for those that cannot be read, differ in channels or do not fit in
+    size: the low-resolution image must have (rows // scale, columns // scale) pixels of the other.
     """
     high, low = (entry.read_picture(span) for entry in pair)
-    good, poor = (entry.name for entry in pair)
+    high_name, low_name = (entry.name for entry in pair)
     if high.channels != low.channels:
-        have = f"{poor}: {bands(low)}; {good} has {high.channels}"
-        raise InputError(f"{have}, and both must have as many")
+        found = f"{low_name}: {channels_text(low)}; {high_name} has {high.channels}"
+        raise InputError(f"{found}, and both must have as many")
     rows, columns = (side // scale for side in high.size)
     if low.size != (rows, columns):
-        found = (
-            f"{format_size(low.size)} pixels; {good}, {format_size(high.size)} pixels, at scale {scale} has "
-        )
-        raise InputError(f"{poor}: {found}{format_size((rows, columns))}")
-    one, other = (entry.to_raster(each, channels) for entry, each in zip(pair, (high, low), strict=True))
-    return (one[: rows * scale, : columns * scale], other), missing_in_pair(high, low, scale)
+        found, expected = format_size(low.size), format_size((rows, columns))
+        whole = f"{high_name}, {format_size(high.size)} pixels"
+        raise InputError(f"{low_name}: {found} pixels; {whole}, at scale {scale} has {expected}")
+    high_pixels, low_pixels = (
+        entry.to_raster(picture, channels) for entry, picture in zip(pair, (high, low), strict=True)
+    )
+    return (high_pixels[: rows * scale, : columns * scale], low_pixels), missing_in_pair(high, low, scale)
 
 
 def missing_in_pair(high: Picture, low: Picture, scale: int) -> Mask | None:
+    """The mask (h, w) of low-resolution pixels where a value of either picture is missing."""
     if high.any_band_missing is None:
         return low.any_band_missing
     rows, columns = low.size
@@ -100,5 +104,6 @@ def missing_in_pair(high: Picture, low: Picture, scale: int) -> Mask | None:
     return blocks if low.any_band_missing is None else blocks | low.any_band_missing
 
 
-def bands(picture: Picture) -> str:
+def channels_text(picture: Picture) -> str:
+    """The number of channels in words."""
     return f"{picture.channels} channel{'s' * (picture.channels != 1)}"

@@ -1,9 +1,9 @@
-"""The nearest picture that, downsampled, is the input: `x + A⁺(low - A x)`, in closed form.
+"""Orthogonal projection onto the images that, downsampled, are the input: `x + A⁺(low - A x)` in closed form.
 
-Downsampling A is separable, so its pseudo-inverse is one small problem per axis: A⁺ = Aᵀ (A Aᵀ)⁻¹.  The
-inverse of the banded, well conditioned A Aᵀ (condition about 2) fades exponentially away from the
-diagonal: cut where it is below rounding, it is a band again.  Everything is then a product with a band,
-linear in the number of pixels.
+Downsampling A is separable, and so is its pseudo-inverse A⁺ = Aᵀ (A Aᵀ)⁻¹: a small problem for each axis.  A
+Aᵀ is a well-conditioned band matrix (condition number about 2), so its inverse decays exponentially away from
+the diagonal; truncated where it is below rounding, it is a band matrix, too.  So all products are with band
+matrices, linear in the number of pixels.
 """
 
 from dataclasses import dataclass
@@ -19,24 +19,25 @@ from refinesr.images.band_matrix import BandMatrix, Floats, along_both, band_mat
 from refinesr.images.resize import Kernel, resize_matrix
 from refinesr.shapes import Images, LowImages
 
-_CHUNK = 64  # rows of the inverse made at once
-_ROUNDING = 1e-17  # below the rounding of float64 beside values near 1
+_CHUNK = 64  # rows of the inverse computed at once
+_ROUNDING = 1e-17  # below float64's rounding error for values near 1
 
-EXACT = 0.5 / 127.5
-"""Half a level of 8 bits: what half of a low image's values differ by, at most, from the good one reduced.
+CONSISTENT = 0.5 / 127.5
+"""Limit, half an 8-bit level, of the median difference of an undamaged low image to the reduced high image.
 
-Rounding makes that 0.25 levels, at borders another bicubic kernel more; grain of one level 0.7.
+Rounding alone gives 0.25 levels, somewhat more at borders with another bicubic kernel; noise of one level
+0.7.
 """
 
 
 def _inverse_rows(
     down: BandMatrix, start: int, stop: int, smallest: float, margin: int = 32
 ) -> tuple[int, Floats]:
-    """Rows [start, stop) of (A Aᵀ)⁻¹ but for what is below `smallest` of the largest, and their first column.
+    """First column and rows [start, stop) of (A Aᵀ)⁻¹, with values below `smallest` of the largest set to 0.
 
-    Taken from the inverse of a part of A Aᵀ that is `margin` larger on both sides.  What the rest would
-    change fades as the inverse itself does, so the margin doubles until the inverse has died out well
-    before its edges.
+    Computed from the inverse of a block of A Aᵀ that is `margin` larger on both sides.  The influence of the
+    rest decays as the inverse does, so the margin is doubled until the inverse is 0 well before the block's
+    edges.
     """
     left, right = max(0, start - margin), min(down.rows, stop + margin)
     _, part = down.part(left, right)
@@ -50,24 +51,23 @@ def _inverse_rows(
 
 @lru_cache(maxsize=128)
 def gram_inverse(down: BandMatrix, smallest: float = _ROUNDING) -> BandMatrix:
-    """(A Aᵀ)⁻¹ for a downsampling A (h, H), a band (h, h): exact to `smallest` of its largest value."""
+    """(A Aᵀ)⁻¹ of a downsampling A (h, H): a band matrix (h, h), exact to `smallest` of its largest value."""
     starts = range(0, down.rows, _CHUNK)
     parts = [_inverse_rows(down, start, min(start + _CHUNK, down.rows), smallest) for start in starts]
     width = max(taps.shape[1] for _, taps in parts)
     taps = np.concatenate([np.pad(taps, ((0, 0), (0, width - taps.shape[1]))) for _, taps in parts])
     left = np.repeat([left for left, _ in parts], [len(taps) for _, taps in parts])
-    index = np.minimum(left[:, None] + np.arange(width), down.rows - 1)  # what is padded weighs nothing
+    index = np.minimum(left[:, None] + np.arange(width), down.rows - 1)  # padding has weight 0
     return band_matrix(index, taps, down.rows)
 
 
 @final
 @dataclass(frozen=True)
 class Projection:
-    """Downsampling A from `high` to `low`, both (height, width), and all that follows from it.
+    """Downsampling A from `high` to `low`, both (height, width), its adjoint, pseudo-inverse and projection.
 
-    Every method is linear, differentiable, keeps dtype and device (half precision is computed in
-    float32), takes any range of values and does not clip.  Raises ValueError if `low` is not smaller than
-    `high`.
+    All methods are linear and differentiable, keep dtype and device (half precision is computed in float32)
+    and do not clip.  Raises ValueError if `low` is not smaller than `high`.
     """
 
     high: tuple[int, int]
@@ -81,11 +81,11 @@ class Projection:
 
     @staticmethod
     def between(high: Images, low: LowImages, kernel: Kernel) -> "Projection":
-        """Of pictures of these sizes."""
+        """The projection for images of these sizes."""
         return Projection((high.shape[-2], high.shape[-1]), (low.shape[-2], low.shape[-1]), kernel)
 
     @property
-    def bands(self) -> tuple[BandMatrix, BandMatrix]:
+    def matrices(self) -> tuple[BandMatrix, BandMatrix]:
         """A for the vertical and for the horizontal axis."""
         vertical, horizontal = zip(self.high, self.low, strict=True)
         return resize_matrix(self.kernel, *vertical), resize_matrix(self.kernel, *horizontal)
@@ -93,37 +93,37 @@ class Projection:
     def down(self, x: Images) -> LowImages:
         """A x."""
         self._check(x, self.high)
-        return along_both(*self.bands, x)
+        return along_both(*self.matrices, x)
 
     def adjoint(self, y: LowImages) -> Images:
         """Aᵀ y."""
         self._check(y, self.low)
-        vertical, horizontal = self.bands
+        vertical, horizontal = self.matrices
         return along_both(transpose(vertical), transpose(horizontal), y)
 
     def pinv(self, y: LowImages) -> Images:
-        """A⁺ y: the smallest picture that, downsampled, is y."""
+        """A⁺ y: the image of least norm that, downsampled, is y."""
         self._check(y, self.low)
-        return self._spread(_wide(y)).to(y.dtype)
+        return self._pinv(_at_least_float32(y)).to(y.dtype)
 
     def project(self, x: Images, low: LowImages) -> Images:
-        """The picture nearest to x that, downsampled, is low; of x's dtype."""
+        """The image nearest to x that, downsampled, is low; of x's dtype."""
         self._check(x, self.high)
         self._check(low, self.low)
-        # channel by channel: what comes between takes more memory than x and the result
+        # channel by channel, as the intermediate results take more memory than x and the result
         channels = zip(x.chunk(x.shape[1], 1), low.chunk(low.shape[1], 1), strict=True)
-        return torch.cat([self._moved(one, wanted) for one, wanted in channels], 1).to(x.dtype)
+        return torch.cat([self._project(plane, target) for plane, target in channels], 1).to(x.dtype)
 
-    def _moved(self, x: Tensor, low: Tensor) -> Tensor:
-        wide = _wide(x)
-        return self._spread(low.to(wide.dtype) - self.down(wide)).add_(wide)
+    def _project(self, x: Tensor, low: Tensor) -> Tensor:
+        wide = _at_least_float32(x)
+        return self._pinv(low.to(wide.dtype) - self.down(wide)).add_(wide)
 
     def is_consistent(self, high: Images, low: LowImages) -> Bool[Tensor, "B 1 1 1"]:
-        """Whether low is the good image reduced, but for rounding: not damaged.  Both in [-1, 1]."""
-        return ((self.down(high) - low).abs().flatten(1).median(1).values < EXACT).view(-1, 1, 1, 1)
+        """Whether low is the reduced high image up to rounding, so not damaged.  Both are in [-1, 1]."""
+        return ((self.down(high) - low).abs().flatten(1).median(1).values < CONSISTENT).view(-1, 1, 1, 1)
 
-    def _spread(self, y: Tensor) -> Tensor:
-        vertical, horizontal = self.bands
+    def _pinv(self, y: Tensor) -> Tensor:
+        vertical, horizontal = self.matrices
         solved = along_both(gram_inverse(vertical), gram_inverse(horizontal), y)
         return self.adjoint(solved)
 
@@ -133,6 +133,6 @@ class Projection:
             raise ValueError(f"the picture has {tuple(x.shape[-2:])} pixels; this projection needs {size}")
 
 
-def _wide(x: Tensor) -> Tensor:
+def _at_least_float32(x: Tensor) -> Tensor:
     """Half precision as float32; float32 and float64 as they are."""
     return x if x.element_size() > 4 else x.float()

@@ -1,7 +1,7 @@
 """Bicubic resizing with antialiasing, as MATLAB and as Pillow do it: linear, separable, differentiable.
 
-Both use the cubic of Keys (1981) with a = -1/2, widened by the factor of reduction; borders make the
-difference.
+Both use the cubic kernel of Keys (1981) with a = -1/2, stretched by the reduction factor; they differ at the
+borders.
 """
 
 from dataclasses import dataclass
@@ -25,16 +25,16 @@ def _cubic(x: Floats) -> Floats:
 
 
 def _normal(weights: Floats) -> Floats:
-    """Rows that sum to 1: a flat picture stays as it is."""
+    """Rows scaled to sum to 1, so that constant images are preserved."""
     total: Floats = weights.sum(axis=1, keepdims=True)
     return weights / total
 
 
 def _support(size_out: int, ratio: float) -> tuple[Floats, float, Ints]:
-    """What each output pixel sees, an output pixel being `ratio` input pixels and input pixel i [i, i + 1].
+    """The support of each output pixel, which is `ratio` input pixels wide; input pixel i covers [i, i + 1].
 
-    Its centre (out, 1) in input pixels, the stretch of the kernel, and the indices (out, taps) of all
-    input pixels in reach, some of them outside the picture.
+    Returns its centre (out, 1) in input pixels, the stretch of the kernel, and the indices (out, taps) of all
+    input pixels within reach, some of them outside the image.
     """
     centre = (np.arange(size_out, dtype=np.float64)[:, None] + 0.5) * ratio
     stretch = max(1.0, ratio)
@@ -44,10 +44,10 @@ def _support(size_out: int, ratio: float) -> tuple[Floats, float, Ints]:
 
 @dataclass(frozen=True)
 class MatlabBicubic:
-    """MATLAB's `imresize`: the picture is mirrored at its borders."""
+    """MATLAB's `imresize`: the image is mirrored at its borders."""
 
     def matrix(self, size_in: int, size_out: int, ratio: float) -> BandMatrix:
-        """The resizing of one axis, a matrix (size_out, size_in); an output pixel is `ratio` input pixels."""
+        """The matrix (size_out, size_in) that resizes an axis; an output pixel is `ratio` input pixels."""
         centre, stretch, index = _support(size_out, ratio)
         weights = _normal(_cubic((index - centre + 0.5) / stretch))
         around = index % (2 * size_in)
@@ -56,12 +56,12 @@ class MatlabBicubic:
 
 @dataclass(frozen=True)
 class PillowBicubic:
-    """Pillow's `Image.resize(size, BICUBIC)`: pixels outside the picture count for nothing."""
+    """Pillow's `Image.resize(size, BICUBIC)`: pixels outside the image have no weight."""
 
     def matrix(self, size_in: int, size_out: int, ratio: float) -> BandMatrix:
-        """The resizing of one axis, a matrix (size_out, size_in); an output pixel is `ratio` input pixels."""
+        """The matrix (size_out, size_in) that resizes an axis; an output pixel is `ratio` input pixels."""
         centre, stretch, index = _support(size_out, ratio)
-        # Pillow takes the pixels whose centres lie within the reach, rounded to whole pixels
+        # Pillow uses the pixels whose centres lie within the reach, rounded to whole pixels
         low, high = np.floor(centre - 2 * stretch + 0.5), np.floor(centre + 2 * stretch + 0.5)
         inside = (index >= np.maximum(low, 0)) & (index < np.minimum(high, size_in))
         weights = np.where(inside, _cubic((index - centre + 0.5) / stretch), 0.0)
@@ -73,7 +73,7 @@ Kernel = MatlabBicubic | PillowBicubic
 
 @lru_cache(maxsize=256)
 def resize_matrix(kernel: Kernel, size_in: int, size_out: int, scale: float | None = None) -> BandMatrix:
-    """The resizing of one axis, cached.  `scale` is output per input pixel, size_out / size_in unless given.
+    """The matrix that resizes an axis, cached.  `scale` is the factor, size_out / size_in by default.
 
     Raises ValueError for sizes below 1 and scales that are not positive.
     """
@@ -87,16 +87,16 @@ def resize_matrix(kernel: Kernel, size_in: int, size_out: int, scale: float | No
 def dense_resize_matrix(
     kernel: Kernel, size_in: int, size_out: int, scale: float | None = None
 ) -> Float[Tensor, "rows columns"]:
-    """The resizing of one axis as a dense float64 matrix (size_out, size_in); for small sizes."""
+    """The dense float64 matrix (size_out, size_in) that resizes one axis; for small sizes."""
     return torch.from_numpy(resize_matrix(kernel, size_in, size_out, scale).dense())
 
 
 def resize(x: Images, size: tuple[int, int], kernel: Kernel, *, scale: float | None = None) -> LowImages:
-    """`x` made `size` = (height, width): linear, differentiable, on x's device, of any range, not clipped.
+    """`x` resized to `size` = (height, width): linear, differentiable, on x's device, not clipped.
 
-    The result has x's dtype; half precision is computed in float32.  `scale` is the factor of both axes
-    where it differs from the ratio of the sizes, as in MATLAB's `imresize(x, 1/4)` of sizes that are no
-    multiple of 4. Raises ValueError for sizes below 1 and scales that are not positive.
+    The result has x's dtype; half precision is computed in float32.  `scale` is the factor of both axes if it
+    differs from the ratio of the sizes, as in MATLAB's `imresize(x, 1/4)` of sizes that are no multiple of 4.
+    Raises ValueError for sizes below 1 and scales that are not positive.
     """
     vertical = resize_matrix(kernel, x.shape[-2], size[0], scale)
     horizontal = resize_matrix(kernel, x.shape[-1], size[1], scale)
@@ -104,5 +104,5 @@ def resize(x: Images, size: tuple[int, int], kernel: Kernel, *, scale: float | N
 
 
 def low_size(size: tuple[int, int], scale: int) -> tuple[int, int]:
-    """(height, width) of the poor image of a good one of `size`: divided by `scale`, rounded up."""
+    """(height, width) of the low-resolution image of one of `size`: divided by `scale`, rounded up."""
     return -(-size[0] // scale), -(-size[1] // scale)

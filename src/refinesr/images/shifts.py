@@ -1,6 +1,6 @@
-"""Whether the poor picture of a pair shows what the good one shows, but some pixels beside it.
+"""Detection of pairs whose low-resolution image is shifted by some pixels against the high-resolution one.
 
-A network learns such a shift with all the rest, and its results are out of place.
+A network trained on such pairs learns the shift, and its results are displaced.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,11 +13,11 @@ from refinesr.images.entries import Entry
 from refinesr.images.image_store import Raster
 
 Grey = npt.NDArray[np.float64]
-"""(H, W), or (H, W, C) of several bands."""
+"""(H, W), or (H, W, C) for several bands."""
 
 
 class Shift(NamedTuple):
-    """How far the content of a picture lies below and right of its place, in its pixels."""
+    """Displacement of an image's content, in its pixels."""
 
     down: int
     right: int
@@ -27,20 +27,21 @@ class Shift(NamedTuple):
 
 
 REACH = 3
-"""Farthest shift that is looked for."""
+"""Largest shift that is searched, in low-resolution pixels."""
 
 SIDE = 96
-"""Pixels of the poor picture, a side of its middle, that are looked at."""
+"""Side of the central part of the low-resolution image that is compared, in pixels."""
 
 ALIKE, CLEARLY = 0.9, 4.0
-"""A shift is told where the pictures then correlate so much, and lack so many times more to 1 without it."""
+"""Conditions of a warning: the least correlation with the shift, and the least ratio of (1 - correlation)
+without it to that with it."""
 
 
 def detect_shift(high: Raster, low: Raster) -> Shift | None:
-    """How `low` (h, w, C) is shifted against `high`, (scale * h, scale * w, C), if that is plain to see.
+    """The shift of `low` (h, w, C) against `high` (scale * h, scale * w, C); None unless it is clear.
 
-    Compared is the mean of each block of scale x scale pixels, by correlation: neither brightness, contrast
-    nor the sign counts, nor noise, blur and blocks unless they are all there is to see.
+    `low` is correlated with the means of blocks of scale x scale pixels of `high`.  This does not depend on
+    brightness, contrast and sign, and hardly on noise, blur and JPEG blocks unless they dominate.
     """
     if min(low.shape[:2]) < 8 * REACH:
         return None
@@ -52,7 +53,7 @@ def detect_shift(high: Raster, low: Raster) -> Shift | None:
 
 
 def centre_means(high: Raster, low: Raster) -> tuple[Grey, Grey]:
-    """Of the middle of both each band: the mean of each block of `high`, and the pixel of `low` there."""
+    """In the central part of both: the means of blocks of `high`, and the pixels of `low`, (H, W, C) each."""
     scale = high.shape[0] // low.shape[0]
     (top, height), (left, width) = (centre_range(side) for side in low.shape[:2])
     window = high[top * scale : (top + height) * scale, left * scale : (left + width) * scale]
@@ -63,37 +64,37 @@ def centre_means(high: Raster, low: Raster) -> tuple[Grey, Grey]:
 def best_shift(
     still: Grey, other: Grey, reach: int, distance: Callable[[Grey, Grey], float]
 ) -> tuple[Shift, float, float]:
-    """Of all shifts by up to `reach` pixels the one that `other` fits `still` best with, the distance that is
-    left with it, and that without any.
+    """The shift by up to `reach` pixels of least distance, that distance, and the distance without a shift.
 
-    Both are (H, W), with more than 2 * reach pixels a side; the outermost `reach` of `still` do not count.
+    Both images are (H, W) with more than 2 * reach pixels a side; the outermost `reach` pixels of `still` are
+    ignored.
     """
-    middle = still[reach:-reach, reach:-reach]
-    rows, columns = middle.shape
+    inner = still[reach:-reach, reach:-reach]
+    rows, columns = inner.shape
     steps = range(2 * reach + 1)
-    left = np.array([
-        [distance(middle, other[y : y + rows, x : x + columns]) for x in steps] for y in steps
+    distances = np.array([
+        [distance(inner, other[y : y + rows, x : x + columns]) for x in steps] for y in steps
     ])  # fmt: skip
-    down, right = np.unravel_index(left.argmin(), left.shape)
+    down, right = np.unravel_index(distances.argmin(), distances.shape)
     found = Shift(int(down) - reach, int(right) - reach)
-    return found, float(left[down, right]), float(left[reach, reach])
+    return found, float(distances[down, right]), float(distances[reach, reach])
 
 
 def shift_warning(shifted: Sequence[tuple[Sequence[Entry], Shift]], total: int) -> str:
-    """What to say of so many pairs out of a total; the first is named."""
+    """The warning about shifted pairs, naming the first; `total` is the number of all pairs."""
     (high, low), first = shifted[0]
     many = f" ({len(shifted)} of {total} pairs are shifted)" if len(shifted) > 1 else ""
     return f"{low.name}: its content lies {first} of where {high.name} has it, and so will results{many}"
 
 
 def centre_range(side: int) -> tuple[int, int]:
-    """Where the part that is looked at begins, and how long it is."""
+    """(start, length) of the central part along a side."""
     length = min(side, SIDE)
     return (side - length) // 2, length
 
 
 def correlation(one: Grey, other: Grey) -> float:
-    """|Pearson's|; 0 where one of them is flat."""
+    """The absolute value of Pearson's correlation; 0 if one image is constant."""
     one, other = one - one.mean(), other - other.mean()
     power = (one**2).sum() * (other**2).sum()
     return float(abs((one * other).sum()) / np.sqrt(power)) if power > 0 else 0.0

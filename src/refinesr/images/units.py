@@ -1,6 +1,6 @@
-"""Whether the poor picture of a pair has its values in another unit than the good one.
+"""Detection of pairs whose two images have their values in different units.
 
-A network learns that with all the rest, and its results are as wrong.
+A network trained on such pairs learns the conversion, and its results are in the wrong unit.
 """
 
 from collections.abc import Sequence
@@ -16,36 +16,44 @@ from refinesr.images.span import Span, format_range
 
 
 class UnitMismatch(NamedTuple):
-    """From where to where the values of both go, in words."""
+    """The ranges of values of both images, in words."""
 
     high: str
     low: str
 
 
 LEAST = 64
-"""Pixels of a poor picture that anything can be told of."""
+"""Least number of low-resolution pixels to decide on."""
 
 ALIKE = 0.5
-"""Both show the same, in whatever unit, where they correlate so much.  Noise that multiplies the deviation by
-F leaves a correlation of 1 / F, and blur that divides it leaves little more: neither is taken for a unit."""
+"""Least correlation of images with the same content in any unit.
+
+Noise that multiplies the standard deviation by F leaves a correlation of 1 / F, and blur that divides it by F
+leaves little more, so that neither is mistaken for a unit.
+"""
 
 FACTOR = 50.0
-"""Times that one's deviation is the other's, if by the unit.  hPa and Pa are 100 apart, 0 to 1 and 0 to 255
-are 255; a photo in sRGB of a hundredth of the exposure has an 18th."""
+"""Least ratio of standard deviations that indicates different units.
+
+hPa and Pa differ by 100, ranges of 0 to 1 and 0 to 255 by 255; an sRGB photo of a hundredth of the exposure
+only by 18.
+"""
 
 AWAY, PART, SIMILAR = 5.0, 0.25, 3.0
-"""Deviations, and share of the span, by which means are apart, if by the unit; the deviations are the same
-then but for so many times.  Kelvin and Celsius are 273 apart, where fields vary by 1 to 20, and of a span
-that holds both this is a large part, which a bias is not.  Darker pictures vary less, too."""
+"""Conditions of an offset between units: the means differ by at least AWAY standard deviations and
+by at least the fraction PART of the span, and the standard deviations by no more than the factor SIMILAR.
+
+Kelvin and Celsius differ by 273, where fields vary by 1 to 20; of a span that holds both this is a large
+fraction, unlike a bias.  Darker images have smaller standard deviations, too.
+"""
 
 
 def detect_unit_mismatch(high: Raster, low: Raster, span: Span | None = None) -> UnitMismatch | None:
-    """How the values of `low` (h, w, C) differ from those of `high`, (scale * h, scale * w, C), if that is
-    plain to see in the middle of both, and no bias, noise or blur makes it so.
+    """The ranges of `low` (h, w, C) and `high` (scale * h, scale * w, C) if their units differ, else None.
 
-    Each band of a span of its own is looked at; those that share one, and so a unit, by their mean.  Without
-    a span values are shares of what is white to their type, and 0 is the same to all: only factors are
-    looked for.
+    The central parts are compared, with limits that bias, noise and blur do not reach.  Bands with spans of
+    their own are compared one by one, bands that share a span, and so a unit, by their mean.  Without a span
+    values are fractions of their type's white, and only factors are detected, as zero is the same for all.
     """
     if low.shape[0] * low.shape[1] < LEAST:
         return None
@@ -65,7 +73,10 @@ def detect_unit_mismatch(high: Raster, low: Raster, span: Span | None = None) ->
 
 
 def units_differ(one: Grey, other: Grey, width: float | None) -> bool:
-    """Whether values (H, W) of one place are; `width` is that of their span.  Not so where one is NaN."""
+    """Whether the units of two images (H, W) of the same content differ; False if a value is NaN.
+
+    `width` is that of the span; without it offsets are not detected.
+    """
     spread, mean = np.array([(values.std(), values.mean()) for values in (one, other)]).T
     shared = ((one - mean[0]) * (other - mean[1])).mean()
     if not shared >= ALIKE * spread.prod() > 0:
@@ -76,14 +87,14 @@ def units_differ(one: Grey, other: Grey, width: float | None) -> bool:
 
 
 def range_text(values: Grey, span: Span | None) -> str:
-    """In words, of few digits."""
+    """The range of the values with 4 digits."""
     factor, unit = (100, " % of white") if span is None else (1, "")
     least, most = (float(f"{factor * value:.4g}") for value in (values.min(), values.max()))
     return f"{format_range((least,), (most,))}{unit}"
 
 
 def unit_warning(found: Sequence[tuple[Sequence[Entry], UnitMismatch]], total: int) -> str:
-    """What to say of so many pairs out of a total; the first is named."""
+    """The warning about pairs in different units, naming the first; `total` is the number of all pairs."""
     (high, low), first = found[0]
     many = f" ({len(found)} of {total} pairs are so)" if len(found) > 1 else ""
     values = f"its values are {first.low} where {high.name} has {first.high}"
