@@ -110,11 +110,11 @@ def test_a_photo_is_saved_as_upscale_makes_it(
     give(page, photo)
     said(page, "photo.png", "160 × 112, ")
     assert saved(page) == ("photo-x4.png", upscaled(photo))
-    assert "photo.png: 40 × 28 → 160 × 112, " in page.locator("#told").inner_text()
-    assert "100.00 % of its values" in page.locator("#told").inner_text()
+    assert "photo.png: 40 × 28 → 160 × 112, " in page.locator("#summary").inner_text()
+    assert "100.00 % of its values" in page.locator("#summary").inner_text()
 
 
-def test_what_is_set_is_what_is_made_and_another_answer_has_the_next_seed(
+def test_what_is_set_is_what_is_made_and_another_sample_has_the_next_seed(
     page: "Page", address: str, photo: Path
 ) -> None:
     page.goto(address)
@@ -128,7 +128,7 @@ def test_what_is_set_is_what_is_made_and_another_answer_has_the_next_seed(
     said(page, "photo.png", ", steps 2, fidelity 0.5, seed 3, as webp")
     page.locator("#save").wait_for()
     assert saved(page) == ("photo-x4.webp", upscaled(photo, "webp", *words, "--seed", "3"))
-    page.get_by_role("button", name="Another answer").click()
+    page.get_by_role("button", name="Another sample").click()
     said(page, "photo.png", ", steps 2, fidelity 0.5, seed 4, as webp")
     page.locator("#save").wait_for()
     assert saved(page) == ("photo-x4.webp", upscaled(photo, "webp", *words, "--seed", "4"))
@@ -203,9 +203,9 @@ def test_what_a_result_cannot_say_is_shown_beneath_it(page: "Page", address: str
     said(page, "photo.png", " s")
     item(page, "scene.tif").locator(".show").click()
     told = "Warning: only results in TIFF say where they lie and what is missing; choose TIFF as the format."
-    assert page.locator("#warned").inner_text() == told
+    assert page.locator("#warning").inner_text() == told
     item(page, "photo.png").locator(".show").click()
-    assert page.locator("#warned").is_hidden()
+    assert page.locator("#warning").is_hidden()
 
 
 def test_a_broken_file_says_one_line_and_can_be_tried_again_or_removed(page: "Page", address: str) -> None:

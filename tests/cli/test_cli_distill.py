@@ -89,7 +89,7 @@ def test_it_is_told_how_the_student_was_made(distill: Command, refinesr: Command
     )
     told = refinesr("info", "run").out
     assert "Renoised(), Leading(20, 1)" in told
-    assert "none: a student is no denoiser" in told
+    assert "none: a distilled model is no denoiser" in told
 
 
 def test_a_teachers_card_is_kept_but_for_its_figures(refinesr: Command, photos: Path) -> None:

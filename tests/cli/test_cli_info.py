@@ -89,7 +89,7 @@ def test_a_file_is_described_with_its_card(refinesr: Command) -> None:
     assert "            a third" in lines
     assert "licence     CC0-1.0" in lines
     assert "steps       3: 3 calls of the network" in lines
-    assert "check       nothing odd" in lines
+    assert "check       no problems found" in lines
 
 
 def test_text_says_what_is_odd_about_the_grid(refinesr: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +128,7 @@ def test_a_network_that_is_told_what_it_was_not_taught_is_pointed_out(refinesr: 
         stage(replace(method, sampling=replace(method.sampling, label=label))), Path("told.safetensors")
     )
     _, complaint = json.loads(refinesr("info", "told.safetensors", "--json").out)["complaints"]
-    assert complaint.startswith(f"the network is told {label}, which is not what it was taught")
+    assert complaint.startswith(f"the network is given {label}, not the label it was trained with")
 
 
 def test_what_is_odd_and_the_bias_are_those_of_the_steps_asked_for(refinesr: Command) -> None:
@@ -145,7 +145,9 @@ def test_what_is_odd_and_the_bias_are_those_of_the_steps_asked_for(refinesr: Com
 
 def test_a_regression_has_no_bias_of_its_grid(refinesr: Command) -> None:
     assert json.loads(refinesr("info", "regression", "--json").out)["bias"] is None
-    assert "bias        none: a regression does not look at noise\n" in refinesr("info", "regression").out
+    assert (
+        "bias        none: a regression does not depend on the noise\n" in refinesr("info", "regression").out
+    )
 
 
 def test_long_grids_are_shortened(refinesr: Command) -> None:

@@ -10,8 +10,8 @@ import pytest
 from commands import Command, picture
 from PIL import Image
 
-from refinesr.cli.interpolate import MIXING
-from refinesr.cli.walk_options import WALKING
+from refinesr.cli.interpolate import MIX_OPTIONS
+from refinesr.cli.walk_options import WALK_OPTIONS
 from refinesr.mixing import interpolating, walk
 
 
@@ -89,7 +89,7 @@ def test_values_that_make_no_sense_are_one_line(
 
 def test_one_picture_alone_has_nothing_between(between: Command, photo: Path) -> None:
     ran = between(photo, "one.png", "-o", "strip.png")
-    message = "SECOND: missing; one.png is one picture, and two are interpolated, or none given\n"
+    message = "SECOND: missing; one.png is only one picture; give two, or none\n"
     assert (ran.code, ran.err) == (2, message)
 
 
@@ -129,8 +129,8 @@ def test_a_strip_too_long_for_its_file_is_refused_before_the_work(
 
 
 def test_the_defaults_are_those_of_the_library() -> None:
-    assert MIXING.numbers() == (interpolating.SHARES, interpolating.SEEDS)
-    assert WALKING.depth == walk.DEPTH
+    assert MIX_OPTIONS.numbers() == (interpolating.SHARES, interpolating.SEEDS)
+    assert WALK_OPTIONS.depth == walk.DEPTH
 
 
 def test_a_terminal_sees_what_is_at_work(

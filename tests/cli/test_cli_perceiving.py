@@ -26,8 +26,8 @@ def test_a_run_learns_by_it_and_its_card_says_so(train: Command, refinesr: Comma
     assert run["method"]["perception"] == {"weight": 2.0, "below": 40.0, "lattice": 0.0, "consistent": None}
     assert run["distance"] == NAME
     shown = refinesr("info", "run").out
-    assert "besides by Perception(weight=2.0, below=40.0, lattice=0.0, consistent=None)" in shown
-    assert "none: what is learnt by its looks is no mean" in shown
+    assert "also by Perception(weight=2.0, below=40.0, lattice=0.0, consistent=None)" in shown
+    assert "none: with a perceptual loss a network does not estimate the mean" in shown
     assert f"besides its error by {NAME}" in " ".join(shown.split())
 
 

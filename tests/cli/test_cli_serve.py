@@ -21,7 +21,7 @@ from refinesr.diffusion.samplers import DPM2M
 from refinesr.images.tasks import Inpainting
 from refinesr.restore import Options
 from refinesr.stage import Stage
-from refinesr.web.app import BINARY
+from refinesr.web.app import UPLOAD_TYPE
 
 
 def test_a_browser_is_answered_until_ctrl_c(model: str) -> None:
@@ -37,7 +37,7 @@ def sending(address: str) -> socket.socket:
     port = urlsplit(address).port
     assert port is not None
     sender = socket.create_connection(("127.0.0.1", port))
-    head = f"POST /jobs HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: {BINARY}\r\ncontent-length: 99\r\n"
+    head = f"POST /jobs HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: {UPLOAD_TYPE}\r\ncontent-length: 99\r\n"
     sender.sendall(f"{head}expect: 100-continue\r\n\r\n".encode())
     assert b"100" in sender.recv(100), "the server reads"
     return sender
@@ -101,7 +101,7 @@ def test_an_address_that_cannot_be_is_told(
 
 
 def test_what_it_needs_is_told(refinesr: Command, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serve, "NEEDED", ("starlette", "no_such_package"))
+    monkeypatch.setattr(serve, "REQUIRED_PACKAGES", ("starlette", "no_such_package"))
     ran = refinesr("serve", "-m", model)
     message = "serve: needs the package no_such_package: pip install 'refinesr[web]'\n"
     assert (ran.code, ran.out, ran.err) == (2, "", message)
@@ -114,8 +114,8 @@ def holes() -> Stage:
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        (PAGE, "makes pictures from nothing; `refinesr generate` is for it"),
-        (holes(), "only makes up what a mask marks; `refinesr upscale --mask` is for it"),
+        (PAGE, "generates pictures without an input; use `refinesr generate`"),
+        (holes(), "is for inpainting, which needs a mask; use `refinesr upscale --mask`"),
     ],
 )
 def test_models_that_a_picture_is_not_enough_for_are_refused(
@@ -132,7 +132,7 @@ def test_options_that_make_no_sense_are_refused(refinesr: Command, model: str) -
 
 
 def test_a_sampling_is_set_for_all_photos(refinesr: Command, model: str) -> None:
-    loaded = serve.restoring(model, Options(), ("sampling.steps=9", "sampling.sampler=DPM2M"))
+    loaded = serve.load_upscaler(model, Options(), ("sampling.steps=9", "sampling.sampler=DPM2M"))
     assert isinstance(loaded, Stage)
     assert (loaded.method.sampling.steps, loaded.method.sampling.sampler) == (9, DPM2M())
     ran = refinesr("serve", "-m", model, "--set", "sampling.temperature=2")
@@ -144,7 +144,7 @@ def test_a_sampling_is_set_for_all_photos(refinesr: Command, model: str) -> None
     ("host", "told"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "[::1]"), ("box", "box")]
 )
 def test_the_address_is_one_that_a_browser_can_open(host: str, told: str) -> None:
-    assert serve.shown(host) == told
+    assert serve.browser_host(host) == told
 
 
 @pytest.mark.parametrize(
@@ -163,4 +163,4 @@ def test_where_only_this_computer_is_heard_other_names_are_not(
     host: str, address: str, own: str | None
 ) -> None:
     expected = {"*"} if own is None else {"127.0.0.1", "localhost", "[::1]", own}
-    assert set(serve.names(host, address)) == expected
+    assert set(serve.allowed_hosts(host, address)) == expected

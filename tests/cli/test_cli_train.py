@@ -379,7 +379,7 @@ def test_a_signal_that_comes_while_processes_talk_is_heard_after_the_next_update
 def test_what_a_card_tells_cannot_be_made_up(train: Command, setting: str, option: str) -> None:
     name = setting.partition("=")[0]
     ran = train("-o", "run", "--set", setting)
-    assert (ran.code, ran.err) == (2, f"--set: {name}: is not to be set; {option} does that\n")
+    assert (ran.code, ran.err) == (2, f"--set: {name}: cannot be set; use {option}\n")
 
 
 def test_the_second_ctrl_c_does_not_wait() -> None:

@@ -26,10 +26,10 @@ from refinesr.images.io import read_bytes
 from refinesr.images.span import Span
 from refinesr.restore import Options
 from refinesr.stage import Progress, Stage
-from refinesr.web import app, desk, job
-from refinesr.web.app import BINARY, PAGE, application
-from refinesr.web.desk import Desk
-from refinesr.web.job import Wish, named
+from refinesr.web import app, job, worker
+from refinesr.web.app import PAGE, UPLOAD_TYPE, application
+from refinesr.web.job import JobSettings, result_name
+from refinesr.web.worker import Worker
 
 MODEL = stage(replace(packed(4), tile=16))
 OPTIONS = Options(precision="fp32")
@@ -40,13 +40,13 @@ PIXELS = RNG.integers(20, 235, (20, 31, 3), np.uint8)
 class Browser:
     """What the page does."""
 
-    def __init__(self, there: Desk) -> None:
-        self.desk = there
+    def __init__(self, there: Worker) -> None:
+        self.worker = there
         self.http = TestClient(application(there, ["127.0.0.1"]), base_url="http://127.0.0.1")
 
-    def send(self, data: bytes, name: str = "photo.png", **wish: Any) -> str:
-        query = {"name": name, "wish": json.dumps(wish)}
-        answer = self.http.post("/jobs", params=query, content=data, headers={"content-type": BINARY})
+    def send(self, data: bytes, name: str = "photo.png", **settings: Any) -> str:
+        query = {"name": name, "settings": json.dumps(settings)}
+        answer = self.http.post("/jobs", params=query, content=data, headers={"content-type": UPLOAD_TYPE})
         assert answer.status_code == 201, answer.text
         key = answer.json()["key"]
         assert isinstance(key, str)
@@ -74,7 +74,7 @@ class Browser:
 
 @pytest.fixture
 def browser() -> Iterator[Browser]:
-    with Desk(MODEL, OPTIONS, "tiny") as there:
+    with Worker(MODEL, OPTIONS, "tiny") as there:
         yield Browser(there)
 
 
@@ -89,12 +89,12 @@ def opened(data: bytes) -> np.ndarray[Any, Any]:
 
 
 @pytest.mark.parametrize(
-    "wish", [{}, {"seed": 3, "steps": 2}, {"fidelity": 1.0}, {"orientations": 2, "consistent": False}]
+    "settings", [{}, {"seed": 3, "steps": 2}, {"fidelity": 1.0}, {"orientations": 2, "consistent": False}]
 )
-def test_the_result_is_what_upscale_makes(browser: Browser, wish: dict[str, Any]) -> None:
-    key = browser.send(png(dpi=(300, 300)), **wish)
+def test_the_result_is_what_upscale_makes(browser: Browser, settings: dict[str, Any]) -> None:
+    key = browser.send(png(dpi=(300, 300)), **settings)
     said = browser.over(key)
-    large = refinesr.upscale(MODEL, PIXELS, precision="fp32", **wish)
+    large = refinesr.upscale(MODEL, PIXELS, precision="fp32", **settings)
     assert np.array_equal(opened(browser.fetched(f"/jobs/{key}/result")), large)
     assert np.array_equal(opened(browser.fetched(f"/jobs/{key}/after")), large)
     assert np.array_equal(opened(browser.fetched(f"/jobs/{key}/before")), PIXELS)
@@ -110,13 +110,13 @@ def test_the_result_is_what_upscale_makes(browser: Browser, wish: dict[str, Any]
 def test_estimates_are_seen_on_the_way(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is the estimate that `refine` yields, if not so large that it is reduced."""
     seen: list[np.ndarray[Any, Any]] = []
-    reduced = job.reduced
+    reduced = job.subsampled
 
     def watched(picture: Any) -> Any:
         seen.append(picture.pixels)
         return reduced(picture)
 
-    monkeypatch.setattr(job, "reduced", watched)
+    monkeypatch.setattr(job, "subsampled", watched)
     key = browser.send(png(), steps=3)
     assert browser.over(key)["estimate"] == 2
     walk = list(refinesr.refine(MODEL, PIXELS, steps=3, precision="fp32"))
@@ -131,7 +131,7 @@ def test_an_estimate_is_sent_whole_while_the_next_is_made(
 ) -> None:
     """The length that is told before is not that of another one."""
     heights = itertools.cycle((1, 20))
-    monkeypatch.setattr(job, "reduced", lambda _: read_bytes(png(PIXELS[: next(heights)])))
+    monkeypatch.setattr(job, "subsampled", lambda _: read_bytes(png(PIXELS[: next(heights)])))
     key, fetched = browser.send(png(), steps=300), 0
     while browser.state(key)["state"] != "done":
         answer = browser.http.get(f"/jobs/{key}/estimate")
@@ -142,9 +142,9 @@ def test_an_estimate_is_sent_whole_while_the_next_is_made(
 
 
 def test_a_large_estimate_is_reduced_by_leaving_pixels_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "ESTIMATE", 10)
+    monkeypatch.setattr(job, "MAX_ESTIMATE_SIDE", 10)
     alpha = RNG.integers(0, 255, (20, 31), np.uint8)
-    small = job.reduced(read_bytes(png(np.dstack([PIXELS, alpha]))))
+    small = job.subsampled(read_bytes(png(np.dstack([PIXELS, alpha]))))
     assert np.array_equal(small.pixels_with_alpha(), np.dstack([PIXELS, alpha])[::4, ::4])
 
 
@@ -206,14 +206,14 @@ def test_a_mistake_of_ours_costs_one_picture(browser: Browser, monkeypatch: pyte
 def test_an_answer_that_is_a_mistake_of_ours_says_so(
     browser: Browser, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(browser.desk, "ahead", lambda _: 1 // 0)
+    monkeypatch.setattr(browser.worker, "jobs_ahead", lambda _: 1 // 0)
     http = TestClient(browser.http.app, "http://127.0.0.1", raise_server_exceptions=False)
     answer = http.get(f"/jobs/{browser.send(png())}")
     assert (answer.status_code, answer.json()["message"][:18]) == (500, "ZeroDivisionError:")
     assert "1 // 0" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("part", ["read_bytes", "write", "fidelity"])
+@pytest.mark.parametrize("part", ["read_bytes", "write", "measure_fidelity"])
 def test_memory_may_lack_before_and_after_the_model_works(
     browser: Browser, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
@@ -227,11 +227,11 @@ def test_memory_may_lack_before_and_after_the_model_works(
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """The model waits for it before its first step."""
-    opens, walk = threading.Event(), job.restored
+    opens, walk = threading.Event(), job.restore_picture
 
-    def restored(*args: Any, **named: Any) -> Iterator[Progress[Any]]:
+    def restored(*args: Any, **result_name: Any) -> Iterator[Progress[Any]]:
         assert opens.wait(60)
-        yield from walk(*args, **named)
+        yield from walk(*args, **result_name)
 
     monkeypatch.setattr(job, "restore_picture", restored)
     return opens
@@ -257,16 +257,16 @@ def test_nobody_waits_for_what_is_removed(browser: Browser, gate: threading.Even
     gate.set()
     assert browser.over(wanted)["state"] == "done"
     assert [browser.over(key)["state"] for key in (over, working, waiting)] == ["gone"] * 3
-    assert [path.name for path in Path(browser.desk.folder.name).iterdir()] == [wanted]
+    assert [path.name for path in Path(browser.worker.folder.name).iterdir()] == [wanted]
 
 
 def test_what_is_removed_while_it_waits_makes_room_at_once(
     browser: Browser, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(desk, "WAITING", 2)
+    monkeypatch.setattr(worker, "MAX_WAITING", 2)
     working, waiting = browser.send(png()), browser.send(png())
     browser.until(working, "working")
-    held = browser.desk.jobs[waiting]
+    held = browser.worker.jobs[waiting]
     assert browser.http.delete(f"/jobs/{waiting}").status_code == 204
     assert (browser.state(waiting)["state"], held.folder.exists()) == ("gone", False)
     wanted = browser.send(png())
@@ -280,13 +280,13 @@ def test_what_was_sent_is_not_kept_when_it_is_over(browser: Browser) -> None:
     for data in (png(), b"not a picture"):
         key = browser.send(data)
         browser.over(key)
-        assert not browser.desk.jobs[key].sent.exists()
+        assert not browser.worker.jobs[key].upload.exists()
 
 
 def test_the_walk_ends_where_it_is_cancelled() -> None:
     """Between two passes of a network, not at the end of a step."""
     passed: list[int] = []
-    done = job.Job("photo.png", Wish(), OPTIONS, Path())
+    done = job.Job("photo.png", JobSettings(), OPTIONS, Path())
 
     def passes(*_: object) -> None:
         passed.append(1)
@@ -294,25 +294,25 @@ def test_the_walk_ends_where_it_is_cancelled() -> None:
 
     handle = MODEL.model.network.register_forward_hook(passes)
     with pytest.raises(job.CancelledError):
-        done.enlarged(MODEL, read_bytes(png(RNG.integers(0, 255, (60, 60, 3), np.uint8))))
+        done.restore(MODEL, read_bytes(png(RNG.integers(0, 255, (60, 60, 3), np.uint8))))
     handle.remove()
     assert len(passed) == 1
 
 
 def test_the_newest_are_kept(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(desk, "KEPT", 2)
+    monkeypatch.setattr(worker, "MAX_FINISHED", 2)
     keys = []
     for _ in range(4):
         keys.append(browser.send(png()))
         browser.over(keys[-1])
     assert [browser.state(key)["state"] for key in keys] == ["gone", "gone", "done", "done"]
-    assert {path.name for path in Path(browser.desk.folder.name).iterdir()} == set(keys[2:])
+    assert {path.name for path in Path(browser.worker.folder.name).iterdir()} == set(keys[2:])
 
 
 def test_only_so_many_wait(browser: Browser, gate: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(desk, "WAITING", 1)
+    monkeypatch.setattr(worker, "MAX_WAITING", 1)
     browser.send(png())
-    answer = browser.http.post("/jobs?name=b.png", content=png(), headers={"content-type": BINARY})
+    answer = browser.http.post("/jobs?name=b.png", content=png(), headers={"content-type": UPLOAD_TYPE})
     assert (answer.status_code, answer.json()["message"]) == (
         503,
         "b.png: 1 pictures wait already; try again later",
@@ -321,7 +321,7 @@ def test_only_so_many_wait(browser: Browser, gate: threading.Event, monkeypatch:
 
 
 def test_nothing_is_left(gate: threading.Event) -> None:
-    with Desk(MODEL, OPTIONS, "tiny") as there:
+    with Worker(MODEL, OPTIONS, "tiny") as there:
         browser = Browser(there)
         browser.send(png(), steps=4)
         browser.send(png())
@@ -331,17 +331,17 @@ def test_nothing_is_left(gate: threading.Event) -> None:
 
 
 REFUSED: list[tuple[Callable[[TestClient], Any], int, str]] = [
-    (lambda http: http.post("/jobs", content=png()), 415, f"a picture is sent as {BINARY}"),
+    (lambda http: http.post("/jobs", content=png()), 415, f"a picture is sent as {UPLOAD_TYPE}"),
     (lambda http: http.get("/jobs/nothing"), 404, "this picture is no longer kept; send it again"),
     (lambda http: http.delete("/jobs/nothing"), 404, "this picture is no longer kept; send it again"),
     (lambda http: http.get("/nothing.html"), 404, "Not Found"),
     (lambda http: http.get("/%2e%2e/app.py"), 404, "Not Found"),
 ]
-WISHES = [
-    ("{", "wish: not to be read as JSON"),
-    ('{"step": 3}', "wish: step: no such field of Wish; did you mean 'steps'?"),
-    ('{"steps": "3"}', "wish: steps: '3' is"),
-    ('{"ext": "gif"}', "wish: ext: 'gif' is not one of"),
+BAD_SETTINGS = [
+    ("{", "settings: not to be read as JSON"),
+    ('{"step": 3}', "settings: step: no such field of JobSettings; did you mean 'steps'?"),
+    ('{"steps": "3"}', "settings: steps: '3' is"),
+    ('{"ext": "gif"}', "settings: ext: 'gif' is not one of"),
     ('{"steps": 0}', "steps: 0 is not positive"),
     ('{"fidelity": 2}', "fidelity: 2 is not between"),
     ('{"seed": -1}', "seed: -1 is"),
@@ -356,26 +356,26 @@ def test_what_is_refused(
     assert (answer.status_code, answer.json()) == (status, {"message": message})
 
 
-@pytest.mark.parametrize(("wish", "message"), WISHES)
-def test_wishes_that_make_no_sense_are_refused(browser: Browser, wish: str, message: str) -> None:
+@pytest.mark.parametrize(("settings", "message"), BAD_SETTINGS)
+def test_settings_that_make_no_sense_are_refused(browser: Browser, settings: str, message: str) -> None:
     answer = browser.http.post(
-        "/jobs", params={"wish": wish}, content=png(), headers={"content-type": BINARY}
+        "/jobs", params={"settings": settings}, content=png(), headers={"content-type": UPLOAD_TYPE}
     )
     assert answer.status_code == 400
     assert answer.json()["message"].startswith(message)
 
 
 def test_a_file_that_is_too_large_is_refused(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "LARGEST", 2**20)
-    sent = {"params": {"name": "a.png"}, "headers": {"content-type": BINARY}}
+    monkeypatch.setattr(app, "MAX_UPLOAD_BYTES", 2**20)
+    sent = {"params": {"name": "a.png"}, "headers": {"content-type": UPLOAD_TYPE}}
     answer = browser.http.post("/jobs", content=bytes(2**20 + 1), **sent)
     assert (answer.status_code, answer.json()["message"]) == (413, "a.png: at most 1 MiB can be sent")
-    assert there(browser.desk) == []
+    assert there(browser.worker) == []
     assert browser.http.post("/jobs", content=bytes(2**20), **sent).status_code == 201
 
 
-def there(desk: Desk) -> list[Path]:
-    return list(Path(desk.folder.name).iterdir())
+def there(worker: Worker) -> list[Path]:
+    return list(Path(worker.folder.name).iterdir())
 
 
 def test_a_photo_on_its_way_is_on_the_disk_and_goes_with_who_sends_it(browser: Browser) -> None:
@@ -385,14 +385,14 @@ def test_a_photo_on_its_way_is_on_the_disk_and_goes_with_who_sends_it(browser: B
     async def receive() -> dict[str, Any]:
         if next(parts, None) is not None:
             return {"type": "http.request", "body": bytes(2**20), "more_body": True}
-        sizes.extend(path.stat().st_size for path in there(browser.desk))
+        sizes.extend(path.stat().st_size for path in there(browser.worker))
         sizes.append(tracemalloc.get_traced_memory()[1])
         return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
         answers.append(message)
 
-    headers = [(b"host", b"127.0.0.1"), (b"content-type", BINARY.encode())]
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", UPLOAD_TYPE.encode())]
     scope = {"type": "http", "method": "POST", "path": "/jobs", "query_string": b"", "headers": headers}
     tracemalloc.start()
     asyncio.run(browser.http.app(scope, receive, send))
@@ -401,18 +401,18 @@ def test_a_photo_on_its_way_is_on_the_disk_and_goes_with_who_sends_it(browser: B
     assert size == 32 * 2**20
     assert peak < size / 10
     assert answers[0]["status"] == 400
-    assert there(browser.desk) == []
+    assert there(browser.worker) == []
 
 
 def test_a_disk_that_takes_no_photo_is_told(browser: Browser) -> None:
-    browser.desk.folder.cleanup()
-    answer = browser.http.post("/jobs?name=a.png", content=png(), headers={"content-type": BINARY})
+    browser.worker.folder.cleanup()
+    answer = browser.http.post("/jobs?name=a.png", content=png(), headers={"content-type": UPLOAD_TYPE})
     message = "a.png: cannot be written: No such file or directory"
     assert (answer.status_code, answer.json()["message"]) == (400, message)
 
 
 def test_pages_of_other_sites_are_kept_out(browser: Browser) -> None:
-    """Neither by a name of theirs that leads here, nor by a form, which cannot send `BINARY` unasked."""
+    """Neither by a name of theirs that leads here, nor by a form, which cannot send `UPLOAD_TYPE` unasked."""
     assert browser.http.get("/model", headers={"host": "elsewhere.example"}).status_code == 400
     asked = {"origin": "http://elsewhere.example", "access-control-request-method": "POST"}
     answer = browser.http.options("/jobs", headers=asked)
@@ -442,36 +442,36 @@ def test_every_answer_says_that_nothing_comes_from_elsewhere(browser: Browser) -
     ],
 )
 def test_results_have_plain_names(name: str, result: str) -> None:
-    assert named(name, 4, "png") == result
+    assert result_name(name, 4, "png") == result
 
 
 def test_no_name_is_too_long_for_a_file_system(tmp_path: Path) -> None:
     for letter in "a日😀":
-        (tmp_path / named(letter * 300 + ".png", 16, "tiff")).write_bytes(b"")
+        (tmp_path / result_name(letter * 300 + ".png", 16, "tiff")).write_bytes(b"")
 
 
 @pytest.mark.parametrize(("model", "shut"), [(MODEL, set()), (stage(plain(1)), {"consistent"})])
 def test_the_page_asks_only_for_what_the_model_leaves_open(model: Stage, shut: set[str]) -> None:
-    with Desk(model, OPTIONS, "tiny") as there:
+    with Worker(model, OPTIONS, "tiny") as there:
         said = Browser(there).http.get("/model").json()
-    asks = {name: name not in shut for name in ("steps", "consistent", "fidelity", "orientations")}
-    assert said == {"name": "tiny", "scale": model.scale, "steps": model.steps, "asks": asks}
+    adjustable = {name: name not in shut for name in ("steps", "consistent", "fidelity", "orientations")}
+    assert said == {"name": "tiny", "scale": model.scale, "steps": model.steps, "adjustable": adjustable}
 
 
 def test_the_page_is_whole() -> None:
-    """It names no file but its own; its script asks for parts and for wishes that there are."""
+    """It names no file but its own; its script asks for elements and for settings that there are."""
     html, script = ((PAGE / name).read_text(encoding="utf-8") for name in ("index.html", "page.js"))
     assert set(re.findall(r'(?:src|href)="([^"#]+)"', html)) == {"data:,", "page.css", "page.js"}
     assert "//" not in html.replace("<!doctype html>", "")
     assert not re.findall(r"https?:", script)
     ids = set(re.findall(r'id="(\w+)"', html))
-    assert set(re.findall(r'part\("(\w+)"\)', script)) <= ids
+    assert set(re.findall(r'byId\("(\w+)"\)', script)) <= ids
     asked = set(re.findall(r'<(?:select|input) name="(\w+)"', html))
-    assert asked == {field.name for field in fields(Wish)}
-    read = re.search(r"FROM_TEXT = \{(.*)\}", script)
+    assert asked == {field.name for field in fields(JobSettings)}
+    read = re.search(r"PARSERS = \{(.*)\}", script)
     assert read is not None
     assert set(re.findall(r"(\w+): [A-Z(]", read[1])) == asked
-    shown = set(re.findall(r'data-asks="(\w+)"', html))
+    shown = set(re.findall(r'data-setting="(\w+)"', html))
     assert shown == {"steps", "consistent", "fidelity", "orientations"}
 
 
@@ -490,7 +490,7 @@ def test_the_page_can_be_used_by_keyboard_and_by_ear() -> None:
     assert 'step="any"' in slider  # an arrow moves it by a hundredth then, and a mouse as it likes
     assert re.search(r'<div id="frame" tabindex="0"', html)
     live = re.findall(r'id="(\w+)"[^>]* (?:role="status"|aria-live)', html)
-    assert live == ["told", "warned", "news"]
+    assert live == ["summary", "warning", "news"]
     assert len(re.findall(r'role="status"|aria-live', html)) == len(live)
 
 
@@ -504,7 +504,7 @@ def test_values_in_units_are_shown_by_their_span_and_saved_as_they_are() -> None
     method = replace(packed(2, 1), span=Span((0.0,), (10000.0,)))
     rows = np.linspace(1000, 9000, 12).round().astype(np.uint16)
     values = np.broadcast_to(rows[:, None], (12, 10)).copy()
-    with Desk(stage(method), OPTIONS, "tiny") as there:
+    with Worker(stage(method), OPTIONS, "tiny") as there:
         browser = Browser(there)
         key = browser.send(png(values), name="field.png")
         assert browser.over(key)["state"] == "done"

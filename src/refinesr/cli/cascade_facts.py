@@ -1,4 +1,4 @@
-"""What is to be known of a cascade: each stage as it samples there, and what all of them cost."""
+"""Facts about a cascade: each stage with its sampling there, and the cost of all of them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -7,13 +7,13 @@ from typing import Any
 from ..cascade import Cascade, Link
 from ..chains import cascade_file, load_cascade, read_file, with_sampling_settings
 from ..errors import ConfigError
-from .facts import SIDE, Facts, Found, enlarging, facts
+from .facts import INPUT_SIDE, Facts, Subject, facts, sizes_text
 from .messages import counted
 
 
 @dataclass(frozen=True)
 class CascadeFacts:
-    """`models` are the stages' names in the cascade's file."""
+    """`models` are the stages' models as the cascade's file names them."""
 
     name: str
     cascade: Cascade
@@ -26,12 +26,12 @@ class CascadeFacts:
 
     @property
     def calls(self) -> int:
-        """Of all networks, for one picture."""
+        """Calls of all networks for one picture."""
         return sum(stage.sampling.calls for stage in self.stages)
 
     @property
     def gflop(self) -> float:
-        """Of one picture, without what tiles do twice."""
+        """Of one picture, without the overlaps of tiles."""
         return sum(stage.gflop for stage in self.stages)
 
     @property
@@ -40,12 +40,12 @@ class CascadeFacts:
         return self.stages[0].size
 
     def data(self) -> dict[str, Any]:
-        """For JSON; a stage has what a model has, and its place in the cascade."""
-        places = zip(self.models, self.cascade.links, self.stages, strict=True)
+        """All facts, for JSON.  A stage has the facts of a model, its model's name and its level of noise."""
+        stages = zip(self.models, self.cascade.links, self.stages, strict=True)
         return {
             "name": self.name,
             "kind": "cascade",
-            "stages": [{"model": model, "level": link.level, **each.data()} for model, link, each in places],
+            "stages": [{"model": model, "level": link.level, **each.data()} for model, link, each in stages],
             "parameters": self.parameters,
             "scale": self.cascade.scale,
             "steps": self.cascade.steps,
@@ -55,51 +55,51 @@ class CascadeFacts:
         }
 
     def lines(self) -> Iterator[tuple[str, list[str]]]:
-        """For people: (name, lines)."""
+        """All facts as text: (name, lines)."""
         yield "cascade", [self.name]
         for number, (link, stage) in enumerate(zip(self.cascade.links, self.stages, strict=True)):
             yield "", [""]
-            yield f"stage {number + 1}", [self.models[number], *told(link)]
+            yield f"stage {number + 1}", [self.models[number], *link_lines(link)]
             yield from stage.lines()
         yield "", [""]
-        yield from self.total()
+        yield from self.total_lines()
 
-    def total(self) -> Iterator[tuple[str, list[str]]]:
+    def total_lines(self) -> Iterator[tuple[str, list[str]]]:
         cascade = self.cascade
         yield "total", [counted(len(self.stages), "stage")]
         yield "scale", [f"{cascade.scale}, {cascade.channels} channels"]
         yield "parameters", [f"{self.parameters / 1e6:.2f} M"]
         yield "steps", [f"{cascade.steps}: {counted(self.calls, 'call')} of the networks"]
-        yield "cost", [f"{self.gflop:.1f} GFLOP, for {enlarging(self.size, cascade.scale)}"]
+        yield "cost", [f"{self.gflop:.1f} GFLOP, for {sizes_text(self.size, cascade.scale)}"]
 
 
-def told(link: Link) -> list[str]:
-    """What it does not say of itself."""
-    noise = f"given its input with noise of level {link.level:g}" if link.level else ""
+def link_lines(link: Link) -> list[str]:
+    """Settings that the stage has only in the cascade."""
+    noise = f"its input gets noise of level {link.level:g}" if link.level else ""
     tiles = f"in tiles of {link.tile} pixels of its input" if link.tile else ""
-    return [word for word in (noise, tiles) if word]
+    return [line for line in (noise, tiles) if line]
 
 
 def cascade_facts(source: str, steps: int | None = None, settings: tuple[str, ...] = ()) -> CascadeFacts:
-    """Raises ConfigError, also if `steps` are given, and CheckpointError."""
+    """The facts of the cascade at `source`.  Raises CheckpointError; ConfigError, also for any `steps`."""
     if steps is not None:
         raise ConfigError("steps: each stage of a cascade has its own; its JSON file says them")
     path, cascade = cascade_file(source), with_sampling_settings(load_cascade(source), settings)
     models, size, known = [entry.model for entry in read_file(path).stages], input_size(cascade), []
     for model, link in zip(models, cascade.links, strict=True):
-        known.append(facts(placed(model, link), size=size))
+        known.append(facts(stage_subject(model, link), size=size))
         size = (size[0] * link.stage.scale, size[1] * link.stage.scale)
     return CascadeFacts(str(path), cascade, tuple(models), tuple(known))
 
 
-def placed(model: str, link: Link) -> Found:
-    """The stage, with the sampling and the tile that it has in the cascade."""
+def stage_subject(model: str, link: Link) -> Subject:
+    """The stage with its sampling and tile size in the cascade."""
     method = replace(link.stage.method, sampling=link.effective_sampling, tile=link.tile)
-    return Found(link.stage.card.name or model, "stage", method, link.stage.card)
+    return Subject(link.stage.card.name or model, "stage", method, link.stage.card)
 
 
 def input_size(cascade: Cascade) -> tuple[int, int]:
-    """What is given, or what the first stage was trained to make; else what costs of models are for."""
+    """(height, width) of the cascade's input: its own, that of the first stage's training, or the default."""
     first = cascade.links[0]
-    side = first.stage.tile if first.generates and first.stage.tile else SIDE
+    side = first.stage.tile if first.generates and first.stage.tile else INPUT_SIDE
     return cascade.size or (side, side)

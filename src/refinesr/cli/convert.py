@@ -1,4 +1,4 @@
-"""`refinesr convert`: a checkpoint of other people's code in, a model out."""
+"""`refinesr convert`: makes a model of a checkpoint of the published SR3, Palette or SRDiff code."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -35,29 +35,29 @@ def convert(
     head_channels: int | None = None,
     overwrite: Flag = False,
 ) -> int:
-    """Make a model of a checkpoint of the public SR3, Palette or SRDiff code.
+    """Convert a checkpoint of the public SR3, Palette or SRDiff code into a model.
 
-    Its configuration is read off the tensors, the model samples as published, and averaged weights are taken
-    where there are such.  What leaves no trace in the weights is asked for.
+    The configuration is inferred from the tensors, averaged (EMA) weights are used if there are any, and the
+    model samples as published.  What cannot be inferred is taken from --config or from other options.
 
     Parameters
     ----------
     checkpoint
-        The weights: *_gen.pth (SR3), *_Network.pth (Palette), *.ckpt (SRDiff), or .safetensors of their
-        tensors.
+        The checkpoint: *_gen.pth (SR3), *_Network.pth (Palette), *.ckpt (SRDiff), or a .safetensors file of
+        the same tensors.
     output
-        The model, a .safetensors file.
+        File for the model, .safetensors.
     config
-        The configuration it was trained with, .json or .yaml; it is compared with the tensors.
+        The configuration file that it was trained with, .json or .yaml; it is checked against the tensors.
     scale
-        Pixels of the result per pixel of the input, a side; default: what the configuration says, else 1: the
-        input is as large as the result.
+        Size of the result as a multiple of the input's; default: that of the configuration, else 1: the input
+        is as large as the result.
     groups
-        Groups of SR3's norms.
+        Number of groups of SR3's group normalisation.
     head_channels
-        Channels of a head of Palette's attention; 0: a single head.
+        Channels per attention head of Palette; 0: a single head.
     overwrite
-        Replace a model that exists.
+        Replace the model if it exists.
     """
     from ..checkpoint import save_stage
     from ..convert import convert as converted
@@ -65,15 +65,15 @@ def convert(
     check_output_file("--output", output, overwrite, (".safetensors",), [checkpoint])
     stage = converted(checkpoint, config=config, scale=scale, groups=groups, head_channels=head_channels)
     save_stage(stage, output, overwrite=overwrite)
-    print_result(f"{output}  {described(stage)}")
+    print_result(f"{output}  {model_line(stage)}")
     for line in stage.card.training:
         if line.startswith("assumed"):
             print_message(line)
     return 0
 
 
-def described(stage: "Stage") -> str:
-    """What the model is, in a line."""
+def model_line(stage: "Stage") -> str:
+    """One line on the model: summary, scale, size and steps."""
     parameters = sum(parameter.numel() for parameter in stage.model.parameters())
     method, summary = stage.method, stage.card.summary
     steps = counted(method.sampling.steps, "step")

@@ -1,4 +1,4 @@
-"""What is to be known of a model, and what it costs, without its weights taking memory."""
+"""Facts about a model and the cost of running it, without loading its weights into memory."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -25,13 +25,16 @@ from .grids import grid_name, levels_text
 from .messages import counted
 from .recipes import PREFIX, recipe_named, suggestion
 
-SIDE = 128
-"""Pixels a side of the input that costs are counted for, if none is given."""
+INPUT_SIDE = 128
+"""Pixels a side of the input that costs are counted for by default."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a name stands for: `kind` is 'shipped model', 'file' or 'recipe'."""
+class Subject:
+    """The model or recipe that a name stands for.
+
+    `kind` is 'shipped model', 'file', 'recipe' or, in a cascade, 'stage'.
+    """
 
     name: str
     kind: str
@@ -39,32 +42,32 @@ class Found:
     card: Card
 
 
-def found(name: str) -> Found:
-    """Raises CheckpointError or ConfigError if the name stands for nothing."""
+def subject_named(name: str) -> Subject:
+    """The shipped model, model file or recipe called `name`.  Raises CheckpointError or ConfigError."""
     path = Path(name)
     if name.startswith(PREFIX):
-        return of_recipe(name)
+        return recipe_subject(name)
     if path.exists() or path.suffix or "/" in name:
         stage = load(name)
-        return Found(stage.card.name or path.name, "file", stage.method, stage.card)
+        return Subject(stage.card.name or path.name, "file", stage.method, stage.card)
     if name in shipped_names():
         stage = load(name)
-        return Found(name, "shipped model", stage.method, stage.card)
+        return Subject(name, "shipped model", stage.method, stage.card)
     if name in RECIPES:
-        return of_recipe(name)
+        return recipe_subject(name)
     names = list(dict.fromkeys([*shipped_names(), *RECIPES]))
     hint = suggestion(name, names) or f"; there are {', '.join(names)}"
     raise CheckpointError(f"model: '{name}' is no shipped model, file, folder or recipe{hint}")
 
 
-def of_recipe(name: str) -> Found:
+def recipe_subject(name: str) -> Subject:
     run = recipe_named(name)
-    return Found(run.name, "recipe", run.method, run.card)
+    return Subject(run.name, "recipe", run.method, run.card)
 
 
 @dataclass(frozen=True)
 class Costs:
-    """GFLOP of each call, and of encoding the input once."""
+    """GFLOP of one network call, and of encoding the input once."""
 
     call: float
     encoder: float
@@ -72,7 +75,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class Facts:
-    subject: Found
+    subject: Subject
     sampling: Sampling
     grid: Grid
     parameters: int
@@ -82,21 +85,22 @@ class Facts:
 
     @property
     def complaints(self) -> list[str]:
-        found = doctor.findings(self.sampling.sampler, self.grid, self.subject.method.levels)
+        """Problems of the noise levels that the model samples at."""
+        problems = doctor.findings(self.sampling.sampler, self.grid, self.subject.method.levels)
         label = self.sampling.label
         if label is not None:
-            found.append(
-                f"the network is told {label}, which is not what it was taught: expect noise; grids that "
-                "`refinesr search` finds tell it what it was"
+            problems.append(
+                f"the network is given {label}, not the label it was trained with: expect noise; grids "
+                "that `refinesr search` finds use the trained one"
             )
-        return found
+        return problems
 
     @property
     def bias(self) -> doctor.Moments | None:
-        """What the sampling makes of data of `doctor.MEAN` and `doctor.STD`.
+        """Mean and std of samples of Gaussian data with `doctor.MEAN` and `doctor.STD`, by an exact denoiser.
 
-        None for a network that does not look at x, for a student, which says where a walk ends, and for one
-        that has learnt looks: its answers are no means.
+        None for models that do not estimate the posterior mean of a noisy x: regressions, distilled models
+        and models trained with a perceptual loss.
         """
         method = self.subject.method
         if isinstance(method.precond, Blind) or isinstance(self.sampling.sampler, Renoised):
@@ -106,13 +110,13 @@ class Facts:
         return doctor.bias(self.walk, self.grid)
 
     def walk(self, denoise: Denoiser, x: Images, grid: Grid, noise: Noise) -> Iterator[Images]:
-        """The sampling, from a start that is standard noise."""
-        # exact denoisers of other levels than the grid's are not asked for
+        """The sampling, from a start of standard noise."""
+        # without the mean, whose level need not be in the grid
         return replace(self.sampling, mean=None).walk(denoise, self.sampling.temperature * x, grid, noise)
 
     @property
     def gflop(self) -> float:
-        """Of one picture, without what tiles do twice."""
+        """Of one picture, without the overlaps of tiles."""
         return self.sampling.calls * self.costs.call + self.encodings * self.costs.encoder
 
     @property
@@ -120,9 +124,10 @@ class Facts:
         return self.subject.method.encodings(self.sampling, math.prod(self.size))
 
     def data(self) -> dict[str, Any]:
-        """For JSON.  `grid` is sigma, down to 0; `reach` and `stride` are in low pixels, null is all.
+        """All facts, for JSON.
 
-        `bias` is for Gaussian data with their exact denoiser, in the units of x0; null where it is unknown.
+        `grid` is sigma, down to 0.  `reach` and `stride` are in input pixels; a null `reach` is unlimited.
+        `bias` is for Gaussian data with the exact denoiser, in units of x0; null if unknown.
         """
         subject, method, bias = self.subject, self.subject.method, self.bias
         return {
@@ -148,13 +153,13 @@ class Facts:
         }
 
     def lines(self) -> Iterator[tuple[str, list[str]]]:
-        """For people: (name, lines)."""
-        yield from self.identity()
-        yield from self.method()
-        yield from self.work()
-        yield from self.training()
+        """All facts as text: (name, lines)."""
+        yield from self.identity_lines()
+        yield from self.method_lines()
+        yield from self.sampling_lines()
+        yield from self.training_lines()
 
-    def identity(self) -> Iterator[tuple[str, list[str]]]:
+    def identity_lines(self) -> Iterator[tuple[str, list[str]]]:
         subject = self.subject
         yield "name", [f"{subject.name} ({subject.kind})"]
         if subject.kind == "shipped model" and subject.name in RECIPES:
@@ -162,60 +167,60 @@ class Facts:
         if subject.card.summary:
             yield "summary", [subject.card.summary]
 
-    def method(self) -> Iterator[tuple[str, list[str]]]:
+    def method_lines(self) -> Iterator[tuple[str, list[str]]]:
         method = self.subject.method
         yield "scale", [f"{method.scale}, {method.channels} channels"]
         if method.span is not None:
-            yield "span", [f"{method.span}: files' own numbers, which are -1 and 1 to the network"]
+            yield "span", [f"{method.span}: values in files that are -1 and 1 to the network"]
         yield "parameters", [f"{self.parameters / 1e6:.2f} M"]
         yield "network", [str(method.network)]
         yield "condition", [str(method.source)]
-        yield "predicts", [f"{method.precond} of {method.target}, |error|**{method.p}"]
+        yield "predicts", [f"{method.precond} of {method.target}, loss |error|**{method.p}"]
         yield "label", [str(method.label)]
-        besides = [f"besides by {more}" for more in (method.rollout, method.perception) if more is not None]
-        yield "trained at", [f"{method.levels}, {method.spread}", *besides]
-        reach = "everything in its tile" if method.reach is None else f"{method.reach} low pixels"
-        yield "sees", [reach]
+        also = [f"also by {more}" for more in (method.rollout, method.perception) if more is not None]
+        yield "trained at", [f"{method.levels}, {method.spread}", *also]
+        reach = "the whole tile" if method.reach is None else f"{method.reach} pixels of the input"
+        yield "reach", [reach]
 
-    def work(self) -> Iterator[tuple[str, list[str]]]:
+    def sampling_lines(self) -> Iterator[tuple[str, list[str]]]:
         sampling = self.sampling
-        led = f"guidance {sampling.guidance:g}" if sampling.guidance != 1 else ""
-        kept = f"consistent with the input by {sampling.consistent}" if sampling.consistent else ""
-        done = "clipped" if sampling.clip else ""
-        cool = f"temperature {sampling.temperature:g}" if sampling.temperature != 1 else ""
-        mixed = f"fidelity {sampling.fidelity:g}" if sampling.fidelity else ""
+        guided = f"guidance {sampling.guidance:g}" if sampling.guidance != 1 else ""
+        consistent = f"consistent with the input by {sampling.consistent}" if sampling.consistent else ""
+        clipped = "clipped" if sampling.clip else ""
+        temperature = f"temperature {sampling.temperature:g}" if sampling.temperature != 1 else ""
+        fidelity = f"fidelity {sampling.fidelity:g}" if sampling.fidelity else ""
         if sampling.fidelity and sampling.mean is not None:
-            mixed += f" with the mean asked for at {sampling.mean:g}"
-        turned = f"mean of {sampling.orientations} orientations" if sampling.orientations > 1 else ""
-        around = "; ".join(word for word in (led, done, kept, cool, mixed, turned) if word) or "as they are"
-        yield "sampling", [f"{sampling.sampler}, {grid_name(sampling.grid)}", f"estimates: {around}"]
+            fidelity += f", mean estimated at sigma {sampling.mean:g}"
+        ensemble = f"mean of {sampling.orientations} orientations" if sampling.orientations > 1 else ""
+        changes = filter(None, (guided, clipped, consistent, temperature, fidelity, ensemble))
+        estimates = f"estimates: {'; '.join(changes) or 'unchanged'}"
+        yield "sampling", [f"{sampling.sampler}, {grid_name(sampling.grid)}", estimates]
         yield "steps", [f"{sampling.steps}: {counted(sampling.calls, 'call')} of the network"]
         yield "sigma", [levels_text(self.grid.tolist())]
         yield "gamma", [levels_text(gamma_of(self.grid).tolist())]
-        yield "check", self.complaints or ["nothing odd"]
-        yield "bias", self.predicted()
-        often = "once" if self.encodings == 1 else f"{self.encodings} times"
-        cost = f"{self.costs.call:.1f} GFLOP a call and {self.costs.encoder:.1f} {often}, to encode"
-        yield "cost", [f"{cost}, for {enlarging(self.size, self.subject.method.scale)}"]
+        yield "check", self.complaints or ["no problems found"]
+        yield "bias", self.bias_lines()
+        times = "once" if self.encodings == 1 else f"{self.encodings} times"
+        cost = f"{self.costs.call:.1f} GFLOP a call and {self.costs.encoder:.1f} {times}, to encode"
+        yield "cost", [f"{cost}, for {sizes_text(self.size, self.subject.method.scale)}"]
 
-    def predicted(self) -> list[str]:
+    def bias_lines(self) -> list[str]:
         if (bias := self.bias) is None:
-            return [f"none: {self.unknown()}"]
+            return [f"none: {self.why_no_bias()}"]
         came = f"would come out as mean {bias.mean:.3f}, std {bias.std:.3f}"
         return [
             f"Gaussian data of mean {doctor.MEAN:.2f} and std {doctor.STD:.2f} {came}",
-            "(of what is diffused, where images span -1 to 1; by a perfect network, nothing clipped)",
+            "(in units of what is diffused, where images are in [-1, 1]; perfect network, no clipping)",
         ]
 
-    def unknown(self) -> str:
-        """Why no bias can be told."""
+    def why_no_bias(self) -> str:
         method = self.subject.method
         if method.perception is not None:
-            return "what is learnt by its looks is no mean"
+            return "with a perceptual loss a network does not estimate the mean"
         student = isinstance(self.sampling.sampler, Renoised)
-        return "a student is no denoiser" if student else "a regression does not look at noise"
+        return "a distilled model is no denoiser" if student else "a regression does not depend on the noise"
 
-    def training(self) -> Iterator[tuple[str, list[str]]]:
+    def training_lines(self) -> Iterator[tuple[str, list[str]]]:
         card = self.subject.card
         for name in ("data", "training", "figures"):
             if lines := getattr(card, name):
@@ -224,8 +229,13 @@ class Facts:
         yield "licence", [card.licence or unknown]
 
 
-def facts(subject: Found, steps: int | None = None, size: tuple[int, int] = (SIDE, SIDE)) -> Facts:
-    """Raises ConfigError for `steps` that the sampler's grid cannot have."""
+def facts(
+    subject: Subject, steps: int | None = None, size: tuple[int, int] = (INPUT_SIDE, INPUT_SIDE)
+) -> Facts:
+    """The facts, for an input of `size`; `steps` replaces the model's own number of steps.
+
+    Raises ConfigError for `steps` that the grid does not allow.
+    """
     sampling = subject.method.sampling
     if steps is not None:
         sampling = replace(sampling, steps=steps)
@@ -236,12 +246,12 @@ def facts(subject: Found, steps: int | None = None, size: tuple[int, int] = (SID
     return Facts(subject, sampling, sampling.levels(), parameters, counts, size)
 
 
-def costs(model: Model, method: Method, size: tuple[int, int] = (SIDE, SIDE)) -> Costs:
-    """Counted on the meta device: shapes are followed, nothing is computed."""
+def costs(model: Model, method: Method, size: tuple[int, int] = (INPUT_SIDE, INPUT_SIDE)) -> Costs:
+    """Counted on the meta device, which infers shapes and computes nothing."""
     high = [method.scale * side for side in size]
     low = torch.empty(1, method.channels + method.source.planes, *size, device="meta")
     base = torch.empty(1, method.channels, *high, device="meta")
-    # plain enlarging is not the network's work, and has no meta version
+    # upsampling costs next to nothing, and cannot run on the meta device
     model.source.__dict__["base"] = lambda low: base
     with torch.no_grad():
         encoder = gflop(lambda: model.condition(low))
@@ -250,13 +260,13 @@ def costs(model: Model, method: Method, size: tuple[int, int] = (SIDE, SIDE)) ->
 
 
 def gflop(work: Callable[[], object]) -> float:
-    """GFLOP of matrix products and convolutions, 2 for a multiplication with addition, as PyTorch counts."""
+    """GFLOP of matrix products and convolutions; a multiply-add counts as 2, as in PyTorch."""
     with FlopCounterMode(display=False) as counter:
         work()
     return float(counter.get_total_flops()) / 1e9
 
 
-def enlarging(size: tuple[int, int], scale: int) -> str:
-    """As people say it: width first."""
+def sizes_text(size: tuple[int, int], scale: int) -> str:
+    """Such as "128 x 96 -> 512 x 384 pixels", width first; `size` is (height, width)."""
     height, width = size
     return f"{width} x {height} -> {scale * width} x {scale * height} pixels"

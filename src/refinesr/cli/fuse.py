@@ -1,4 +1,4 @@
-"""`refinesr fuse`: a part of one picture in another."""
+"""`refinesr fuse`: inserts a part of one picture into another."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from .options import DEFAULT_MODEL, Flag, Model, Output, parse_numbers
-from .walk_options import WALKING, WRITING, Walking, Writing, check_result, followed, told
+from .walk_options import (
+    WALK_OPTIONS,
+    WRITE_OPTIONS,
+    WalkOptions,
+    WriteOptions,
+    check_writable,
+    print_summary,
+    step_progress,
+)
 
 if TYPE_CHECKING:
     from ..images.picture import Picture
@@ -25,26 +33,26 @@ Examples:
 
 @Parameter(name="*", group="Patch")
 @dataclass(frozen=True)
-class Patching:
-    """What goes where."""
+class PatchOptions:
+    """Which part to insert, and where."""
 
     region: Annotated[str | None, Parameter(name="--from")] = None
-    """TOP,LEFT,HEIGHT,WIDTH of the part of OTHER, in pixels; default: all of it.  What is transparent there
-    is left out."""
+    """TOP,LEFT,HEIGHT,WIDTH of the part of OTHER, in pixels; default: all of it.  Transparent pixels are not
+    inserted."""
 
     place: Annotated[str | None, Parameter(name="--to")] = None
-    """TOP,LEFT of its place in PICTURE; default: where it is in OTHER."""
+    """TOP,LEFT of the part in PICTURE; default: as in OTHER."""
 
     feather: int | None = None
-    """Pixels over which the two blend: so many inside the edges the part fades in, and PICTURE is redrawn up
-    to so many outside; default: 8, or a quarter of the part's shorter side if that is less."""
+    """Width of the transition in pixels: over so many inside its edges the part fades in, and up to so many
+    outside them PICTURE is redrawn; default: 8, or a quarter of the part's shorter side if that is less."""
 
     whole: Flag = False
-    """Redraw all of PICTURE, as in SRDiff's paper, and not only the part and its surroundings."""
+    """Redraw all of PICTURE, as in SRDiff's paper, instead of only the part and its surroundings."""
 
     low: Path | None = None
-    """A picture of 1 / the model's scale of PICTURE's size, that the result should look like when it is
-    reduced; default: what the two, put together, look like."""
+    """A small picture (PICTURE's size divided by the model's scale) that the result should equal when
+    downsampled; default: PICTURE with the part inserted, downsampled."""
 
     def patch(self, other: "Picture") -> "Patch":
         from ..mixing import Patch
@@ -59,7 +67,7 @@ class Patching:
         return Patch(region, top, left, self.feather)
 
 
-PATCHING = Patching()
+PATCH_OPTIONS = PatchOptions()
 
 
 def fuse(
@@ -69,26 +77,26 @@ def fuse(
     *,
     output: Output,
     model: Model = DEFAULT_MODEL,
-    patching: Patching = PATCHING,
-    walking: Walking = WALKING,
-    writing: Writing = WRITING,
+    patching: PatchOptions = PATCH_OPTIONS,
+    walking: WalkOptions = WALK_OPTIONS,
+    writing: WriteOptions = WRITE_OPTIONS,
 ) -> int:
-    """Put a part of one picture into another, and redraw it there until it fits.
+    """Insert a part of one picture into another and redraw it until it fits.
 
-    The two, put together, are taken part of the way back to noise and restored.  Neither is enlarged: the
-    result has the size of PICTURE, whose pixels away from the part stay as they are.
+    The part is inserted, noise is added and the model removes it again.  The result has the size of PICTURE,
+    and its pixels away from the part do not change.
 
     Parameters
     ----------
     picture
-        The picture that is changed.
+        The picture to change.
     other
-        The one a part is taken from.
+        The picture that the part is taken from.
     output
         File for the result.
     model
-        A shipped model, a .safetensors file, a folder with model.safetensors, or OWNER/NAME on the Hugging
-        Face Hub.
+        The name of a shipped model, a .safetensors file, a folder with model.safetensors, or OWNER/NAME on
+        the Hugging Face Hub.
     """
     from ..images.io import read
     from ..images.picture import format_size
@@ -100,9 +108,9 @@ def fuse(
     span = walk.stage.span
     ground, part = read(picture, span=span), read(other, span=span)
     patch, low = patching.patch(part), None if patching.low is None else read(patching.low, span=span)
-    check_result(ground, output)
-    with followed() as follow:
-        made = follow(picture.name, fuse_pictures(walk, ground, part, patch, low, patching.whole))
+    check_writable(ground, output)
+    with step_progress() as run:
+        made = run(picture.name, fuse_pictures(walk, ground, part, patch, low, patching.whole))
     writing.write(made, output)
-    told(walk, f"{picture} -> {output}  {format_size(made.size)}", started)
+    print_summary(walk, f"{picture} -> {output}  {format_size(made.size)}", started)
     return 0

@@ -1,4 +1,4 @@
-"""`refinesr generate`: pictures from nothing."""
+"""`refinesr generate`: pictures without an input, by a cascade or a model."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,46 +25,47 @@ EXAMPLES = """
 Examples:
 
     refinesr generate faces/ -n 16 -o out                    out/00000.png to out/00015.png, out/grid.png
-    refinesr generate faces/ -n 64 -o out                    the 48 that are not there yet
+    refinesr generate faces/ -n 64 -o out                    the 48 that are still missing
     refinesr generate objects/cascade.json -n 4 --class 207 --steps 50,20 --guidance 2 -o dogs
 
-The same seed gives the same pictures, however many, in whatever batches; Ctrl-C loses the batch at work.
+The same seed gives the same pictures, whatever their number and --batch; Ctrl-C loses the current batch.
 """
 
-Show = Callable[[int, int, int], None]
+ShowPictures = Callable[[int, int, int], None]
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Making:
-    """What is made, and how."""
+class GenerateOptions:
+    """What to generate, and how."""
 
     label: Annotated[int | None, Parameter(name="--class")] = None
-    """Number of the class, from 0; default: each picture draws its own, if there are classes."""
+    """Number of the class to generate, from 0; default: a random class for each picture, if the model has
+    classes."""
 
     seed: int = 0
-    """Of the noise and of drawn classes.  A picture depends on the seed and its number alone."""
+    """Seed of the noise and of random classes.  A picture depends only on the seed and its own number."""
 
     steps: str | None = None
-    """Sampling steps of each stage, such as 50,20,10; default: the cascade's choice."""
+    """Number of sampling steps of each stage, such as 50,20,10; default: the cascade's own."""
 
     guidance: float | None = None
-    """How much more than an estimate without the class the one with it counts; 1 is as it is."""
+    """Scale of classifier-free guidance in the first stage; 1: none; default: the cascade's own."""
 
     settings: SamplingSettings = ()
 
     size: str | None = None
-    """Pixels a side, or height,width, of what the first stage makes (before its scale); default: the size it
-    was trained at."""
+    """SIDE or HEIGHT,WIDTH in pixels of what the first stage generates, before its own scale, if any;
+    default: the size it was trained at."""
 
     batch: int = 4
-    """Pictures made at once."""
+    """Number of pictures to generate at once."""
 
     device: Device = "auto"
     precision: Precision = "auto"
 
     overwrite: Flag = False
-    """Begin anew if DIR holds pictures made with other settings: they are removed."""
+    """If DIR holds pictures made with other settings, delete them and start anew."""
 
     def check(self) -> None:
         """Raises ConfigError."""
@@ -74,8 +75,8 @@ class Making:
         if self.batch < 1:
             raise ConfigError(f"--batch: {self.batch} is not positive")
 
-    def of(self, cascade: "Cascade") -> "Cascade":
-        """The cascade with what is asked for here.  Raises ConfigError for what it cannot do."""
+    def apply(self, cascade: "Cascade") -> "Cascade":
+        """The cascade with these options.  Raises ConfigError for what it does not support."""
         from ..chains import with_sampling_settings
         from ..generate import choose_classes, with_options
 
@@ -89,7 +90,7 @@ class Making:
         return made
 
 
-MAKING = Making()
+GENERATE_OPTIONS = GenerateOptions()
 
 
 def generate(
@@ -98,71 +99,71 @@ def generate(
     *,
     output: Output,
     count: Annotated[int, Parameter(name=("--count", "-n"))] = 16,
-    making: Making = MAKING,
+    options: GenerateOptions = GENERATE_OPTIONS,
 ) -> int:
-    """Make pictures from nothing.
+    """Generate pictures without an input.
 
-    Pictures that DIR holds already, made with the same settings, are kept; the others are made.
+    Pictures that DIR already holds are kept, if they were made with the same settings.
 
     Parameters
     ----------
     cascade
-        A cascade's JSON file, a folder with cascade.json, or a model that makes pictures from nothing: a
-        file, a folder with model.safetensors, OWNER/NAME on the Hugging Face Hub.
+        A cascade (cascade.json or the folder it is in), or a model that generates pictures: a .safetensors
+        file, a folder with model.safetensors, or OWNER/NAME on the Hugging Face Hub.
     output
-        Folder for the pictures, a grid of the first 64 (grid.png) and the settings (generate.json).
+        Folder for the pictures, an overview of the first 64 (grid.png) and the settings (generate.json).
     count
-        Pictures that there are to be in the end.
+        Number of pictures that DIR holds in the end.
     """
     from ..album import Album
     from ..chains import load_cascade
 
-    making.check()
+    options.check()
     if count < 1:
         raise ConfigError(f"-n: {count} is not positive")
-    return filled(making.of(load_cascade(cascade)), Album(output), count, making)
+    return fill_album(options.apply(load_cascade(cascade)), Album(output), count, options)
 
 
-def filled(cascade: "Cascade", album: "Album", count: int, making: Making) -> int:
-    """The folder as it is asked for; the exit code."""
+def fill_album(cascade: "Cascade", album: "Album", count: int, options: GenerateOptions) -> int:
+    """Generate until the folder holds `count` pictures; the exit code."""
     from ..files import held
     from ..generate import settings
 
-    started, precision = perf_counter(), computed_in(making)
-    asked = settings(cascade, label=making.label, seed=making.seed, precision=precision)
-    album.check(asked, overwrite=making.overwrite)  # before there is a lock in somebody's folder
+    started, precision = perf_counter(), precision_name(options)
+    wanted = settings(cascade, label=options.label, seed=options.seed, precision=precision)
+    album.check(wanted, overwrite=options.overwrite)  # before a lock file is made in the folder
     with held(album.path):
-        album.open(asked, overwrite=making.overwrite)
-        kept = completed(cascade, album, count, making)
+        album.open(wanted, overwrite=options.overwrite)
+        kept = make_missing(cascade, album, count, options)
     few = f", {kept} of them kept" if kept else ""
     print_result(f"{album.grid}  {counted(count, 'picture')}{few}  {perf_counter() - started:.1f} s")
     return 0
 
 
-def completed(cascade: "Cascade", album: "Album", count: int, making: Making) -> int:
-    """Make what is missing, and the grid; how many were there."""
+def make_missing(cascade: "Cascade", album: "Album", count: int, options: GenerateOptions) -> int:
+    """Generate the missing pictures and the overview; how many pictures there were before."""
     missing = album.missing(count)
-    with of_pictures(count) as show:
-        for first in range(0, len(missing), making.batch):
+    with picture_progress(count) as show:
+        for first in range(0, len(missing), options.batch):
             before = count - len(missing) + first
-            indexes = missing[first : first + making.batch]
-            made = batch(cascade, indexes, making, partial(show, before))
+            indexes = missing[first : first + options.batch]
+            made = generate_batch(cascade, indexes, options, partial(show, before))
             for index, picture in zip(indexes, made, strict=True):
-                print_result(described(album.write(index, picture), cascade, index, making))
+                print_result(result_line(album.write(index, picture), cascade, index, options))
     album.write_grid(count)
     return count - len(missing)
 
 
-def computed_in(making: Making) -> str:
+def precision_name(options: GenerateOptions) -> str:
     from ..devices import autocast_dtype, device_named
 
-    return "fp32" if autocast_dtype(making.precision, device_named(making.device)) is None else "bf16"
+    return "fp32" if autocast_dtype(options.precision, device_named(options.device)) is None else "bf16"
 
 
-def batch(
-    cascade: "Cascade", indexes: list[int], making: Making, show: Callable[[int, int], None]
+def generate_batch(
+    cascade: "Cascade", indexes: list[int], options: GenerateOptions, show: Callable[[int, int], None]
 ) -> tuple["Picture", ...]:
-    """The pictures of these indexes.  Says what to do when memory lacks."""
+    """The pictures with these indexes.  If memory runs out, the error suggests a smaller batch."""
     from ..generate import generate_images, pictures
 
     half = len(indexes) // 2
@@ -171,34 +172,34 @@ def batch(
         made = generate_images(
             cascade,
             indexes,
-            label=making.label,
-            seed=making.seed,
-            device=making.device,
-            precision=making.precision,
+            label=options.label,
+            seed=options.seed,
+            device=options.device,
+            precision=options.precision,
         )
         for progress in made:
             show(progress.done, progress.total)
     return pictures(progress.image)
 
 
-def described(path: Path, cascade: "Cascade", index: int, making: Making) -> str:
+def result_line(path: Path, cascade: "Cascade", index: int, options: GenerateOptions) -> str:
     from ..generate import choose_classes
 
-    (label,) = choose_classes(cascade, [index], making.label, making.seed)
+    (label,) = choose_classes(cascade, [index], options.label, options.seed)
     return str(path) if label is None else f"{path}  class {label}"
 
 
 @contextmanager
-def of_pictures(count: int) -> Iterator[Show]:
-    """`show(pictures, done, total)`: pictures that are there, and steps of those at work, over all stages."""
+def picture_progress(count: int) -> Iterator[ShowPictures]:
+    """`show(pictures, done, total)`: finished pictures, and steps of the current batch over all stages."""
     from rich.progress import MofNCompleteColumn, TimeElapsedColumn
 
     with progress_bars(MofNCompleteColumn(), TimeElapsedColumn()) as progress:
         pictures = progress.add_task("pictures", total=count)
         steps = progress.add_task("steps", total=None)
 
-        def show(made: int, done: int, total: int) -> None:
-            progress.update(pictures, completed=made)
+        def show(finished: int, done: int, total: int) -> None:
+            progress.update(pictures, completed=finished)
             progress.update(steps, completed=done, total=total)
 
         yield show

@@ -1,4 +1,4 @@
-"""`refinesr info`: what a model or a cascade is, and what it costs."""
+"""`refinesr info`: facts about a model, a cascade or a recipe."""
 
 import json
 from dataclasses import replace
@@ -19,11 +19,11 @@ Examples:
     refinesr info photo-x4
     refinesr info runs/a/model.safetensors --json
     refinesr info faces/              a cascade
-    refinesr info recipe:photo-x4     the recipe of a shipped model's name
+    refinesr info recipe:photo-x4     the recipe with the name of a shipped model
 """
 
 WIDTH = 12
-"""Of the names of facts, in characters."""
+"""Characters of the column of names."""
 
 
 def info(
@@ -34,30 +34,30 @@ def info(
     settings: SamplingSettings = (),
     json: Flag = False,
 ) -> int:
-    """Describe a model or a recipe: method, size, training, noise levels and what is odd about them, licence.
+    """Describe a model, a cascade or a recipe: method, size, cost, training, noise levels, licence.
 
-    Of a cascade that is said of each stage, as it samples there.  Costs are counted for an input of 128 x 128
-    pixels, of a cascade for the size that it makes, 2 operations for a multiplication with addition.
+    The noise levels are checked for problems.  Costs are for an input of 128 x 128 pixels, or for a cascade's
+    own size; a multiply-add counts as 2 operations.
 
     Parameters
     ----------
     model
-        A shipped model, a .safetensors file, a folder with model.safetensors, OWNER/NAME on the Hugging Face
-        Hub, a cascade (a folder with cascade.json, or such a file), or a recipe.  A shipped model comes
-        before a recipe of its name; recipe:NAME is the recipe.
+        The name of a shipped model, a .safetensors file, a folder with model.safetensors, OWNER/NAME on the
+        Hugging Face Hub, a cascade (cascade.json or the folder it is in), or a recipe.  If a shipped model
+        and a recipe have the same name, recipe:NAME is the recipe.
     steps
-        Levels and calls for this many sampling steps; default: the model's choice.  Not for a cascade.
+        Number of sampling steps to show levels and calls for; default: the model's own.  Not for a cascade.
     json
-        Print all of it as one line of JSON.
+        Print everything as one line of JSON.
     """
     from ..chains import is_cascade_source, override_sampling
     from .cascade_facts import cascade_facts
-    from .facts import facts, found
+    from .facts import facts, subject_named
 
     if is_cascade_source(model):
         known: Facts | CascadeFacts = cascade_facts(model, steps, settings)
     else:
-        subject = found(model)
+        subject = subject_named(model)
         known = facts(replace(subject, method=override_sampling(subject.method, settings)), steps)
     print_result(*(as_json(known) if json else as_text(known)).split("\n"))
     return 0

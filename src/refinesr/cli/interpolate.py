@@ -1,4 +1,4 @@
-"""`refinesr interpolate`: what lies between two pictures of the same small one."""
+"""`refinesr interpolate`: interpolates between two large versions of the same small picture."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,15 @@ from cyclopts import Parameter
 
 from ..errors import ConfigError
 from .options import DEFAULT_MODEL, Model, Output, parse_numbers
-from .walk_options import WALKING, WRITING, Walking, Writing, check_result, followed, told
+from .walk_options import (
+    WALK_OPTIONS,
+    WRITE_OPTIONS,
+    WalkOptions,
+    WriteOptions,
+    check_writable,
+    print_summary,
+    step_progress,
+)
 
 if TYPE_CHECKING:
     from ..images.picture import Picture
@@ -27,16 +35,17 @@ Examples:
 
 @Parameter(name="*", group="Mixing")
 @dataclass(frozen=True)
-class Mixing:
-    """What is mixed."""
+class MixOptions:
+    """What to mix."""
 
     shares: str = "0,0.25,0.5,0.75,1"
-    """Shares of the second picture; several make a strip, from left to right."""
+    """Weights of the second picture, from 0 to 1; several make a strip, from left to right."""
 
     seeds: str = "1,2"
-    """Of the two samples that are made where no FIRST and SECOND are given."""
+    """Seeds of the two samples that are made if FIRST and SECOND are not given."""
 
-    def numbers(self) -> tuple[tuple[float, ...], tuple[int, int]]:
+    def parsed(self) -> tuple[tuple[float, ...], tuple[int, int]]:
+        """The shares and the two seeds.  Raises ConfigError."""
         from ..mixing.interpolating import check_shares
 
         shares = parse_numbers("--shares", self.shares, "SHARE,...", float)
@@ -45,7 +54,7 @@ class Mixing:
         return shares, (one, two)
 
 
-MIXING = Mixing()
+MIX_OPTIONS = MixOptions()
 
 
 def interpolate(
@@ -56,56 +65,56 @@ def interpolate(
     *,
     output: Output,
     model: Model = DEFAULT_MODEL,
-    mixing: Mixing = MIXING,
-    walking: Walking = WALKING,
-    writing: Writing = WRITING,
+    mixing: MixOptions = MIX_OPTIONS,
+    walking: WalkOptions = WALK_OPTIONS,
+    writing: WriteOptions = WRITE_OPTIONS,
 ) -> int:
-    """Make what lies between two large pictures of the same small one.
+    """Interpolate between two large versions of the same small picture.
 
-    Both are taken part of the way back to noise, mixed there, and restored as one picture of PHOTO.
+    Noise is added to both, they are mixed, and the model removes the noise again, as in upscaling PHOTO.
 
     Parameters
     ----------
     photo
         The small picture.
     first
-        A large one of it, such as `upscale` makes; without FIRST and SECOND two samples are made.
+        A large version of it, such as `upscale` makes; without FIRST and SECOND two samples are made.
     second
-        Another one.
+        Another large version.
     output
-        File for the picture, or for the strip of them.
+        File for the result: a picture, or a strip of several.
     model
-        A shipped model, a .safetensors file, a folder with model.safetensors, or OWNER/NAME on the Hugging
-        Face Hub.
+        The name of a shipped model, a .safetensors file, a folder with model.safetensors, or OWNER/NAME on
+        the Hugging Face Hub.
     """
     from ..images.io import read
     from ..images.picture import format_size
     from ..mixing import interpolate_pictures, sample_end, side_by_side
 
     if first is not None and second is None:
-        raise ConfigError(f"SECOND: missing; {first} is one picture, and two are interpolated, or none given")
-    started, (shares, seeds) = perf_counter(), mixing.numbers()
+        raise ConfigError(f"SECOND: missing; {first} is only one picture; give two, or none")
+    started, (shares, seeds) = perf_counter(), mixing.parsed()
     writing.check(output, photo, first, second)
     walk = walking.walk(model)
     given = (path for path in (photo, first, second) if path is not None)
     small, *ends = [read(path, span=walk.stage.span) for path in given]
-    check_room(walk, small, len(shares), output)
-    with followed() as follow:
-        one, two = ends or [follow(f"seed {seed}", sample_end(walk, small, seed)) for seed in seeds]
+    check_strip_fits(walk, small, len(shares), output)
+    with step_progress() as run:
+        one, two = ends or [run(f"seed {seed}", sample_end(walk, small, seed)) for seed in seeds]
         walks = [
             (f"share {share:g}", interpolate_pictures(walk, small, (one, two), share)) for share in shares
         ]
-        made = [follow(name, steps) for name, steps in walks]
+        made = [run(name, steps) for name, steps in walks]
     writing.write(side_by_side(made), output)
     several = f"{len(made)} pictures of " if len(made) > 1 else ""
-    told(walk, f"{photo} -> {output}  {several}{format_size(made[0].size)}", started)
+    print_summary(walk, f"{photo} -> {output}  {several}{format_size(made[0].size)}", started)
     return 0
 
 
-def check_room(walk: "Redrawing", small: "Picture", number: int, output: Path) -> None:
-    """Raises OutputError if the strip does not go into such a file."""
+def check_strip_fits(walk: "Redrawing", small: "Picture", number: int, output: Path) -> None:
+    """Raises OutputError if the strip is too large for the file's format."""
     from ..mixing.interpolating import GAP
 
     height, width = (walk.stage.method.scale * side for side in small.size)
     longest = max(height, number * (width + GAP) - GAP)
-    check_result(small, output, math.ceil(longest / max(small.size)))
+    check_writable(small, output, math.ceil(longest / max(small.size)))

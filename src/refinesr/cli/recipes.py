@@ -1,4 +1,4 @@
-"""Recipes by name."""
+"""Recipes by name, changed by `--set`."""
 
 import difflib
 from collections.abc import Iterable
@@ -10,15 +10,14 @@ if TYPE_CHECKING:
     from ..run import Run
 
 PREFIX = "recipe:"
-"""Says that a recipe is meant where a shipped model has the same name."""
-
+"""Marks the name of a recipe, as a shipped model may have the same name."""
 
 OPTIONS_FOR_FIELDS = {"start": "--from", "distance": "--perceptual or --lpips"}
-"""What a card tells, and what says so: nobody else may."""
+"""Fields of a run that only these options may set, and not --set: the model card reports them."""
 
 
 def recipe_named(name: str) -> "Run":
-    """Raises ConfigError if there is none of that name."""
+    """The recipe of that name, with or without `PREFIX`.  Raises ConfigError."""
     from ..recipes import RECIPES
 
     bare = name.removeprefix(PREFIX)
@@ -33,16 +32,17 @@ def recipe_named(name: str) -> "Run":
 
 
 def suggestion(name: str, names: Iterable[str]) -> str:
+    """A hint to the most similar of `names`, for an error message; empty if none is similar."""
     found = difflib.get_close_matches(name, list(names), 1)
     return f"; did you mean '{found[0]}'?" if found else ""
 
 
 def with_settings(run: "Run", settings: tuple[str, ...]) -> "Run":
-    """The run with what `--set` says.  Raises ConfigError."""
+    """The run with the changes of `--set`.  Raises ConfigError."""
     from ..config import override
 
     made = override(run, *settings)
     for name, option in OPTIONS_FOR_FIELDS.items():
         if getattr(made, name) != getattr(run, name):
-            raise ConfigError(f"--set: {name}: is not to be set; {option} does that")
+            raise ConfigError(f"--set: {name}: cannot be set; use {option}")
     return made

@@ -1,4 +1,4 @@
-"""What `interpolate` and `fuse` share: the way to noise and back, and where the result goes."""
+"""Options and output that `interpolate` and `fuse` share: part of the way to noise and back."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,52 +24,60 @@ if TYPE_CHECKING:
 
 @Parameter(name="*", group="Model")
 @dataclass(frozen=True)
-class Walking:
-    """How the model is used."""
+class WalkOptions:
+    """How to run the model."""
 
     depth: float = 0.25
-    """How far back to noise: the share of the model's steps that are walked again, more than 0, at most 1.
-    Small, and detail stays what it is; large, and the model redraws it."""
+    """How much noise is added: the fraction of the model's sampling steps that are run again, more than 0, at
+    most 1.  A small depth keeps the detail; a large one lets the model redraw it."""
 
     steps: int | None = None
-    """Steps from noise to picture, of which DEPTH are walked; default: the model's choice, at least 8."""
+    """Number of sampling steps from pure noise, of which the fraction --depth is run; default: the model's
+    own, at least 8."""
 
     seed: int = 0
-    """Of the noise.  The same seed gives the same noise, whatever the tile or the device."""
+    """Seed of the noise, which does not depend on the tile or the device."""
 
     tile: Annotated[int | None, Parameter(name=("--tile", "-t"))] = None
-    """Work in tiles of this many pixels of the small picture a side; 0: no tiles; default: the model's
-    choice."""
+    """Work in square tiles with sides of this many pixels of the small picture; 0: no tiles; default: the
+    model's own."""
 
     consistent: bool | None = None
-    """Hold to the small picture: every estimate, downsampled, is it, or not.  Default: the model's choice."""
+    """Whether the result, when downsampled, must equal the small picture.  Default: the model's own."""
 
     device: Device = "auto"
     precision: Precision = "auto"
 
     def walk(self, model: str) -> "Redrawing":
-        """Whatever does not fit the model, or this computer, is found out here."""
+        """The model with these options.  Raises ConfigError for those that do not fit it or this computer."""
         from ..mixing import plan_redrawing
         from ..restore import Options
         from ..shipped import load
 
-        options = Options(self.steps, self.seed, self.tile, self.consistent, self.device, self.precision)
+        options = Options(
+            steps=self.steps,
+            seed=self.seed,
+            tile=self.tile,
+            consistent=self.consistent,
+            device=self.device,
+            precision=self.precision,
+        )
         return plan_redrawing(load(model), options, self.depth)
 
 
 @Parameter(name="*", group="Results")
 @dataclass(frozen=True)
-class Writing:
-    """The result's file."""
+class WriteOptions:
+    """How to write the result."""
 
     quality: int = 95
-    """1 to 100, of JPEG and WebP; a WebP of 100 is lossless."""
+    """Quality of JPEG and WebP files, 1 to 100; a WebP file of quality 100 is lossless."""
 
     overwrite: Flag = False
-    """Replace a result that exists."""
+    """Replace the result if it exists."""
 
     def check(self, output: Path, *inputs: Path | None) -> None:
-        """Before any work.  Raises ConfigError or OutputError."""
+        """Raises ConfigError or OutputError if the result cannot be written, before any work."""
         if not 1 <= self.quality <= 100:
             raise ConfigError(f"--quality: {self.quality} is not between 1 and 100")
         check_folders([output.parent])
@@ -83,36 +91,37 @@ class Writing:
         write(picture, output, quality=self.quality)
 
 
-WALKING, WRITING = Walking(), Writing()
+WALK_OPTIONS, WRITE_OPTIONS = WalkOptions(), WriteOptions()
 
-Follow = Callable[[str, "Iterator[Progress[Picture]]"], "Picture"]
+RunSteps = Callable[[str, "Iterator[Progress[Picture]]"], "Picture"]
 
 
 @contextmanager
-def followed() -> Iterator[Follow]:
-    """`follow(name, steps)` walks them, seen by those at a terminal, and gives the last picture."""
+def step_progress() -> Iterator[RunSteps]:
+    """`run(name, steps)` runs the steps, shows their progress and returns the last picture."""
     from rich.progress import MofNCompleteColumn, TimeElapsedColumn
 
     with progress_bars(MofNCompleteColumn(), TimeElapsedColumn()) as progress:
         task = progress.add_task("", total=None)
 
-        def follow(name: str, steps: "Iterator[Progress[Picture]]") -> "Picture":
+        def run(name: str, steps: "Iterator[Progress[Picture]]") -> "Picture":
             progress.reset(task, description=name)
             for step in steps:
                 progress.update(task, completed=step.done, total=step.total)
             return step.image
 
-        yield follow
+        yield run
 
 
-def check_result(picture: "Picture", output: Path, scale: int = 1) -> None:
-    """Raises OutputError if a picture like this, `scale` times its size, cannot be written there."""
+def check_writable(picture: "Picture", output: Path, scale: int = 1) -> None:
+    """Raises OutputError if such a picture, `scale` times as large, cannot be written.  Makes the folder."""
     from ..images.io import check_output
 
     output.parent.mkdir(parents=True, exist_ok=True)
     check_output(picture, output, scale)
 
 
-def told(walk: "Redrawing", line: str, started: float) -> None:
-    way = f"{walk.steps} of {walk.sampling.steps} steps from sigma {walk.sigma:.3g}"
-    print_result(f"{line}  {way}  {perf_counter() - started:.1f} s")
+def print_summary(walk: "Redrawing", line: str, started: float) -> None:
+    """Print the result's line with the steps that were run and the time since `started`."""
+    steps = f"{walk.steps} of {walk.sampling.steps} steps from sigma {walk.sigma:.3g}"
+    print_result(f"{line}  {steps}  {perf_counter() - started:.1f} s")

@@ -1,7 +1,7 @@
 """A page for the browser that enlarges photos, on this computer.
 
-desk    one picture after the other, in a thread of its own
-job     one picture: what is asked, how far it is, what became of it
-app     what the browser may ask, as a Starlette application
-page/   what the browser shows
+worker  a thread that upscales the pictures one after the other
+job     one picture: its settings, its state and its files
+app     the HTTP interface, a Starlette application
+page/   the page: HTML, CSS and JavaScript
 """

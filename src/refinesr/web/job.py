@@ -1,4 +1,4 @@
-"""One picture: what is asked for, how far it is, what became of it."""
+"""One picture to upscale: its settings, its state and its files."""
 
 import os
 from dataclasses import dataclass, field, replace
@@ -21,25 +21,25 @@ from refinesr.restore.fidelity import measure_fidelity
 from refinesr.restore.memory import advise_on_memory
 from refinesr.stage import Stage
 
-ESTIMATE = 1024
-"""Pixels a side, at most, of what is shown while the picture is refined."""
+MAX_ESTIMATE_SIDE = 1024
+"""Most pixels a side of an estimate that is shown while the picture is refined."""
 
-LONGEST = 200
-"""Bytes of a result's name before its ending; file systems have 255."""
+MAX_NAME_BYTES = 200
+"""Most bytes of the stem of a result's file name; file systems allow 255 for a whole name."""
 
-AFTER = "after.png"
-"""The result, where browsers cannot show its file."""
+AFTER_NAME = "after.png"
+"""File name of the result as PNG, where browsers cannot show its own format."""
 
 State = Literal["waiting", "working", "done", "failed", "cancelled"]
 
 
 class CancelledError(RefineSRError):
-    """Whoever asked does not want it any more."""
+    """The job was cancelled."""
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is asked for a picture; None leaves a choice to the model.  As in `restore.Options`.
+class JobSettings:
+    """How to upscale a picture, as in `restore.Options`; None is the model's default.
 
     ext     format of the result
     """
@@ -51,24 +51,23 @@ class Wish:
     orientations: int | None = None
     ext: Literal["png", "jpg", "webp", "tiff"] = "png"
 
-    def options(self, own: Options) -> Options:
-        """`own` are the server's.  Raises ConfigError."""
-        asked = {name: value for name, value in vars(self).items() if name != "ext"}
-        return replace(own, **asked)
+    def options(self, defaults: Options) -> Options:
+        """The server's options `defaults` with these settings.  Raises ConfigError."""
+        return replace(defaults, **{name: value for name, value in vars(self).items() if name != "ext"})
 
 
 @dataclass(eq=False)
 class Job:
-    """Written by the thread at work alone; others read, and may cancel.
+    """A picture and its state.  The worker's thread alone writes it; others read it and set `cancelled`.
 
-    name    the picture's file, as the user calls it
-    folder  where its files are: what was sent, until it is read, before.png, and the result
-    report  what the browser is told besides the state
-    estimate  the newest, as a PNG: no file, for it changes while it is sent
+    name      name of the picture's file in the browser
+    folder    its files: the upload, until it is read, before.png, and the result
+    report    facts for the browser besides the state
+    estimate  the newest estimate as PNG: not a file, as it is replaced while being sent
     """
 
     name: str
-    wish: Wish
+    settings: JobSettings
     options: Options
     folder: Path
     state: State = "waiting"
@@ -78,31 +77,31 @@ class Job:
     cancelled: Event = field(default_factory=Event)
 
     @property
-    def over(self) -> bool:
+    def finished(self) -> bool:
         return self.state in ("done", "failed", "cancelled")
 
     @property
-    def sent(self) -> Path:
-        return self.folder / "sent"
+    def upload(self) -> Path:
+        return self.folder / "upload"
 
     @property
     def before(self) -> Path:
         return self.folder / "before.png"
 
     @property
-    def shown(self) -> Path | None:
-        """The result as browsers can show it."""
+    def after(self) -> Path | None:
+        """The result in a format that browsers can show; None while there is none."""
         if self.result is None:
             return None
-        after = self.folder / AFTER
+        after = self.folder / AFTER_NAME
         return after if after.exists() else self.result
 
     def run(self, model: Stage | Cascade) -> None:
-        """To its end, whatever that is."""
+        """Upscale the picture; the state is then "done", "failed" or "cancelled"."""
         self.state = "working"
         try:
             with out_of_memory_as(f"{self.name}: not enough memory"):
-                self.report = self.made(model)
+                self.report = self.upscale(model)
             self.state = "done"
         except CancelledError:
             self.state = "cancelled"
@@ -113,30 +112,31 @@ class Job:
             raise
 
     def fail(self, message: str) -> None:
-        """`message` without the place of our own files."""
+        """Record a failure; `message` is shown without the path of the temporary folder."""
         self.report, self.state = {"message": message.replace(f"{self.folder}{os.sep}", "")}, "failed"
 
-    def taken(self) -> bytes:
-        data = self.sent.read_bytes()
-        self.sent.unlink()
+    def read_upload(self) -> bytes:
+        """The upload's bytes; the file is removed."""
+        data = self.upload.read_bytes()
+        self.upload.unlink()
         return data
 
-    def made(self, model: Stage | Cascade) -> dict[str, Any]:
-        """Writes the files; what is to be told of them."""
+    def upscale(self, model: Stage | Cascade) -> dict[str, Any]:
+        """Write the result and the files to show, and return the final report."""
         started = perf_counter()
-        self.passed(0, 1)
-        picture = read_bytes(self.taken(), self.name, span=model.span)
-        path = self.folder / named(self.name, model.scale, self.wish.ext)
+        self.show_passes(0, 1)
+        picture = read_bytes(self.read_upload(), self.name, span=model.span)
+        path = self.folder / result_name(self.name, model.scale, self.settings.ext)
         check_output(picture, path, model.scale)
         if lost := lost_metadata(picture, path):
             self.report |= {"warning": f"{lost}; choose TIFF as the format"}
         height, width = picture.size
         self.report |= {"from": picture.size, "size": (height * model.scale, width * model.scale)}
-        show(picture, self.before)
-        large = self.enlarged(model, picture)
+        write_view(picture, self.before)
+        large = self.restore(model, picture)
         write(large, path)
-        if self.wish.ext == "tiff" or large.span is not None:  # else of another contrast than before
-            show(large, self.folder / AFTER)
+        if self.settings.ext == "tiff" or large.span is not None:  # with a span, the contrast differs
+            write_view(large, self.folder / AFTER_NAME)
         measured = measure_fidelity(picture, large)
         self.result = path
         return {
@@ -147,43 +147,44 @@ class Job:
             "agreement": measured and measured.agreement,
         }
 
-    def enlarged(self, model: Stage | Cascade, picture: Picture) -> Picture:
+    def restore(self, model: Stage | Cascade, picture: Picture) -> Picture:
+        """The upscaled picture; estimates on the way are shown."""
         options, large = self.options, picture
         with (
             advise_on_memory(model, options, picture),
-            watch_passes(model, picture.size, options, self.passed),
+            watch_passes(model, picture.size, options, self.show_passes),
         ):
             for progress in restore_picture(model, picture, options, watched=True):
                 large = progress.image
                 if progress.done < progress.total:
-                    self.estimate = encode(for_display(reduced(large)), "PNG")
+                    self.estimate = encode(for_display(subsampled(large)), "PNG")
                     self.report |= {"estimate": progress.done}
         return large
 
-    def passed(self, done: int, total: int) -> None:
-        """Raises CancelledError."""
+    def show_passes(self, done: int, total: int) -> None:
+        """Report how many passes of the networks are done.  Raises CancelledError."""
         if self.cancelled.is_set():
             raise CancelledError(f"{self.name}: cancelled")
         self.report |= {"done": done, "total": total}
 
 
-def show(picture: Picture, path: Path) -> None:
-    """As browsers can show it; whole or not at all, for they may ask at any time."""
+def write_view(picture: Picture, path: Path) -> None:
+    """Write the picture as browsers can show it: whole or not at all, as it may be asked for at any time."""
     with replacing(path, overwrite=True) as part:
         part.write_bytes(encode(replace(for_display(picture), exif=None), "PNG"))
 
 
-def named(name: str, scale: int, ext: str) -> str:
-    """Of the result: whatever a browser says, a plain name."""
+def result_name(name: str, scale: int, ext: str) -> str:
+    """The result's file name: safe on any file system, whatever `name` the browser sends."""
     stem = Path(name.replace("\\", "/")).stem
     plain = "".join(letter for letter in stem if letter.isprintable() and letter not in '<>:"|?*')
-    kept = plain.encode("utf-8", "ignore")[:LONGEST].decode("utf-8", "ignore")
+    kept = plain.encode("utf-8", "ignore")[:MAX_NAME_BYTES].decode("utf-8", "ignore")
     return f"{kept if kept.strip('. ') else 'picture'}-x{scale}.{ext}"
 
 
-def reduced(picture: Picture) -> Picture:
-    """To so many pixels a side at most, by leaving some out: it is looked at for a second."""
-    every = -(-max(picture.size) // ESTIMATE)
+def subsampled(picture: Picture) -> Picture:
+    """Every n-th pixel, so that no side is over `MAX_ESTIMATE_SIDE`: fast, as estimates are seen briefly."""
+    every = -(-max(picture.size) // MAX_ESTIMATE_SIDE)
     alpha = picture.alpha
     return replace(
         picture,

@@ -1,44 +1,44 @@
-// Photos are sent to the program that served this page, which works on one after the other.
-const part = (id) => document.getElementById(id);
-const ASKED = 300; // milliseconds between two questions how far a photo is; more where others come before it
-const SMALL = 112; // pixels of height of a photo in the list
-const OVER = ["done", "failed", "cancelled"];
+// The page of `refinesr serve`: photos are sent to the program that served it, which upscales one after the other.
+const byId = (id) => document.getElementById(id);
+const POLL_INTERVAL = 300; // milliseconds between two requests for a photo's state; longer if others come before it
+const THUMBNAIL_HEIGHT = 112; // in pixels
+const FINISHED = ["done", "failed", "cancelled"];
 
 const photos = []; // newest first
-let chosen = null; // the one in the viewer
-let actual = false;
+let selected = null; // the one in the viewer
+let actualPixels = false;
 
-const ask = async (path, options) => {
-  const answer = await fetch(path, options);
-  if (answer.ok) return answer.status === 204 ? null : answer.json();
-  const said = await answer.json().catch(() => ({}));
-  throw new Error(said.message ?? `${answer.status} ${answer.statusText}`);
+const request = async (path, options) => {
+  const response = await fetch(path, options);
+  if (response.ok) return response.status === 204 ? null : response.json();
+  const { message } = await response.json().catch(() => ({}));
+  throw new Error(message ?? `${response.status} ${response.statusText}`);
 };
 
-// What is asked for
+// Settings of the next photos
 
-const FROM_TEXT = { steps: Number, fidelity: Number, orientations: Number, seed: Number, ext: String, consistent: (text) => text === "true" };
+const PARSERS = { steps: Number, fidelity: Number, orientations: Number, seed: Number, ext: String, consistent: (text) => text === "true" };
 
-const NAMES = { orientations: "looks", consistent: "keep", ext: "as" };
+const SETTING_NAMES = { ext: "as" };
 
-const wish = () => {
-  const given = [...new FormData(part("wish"))].filter(([, text]) => text !== "");
-  return Object.fromEntries(given.map(([name, text]) => [name, FROM_TEXT[name](text)]));
+const currentSettings = () => {
+  const entries = [...new FormData(byId("settings"))].filter(([, text]) => text !== "");
+  return Object.fromEntries(entries.map(([name, text]) => [name, PARSERS[name](text)]));
 };
 
 // Photos
 
-const add = (file, asked) => {
-  const element = part("item").content.firstElementChild.cloneNode(true);
-  const photo = { file, asked, element, key: null, state: "sending", report: {}, removed: false };
+const add = (file, settings) => {
+  const element = byId("item").content.firstElementChild.cloneNode(true);
+  const photo = { file, settings, element, key: null, state: "sending", report: {}, removed: false };
   photos.unshift(photo);
-  part("list").prepend(element);
+  byId("list").prepend(element);
   element.querySelector(".name").textContent = file.name;
-  element.querySelector(".show").addEventListener("click", () => choose(photo));
+  element.querySelector(".show").addEventListener("click", () => select(photo));
   element.querySelector(".drop").addEventListener("click", () => remove(photo));
   element.querySelector(".drop").ariaLabel = `Remove ${file.name}`;
   document.body.classList.add("busy");
-  choose(photo);
+  select(photo);
   return photo;
 };
 
@@ -47,175 +47,175 @@ const send = async (photo) => {
   await photo.file.slice(0, 1).arrayBuffer().catch(() => {
     throw new Error("cannot be read; folders cannot be sent");
   });
-  const query = new URLSearchParams({ name: photo.file.name, wish: JSON.stringify(photo.asked) });
+  const query = new URLSearchParams({ name: photo.file.name, settings: JSON.stringify(photo.settings) });
   const headers = { "content-type": "application/octet-stream" };
-  ({ key: photo.key } = await ask(`jobs?${query}`, { method: "POST", headers, body: photo.file }));
+  ({ key: photo.key } = await request(`jobs?${query}`, { method: "POST", headers, body: photo.file }));
 };
 
-let before = Promise.resolve(); // all that were sent before; a small photo would overtake a large one else
+let uploads = Promise.resolve(); // photos are uploaded one after the other, so that they stay in order
 
 const follow = async (photo) => {
-  const sent = before.then(() => send(photo));
-  before = sent.catch(() => {});
+  const upload = uploads.then(() => send(photo));
+  uploads = upload.catch(() => {});
   try {
-    await sent;
-    while (!OVER.includes(photo.state) && !photo.removed) {
-      const { state, ...report } = await ask(`jobs/${photo.key}`);
+    await upload;
+    while (!FINISHED.includes(photo.state) && !photo.removed) {
+      const { state, ...report } = await request(`jobs/${photo.key}`);
       Object.assign(photo, { state, report });
-      show(photo);
-      const pause = ASKED * Math.min(1 + report.ahead, 10);
-      if (!OVER.includes(state)) await new Promise((resolve) => setTimeout(resolve, pause));
+      update(photo);
+      const pause = POLL_INTERVAL * Math.min(1 + report.ahead, 10);
+      if (!FINISHED.includes(state)) await new Promise((resolve) => setTimeout(resolve, pause));
     }
-    if (photo.state === "done") drawSmall(photo).catch(() => {}); // it may have been removed meanwhile
+    if (photo.state === "done") drawThumbnail(photo).catch(() => {}); // it may have been removed meanwhile
   } catch (error) {
-    const lost = error instanceof TypeError; // what fetch throws where nobody answers
-    const message = lost ? "the program does not answer; is it still running?" : error.message;
+    const unreachable = error instanceof TypeError; // thrown by fetch if there is no response
+    const message = unreachable ? "the program does not answer; is it still running?" : error.message;
     Object.assign(photo, { state: "failed", report: { message } });
-    show(photo);
+    update(photo);
   }
-  if (photo.removed) forget(photo);
-  else part("news").textContent = `${photo.file.name}: ${words(photo)}`;
+  if (photo.removed) cancel(photo);
+  else byId("news").textContent = `${photo.file.name}: ${statusText(photo)}`;
 };
 
-const forget = (photo) => {
-  if (photo.key) ask(`jobs/${photo.key}`, { method: "DELETE" }).catch(() => {}); // it may be gone already
+const cancel = (photo) => {
+  if (photo.key) request(`jobs/${photo.key}`, { method: "DELETE" }).catch(() => {}); // it may have been removed already
 };
 
 const remove = (photo) => {
   photo.removed = true;
   photos.splice(photos.indexOf(photo), 1);
   photo.element.remove();
-  if (OVER.includes(photo.state)) forget(photo);
-  if (chosen === photo) choose(photos[0] ?? null);
+  if (FINISHED.includes(photo.state)) cancel(photo);
+  if (selected === photo) select(photos[0] ?? null);
   document.body.classList.toggle("busy", photos.length > 0);
 };
 
-const extent = ([height, width]) => `${width} × ${height}`;
+const sizeText = ([height, width]) => `${width} × ${height}`;
 
-const settings = ({ asked }) => {
-  const named = Object.entries(asked).filter(([name, value]) => !(name === "seed" && value === 0) && !(name === "ext" && value === "png"));
-  return named.map(([name, value]) => `, ${NAMES[name] ?? name} ${value}`).join("");
+const settingsText = ({ settings }) => {
+  const changed = Object.entries(settings).filter(([name, value]) => !(name === "seed" && value === 0) && !(name === "ext" && value === "png"));
+  return changed.map(([name, value]) => `, ${SETTING_NAMES[name] ?? name} ${value}`).join("");
 };
 
-const words = ({ state, report }) => {
+const statusText = ({ state, report }) => {
   if (state === "waiting") return report.ahead ? `waiting, ${report.ahead} before it` : "waiting";
   if (state === "working") return report.done < report.total ? `${Math.floor((100 * report.done) / report.total)} %` : "finishing";
-  if (state === "done") return `${extent(report.size)}, ${report.seconds.toFixed(1)} s${report.warning ? ", with a warning" : ""}`;
+  if (state === "done") return `${sizeText(report.size)}, ${report.seconds.toFixed(1)} s${report.warning ? ", with a warning" : ""}`;
   return report.message ?? state;
 };
 
-const drawSmall = async ({ key, element }) => {
-  const answer = await fetch(`jobs/${key}/before`); // no img, which would keep the whole photo
-  const bitmap = await createImageBitmap(await answer.blob(), { resizeHeight: SMALL, resizeQuality: "medium" });
+const drawThumbnail = async ({ key, element }) => {
+  const response = await fetch(`jobs/${key}/before`); // an img would keep the full-size photo in memory
+  const bitmap = await createImageBitmap(await response.blob(), { resizeHeight: THUMBNAIL_HEIGHT, resizeQuality: "medium" });
   const canvas = element.querySelector("canvas");
   Object.assign(canvas, { width: bitmap.width, height: bitmap.height });
   canvas.getContext("2d").drawImage(bitmap, 0, 0);
 };
 
-const show = (photo) => {
+const update = (photo) => {
   const { element, state, report } = photo;
   const bar = element.querySelector("progress");
   element.classList.toggle("failed", state === "failed");
-  element.querySelector(".state").textContent = words(photo) + (state === "failed" ? "" : settings(photo));
-  bar.hidden = OVER.includes(state);
+  element.querySelector(".state").textContent = statusText(photo) + (state === "failed" ? "" : settingsText(photo));
+  bar.hidden = FINISHED.includes(state);
   if (state === "working" && report.done < report.total) bar.value = report.done / report.total;
   else bar.removeAttribute("value");
-  if (photo === chosen) view(photo);
+  if (photo === selected) updateViewer(photo);
 };
 
 // The viewer
 
-const choose = (photo) => {
-  chosen = photo;
-  photos.forEach((each) => each.element.classList.toggle("chosen", each === photo));
-  part("viewer").hidden = true;
-  if (photo) show(photo);
+const select = (photo) => {
+  selected = photo;
+  photos.forEach((each) => each.element.classList.toggle("selected", each === photo));
+  byId("viewer").hidden = true;
+  if (photo) update(photo);
 };
 
-const source = (image, path) => {
+const setSource = (image, path) => {
   if (image.getAttribute("src") !== path) image.src = path;
 };
 
-const view = (photo) => {
+const updateViewer = (photo) => {
   const { key, state, report } = photo;
-  const seen = state === "done" ? "after" : report.estimate ? `estimate?${report.estimate}` : null;
-  part("viewer").hidden = !seen && state !== "failed"; // what has failed can be tried again
-  ["frame", "sides", "told", "save", "actual", "another"].forEach((id) => (part(id).hidden = !seen));
-  part("warned").hidden = !report.warning;
-  part("warned").textContent = report.warning ? `Warning: ${report.warning}.` : "";
-  if (!seen) return;
-  source(part("before"), `jobs/${key}/before`);
-  source(part("after"), `jobs/${key}/${seen}`);
-  part("right").textContent = state === "done" ? "Result" : `Step ${report.estimate}`;
-  part("told").textContent = state === "done" ? told(photo) : `${photo.file.name}: being refined`;
-  part("save").href = `jobs/${key}/result`;
-  part("save").hidden = state !== "done";
-  part("save").textContent = state === "done" ? `Save ${report.name}` : "";
-  place();
+  const shown = state === "done" ? "after" : report.estimate ? `estimate?${report.estimate}` : null;
+  byId("viewer").hidden = !shown && state !== "failed"; // a failed photo can be tried again
+  ["frame", "sides", "summary", "save", "actual", "another"].forEach((id) => (byId(id).hidden = !shown));
+  byId("warning").hidden = !report.warning;
+  byId("warning").textContent = report.warning ? `Warning: ${report.warning}.` : "";
+  if (!shown) return;
+  setSource(byId("before"), `jobs/${key}/before`);
+  setSource(byId("after"), `jobs/${key}/${shown}`);
+  byId("right").textContent = state === "done" ? "Result" : `Step ${report.estimate}`;
+  byId("summary").textContent = state === "done" ? summary(photo) : `${photo.file.name}: being refined`;
+  byId("save").href = `jobs/${key}/result`;
+  byId("save").hidden = state !== "done";
+  byId("save").textContent = state === "done" ? `Save ${report.name}` : "";
+  fitViewer();
 };
 
-const told = ({ file, report }) => {
+const summary = ({ file, report }) => {
   const bytes = report.bytes < 1e6 ? `${Math.round(report.bytes / 1e3)} kB` : `${(report.bytes / 1e6).toFixed(1)} MB`;
-  const sizes = `${file.name}: ${extent(report.from)} → ${extent(report.size)}, ${bytes}, ${report.seconds.toFixed(1)} s.`;
+  const sizes = `${file.name}: ${sizeText(report.from)} → ${sizeText(report.size)}, ${bytes}, ${report.seconds.toFixed(1)} s.`;
   if (report.agreement === null) return sizes;
-  return `${sizes} Made small again, ${(100 * report.agreement).toFixed(2)} % of its values are the photo's.`;
+  return `${sizes} When downsampled, ${(100 * report.agreement).toFixed(2)} % of its values equal the photo's.`;
 };
 
-const place = () => {
-  if (!chosen?.report.size) return; // nothing has come yet
-  const [height, width] = chosen.report.size;
-  const fitting = Math.min(part("frame").clientWidth / width, (0.76 * innerHeight) / height, 4);
-  const share = actual ? 1 / devicePixelRatio : fitting;
-  part("pair").style.width = `${width * share}px`;
-  part("pair").style.height = `${height * share}px`;
+const fitViewer = () => {
+  if (!selected?.report.size) return; // no result or estimate yet
+  const [height, width] = selected.report.size;
+  const fit = Math.min(byId("frame").clientWidth / width, (0.76 * innerHeight) / height, 4);
+  const factor = actualPixels ? 1 / devicePixelRatio : fit;
+  byId("pair").style.width = `${width * factor}px`;
+  byId("pair").style.height = `${height * factor}px`;
 };
 
-const split = (percent) => {
-  part("split").value = percent;
-  part("pair").style.setProperty("--at", `${part("split").value}%`);
+const moveSplit = (percent) => {
+  byId("split").value = percent;
+  byId("pair").style.setProperty("--at", `${byId("split").value}%`);
 };
 
 const drag = (event) => {
-  const { left, width } = part("pair").getBoundingClientRect();
-  split((100 * (event.clientX - left)) / width);
+  const { left, width } = byId("pair").getBoundingClientRect();
+  moveSplit((100 * (event.clientX - left)) / width);
 };
 
-part("pair").addEventListener("pointerdown", (event) => {
-  part("pair").setPointerCapture(event.pointerId);
+byId("pair").addEventListener("pointerdown", (event) => {
+  byId("pair").setPointerCapture(event.pointerId);
   drag(event);
 });
-part("pair").addEventListener("pointermove", (event) => {
-  if (part("pair").hasPointerCapture(event.pointerId)) drag(event);
+byId("pair").addEventListener("pointermove", (event) => {
+  if (byId("pair").hasPointerCapture(event.pointerId)) drag(event);
 });
-part("pair").addEventListener("dragstart", (event) => event.preventDefault());
-part("split").addEventListener("input", () => split(part("split").value));
-addEventListener("resize", place);
+byId("pair").addEventListener("dragstart", (event) => event.preventDefault());
+byId("split").addEventListener("input", () => moveSplit(byId("split").value));
+addEventListener("resize", fitViewer);
 
-part("actual").addEventListener("click", () => {
-  actual = !actual;
-  part("actual").setAttribute("aria-pressed", String(actual));
-  part("frame").classList.toggle("actual", actual);
-  place();
+byId("actual").addEventListener("click", () => {
+  actualPixels = !actualPixels;
+  byId("actual").setAttribute("aria-pressed", String(actualPixels));
+  byId("frame").classList.toggle("actual", actualPixels);
+  fitViewer();
 });
-part("again").addEventListener("click", () => take([chosen.file]));
-part("another").addEventListener("click", () => {
-  const seed = (chosen.asked.seed ?? 0) + 1;
-  part("wish").elements.seed.value = seed;
-  follow(add(chosen.file, { ...chosen.asked, seed }));
+byId("again").addEventListener("click", () => addFiles([selected.file]));
+byId("another").addEventListener("click", () => {
+  const seed = (selected.settings.seed ?? 0) + 1;
+  byId("settings").elements.seed.value = seed;
+  follow(add(selected.file, { ...selected.settings, seed }));
 });
 
-// Ways in
+// Adding photos
 
-const take = (files) => {
-  if (!part("wish").checkValidity()) part("how").open = true; // else nobody would see what is wrong
-  if (!part("wish").reportValidity()) return;
-  const added = [...files].reverse().map((file) => add(file, wish())); // the first one is chosen, and listed first
+const addFiles = (files) => {
+  if (!byId("settings").checkValidity()) byId("details").open = true; // to show which setting is invalid
+  if (!byId("settings").reportValidity()) return;
+  const added = [...files].reverse().map((file) => add(file, currentSettings())); // the first is selected and listed first
   added.reverse().forEach(follow);
 };
 
-part("files").addEventListener("change", () => {
-  take(part("files").files);
-  part("files").value = ""; // so that the same file can be chosen again
+byId("files").addEventListener("change", () => {
+  addFiles(byId("files").files);
+  byId("files").value = ""; // so that the same file can be selected again
 });
 addEventListener("dragover", (event) => {
   event.preventDefault();
@@ -227,21 +227,21 @@ addEventListener("dragleave", (event) => {
 addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("over");
-  take(event.dataTransfer.files);
+  addFiles(event.dataTransfer.files);
 });
-addEventListener("paste", (event) => take(event.clipboardData.files));
+addEventListener("paste", (event) => addFiles(event.clipboardData.files));
 addEventListener("pagehide", () => {
   photos.filter(({ key }) => key).forEach(({ key }) => fetch(`jobs/${key}`, { method: "DELETE", keepalive: true }));
 });
 
-// What the page says of the model; by then all else works
+// The model: fetched last, as photos can be added before it is known
 
 const model = await (await fetch("model")).json();
-const times = { 1: "at its size", 2: "twice as large", 3: "three times as large", 4: "four times as large" };
-const step = model.steps === 1 ? "one step" : `${model.steps} steps`;
-part("about").textContent = `${model.name} makes photos ${times[model.scale] ?? `${model.scale} times as large`}, in ${step} if not told otherwise.`;
-const here = ["127.0.0.1", "localhost", "[::1]"].includes(location.hostname);
-part("where").textContent = here ? "stay on this computer" : `are sent to ${location.host}, and nowhere else`;
-document.querySelectorAll("[data-asks]").forEach((label) => {
-  label.hidden = !model.asks[label.dataset.asks];
+const times = { 1: "at the same size", 2: "twice as large", 3: "three times as large", 4: "four times as large" };
+const steps = model.steps === 1 ? "one step" : `${model.steps} steps`;
+byId("about").textContent = `${model.name} makes photos ${times[model.scale] ?? `${model.scale} times as large`}, in ${steps} by default.`;
+const local = ["127.0.0.1", "localhost", "[::1]"].includes(location.hostname);
+byId("where").textContent = local ? "stay on this computer" : `are sent to ${location.host}, and nowhere else`;
+document.querySelectorAll("[data-setting]").forEach((label) => {
+  label.hidden = !model.adjustable[label.dataset.setting];
 });
