@@ -29,10 +29,10 @@ Examples:
     refinesr compare mine/ theirs/ --data originals/ -o differences.png
     refinesr compare mine/ theirs/ --data t2m/ --span 254 316
 
-A report is what `refinesr evaluate` writes.  For each metric of single pictures it tells the mean difference
-B - A with its 95 % interval (bootstrap over pictures), and p: how often a difference as large would come
-about if the two were alike and each picture's difference had its sign by chance.  --features adds FID and
-KID of the two sets of results; there p is of exchanging the two results of pictures by chance.
+A report is the folder that `refinesr evaluate` writes.  For each metric of single pictures the output is the
+mean difference B - A, its 95 % confidence interval (bootstrap over pictures) and the p-value of a sign-flip
+permutation test.  --features adds FID and KID of the two sets of results, with the p-value of a permutation
+test that exchanges the two results of pictures at random.
 """
 
 
@@ -49,31 +49,30 @@ def compare(
     json: Path | None = None,
     overwrite: Flag = False,
 ) -> int:
-    """Compare two methods picture by picture: in every metric they share, and where they differ most.
+    """Compare two methods picture by picture in every metric that both have, with confidence intervals.
 
     Parameters
     ----------
     a
         A report's folder, or a folder of pictures.
     b
-        Another one.  Without it both methods are of report A.
+        Another one; default: both methods are of report A.
     methods
-        Names of the two methods: both of A, or the first of A and the second of B.  Not needed where there
-        is no choice.
+        Names of the two methods: both of A, or one of A and one of B.  Not needed if there is no choice.
     data
-        For folders of pictures: the originals.  They are compared by PSNR and SSIM of RGB in 8 bits.
+        For folders of pictures: the originals.  The metrics are PSNR and SSIM of RGB in 8 bits.
     span
-        For folders of pictures in units: LOW and HIGH, as of evaluate --protocol bands.  They are compared
-        as they are stored, whatever their bands, by PSNR, SSIM, RMSE and bias.
+        For folders of pictures in units: LOW and HIGH, as in `evaluate --protocol bands`.  The metrics are
+        PSNR, SSIM, RMSE and bias of the values as they are stored, of any number of bands.
     features
-        FID and KID of the two, too: a TorchScript file that makes features of uint8 RGB pictures, such as
+        Compare FID and KID too: a TorchScript network that computes features of uint8 RGB pictures, such as
         StyleGAN's inception-2015-12-05.pt.
     output
-        Picture of the largest differences: crops of the original, A, B and their difference.
+        File for a picture of the largest differences: crops of the original, A, B and their difference.
     json
-        All numbers, as JSON; infinite ones are the texts "inf" and "-inf", and what cannot be told is null.
+        File for all numbers as JSON; infinite ones are "inf" and "-inf", unknown ones null.
     overwrite
-        Replace what exists.
+        Replace files that exist.
     """
     from ..images.entries import list_entries
 

@@ -17,7 +17,7 @@ Examples:
     refinesr curves runs/a -o curves.svg
     refinesr curves runs/a runs/b -o curves.png --window 500
 
-It needs `refinesr[plot]`.  A run that is at work can be looked at, too.
+It needs one more package: pip install 'refinesr[plot]'.  The runs may be unfinished.
 """
 
 
@@ -29,22 +29,22 @@ def curves(
     window: Annotated[int | None, Parameter(show_default=False)] = None,
     overwrite: Flag = False,
 ) -> int:
-    """Draw the losses of runs against their updates: in training and, if there are any, on held-out pictures.
+    """Plot the training and held-out losses of runs against their updates.
 
-    PSNR and distance of restored held-out pictures follow below.  Losses of different objectives, or on
-    different held-out pictures, do not compare: a warning names what differs.
+    PSNR and perceptual distance on held-out pictures are plotted below, if they were measured.  Losses of
+    different objectives, or on different held-out pictures, are not comparable: a warning says what differs.
 
     Parameters
     ----------
     runs
-        Folders of `refinesr train` or `refinesr distill`.
+        Folders of runs of `refinesr train` or `refinesr distill`.
     output
-        The picture, .svg or .png.
+        File for the plot, .svg or .png.
     window
-        Updates that the training loss is averaged over; by default a fiftieth of the longest run, and 100 at
-        least if there are enough.
+        Number of updates that the training loss is averaged over; default: a fiftieth of the longest run, but
+        at least 100 if there are enough.
     overwrite
-        Replace what exists.
+        Replace files that exist.
     """
     check_output_file("-o", output, overwrite, PLOTS)
     matplotlib_figure("curves", 1, 1)

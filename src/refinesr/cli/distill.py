@@ -23,8 +23,8 @@ Examples:
     refinesr distill runs/a --data photos/ more.tar -o runs/two --calls 2
     refinesr distill runs/a --data photos/ -o runs/a1 --teacher-steps 16 --set lesson.sampler=DPM2M
 
-A student is at best what its teacher is in so many steps of DDIM: look at that first.  Ctrl-C and --resume
-are as in `refinesr train`.
+A student can be no better than its teacher with --teacher-steps steps of DDIM: check those results first.
+Ctrl-C and --resume work as in `refinesr train`.
 """
 
 
@@ -34,13 +34,14 @@ class Teaching:
     """What the student is taught, and how its run differs from the usual one."""
 
     calls: int | None = None
-    """Of the network, by the student; it can be asked for fewer, too (upscale --steps).  Default: 1."""
+    """Network calls (sampling steps) of the student; `upscale --steps` can choose fewer.  Default: 1."""
 
     levels: Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative="")] | None = None
-    """Sigma of each call, descending; default: the top of the teacher's grid, then equal parts of the way."""
+    """Noise level sigma of each call, descending; default: the teacher's highest, and levels that divide the
+    way from there to 0 into equal parts."""
 
     teacher_steps: int = 8
-    """Of the teacher's walk from each level, which the student learns to do in one."""
+    """DDIM steps of the teacher from each of these levels, which the student learns to do in one call."""
 
     set: Settings = ()
 
@@ -69,23 +70,22 @@ def distill(
     computing: Computing = COMPUTING,
     holding: Holding = HOLDING,
 ) -> int:
-    """Teach a copy of a model to answer in one call, or in two, what the model answers in many.
+    """Distill a model of many sampling steps into a student of one or two.
 
-    The copy learns where the model's walk without fresh noise (DDIM) ends, from where it begins; no truth is
-    compared with, and nothing judges.  It is as large as the model, and takes photos of the same kind.
+    The student is trained to predict the end of the teacher's deterministic sampling (DDIM) from its start;
+    there is no other loss.  It has the teacher's size and needs photos of the same kind.
 
     Parameters
     ----------
     model
-        The teacher: a shipped model, a .safetensors file, a folder with model.safetensors, or OWNER/NAME on
-        the Hugging Face Hub.
+        The teacher: the name of a shipped model, a .safetensors file, a folder with model.safetensors, or
+        OWNER/NAME on the Hugging Face Hub.
     data
-        Folders of photos, tar files of photos, photos.
+        Training photos: folders, tar files and single files.
     output
-        Folder of the run; the student will be RUN/model.safetensors.
+        Folder of the run; the student is RUN/model.safetensors.
     low
-        The poor pictures, if there are some, as in `refinesr train`; a model that was trained with some needs
-        them.
+        Low-resolution pictures, as in `refinesr train`; needed if the teacher was trained with such pairs.
     """
     from ..devices import move_to
     from ..run import learnt

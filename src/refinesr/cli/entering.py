@@ -24,36 +24,37 @@ class Methods:
     """How methods are run."""
 
     scale: Annotated[int | None, Parameter(name=("--scale", "-s"))] = None
-    """Default: that of the protocol, of a model, or of the poor pictures given."""
+    """Scale factor; default: that of the protocol, of a model, or of the low-resolution pictures."""
 
     steps: int | None = None
-    """Sampling steps of models that have no @STEPS of their own; default: each model's choice."""
+    """Number of sampling steps of models without @STEPS; default: each model's own."""
 
     seed: int = 0
-    """Of the noise; each sample of each picture has one of its own, which follows from it."""
+    """Seed of the noise, from which the seed of each sample of each picture is derived."""
 
     samples: int = 1
-    """Results of each picture by each model: with 2 or more their spread and how well it is calibrated are
-    measured; all else is measured on the first."""
+    """Number of samples of each picture by each model.  With 2 or more, their spread and its calibration are
+    measured too; all other metrics are measured on the first sample."""
 
     fidelity: float | None = None
-    """0: each model's sample, 1: its estimate of their mean, below 0: beyond the sample; default: each
-    model's choice."""
+    """From 0, a sample, to 1, an estimate of the posterior mean; below 0: beyond the sample; default: each
+    model's own."""
 
     orientations: Literal[1, 2, 4, 8] | None = None
-    """Ways to lay a picture that each estimate of models is the mean of; default: each model's choice."""
+    """Geometric self-ensemble: average each estimate over this many flips and rotations; default: each
+    model's own."""
 
     settings: SamplingSettings = ()
 
     batch: int = 1
-    """Pictures that a model restores at once, where they are of one size."""
+    """Number of pictures that a model restores at once, if they have the same size."""
 
     via: int | None = None
-    """Show models the poor pictures with a shorter side of so many pixels, by bicubic, and resize their
-    results back: for models that know one size only."""
+    """For models of one fixed input size: resize the inputs by bicubic interpolation so that their shorter
+    side has this many pixels, and resize the results back."""
 
     tile: Annotated[int | None, Parameter(name=("--tile", "-t"))] = None
-    """Work in tiles of this many input pixels a side; 0: no tiles; default: each model's choice."""
+    """Work in square tiles with sides of this many input pixels; 0: no tiles; default: each model's own."""
 
     device: Device = "auto"
     precision: Precision = "auto"

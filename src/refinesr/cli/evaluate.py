@@ -36,7 +36,7 @@ Examples:
     refinesr evaluate photo-x4 --data val/ --limit 1000 --protocol sr3-classification -o report
       --classifier timm:resnet50.a1_in1k --labels val/
 
-Results are kept in REPORT/pictures and not made again; what was stopped goes on where it was.
+Results are kept in REPORT/pictures and not made again, so that an interrupted evaluation can go on.
 """
 
 METHODS, METRICS = Methods(), Metrics()
@@ -65,36 +65,36 @@ def evaluate(
     overwrite: Flag = False,
     json: Flag = False,
 ) -> int:
-    """Measure methods as the papers do, in one table beside the papers' own rows.
+    """Measure methods by the papers' protocols, in one table with the numbers that the papers report.
 
-    Everything is read and checked before any work.
+    All inputs are checked before the work begins.
 
     Parameters
     ----------
     things
-        What makes results, each as it is or as NAME=METHOD: bicubic, lanczos, nearest; a model or a cascade
-        (MODEL@STEPS for so many sampling steps); a folder of pictures that anything has made, called as those
-        of --data; a network of another project (.pth, .pt, .ckpt, .safetensors), if spandrel is installed;
-        truth, the good pictures themselves.
+        What to evaluate, optionally with a name for the table, NAME=METHOD: bicubic, lanczos or nearest; a
+        model or a cascade (MODEL@STEPS sets its sampling steps); a folder of finished results, named as the
+        pictures of --data; a network of another project (.pth, .pt, .ckpt, .safetensors), if spandrel is
+        installed; truth, the originals themselves.
     data
-        Folder (or tar file) of good pictures.
+        Folder (or tar file) of the high-resolution originals.
     protocol
-        How to measure: what part of a picture, which resizer, channels, rounding.  bands: pictures of any
-        number of bands, of 8 or 16 bits or floats, as their files hold them; the others are of papers, in 8
-        bits.
+        How to measure: which part of a picture, resizing, channels and rounding.  bands is for pictures with
+        any number of bands, of 8 or 16 bits or floats, compared as they are stored; the others are those of
+        papers, in 8 bits.
     output
         Folder for report.json, images.csv, table.md, page.html and the results.
     low
-        Folder of the poor pictures; default: made of the good ones as the protocol says.
+        Folder of the low-resolution pictures; default: made from the originals as the protocol says.
     limit
-        Take the first so many pictures only, by name, whatever folder they lie in.
+        Evaluate only this many pictures, the first by name, whatever folder they are in.
     span
-        LOW and HIGH, in the files' own units: the values that are 0 and 1 to PSNR, SSIM, consistency and
-        pages of protocol bands, and between which values lie.  Default: the method.span of the models, if all
-        that have one have the same, else the whole range of the type.
+        For protocol bands: LOW and HIGH, the range of the values in the files' own units, which is 0 to 1 in
+        PSNR, SSIM, consistency and on the page.  Default: the method.span of the models, if all that have one
+        have the same, else the whole range of the data type.
     overwrite
-        Begin anew: what REPORT holds of these methods is made again, and if it is of other pictures or by
-        another protocol, all that was evaluated there is removed first.  Without it such a REPORT is refused.
+        Make the results of these methods again.  If REPORT is of other pictures or another protocol, delete
+        all of it first; without --overwrite that is an error.
     json
         Print the report as JSON instead of the table.
     """

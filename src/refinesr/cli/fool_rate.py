@@ -20,8 +20,8 @@ Examples:
     refinesr fool-rate answers/
     refinesr fool-rate answers-1.json answers-2.json --json rates.json
 
-The fool rate of a method is the share of choices for its picture and against the true one.  At 50 % they
-cannot be told apart.  Its 95 % interval is by bootstrap over subjects.
+The fool rate of a method is the fraction of choices for its picture over the original.  At 50 % they cannot
+be told apart.  Its 95 % confidence interval is by bootstrap over subjects.
 """
 
 
@@ -32,16 +32,16 @@ def fool_rate(
     json: Path | None = None,
     overwrite: Flag = False,
 ) -> int:
-    """Count how often people took a method's picture for the true one.
+    """Compute how often people took a method's picture for the original.
 
     Parameters
     ----------
     answers
-        Files that subjects of one page of `refinesr study` saved, and folders of them.
+        Files that the subjects of one `refinesr study` page have saved, and folders of such files.
     json
-        All numbers, as JSON.
+        File for all numbers as JSON.
     overwrite
-        Replace what exists.
+        Replace files that exist.
     """
     from ..evaluate.answers import files_of, of_files
 

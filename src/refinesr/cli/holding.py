@@ -19,18 +19,17 @@ if TYPE_CHECKING:
     from ..run import Run
 
 
-@Parameter(name="*", group="Held-out pictures")
+@Parameter(name="*", group="Held-out (validation) pictures")
 @dataclass(frozen=True)
 class Holding:
     """What a run is measured on."""
 
     held_out: OptionalData = None
-    """Pictures that are not learnt from, named as those of --data are: the loss is measured on them every
-    plan.measure_every updates, for RUN/held_out.jsonl, and RUN/best.safetensors has the weights of the
-    least."""
+    """Validation pictures, given as --data is: every plan.measure_every updates the loss on them is written
+    to RUN/held_out.jsonl, and the weights with the lowest loss are kept in RUN/best.safetensors."""
 
     held_out_low: OptionalData = None
-    """The poor pictures of --held-out, where --low gives those of --data."""
+    """The low-resolution pictures of --held-out, if --low is given."""
 
     def of(self, run: "Run", data: tuple[Path, ...], output: Path, resume: bool) -> "HeldOut | None":
         """The pictures that the run is to be measured on; None if none are given.

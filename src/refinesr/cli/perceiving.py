@@ -15,20 +15,21 @@ if TYPE_CHECKING:
     from ..run import Run
 
 
-@Parameter(name="*", group="Perception")
+@Parameter(name="*", group="Perceptual loss")
 @dataclass(frozen=True)
 class Perceiving:
     """By what a run with method.perception learns besides its error."""
 
     perceptual: Path | None = None
-    """Folder with squeezenet11.npz and lpips-v0.1-squeeze-linear.pth: an LPIPS-like distance."""
+    """An LPIPS-like distance on SqueezeNet: folder with squeezenet11.npz and
+    lpips-v0.1-squeeze-linear.pth."""
 
     lpips: Path | None = None
-    """LPIPS' linear layers: alex.pth, vgg.pth or squeeze.pth of the lpips package.  The network's own weights
-    are looked for where torch keeps them."""
+    """LPIPS: its linear layers, alex.pth, vgg.pth or squeeze.pth of the lpips package.  The weights of the
+    network are taken from torch's cache, or from --backbone."""
 
     backbone: Path | None = None
-    """Weights of the network of LPIPS, where torch's cache does not have them."""
+    """Weights of the network that LPIPS uses, if torch's cache does not have them."""
 
     def of(self, run: "Run", device: "torch.device") -> "tuple[Run, Distance | None]":
         """The run, told what it learns by, and that.

@@ -33,8 +33,8 @@ Examples:
     refinesr search runs/a --data held_out/ --steps 8 --metric perceptual --features lpips/
     refinesr search sr3.safetensors --data faces/ --steps 25 --metric fid --features inception-2015-12-05.pt
 
-Each grid restores the same pictures from the same noise.  What wins was chosen on these pictures: measure it
-on others.
+Each grid restores the same pictures from the same noise.  The best grid was selected on these pictures:
+evaluate it on others.
 """
 
 
@@ -44,18 +44,17 @@ class Outputs:
     """Where results go, and what to do if something is there."""
 
     store: Annotated[Path | None, Parameter(name=("--store", "-o"))] = None
-    """A copy of the model that samples by the best grid, in so many steps, unless asked otherwise:
-    MODEL.safetensors."""
+    """File for a copy of the model, .safetensors, with the best grid and number of steps as its default."""
 
     plot: Path | None = None
-    """A picture of the search, .png or .svg."""
+    """File for a plot of the search, .png or .svg."""
 
     json: Path | None = None
-    """All grids that were tried, best first, with score, standard error, and the difference from the model's
-    own grid, as JSON."""
+    """File for all grids that were tried as JSON, best first, with score, standard error and difference from
+    the model's own grid."""
 
     overwrite: Flag = False
-    """Replace what exists."""
+    """Replace files that exist."""
 
     def check(self, inputs: Sequence[Path]) -> None:
         """Raises ConfigError or OutputError for what could not be written after hours of work."""
@@ -77,29 +76,30 @@ class Trying:
     """What is tried, on what."""
 
     metric: Literal["psnr", "perceptual", "fid"] = "psnr"
-    """psnr: of all channels, which rewards smooth pictures.  perceptual: LPIPS-like distance on SqueezeNet.
-    fid: Frechet distance between the features of the results and of the pictures; takes hundreds of them."""
+    """psnr: PSNR of all channels, which favours smooth pictures.  perceptual: LPIPS-like distance on
+    SqueezeNet.  fid: Frechet distance between features of results and originals; needs hundreds of
+    pictures."""
 
     features: Path | None = None
     """For perceptual: the folder with squeezenet11.npz and lpips-v0.1-squeeze-linear.pth.  For fid: a
-    TorchScript file that makes features of uint8 RGB pictures, such as StyleGAN's inception-2015-12-05.pt."""
+    TorchScript network for features of uint8 RGB pictures, such as StyleGAN's inception-2015-12-05.pt."""
 
     limit: int = 64
-    """Pictures to judge by, evenly spread over the sorted names."""
+    """Number of pictures to measure on, evenly spread over the sorted names."""
 
     size: int | None = None
-    """Side of the middle part that is taken of each, a multiple of the scale; default: the largest that all
-    have, at most 256."""
+    """Side in pixels of the central crop of each picture, a multiple of the scale; default: the largest that
+    fits all, at most 256."""
 
     candidates: int = 48
-    """Grids to try besides the model's own, less where there are not so many, as of one step.  Most are given
-    up after a quarter of the pictures."""
+    """Number of grids to try besides the model's own; for few steps there may be fewer.  Most are given up
+    after a quarter of the pictures."""
 
     batch: int = 8
-    """Pictures at a time."""
+    """Number of pictures that are restored at once."""
 
     seed: int = 0
-    """Of the noise, and of the inputs where the task is random."""
+    """Seed of the noise, and of the inputs if the degradation is random."""
 
     device: Device = "auto"
     precision: Precision = "auto"
@@ -129,23 +129,23 @@ def search(
     trying: Trying = TRYING,
     outputs: Outputs = OUTPUTS,
 ) -> int:
-    """Search the two ends and the spacing of the noise levels that a model samples at, on held-out pictures.
+    """Search for the best noise levels to sample at with a given number of steps, on held-out pictures.
 
-    The model is left as it is; --store writes a copy.  Inputs are made as in training, but without random
-    blur, noise and JPEG after a reduction.
+    The highest and the lowest level and the spacing are varied.  The model does not change; --store writes a
+    copy.  Inputs are made as in training, but without random blur, noise and JPEG after downsampling.
 
     Parameters
     ----------
     model
-        A shipped model, a .safetensors file, a folder with model.safetensors, or OWNER/NAME on the Hugging
-        Face Hub.
+        The name of a shipped model, a .safetensors file, a folder with model.safetensors, or OWNER/NAME on
+        the Hugging Face Hub.
     data
         Folder (or tar file) of pictures that the model was not trained on.
     steps
-        Sampling steps to search for: each number has a grid of its own.
+        Number of sampling steps; the best levels depend on it.
     low
-        The poor pictures of all in --data, as in `refinesr train`, in place of what is made of them; a model
-        that was trained with some needs them.
+        Low-resolution pictures of all in --data, as in `refinesr train`, instead of made ones; needed if the
+        model was trained with such pairs.
     """
     from ..devices import autocast_dtype, device_named, move_to
     from ..images.entries import list_entries

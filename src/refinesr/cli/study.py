@@ -18,9 +18,9 @@ Examples:
     refinesr study report/ --task camera --methods photo-x4@1 photo-x4@4 -o camera.html
     refinesr fool-rate answers/
 
-A report is what `refinesr evaluate` writes.  The page is one file that fetches and sends nothing: give it to
-people, who open it in a browser, choose between the true picture and a method's, and give you the file that
-they save at the end.
+A report is the folder that `refinesr evaluate` writes.  The page is one file that needs no network.  Give it
+to the subjects: they open it in a browser, choose between the original and a method's result, and send you
+the file that they save at the end.  `refinesr fool-rate` analyses these files.
 """
 
 
@@ -35,25 +35,25 @@ def study(
     seconds: float = 3.0,
     overwrite: Flag = False,
 ) -> int:
-    """Ask people which is the true picture, as SR3's paper did: a page for the browser.
+    """Make a web page that asks people which picture is the original, as the study of SR3's paper did.
 
     Parameters
     ----------
     report
-        A report's folder, with its pictures.
+        Folder of a report, with its pictures.
     output
-        The page, .html.
+        File for the page, .html.
     methods
-        Rows of the report.  Default: all but the truth.
+        Names of methods of the report; default: all but the originals.
     task
-        better: which of the two is the better high-quality version of the poor picture, which stands between
-        them; camera: which of the two is from a camera.
+        The question.  better: which of the two is the better high-quality version of the low-resolution
+        picture shown between them; camera: which of the two was taken by a camera.
     trials
-        Pairs that each subject is shown, each of another picture; no more than there are pictures.
+        Number of pairs that each subject sees, each of another picture; at most the number of pictures.
     seconds
-        How long a pair is shown before it is hidden and a choice is made.
+        How long a pair is shown before it is hidden and the subject chooses.
     overwrite
-        Replace OUTPUT.
+        Replace the page if it exists.
     """
     refuse_report_files("--output", output, report)
     check_output_file("--output", output, overwrite, (".html", ".htm"))

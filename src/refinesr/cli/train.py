@@ -52,13 +52,13 @@ Recipes:
     palette-colorization  palette-inpainting  palette-uncropping  palette-jpeg
     base-64  base-64-class
 
-Several GPUs, or CPU cores, share each update if torchrun starts the command for each of them:
+To share each update among several GPUs, or CPU cores, start the command with torchrun:
 
     torchrun --nproc-per-node 4 -m refinesr train photo-x4 --data photos/ -o runs/a
 
-Ctrl-C finishes the update at work and saves (twice: at once, if it can); the same command with --resume
-goes on from there, as it does from the last save of a run that was killed.  RUN/log.jsonl has a line for
-each update, RUN/previews pictures; `refinesr curves RUN` draws the losses.
+Ctrl-C finishes the current update and saves (pressed twice: it saves at once, if it can).  The same command
+with --resume goes on from there, or from the last save of a run that was killed.  RUN/log.jsonl has a line
+for each update, and RUN/previews has sample pictures; `refinesr curves RUN` plots the losses.
 """
 
 
@@ -70,7 +70,7 @@ class Changes:
     set: Settings = ()
 
     tiny: Flag = False
-    """The narrowest network and 20 updates, to try things; --set comes after it."""
+    """Train the narrowest network for 20 updates, to try things out; --set is applied afterwards."""
 
     def of(self, run: "Run") -> "Run":
         from ..recipes import tiny
@@ -84,18 +84,18 @@ class Computing:
     """On what, and in what numbers."""
 
     resume: Flag = False
-    """Go on with the run in RUN, which is as it was started but for what --set names now.  How it is computed
-    is not kept: --device, --precision and --compile are asked for anew."""
+    """Resume the run in RUN with the settings that it was started with, except those that --set changes now.
+    --device, --precision and --compile are not stored and must be given again."""
 
     seed: Annotated[int | None, Parameter(show_default=False)] = None
-    """Of the weights, the crops and the noise; by default 0.  A resumed run keeps its own."""
+    """Seed of the initial weights, the crops and the noise; default: 0.  A resumed run keeps its own."""
 
     device: Device = "auto"
     precision: Precision = "auto"
 
     compile: Annotated[bool | None, Parameter(show_default=False)] = None
-    """Compile the networks first, a minute or two for faster updates; by default on CUDA alone.  Needs a C++
-    compiler on a CPU."""
+    """Whether to compile the networks first, which takes a minute or two and makes updates faster; default:
+    only on CUDA.  On a CPU this needs a C++ compiler."""
 
     def check(self) -> "tuple[torch.device, torch.dtype | None]":
         """The device, and the dtype of autocast.  Raises ConfigError."""
@@ -128,24 +128,24 @@ def train(
     perceiving: Perceiving = PERCEIVING,
     holding: Holding = HOLDING,
 ) -> int:
-    """Train a model by a recipe.
+    """Train a model from photos.
 
     Parameters
     ----------
     recipe
-        One of those below; `refinesr info RECIPE` describes one.
+        One of the recipes below; `refinesr info RECIPE` describes it.
     data
-        Folders of photos, tar files of photos, photos.
+        Training photos: folders, tar files and single files.
     output
-        Folder of the run; the model will be RUN/model.safetensors.
+        Folder of the run; the trained model is RUN/model.safetensors.
     low
-        The poor pictures, if there are some: as many as in --data and called as those, but smaller by the
-        scale.  Default: made of the good ones by method.degradation.
+        Low-resolution pictures for paired training: one for each in --data, with the same name, and smaller
+        by the scale.  Default: made from those in --data by method.degradation.
     start
-        A trained model to begin with all weights of, instead of fresh ones: shipped, a file, a folder, or
-        OWNER/NAME on the Hugging Face Hub.  Its network must be the recipe's.
+        A trained model whose weights to start from (fine-tuning): the name of a shipped model, a file, a
+        folder, or OWNER/NAME on the Hugging Face Hub.  Its network must be that of the recipe.
     encoder
-        A trained model, file or folder, to begin with the encoder of; recipes with a frozen one need it.
+        A trained model, file or folder, whose encoder to start from; recipes with a frozen encoder need it.
     """
     from ..run import learnt
 

@@ -35,37 +35,38 @@ class Metrics:
     """Metrics that need files; the others of the protocol are measured anyway."""
 
     perceptual: Path | None = None
-    """Folder with squeezenet11.npz and lpips-v0.1-squeeze-linear.pth: an LPIPS-like distance."""
+    """An LPIPS-like distance on SqueezeNet: folder with squeezenet11.npz and
+    lpips-v0.1-squeeze-linear.pth."""
 
     lpips: Path | None = None
-    """LPIPS' linear layers: alex.pth, vgg.pth or squeeze.pth of the lpips package.  The network's own weights
-    are looked for where torch keeps them."""
+    """LPIPS: its linear layers, alex.pth, vgg.pth or squeeze.pth of the lpips package.  The weights of the
+    network are taken from torch's cache, or from --backbone."""
 
     dists: Path | None = None
-    """DISTS' weights.pt.  VGG16's are looked for where torch keeps them."""
+    """DISTS: its weights.pt.  The weights of VGG16 are taken from torch's cache, or from --backbone."""
 
     backbone: Path | None = None
-    """Weights of the network of LPIPS and DISTS, where torch's cache does not have them."""
+    """Weights of the network that LPIPS and DISTS use, if torch's cache does not have them."""
 
     niqe: Path | None = None
-    """NIQE's parameters, an .npz with mu_pris_param and cov_pris_param."""
+    """NIQE: its parameters, an .npz file with mu_pris_param and cov_pris_param."""
 
     features: Path | None = None
-    """FID and KID: a TorchScript file that makes features of uint8 RGB pictures."""
+    """FID and KID: a TorchScript network that computes features of uint8 RGB pictures."""
 
     reference: Path | None = None
-    """FID against saved statistics, an .npz with mu and sigma; default: against the pictures."""
+    """FID against stored statistics, an .npz file with mu and sigma; default: against the originals."""
 
     probabilities: Path | None = None
-    """Inception Score: a TorchScript file that makes probabilities of uint8 RGB pictures."""
+    """Inception Score: a TorchScript network that computes class probabilities of uint8 RGB pictures."""
 
     classifier: str | None = None
-    """Top-1 and top-5 error: a TorchScript file that makes logits of RGB normalised as ImageNet's, or a
-    network of timm's as timm:resnet50.a1_in1k, if timm is installed, which downloads its weights."""
+    """Top-1 and top-5 error: a TorchScript network that computes logits of RGB normalised as for ImageNet, or
+    a network of timm, such as timm:resnet50.a1_in1k, if timm is installed (it downloads the weights)."""
 
     labels: Path | None = None
-    """The classes of pictures, from 0: a file with a line NAME,CLASS for each, or a folder of folders, each a
-    class, in the order of their names."""
+    """Classes of the pictures, from 0, for --classifier: a file with a line NAME,CLASS for each picture, or a
+    folder with a sub-folder for each class, numbered in the order of their names."""
 
     def check(self) -> None:
         """Raises ConfigError."""
