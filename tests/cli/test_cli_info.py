@@ -118,7 +118,7 @@ def test_a_file_with_a_bad_grid_is_told_what_comes_of_it(refinesr: Command) -> N
     assert f"check       {complaint}" in lines
     said = "Gaussian data of mean 0.50 and std 0.20 would come out as mean 0.381, std 0.305"
     assert f"bias        {said}" in lines
-    assert "images span -1 to 1" in lines[lines.index(f"bias        {said}") + 1]
+    assert "images are in [-1, 1]" in lines[lines.index(f"bias        {said}") + 1]
 
 
 def test_a_network_that_is_told_what_it_was_not_taught_is_pointed_out(refinesr: Command) -> None:
@@ -256,7 +256,7 @@ def test_a_cascade_is_a_block_of_facts_for_each_stage_and_a_total(refinesr: Comm
     assert any(line.startswith("cost ") and line.endswith("for 8 x 8 -> 8 x 8 pixels") for line in base)
     assert more[:4] == [
         "stage 2     more.safetensors",
-        "            given its input with noise of level 0.2",
+        "            its input gets noise of level 0.2",
         "            in tiles of 4 pixels of its input",
         "name        forgives (stage)",
     ]

@@ -129,7 +129,7 @@ def test_a_strip_too_long_for_its_file_is_refused_before_the_work(
 
 
 def test_the_defaults_are_those_of_the_library() -> None:
-    assert MIX_OPTIONS.numbers() == (interpolating.SHARES, interpolating.SEEDS)
+    assert MIX_OPTIONS.parsed() == (interpolating.SHARES, interpolating.SEEDS)
     assert WALK_OPTIONS.depth == walk.DEPTH
 
 
