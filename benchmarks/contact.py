@@ -22,11 +22,11 @@ import torch
 from PIL import Image, ImageDraw
 
 from refinesr.errors import InputError
-from refinesr.evaluate.crops import SIDE, Colours, Square, differences, largest, rgb
-from refinesr.evaluate.makers import Maker, interpolations
-from refinesr.evaluate.measuring import Case, Metric, psnr_of, y
-from refinesr.evaluate.pairs import Shown
-from refinesr.evaluate.sheet import GAP, TEXT, write
+from refinesr.evaluate.crops import SIDE, Colours, CropBox, difference_map, most_different_square, rgb_array
+from refinesr.evaluate.difference_sheet import GAP, TEXT, draw_text_line
+from refinesr.evaluate.image_metrics import Case, Metric, psnr_metric, y
+from refinesr.evaluate.pairs import LoadedPair
+from refinesr.evaluate.upscalers import Upscaler, interpolations
 from refinesr.images.io import write as saved
 from refinesr.images.picture import Picture
 from refinesr.images.resize import PillowBicubic
@@ -47,7 +47,7 @@ class Crop:
     """A square of a picture."""
 
     name: str
-    box: Square
+    box: CropBox
 
     @staticmethod
     def of(text: str, side: int) -> "Crop":
@@ -57,7 +57,7 @@ class Crop:
         if not name or len(numbers) not in (2, 3) or len(numbers) != place.count(",") + 1:
             raise InputError(f"--crop: '{text}' is not NAME:LEFT,TOP or NAME:LEFT,TOP,SIDE")
         left, top, *own = numbers
-        return Crop(name, Square(top, left, own[0] if own else side))
+        return Crop(name, CropBox(top, left, own[0] if own else side))
 
     @property
     def text(self) -> str:
@@ -79,7 +79,7 @@ def main() -> None:
     scale = shared.scale_of(columns)
     columns = {INPUT: interpolations(PillowBicubic())["nearest"], **columns}
     pictures = {picture.name: picture for picture in shared.shown(args, scale)}
-    metrics = (psnr_of(y), *shared.perceptual(args))
+    metrics = (psnr_metric(y), *shared.perceptual(args))
     given = [Crop.of(text, args.side) for text in args.crop]
     crops = checked(given, pictures) if given else [detailed(each, args.side) for each in pictures.values()]
     rows = list(made(crops, pictures, columns, scale, metrics, args.seed))
@@ -100,15 +100,17 @@ def arguments() -> Namespace:
 # ------------------------------------------------------------------------------ which crops
 
 
-def detailed(picture: Shown, side: int) -> Crop:
+def detailed(picture: LoadedPair, side: int) -> Crop:
     """The square in which bicubic enlarging is farthest from the truth; always the same one."""
     scale = picture.high.shape[-1] // picture.low.shape[-1]
-    plain = interpolations(PillowBicubic())["bicubic"].enlarged(picture.low, scale)
-    box, _ = largest(differences([rgb(picture.high), rgb(plain)]), side, step=scale)
+    plain = interpolations(PillowBicubic())["bicubic"].upscaled(picture.low, scale)
+    box, _ = most_different_square(
+        difference_map([rgb_array(picture.high), rgb_array(plain)]), side, step=scale
+    )
     return Crop(picture.name, box)
 
 
-def checked(crops: Sequence[Crop], pictures: Mapping[str, Shown]) -> Sequence[Crop]:
+def checked(crops: Sequence[Crop], pictures: Mapping[str, LoadedPair]) -> Sequence[Crop]:
     """Raises InputError for what lies in no picture."""
     for crop in crops:
         if crop.name not in pictures:
@@ -125,8 +127,8 @@ def checked(crops: Sequence[Crop], pictures: Mapping[str, Shown]) -> Sequence[Cr
 
 def made(
     crops: Sequence[Crop],
-    pictures: Mapping[str, Shown],
-    columns: Mapping[str, Maker],
+    pictures: Mapping[str, LoadedPair],
+    columns: Mapping[str, Upscaler],
     scale: int,
     metrics: Sequence[Metric],
     seed: int,
@@ -139,16 +141,18 @@ def made(
             makers = columns.items()
             results[crop.name] = {name: shared.result(each, picture, scale, seed) for name, each in makers}
         parts = {name: part(image, crop.box) for name, image in results[crop.name].items()}
-        truth = Shown(picture.name, part(picture.high, crop.box), picture.low)
+        truth = LoadedPair(picture.name, part(picture.high, crop.box), picture.low)
         scores = {name: scored(truth, image, metrics) for name, image in parts.items()}
-        yield Row(crop, {name: rgb(image) for name, image in {**parts, TRUTH: truth.high}.items()}, scores)
+        yield Row(
+            crop, {name: rgb_array(image) for name, image in {**parts, TRUTH: truth.high}.items()}, scores
+        )
 
 
-def part(image: torch.Tensor, box: Square) -> torch.Tensor:
+def part(image: torch.Tensor, box: CropBox) -> torch.Tensor:
     return image[..., box.top : box.top + box.side, box.left : box.left + box.side]
 
 
-def scored(truth: Shown, image: torch.Tensor, metrics: Sequence[Metric]) -> dict[str, float]:
+def scored(truth: LoadedPair, image: torch.Tensor, metrics: Sequence[Metric]) -> dict[str, float]:
     case = Case.of(truth, [image])
     return {metric.key: value for metric in metrics if (value := metric.measure(case)) is not None}
 
@@ -166,14 +170,14 @@ def sheet(rows: Sequence[Row], zoom: int) -> Colours:
     draw = ImageDraw.Draw(page)
     for column, name in enumerate(names):
         left, top = GAP + column * (width + GAP), GAP + TEXT
-        write(draw, (left, GAP), name, width)
+        draw_text_line(draw, (left, GAP), name, width)
         for row, height in zip(rows, heights, strict=True):
             side = zoom * row.crop.box.side
             tile = Image.fromarray(np.ascontiguousarray(row.cells[name]))
             page.paste(tile.resize((side, side), Image.Resampling.NEAREST), (left, top))
-            write(draw, (left, top + side), label(row, name), width)
+            draw_text_line(draw, (left, top + side), label(row, name), width)
             top += height
-    write(draw, (GAP, page.height - GAP - TEXT), legend(rows[0]), page.width - 2 * GAP)
+    draw_text_line(draw, (GAP, page.height - GAP - TEXT), legend(rows[0]), page.width - 2 * GAP)
     return np.array(page)
 
 
@@ -195,7 +199,7 @@ def report(args: Namespace, rows: Sequence[Row], metrics: Sequence[Metric]) -> N
         name: {each.key: fmean(row.scores[name][each.key] for row in rows) for each in metrics}
         for name in names
     }
-    mean = Row(Crop("mean", Square(0, 0, 0)), {}, means)
+    mean = Row(Crop("mean", CropBox(0, 0, 0)), {}, means)
     lines.append(["mean", *(label(mean, name) for name in names)])
     found = [{"crop": row.crop.text, "scores": row.scores} for row in rows]
     title = f"{args.high}: {len(rows)} crops, seed {args.seed}"

@@ -21,10 +21,10 @@ from typing import Any
 import shared
 
 from refinesr.evaluate.depths import Levels
-from refinesr.evaluate.makers import Maker
-from refinesr.evaluate.measuring import Case, Metric, psnr_of, ssim_of, y
-from refinesr.evaluate.pairs import Shown
+from refinesr.evaluate.image_metrics import Case, Metric, psnr_metric, ssim_metric, y
+from refinesr.evaluate.pairs import LoadedPair
 from refinesr.evaluate.protocols import SR3_NATURAL, SRDIFF_GENERAL, Published
+from refinesr.evaluate.upscalers import Upscaler
 from refinesr.images.eight_bits import resize_eight_bits
 from refinesr.images.resize import PillowBicubic
 
@@ -91,7 +91,7 @@ def main() -> None:
     args = arguments()
     made = shared.methods(args, not_projected=args.no_consistent)
     scale = shared.scale_of(made)
-    metrics = (psnr_of(y, scale), ssim_of(y, scale), *shared.perceptual(args))
+    metrics = (psnr_metric(y, scale), ssim_metric(y, scale), *shared.perceptual(args))
     pictures = shared.shown(args, scale)
     rows = [measured(name, maker, pictures, scale, metrics, args.seed) for name, maker in made.items()]
     rows += [Row(p.name, dict(p.metrics), p.source) for p in map(PUBLISHED.__getitem__, args.published)]
@@ -125,7 +125,12 @@ def noted(rows: Sequence[Row]) -> list[str]:
 
 
 def measured(
-    name: str, maker: Maker, pictures: Sequence[Shown], scale: int, metrics: Sequence[Metric], seed: int
+    name: str,
+    maker: Upscaler,
+    pictures: Sequence[LoadedPair],
+    scale: int,
+    metrics: Sequence[Metric],
+    seed: int,
 ) -> Row:
     found = [scored(maker, picture, scale, metrics, seed) for picture in pictures]
     means = {key: fmean(scores[key] for scores in found) for key in found[0]}
@@ -134,7 +139,7 @@ def measured(
 
 
 def scored(
-    maker: Maker, picture: Shown, scale: int, metrics: Sequence[Metric], seed: int
+    maker: Upscaler, picture: LoadedPair, scale: int, metrics: Sequence[Metric], seed: int
 ) -> dict[str, float]:
     start = time.perf_counter()
     made = shared.result(maker, picture, scale, seed)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-    from refinesr.evaluate.makers import Maker
-    from refinesr.evaluate.measuring import Metric
-    from refinesr.evaluate.pairs import Shown
+    from refinesr.evaluate.image_metrics import Metric
+    from refinesr.evaluate.pairs import LoadedPair
+    from refinesr.evaluate.upscalers import Upscaler
     from refinesr.stage import Stage
 
 
@@ -44,13 +44,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def report(args: argparse.Namespace, title: str, text: str, conventions: Sequence[str], **facts: Any) -> None:
-    """Print the table under its title, over its conventions; write `save_metadata` besides to `--json`."""
-    from refinesr.evaluate.report import finite
+    """Print the table under its title, over its conventions; write `facts` besides to `--json`."""
+    from refinesr.evaluate.report import json_numbers
 
     print(f"\n{title}\n\n{text}\n", *(f"- {line}" for line in conventions), sep="\n", flush=True)
     if args.json:
         whole = {"title": title, "conventions": conventions, "machine": machine(), **facts}
-        args.json.write_text(json.dumps(finite(whole), indent=1) + "\n", encoding="utf-8")
+        args.json.write_text(json.dumps(json_numbers(whole), indent=1) + "\n", encoding="utf-8")
 
 
 def machine() -> dict[str, Any]:
@@ -101,7 +101,7 @@ def most_of(whom: int) -> int:
 
 
 def picture_parser(description: str | None, calls: Sequence[int]) -> ArgumentParser:
-    """With what `short_json`, `methods` and `metrics` read."""
+    """With what `shown`, `methods` and `metrics` read."""
     made = parser(description)
     made.add_argument("--high", type=Path, required=True, help="folder (or tar file) of good pictures")
     made.add_argument("--low", type=Path, help="folder of the poor ones; default: made of the good ones")
@@ -123,31 +123,33 @@ def picture_parser(description: str | None, calls: Sequence[int]) -> ArgumentPar
     return made
 
 
-def shown(args: argparse.Namespace, scale: int) -> "list[Shown]":
+def shown(args: argparse.Namespace, scale: int) -> "list[LoadedPair]":
     """Pictures cut to a multiple of the scale, and the poor ones: those given, or by Pillow's bicubic."""
-    from refinesr.evaluate.cuts import Multiple
-    from refinesr.evaluate.pairs import pairs
+    from refinesr.evaluate.cropping import ModCrop
+    from refinesr.evaluate.pairs import find_pairs
     from refinesr.images.resize import PillowBicubic
 
-    return [pair.shown(Multiple(), scale, PillowBicubic()) for pair in pairs(args.high, args.low, args.limit)]
+    return [
+        pair.load(ModCrop(), scale, PillowBicubic()) for pair in find_pairs(args.high, args.low, args.limit)
+    ]
 
 
-def methods(args: argparse.Namespace, *, not_projected: bool = False) -> "dict[str, Maker]":
+def methods(args: argparse.Namespace, *, not_projected: bool = False) -> "dict[str, Upscaler]":
     """By the rows' names: bicubic, regression models, models in each number of calls, these not projected."""
-    from refinesr.evaluate.makers import Restored, interpolations
+    from refinesr.evaluate.upscalers import ModelUpscaler, interpolations
     from refinesr.images.resize import PillowBicubic
     from refinesr.restore import Options
 
-    made: dict[str, Maker] = {"bicubic": interpolations(PillowBicubic())["bicubic"]}
+    made: dict[str, Upscaler] = {"bicubic": interpolations(PillowBicubic())["bicubic"]}
     place = {"device": args.device, "precision": args.precision}
     for text in args.regression:
         name, stage = loaded(text)
-        made[name] = Restored(stage, Options(**place))
+        made[name] = ModelUpscaler(stage, Options(**place))
     for text in args.model:
         name, stage = loaded(text, *args.set)
         for consistent in (None, False) if not_projected else (None,):
             for steps in args.calls:
-                maker = Restored(stage, Options(steps, consistent=consistent, **place))
+                maker = ModelUpscaler(stage, Options(steps, consistent=consistent, **place))
                 made[row_name(name, maker.calls, consistent)] = maker
     return made
 
@@ -172,7 +174,7 @@ def counted(calls: int) -> str:
     return "1 call" if calls == 1 else f"{calls} calls"
 
 
-def scale_of(made: "Mapping[str, Maker]") -> int:
+def scale_of(made: "Mapping[str, Upscaler]") -> int:
     """The one that all models have.  ValueError if there are several."""
     scales = {maker.scale for maker in made.values()} - {None}
     if len(scales) != 1:
@@ -184,12 +186,12 @@ def perceptual(args: argparse.Namespace) -> "tuple[Metric, ...]":
     """The LPIPS-like distance, if there is the folder it needs."""
     import torch
 
-    from refinesr.evaluate import weights
+    from refinesr.evaluate import pretrained_metrics
 
-    return (weights.perceptual(args.perceptual, torch.device("cpu")),) if args.perceptual else ()
+    return (pretrained_metrics.perceptual(args.perceptual, torch.device("cpu")),) if args.perceptual else ()
 
 
-def result(maker: "Maker", picture: "Shown", scale: int, seed: int) -> "torch.Tensor":
+def result(maker: "Upscaler", picture: "LoadedPair", scale: int, seed: int) -> "torch.Tensor":
     """(1, C, H, W) uint8."""
-    *_, last = maker.make([picture], scale, [seed], 0)
+    *_, last = maker.upscale([picture], scale, [seed], 0)
     return last.image[0]

@@ -19,9 +19,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from refinesr.errors import InputError
-from refinesr.evaluate.crops import Square
-from refinesr.evaluate.makers import Interpolation, Truth
-from refinesr.evaluate.pairs import Shown
+from refinesr.evaluate.crops import CropBox
+from refinesr.evaluate.pairs import LoadedPair
+from refinesr.evaluate.upscalers import GroundTruth, Interpolation
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(FOLDER))
@@ -154,8 +154,8 @@ def test_lr_psnr_is_of_the_mean_error_and_finite_though_one_picture_is_exact():
     high = photo(0, 0, 32, 32)[None]
     low = Interpolation("nearest")  # its result is not the truth's
     exact = torch.full_like(high, 77), torch.full((1, 3, 8, 8), 77, dtype=torch.uint8)
-    pictures = [Shown("exact", *exact), Shown("other", high, torch.full_like(exact[1], 80))]
-    row = quality.measured("truth", Truth(), pictures, 4, (), 0)
+    pictures = [LoadedPair("exact", *exact), LoadedPair("other", high, torch.full_like(exact[1], 80))]
+    row = quality.measured("truth", GroundTruth(), pictures, 4, (), 0)
     errors = [quality.faithful(each.low, each.high)["error"] for each in pictures]
     assert errors[0] == 0
     assert row.scores["lr_psnr"] == pytest.approx(-10 * math.log10(errors[1] / 2), abs=1e-12)
@@ -182,7 +182,7 @@ def test_quality_has_a_row_for_each_way_and_marks_what_was_published(monkeypatch
 
 
 def test_crops_are_given_by_name_and_corner():
-    assert contact.Crop.of("a:b:12,8", 96) == contact.Crop("a:b", Square(top=8, left=12, side=96))
+    assert contact.Crop.of("a:b:12,8", 96) == contact.Crop("a:b", CropBox(top=8, left=12, side=96))
     assert contact.Crop.of("eye:12,8,40", 96).text == "eye:12,8,40"
     for wrong in ("eye", "eye:1", "eye:1,2,3,4", "eye:1,x", ":1,2"):
         with pytest.raises(InputError, match="is not NAME:LEFT,TOP"):
@@ -191,7 +191,7 @@ def test_crops_are_given_by_name_and_corner():
 
 @pytest.mark.parametrize("text", ["nose:0,0,8", "eye:60,0,8", "eye:0,44,8"])
 def test_a_crop_outside_every_picture_is_refused(text):
-    shown = Shown("eye", torch.zeros(1, 3, 48, 64), torch.zeros(1, 3, 12, 16))
+    shown = LoadedPair("eye", torch.zeros(1, 3, 48, 64), torch.zeros(1, 3, 12, 16))
     with pytest.raises(InputError, match="--crop"):
         contact.checked([contact.Crop.of(text, 8)], {"eye": shown})
 
@@ -202,14 +202,14 @@ def test_the_square_of_a_picture_is_where_most_was_lost():
     high[..., 32:64, 48:80] = (torch.arange(32)[:, None] + torch.arange(32)) % 2 * 255
     low = torch.full((1, 3, 24, 32), 90, dtype=torch.uint8)
     low[..., 8:16, 12:20] = 128
-    assert contact.detailed(Shown("block", high, low), 32) == contact.Crop("block", Square(32, 48, 32))
+    assert contact.detailed(LoadedPair("block", high, low), 32) == contact.Crop("block", CropBox(32, 48, 32))
 
 
 def test_a_sheet_shows_the_pixels_themselves_over_their_numbers():
     cells = {
         name: photo(0, left, 16, 16).permute(1, 2, 0).numpy() for name, left in (("input", 0), ("truth", 9))
     }
-    crop = contact.Crop("eye", Square(8, 4, 16))
+    crop = contact.Crop("eye", CropBox(8, 4, 16))
     rows = [contact.Row(crop, cells, {"input": {"psnr_y": 31.234, "perceptual": 0.0625}})] * 2
     assert [contact.label(rows[0], name) for name in cells] == ["31.23 dB, 0.062", "eye:4,8,16"]
     page, side = contact.sheet(rows, zoom=3), 48

@@ -8,7 +8,7 @@ import pytest
 from looking import divided, screen
 from reports import noisy, report_of, scene
 
-from refinesr.evaluate.page import page as write_page
+from refinesr.evaluate.page import write_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page

@@ -11,7 +11,7 @@ import pytest
 from commands import Command, missing
 from PIL import Image
 
-from refinesr.cli.courses import Course, course, unlike, window_of
+from refinesr.cli.loss_curves import RunHistory, differences, read_history, smoothing_window
 from refinesr.config import override, to_data
 from refinesr.recipes import RECIPES, tiny
 from refinesr.run import Run
@@ -88,15 +88,15 @@ def test_a_drawing_is_the_same_file_each_time_and_is_not_replaced(refinesr: Comm
 
 @pytest.mark.parametrize("window", [1, 7, 100])
 def test_means_are_those_of_numpy_at_the_middle_of_their_updates(made: Make, window: int) -> None:
-    found = course(made("a", 100))
-    steps, means = found.smooth(window)
+    found = read_history(made("a", 100))
+    steps, means = found.smoothed(window)
     expected = np.convolve(found.losses, np.full(window, 1 / window), "valid")
     np.testing.assert_allclose(means, expected, rtol=1e-9)
     np.testing.assert_allclose(steps, np.arange(len(expected)) + (window + 1) / 2)
 
 
 def test_long_lines_are_thinned_and_keep_their_ends(made: Make) -> None:
-    steps, means = course(made("a", 5000)).smooth(100)
+    steps, means = read_history(made("a", 5000)).smoothed(100)
     assert len(steps) == len(means) == 1000
     assert (steps[0], steps[-1]) == (50.5, 4950.5)
 
@@ -115,15 +115,15 @@ def test_long_lines_are_thinned_and_keep_their_ends(made: Make) -> None:
     ],
 )
 def test_the_window_is_as_long_as_all_runs_bear(lengths: list[int], window: int) -> None:
-    runs = [Course(str(n), RUN, np.arange(n) + 1.0, np.ones(n), ()) for n in lengths]
-    assert window_of(runs, None) == window
+    runs = [RunHistory(str(n), RUN, np.arange(n) + 1.0, np.ones(n), ()) for n in lengths]
+    assert smoothing_window(runs, None) == window
 
 
 def test_a_run_at_work_may_have_half_a_line_and_nan_is_no_point(refinesr: Command, made: Make) -> None:
     made("a", measured='{"step": 0, "loss": null}\n{"step": 50, "loss": 0.3}\n')
     with Path("a/log.jsonl").open("a") as file:
         file.write('{"step": 301, "lo')
-    assert len(course(Path("a")).losses) == 300
+    assert len(read_history(Path("a")).losses) == 300
     assert refinesr("curves", "a", "-o", "a.svg").code == 0
 
 
@@ -138,7 +138,7 @@ def test_losses_that_do_not_compare_are_told_in_the_picture_too(refinesr: Comman
     pictures = "the runs were measured on different held-out pictures; these numbers do not compare"
     assert (ran.code, ran.err) == (0, f"warning: {apart}\nwarning: {pictures}\n")
     assert {apart, pictures} <= set(words("other.svg"))
-    assert list(unlike([course(Path("a"))])) == []
+    assert list(differences([read_history(Path("a"))])) == []
     wide = override(RUN, 'method.span={"low": [0], "high": [10000]}')
     made("wide", run=wide, measured=held())
     ran = refinesr("curves", "a", "wide", "-o", "wide.svg")

@@ -19,14 +19,14 @@ from PIL import Image
 
 import refinesr.cli.app
 import refinesr.cli.evaluate
-import refinesr.evaluate.makers
 import refinesr.evaluate.page
+import refinesr.evaluate.upscalers
 from refinesr.checkpoint import save_stage
 from refinesr.diffusion.precond import Blind
 from refinesr.diffusion.samplers import Ancestral, Heun
 from refinesr.diffusion.schedule import Explicit
 from refinesr.errors import OutputError
-from refinesr.evaluate.running import Evaluation
+from refinesr.evaluate.evaluation import Evaluation
 from refinesr.files import held, refuse_held
 from refinesr.method import Sampling
 
@@ -100,14 +100,14 @@ def test_several_methods_make_one_table(evaluate: Command, model: str) -> None:
 def test_the_report_is_held_until_its_page_is_written(
     evaluate: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = refinesr.evaluate.page.page
+    page = refinesr.evaluate.page.write_page
 
     def asking(output: Path) -> Path:
         with pytest.raises(OutputError, match="another process is at work in this folder"):
             refuse_held(output)
         return page(output)
 
-    monkeypatch.setattr(refinesr.evaluate.page, "page", asking)
+    monkeypatch.setattr(refinesr.evaluate.page, "write_page", asking)
     assert evaluate("bicubic", "--scale", 4).code == 0
     refuse_held(Path("out"))
 
@@ -115,7 +115,7 @@ def test_the_report_is_held_until_its_page_is_written(
 def test_a_report_that_is_held_is_refused_before_anything_is_read(
     evaluate: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refinesr.cli.evaluate, "planned", None)
+    monkeypatch.setattr(refinesr.cli.evaluate, "plan_evaluation", None)
     with held(Path("out")):
         ran = evaluate("bicubic", "--scale", 4)
     wait = "wait until it is done, or choose another folder"
@@ -235,7 +235,7 @@ def test_a_model_that_has_made_all_is_not_asked_again(
     def refused(*given: Any) -> Iterator[Any]:
         raise AssertionError
 
-    monkeypatch.setattr(refinesr.evaluate.makers.Restored, "make", refused)
+    monkeypatch.setattr(refinesr.evaluate.upscalers.ModelUpscaler, "upscale", refused)
     assert evaluate(model, "bicubic").code == 0
     assert evaluate(model).code == 0
     assert Path("out/report.json").read_bytes() == first

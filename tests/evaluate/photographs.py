@@ -7,8 +7,8 @@ import skimage.data
 from PIL import Image
 from torch import Tensor
 
-from refinesr.evaluate.depths import levels_of
-from refinesr.evaluate.pairs import Shown
+from refinesr.evaluate.depths import eight_bit_levels
+from refinesr.evaluate.pairs import LoadedPair
 from refinesr.images.eight_bits import resize_eight_bits
 from refinesr.images.picture import Picture
 from refinesr.images.resize import MatlabBicubic
@@ -38,11 +38,11 @@ def opened(path: str | Path) -> np.ndarray:
     return np.asarray(Image.open(path))
 
 
-def shown(name: str = "nose", scale: int = 4, grey: bool = False) -> Shown:
+def shown(name: str = "nose", scale: int = 4, grey: bool = False) -> LoadedPair:
     values = np.ascontiguousarray(cat(name)[..., :1] if grey else cat(name))
-    high = levels_of(Picture(values), name)
+    high = eight_bit_levels(Picture(values), name)
     low = resize_eight_bits(high, (48 // scale, 40 // scale), MatlabBicubic())
-    return Shown(name, high, low, f"{name}.png")
+    return LoadedPair(name, high, low, f"{name}.png")
 
 
 def array(image: Tensor) -> np.ndarray:

@@ -5,15 +5,15 @@ import math
 
 import pytest
 
-from refinesr.evaluate.aims import Aim, Higher, Lower, Near, Neither, aim_of, best, told_apart
-from refinesr.evaluate.measuring import spread_of
+from refinesr.evaluate.aims import Aim, Higher, Lower, Near, Neither, is_significant, least_loss, parse_aim
+from refinesr.evaluate.image_metrics import sample_metrics
 
 AIMS: tuple[Aim, ...] = (Higher(), Lower(), Near(0.9), Neither())
 
 
 def marked(aim: Aim, *values: float) -> list[float]:
     """Those that a table marks as best."""
-    least = best(aim, values)
+    least = least_loss(aim, values)
     return [value for value in values if least is not None and aim.loss(value) == least]
 
 
@@ -41,7 +41,7 @@ def test_infinite_numbers_are_best_or_worst() -> None:
 
 @pytest.mark.parametrize("aim", AIMS)
 def test_what_is_written_is_read_back(aim: Aim) -> None:
-    assert aim_of(json.loads(json.dumps(aim.data))) == aim
+    assert parse_aim(json.loads(json.dumps(aim.data))) == aim
 
 
 @pytest.mark.parametrize(
@@ -51,12 +51,12 @@ def test_other_data_are_refused(data: object) -> None:
     with pytest.raises(
         ValueError, match=r'^better: .* is not "higher", "lower", \{"near": a number\} or null$'
     ):
-        aim_of(data)
+        parse_aim(data)
 
 
 def test_a_difference_is_told_if_its_interval_is_without_zero() -> None:
-    assert [told_apart(ends) for ends in ((0.1, 0.2), (-2.0, -1.0))] == [True, True]
-    assert [told_apart(ends) for ends in ((-0.1, 0.2), (0.0, 0.2), (-1.0, 0.0), None)] == [False] * 4
+    assert [is_significant(ends) for ends in ((0.1, 0.2), (-2.0, -1.0))] == [True, True]
+    assert [is_significant(ends) for ends in ((-0.1, 0.2), (0.0, 0.2), (-1.0, 0.0), None)] == [False] * 4
 
 
 @pytest.mark.parametrize(
@@ -82,5 +82,5 @@ def test_who_is_better_of_two_that_differ(
 
 
 def test_of_samples_no_spread_is_better_and_intervals_should_hold_what_they_say() -> None:
-    aims = {metric.key: metric.better for metric in spread_of(19)}
+    aims = {metric.key: metric.better for metric in sample_metrics(19)}
     assert aims == {"sigma": Neither(), "crps": Lower(), "coverage_50": Near(0.5), "coverage_90": Near(0.9)}

@@ -13,7 +13,16 @@ import pytest
 
 from refinesr.config import to_data
 from refinesr.errors import ConfigError, InputError
-from refinesr.evaluate.answers import FORMAT, Answer, Answers, Asked, Rate, files_of, of_files, read_answers
+from refinesr.evaluate.answers import (
+    FORMAT,
+    Answer,
+    Answers,
+    Rate,
+    StudyResults,
+    answer_files,
+    read_answers,
+    read_study,
+)
 
 STUDY = "5" * 64
 
@@ -48,30 +57,30 @@ TWO = subject(2, [("x", True, False), ("y", True, True), ("y", False, True)])
 
 def test_rates_are_shares_of_choices(tmp_path: Path) -> None:
     written(tmp_path, ONE, TWO)
-    asked = of_files([tmp_path])
+    asked = read_study([tmp_path])
     found = {name: (rate.counted, rate.choices, rate.share.count) for name, rate in asked.rates.items()}
     assert found == {"x": (2, 3, 2), "y": (1, 3, 2)}
     assert [rate.share.mean for rate in asked.rates.values()] == [2 / 3, 1 / 3]
-    assert (asked.left.counted, asked.left.choices, asked.left.share.mean) == (5, 6, 5 / 6)
+    assert (asked.left_rate.counted, asked.left_rate.choices, asked.left_rate.share.mean) == (5, 6, 5 / 6)
 
 
 def test_the_highest_rate_comes_first_and_equal_ones_by_name(tmp_path: Path) -> None:
     rows = [("b", False, True), ("c", False, True), ("a", False, True), ("z", True, True)]
-    asked = of_files(written(tmp_path, subject(1, rows)))
+    asked = read_study(written(tmp_path, subject(1, rows)))
     assert [*asked.rates] == ["z", "a", "b", "c"]
 
 
 def test_only_subjects_who_saw_a_method_count_for_it(tmp_path: Path) -> None:
     never = subject(3, [("y", False, True)] * 3)
-    asked = of_files(written(tmp_path, ONE, TWO, never))
+    asked = read_study(written(tmp_path, ONE, TWO, never))
     rate = asked.rates["x"]
     assert (rate.share.mean, rate.share.count) == (2 / 3, 2)
     assert rate.share.interval == (0.5, 1.0)
 
 
 def test_there_is_no_interval_of_one_subject(tmp_path: Path) -> None:
-    asked = of_files(written(tmp_path, ONE))
-    assert [rate.share.interval for rate in (*asked.rates.values(), asked.left)] == [None] * 3
+    asked = read_study(written(tmp_path, ONE))
+    assert [rate.share.interval for rate in (*asked.rates.values(), asked.left_rate)] == [None] * 3
 
 
 def test_of_single_choices_the_interval_is_the_binomials() -> None:
@@ -111,7 +120,7 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     assert to_data(answers) == ONE
     assert answers.answers[0] == Answer("picture 0", "x", "method", "left", 0)
     assert isinstance(answers, Answers)
-    assert isinstance(of_files([path]), Asked)
+    assert isinstance(read_study([path]), StudyResults)
 
 
 # ------------------------------------------------------------------------------------------------ refusals
@@ -168,14 +177,14 @@ def test_answers_that_do_not_belong_together_are_refused_by_both_names(
 ) -> None:
     one, two = written(tmp_path, ONE, other)
     with pytest.raises(ConfigError) as caught:
-        of_files([tmp_path])
+        read_study([tmp_path])
     assert str(caught.value) == f"{two}: {message.format(one)}"
 
 
 def test_a_subject_is_counted_once_wherever_it_stands(tmp_path: Path) -> None:
     *_, two, again = written(tmp_path, ONE, TWO, TWO)
     with pytest.raises(ConfigError) as caught:
-        of_files([tmp_path])
+        read_study([tmp_path])
     assert str(caught.value) == f"{again}: subject: {TWO['subject']} is that of {two}, too"
 
 
@@ -183,18 +192,18 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     cut = tmp_path / "cut.json"
     cut.write_text(json.dumps(ONE)[:100], encoding="utf-8")
     with pytest.raises(ConfigError, match=r"cut\.json: not to be read as JSON: "):
-        of_files([cut])
+        read_study([cut])
     cut.write_bytes(b"\xff")
     with pytest.raises(InputError, match=r"cut\.json: cannot be read: "):
-        of_files([cut])
+        read_study([cut])
     with pytest.raises(InputError, match=r"none\.json: cannot be read: No such file or directory$"):
-        of_files([tmp_path / "none.json"])
+        read_study([tmp_path / "none.json"])
 
 
 def test_of_folders_only_json_is_read_in_the_order_of_names(tmp_path: Path) -> None:
     written(tmp_path, ONE, TWO)
     (tmp_path / "notes.txt").write_text("by hand")
-    assert files_of([tmp_path]) == [tmp_path / "0.json", tmp_path / "1.json"]
+    assert answer_files([tmp_path]) == [tmp_path / "0.json", tmp_path / "1.json"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"empty: there are no \.json files in this folder$"):
-        files_of([tmp_path / "empty"])
+        answer_files([tmp_path / "empty"])

@@ -16,17 +16,17 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from refinesr.checkpoint import load_stage, save_stage
 from refinesr.cli import main
 from refinesr.errors import InputError
-from refinesr.evaluate.bands import with_bands
-from refinesr.evaluate.crops import colours, picture_in
-from refinesr.evaluate.depths import AsStored, fitted, resized
-from refinesr.evaluate.foreign import Foreign
-from refinesr.evaluate.makers import interpolations
-from refinesr.evaluate.measuring import Case, spread_of
-from refinesr.evaluate.pairs import Shown, pairs
+from refinesr.evaluate.bands import with_single_bands
+from refinesr.evaluate.crops import load_picture, rgb_pixels
+from refinesr.evaluate.depths import AsStored, resized, to_type
+from refinesr.evaluate.evaluation import eight_bit_rgb as seen
+from refinesr.evaluate.external import ExternalNetwork
+from refinesr.evaluate.image_metrics import Case, sample_metrics
+from refinesr.evaluate.pairs import LoadedPair, find_pairs
 from refinesr.evaluate.protocols import BANDS
-from refinesr.evaluate.reading import read_report
-from refinesr.evaluate.running import colours as seen
-from refinesr.evaluate.store import Store, seed_of
+from refinesr.evaluate.saved_report import read_report
+from refinesr.evaluate.store import Store, derived_seed
+from refinesr.evaluate.upscalers import interpolations
 from refinesr.images.io import read, write
 from refinesr.images.picture import Picture
 from refinesr.images.resize import PillowBicubic
@@ -57,17 +57,19 @@ def noisy(values: Any, seed: int = 1) -> Any:
 
 
 def stored(values: Any) -> torch.Tensor:
-    return AsStored().taken(Picture(values), "it")
+    return AsStored().to_tensor(Picture(values), "it")
 
 
 def case(high: Any, *results: Any) -> Case:
     whole = stored(high)
     low = resized(whole, (whole.shape[2] // 4, whole.shape[3] // 4), PillowBicubic())
-    return Case.of(Shown("it", whole, low, "it", AsStored()), [stored(result) for result in results])
+    return Case.of(LoadedPair("it", whole, low, "it", AsStored()), [stored(result) for result in results])
 
 
 def measured(high: Any, *results: Any) -> dict[str, float]:
-    metrics = with_bands((*BANDS.measured(4), *spread_of(len(results), AsStored.units)), high.shape[2])
+    metrics = with_single_bands(
+        (*BANDS.metrics(4), *sample_metrics(len(results), AsStored.unit_name)), high.shape[2]
+    )
     scores = {metric.key: metric.measure(case(high, *results)) for metric in metrics}
     return {key: score for key, score in scores.items() if score is not None}
 
@@ -179,8 +181,8 @@ def test_poor_pictures_are_pillows_rounded_once(kind: Any) -> None:
 @pytest.mark.parametrize("kind", [np.uint16, np.float32])
 def test_interpolation_is_pillows_at_full_depth(name: str, kind: Any) -> None:
     low = field(kind, 2, height=12, width=16)
-    shown = Shown("it", torch.zeros(1, 2, 48, 64), stored(low), "it", AsStored())
-    *_, made = interpolations(PillowBicubic())[name].make([shown], 4, [0], 0)
+    shown = LoadedPair("it", torch.zeros(1, 2, 48, 64), stored(low), "it", AsStored())
+    *_, made = interpolations(PillowBicubic())[name].upscale([shown], 4, [0], 0)
     values = made.image[0][0].permute(1, 2, 0).numpy()
     expected = in_floats(low, (48, 64), Image.Resampling[name.upper()])
     assert values.dtype == kind
@@ -189,8 +191,8 @@ def test_interpolation_is_pillows_at_full_depth(name: str, kind: Any) -> None:
 
 def test_what_overshoots_is_clipped_to_the_types_range() -> None:
     values = torch.tensor([-0.2, 0.3, 1.2]).reshape(1, 1, 1, 3)
-    assert fitted(values, torch.float32).flatten().tolist() == pytest.approx([0, 0.3, 1])
-    assert fitted(65535 * values, torch.uint16).flatten().tolist() == [0, 19660, 65535]
+    assert to_type(values, torch.float32).flatten().tolist() == pytest.approx([0, 0.3, 1])
+    assert to_type(65535 * values, torch.uint16).flatten().tolist() == [0, 19660, 65535]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -211,8 +213,8 @@ def test_pages_show_the_first_bands(bands: int, first: tuple[int, ...]) -> None:
     values = field(np.uint16, bands)
     write(Picture(values), "it.tiff")
     expected = (values[..., list(first)] / 257).round()
-    np.testing.assert_array_equal(picture_in(Path(), "it"), expected)
-    np.testing.assert_array_equal(colours(Picture(values)), expected)
+    np.testing.assert_array_equal(load_picture(Path(), "it"), expected)
+    np.testing.assert_array_equal(rgb_pixels(Picture(values)), expected)
 
 
 def test_networks_of_sets_see_eight_bits() -> None:
@@ -280,7 +282,7 @@ def test_a_model_of_five_bands_is_measured_and_resumed(evaluate: Ran, five: Path
     assert report["methods"][0]["metrics"]["psnr"]["mean"] == "inf"
     # results are those of `upscale`: to one level of 65535, for where weights lie may decide a last bit
     low, made = (read(f"out/pictures/{name}/1.tiff").pixels for name in ("low", "ours"))
-    expected = upscale(load_stage(five), low, seed=seed_of(0, "1", 0), device="cpu", precision="fp32")
+    expected = upscale(load_stage(five), low, seed=derived_seed(0, "1", 0), device="cpu", precision="fp32")
     assert made.dtype == np.uint16
     np.testing.assert_allclose(made, expected.astype(np.float64), rtol=0, atol=1)
     np.testing.assert_array_equal(read("out/pictures/truth/1.tiff").pixels, field(seed=1))
@@ -401,7 +403,7 @@ def test_other_protocols_still_refuse_bands() -> None:
     with pytest.raises(
         InputError, match=r"^data/0\.tiff: has 5 channels; grey and RGB pictures are compared"
     ):
-        pairs(Path("data"))[0].shown(BANDS.crop, 4, BANDS.kernel)
+        find_pairs(Path("data"))[0].load(BANDS.crop, 4, BANDS.kernel)
 
 
 class Enlarging:
@@ -415,14 +417,14 @@ class Enlarging:
 
 def test_networks_of_other_projects_know_three_bands() -> None:
     """At full depth; float32 holds all of 16 bits."""
-    network = Foreign(Path("net.pth"), Enlarging(), torch.device("cpu"))
+    network = ExternalNetwork(Path("net.pth"), Enlarging(), torch.device("cpu"))
     low = field(np.uint16, 3, height=12, width=16)
-    shown = Shown("it", torch.zeros(1, 3, 48, 64), stored(low), "it.tiff", AsStored())
+    shown = LoadedPair("it", torch.zeros(1, 3, 48, 64), stored(low), "it.tiff", AsStored())
     network.check(shown, 1)
     np.testing.assert_array_equal(
-        network.enlarged(shown)[0].permute(1, 2, 0), low.repeat(4, axis=0).repeat(4, axis=1)
+        network.upscaled(shown)[0].permute(1, 2, 0), low.repeat(4, axis=0).repeat(4, axis=1)
     )
-    five = Shown("it", stored(field()), stored(field()), "it.tiff", AsStored())
+    five = LoadedPair("it", stored(field()), stored(field()), "it.tiff", AsStored())
     with pytest.raises(
         InputError, match=r"^it\.tiff: has 5 bands, and net\.pth takes 3; they must be as many$"
     ):

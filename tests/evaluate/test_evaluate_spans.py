@@ -17,14 +17,14 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from refinesr.checkpoint import save_stage
 from refinesr.cli import main
 from refinesr.errors import ConfigError, InputError
-from refinesr.evaluate.bands import SHOWN, by, shown_as, with_bands
+from refinesr.evaluate.bands import DISPLAY, display_convention, span_convention, with_single_bands
 from refinesr.evaluate.depths import AsStored, resized
-from refinesr.evaluate.makers import Restored
-from refinesr.evaluate.measuring import Case, spread_of
-from refinesr.evaluate.pairs import Shown
-from refinesr.evaluate.protocols import BANDS, CLASSIC_Y, spanned
-from refinesr.evaluate.reading import read_report
-from refinesr.evaluate.running import colours
+from refinesr.evaluate.evaluation import eight_bit_rgb
+from refinesr.evaluate.image_metrics import Case, sample_metrics
+from refinesr.evaluate.pairs import LoadedPair
+from refinesr.evaluate.protocols import BANDS, CLASSIC_Y, with_span
+from refinesr.evaluate.saved_report import read_report
+from refinesr.evaluate.upscalers import ModelUpscaler
 from refinesr.images.io import read, write
 from refinesr.images.picture import Picture
 from refinesr.images.resize import PillowBicubic
@@ -56,11 +56,13 @@ def units(values: Array, span: Span, kind: Any = np.float32) -> Array:
 
 def measured(span: Span | None, high: Array, *results: Array) -> dict[str, float]:
     depth = AsStored(span)
-    whole, *made = (depth.taken(Picture(values, span=span), "it") for values in (high, *results))
+    whole, *made = (depth.to_tensor(Picture(values, span=span), "it") for values in (high, *results))
     low = resized(whole, (whole.shape[2] // 4, whole.shape[3] // 4), PillowBicubic(), span)
-    case = Case.of(Shown("it", whole, low, "it", depth), made)
-    protocol = BANDS if span is None else spanned(BANDS, span)
-    metrics = with_bands((*protocol.measured(4), *spread_of(len(results), AsStored.units)), high.shape[2])
+    case = Case.of(LoadedPair("it", whole, low, "it", depth), made)
+    protocol = BANDS if span is None else with_span(BANDS, span)
+    metrics = with_single_bands(
+        (*protocol.metrics(4), *sample_metrics(len(results), AsStored.unit_name)), high.shape[2]
+    )
     scores = {metric.key: metric.measure(case) for metric in metrics}
     return {key: score for key, score in scores.items() if score is not None}
 
@@ -100,43 +102,45 @@ def test_numbers_do_not_depend_on_the_unit_but_for_those_that_are_in_it() -> Non
 def test_what_is_reduced_stays_within_the_span() -> None:
     step = np.full((32, 32, 1), 250, np.float32)
     step[:, 15:] = 320
-    low = resized(AsStored(KELVIN).taken(Picture(step, span=KELVIN), "it"), (8, 8), PillowBicubic(), KELVIN)
+    low = resized(
+        AsStored(KELVIN).to_tensor(Picture(step, span=KELVIN), "it"), (8, 8), PillowBicubic(), KELVIN
+    )
     assert (low.amin(), low.amax()) == (250, 320)
     clip = np.asarray(Image.fromarray(step[..., 0]).resize((8, 8), Image.Resampling.BICUBIC)).clip(250, 320)
     np.testing.assert_allclose(low[0, 0], clip, rtol=1e-6)
 
 
 def test_conventions_say_the_span_and_are_as_before_without() -> None:
-    told = spanned(BANDS, KELVIN).conventions(4, False)
-    assert by(KELVIN) in told
-    assert "250 to 320" in by(KELVIN)
-    assert shown_as(KELVIN) in told
-    assert SHOWN not in told
+    told = with_span(BANDS, KELVIN).conventions(4, False)
+    assert span_convention(KELVIN) in told
+    assert "250 to 320" in span_convention(KELVIN)
+    assert display_convention(KELVIN) in told
+    assert DISPLAY not in told
     assert any("only clipped to the span" in line for line in told)
     assert any(
         line.endswith("floats are not rounded, only clipped to 0 to 1")
         for line in BANDS.conventions(4, False)
     )
-    assert SHOWN in BANDS.conventions(4, False)
+    assert DISPLAY in BANDS.conventions(4, False)
     with pytest.raises(
         ConfigError, match="protocol classic-y compares photos in 8 bits; use --protocol bands"
     ):
-        spanned(CLASSIC_Y, KELVIN)
+        with_span(CLASSIC_Y, KELVIN)
 
 
 def test_networks_of_sets_see_the_span_in_eight_bits() -> None:
     values = units(field(3), REFLECTANCE, np.uint16)
-    shown = colours(torch.from_numpy(values.transpose(2, 0, 1)[None]), REFLECTANCE)
+    shown = eight_bit_rgb(torch.from_numpy(values.transpose(2, 0, 1)[None]), REFLECTANCE)
     np.testing.assert_array_equal(shown[0].permute(1, 2, 0), (values / 10000 * 255).round())
 
 
 def test_a_span_of_other_bands_and_photos_in_eight_bits_are_refused() -> None:
     with pytest.raises(InputError, match=r"^it: has 1 bands, and the span is of 2$"):
-        AsStored(EACH).taken(Picture(units(field(), REFLECTANCE, np.uint16)), "it")
+        AsStored(EACH).to_tensor(Picture(units(field(), REFLECTANCE, np.uint16)), "it")
     method = replace(packed(2, 1), span=KELVIN)
     eight = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
     with pytest.raises(ConfigError, match=r"^model: has a method\.span, 250 to 320"):
-        Restored(stage(method), Options()).check(Shown("it", eight, eight, "it"), 1)
+        ModelUpscaler(stage(method), Options()).check(LoadedPair("it", eight, eight, "it"), 1)
 
 
 # ------------------------------------------------------------------------------- on the command line
@@ -177,7 +181,7 @@ def test_models_tell_the_span_that_all_are_measured_by(evaluate: Ran) -> None:
     assert code == 0, said
     report = facts()
     assert report["protocol"]["span"] == {"low": [250], "high": [320]}
-    assert by(KELVIN) in report["protocol"]["conventions"]
+    assert span_convention(KELVIN) in report["protocol"]["conventions"]
     assert read_report(Path("out")).span == KELVIN
     scores = report["images"][0]["scores"]
     for name in ("bicubic", "ours"):

@@ -9,7 +9,7 @@ from photographs import cat, save
 
 from refinesr.errors import InputError
 from refinesr.evaluate.labels import Labels
-from refinesr.evaluate.pairs import pairs
+from refinesr.evaluate.pairs import find_pairs
 
 FIRST = "ILSVRC2012_val_00000001"
 
@@ -47,18 +47,18 @@ def test_folders_are_classes_by_name_empty_ones_too() -> None:
     Path("val/n015").mkdir()
     found = Labels.read(Path("val"))
     assert (found.classes, found.folders) == ({"x": 2, "y": 2, "z": 0}, 3)
-    found.fit(3)
+    found.check_class_count(3)
     with pytest.raises(
         InputError, match=r"^val: 3 folders, of the classifier's 1000 classes; a file of lines"
     ):
-        found.fit(1000)
+        found.check_class_count(1000)
 
 
 def test_a_picture_without_a_class_is_named() -> None:
     save("data/a.png", cat("ear", 8, 8))
-    assert of("a 1\nz 3\n").of(pairs(Path("data"))) == {"a": 1}
+    assert of("a 1\nz 3\n").classes_of(find_pairs(Path("data"))) == {"a": 1}
     with pytest.raises(InputError, match=r"^labels: has no class of 'a', which is data/a.png$"):
-        of("b 1\n").of(pairs(Path("data")))
+        of("b 1\n").classes_of(find_pairs(Path("data")))
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
@@ -67,16 +67,16 @@ def test_one_name_in_two_encodings_is_one_picture(form: Literal["NFC", "NFD"]) -
     name = unicodedata.normalize(form, "été")
     save(f"data/{name}.png", cat("ear", 8, 8))
     for written in ("NFC", "NFD"):
-        assert of(unicodedata.normalize(written, "été,7\n")).of(pairs(Path("data"))) == {name: 7}
+        assert of(unicodedata.normalize(written, "été,7\n")).classes_of(find_pairs(Path("data"))) == {name: 7}
 
 
 def test_a_class_that_the_classifier_does_not_know_is_named() -> None:
     """As of numbers that begin at 1."""
-    of("a 1\nb 999\n").fit(1000)
+    of("a 1\nb 999\n").check_class_count(1000)
     with pytest.raises(
         InputError, match=r"^labels: class 1000 of 'b'; those of the classifier are 0 to 999$"
     ):
-        of("a 1\nb 1000\n").fit(1000)
+        of("a 1\nb 1000\n").check_class_count(1000)
 
 
 @pytest.mark.parametrize(

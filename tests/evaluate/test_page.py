@@ -17,12 +17,12 @@ from refinesr.errors import ConfigError, InputError
 from refinesr.evaluate import gallery
 from refinesr.evaluate.aims import Higher, Lower, Near, Neither
 from refinesr.evaluate.axes import Axis, round_numbers, tick_text
-from refinesr.evaluate.crops import SIDE, Square, differences, largest, sized
+from refinesr.evaluate.crops import SIDE, CropBox, check_size, difference_map, most_different_square
 from refinesr.evaluate.estimates import Estimate
-from refinesr.evaluate.page import page
-from refinesr.evaluate.plots import Point, Side, curves, scatter, tag
-from refinesr.evaluate.reading import Metric, Row, read_report
-from refinesr.evaluate.sketches import families
+from refinesr.evaluate.page import write_page
+from refinesr.evaluate.plots import AxisInfo, Point, quality_curves, scatter, tag
+from refinesr.evaluate.report_plots import rows_by_model
+from refinesr.evaluate.saved_report import MethodRow, MetricInfo, read_report
 
 EVIL = '<b onclick="x">&\''
 VOID = {"meta", "img", "input", "br"}
@@ -67,7 +67,7 @@ def made(folder: Path, names: tuple[str, ...] = ("a", "b"), **changes: Any) -> P
 
 
 def read(folder: Path) -> Read:
-    return Read(page(folder).read_text(encoding="utf-8"))
+    return Read(write_page(folder).read_text(encoding="utf-8"))
 
 
 def pixels_of(uri: str | None) -> Any:
@@ -231,7 +231,7 @@ def test_the_largest_differences_come_first_and_their_number_is_said(
     levels = dict(zip("abcd", (5, 40, 10, 20), strict=True))
     worse = {name: noisy(truth, levels[name]) for name, truth in truths.items()}
     report_of(tmp_path, truths, {"same": truths, "worse": worse})
-    monkeypatch.setattr(gallery, "PICTURES", 3)
+    monkeypatch.setattr(gallery, "MAX_PICTURES", 3)
     there = read(tmp_path)
     wholes = [(found["alt"] or "")[0] for found in there.all("img") if "whole" in (found["alt"] or "")]
     assert wholes == ["b", "d", "c"]
@@ -242,8 +242,8 @@ def test_crops_stop_where_the_page_would_grow_too_large(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made(tmp_path, tuple("abcdef"))
-    one = len(gallery.row(read_report(tmp_path), read_report(tmp_path).images[0]) or "")
-    monkeypatch.setattr(gallery, "BYTES", int(2.5 * one))
+    one = len(gallery.article(read_report(tmp_path), read_report(tmp_path).images[0]) or "")
+    monkeypatch.setattr(gallery, "MAX_BYTES", int(2.5 * one))
     assert "2 of 6 pictures" in read(tmp_path).text
 
 
@@ -253,7 +253,7 @@ def test_the_worst_case_is_below_eight_mebibytes(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     noise = {str(k): rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8) for k in range(24)}
     report_of(tmp_path, noise, {f"method {k}": noise for k in range(16)})
-    assert 2**22 < page(tmp_path).stat().st_size < 2**23
+    assert 2**22 < write_page(tmp_path).stat().st_size < 2**23
 
 
 def test_a_report_without_pictures_has_no_crops(tmp_path: Path) -> None:
@@ -276,12 +276,12 @@ def test_without_truths_crops_are_of_the_methods_alone(tmp_path: Path) -> None:
 
 def test_the_same_report_makes_the_same_page(tmp_path: Path) -> None:
     made(tmp_path)
-    assert page(tmp_path).read_bytes() == page(tmp_path).read_bytes()
+    assert write_page(tmp_path).read_bytes() == write_page(tmp_path).read_bytes()
 
 
 def test_what_is_no_report_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"report\.json: cannot be read: No such file"):
-        page(tmp_path)
+        write_page(tmp_path)
     path = made(tmp_path) / "report.json"
     facts = json.loads(path.read_text())
     wrong: tuple[tuple[str, object], ...] = (
@@ -297,14 +297,14 @@ def test_what_is_no_report_is_named(tmp_path: Path) -> None:
     for message, data in wrong:
         path.write_text(json.dumps(data))
         with pytest.raises(ConfigError, match=message):
-            page(tmp_path)
+            write_page(tmp_path)
 
 
 def test_a_picture_of_another_size_is_named(tmp_path: Path) -> None:
     made(tmp_path)
     Image.fromarray(scene(32, 32)).save(tmp_path / "pictures" / "net@4" / "b.png")
     with pytest.raises(InputError, match=r"b by net@4: is 32 x 32, and the report is of 64 x 48 pixels"):
-        page(tmp_path)
+        write_page(tmp_path)
 
 
 # ------------------------------------------------------------------------------------------------- crops
@@ -314,7 +314,7 @@ def test_the_crop_lies_where_the_difference_is() -> None:
     one = np.zeros((200, 300, 3), np.uint8)
     other = one.copy()
     other[120:140, 200:230] = 255
-    box, _ = largest(differences([one, other]))
+    box, _ = most_different_square(difference_map([one, other]))
     assert box.side == SIDE
     assert box.top <= 120
     assert box.top + SIDE >= 140
@@ -326,7 +326,7 @@ def test_the_crop_lies_where_the_difference_is() -> None:
 @pytest.mark.parametrize("step", [1, 3, 8])
 def test_no_other_square_differs_more(step: int) -> None:
     apart = np.random.default_rng(step).random((40, 53)).astype(np.float32)
-    box, most = largest(apart, side=16, step=step)
+    box, most = most_different_square(apart, side=16, step=step)
     side = box.side
     means = [
         apart[y : y + side, x : x + side].mean()
@@ -339,15 +339,15 @@ def test_no_other_square_differs_more(step: int) -> None:
 
 
 def test_a_picture_smaller_than_a_crop_is_shown_as_far_as_it_goes() -> None:
-    assert largest(np.zeros((20, 50), np.float32), step=8)[0] == Square(0, 0, 16)
-    assert largest(np.zeros((3, 5), np.float32), step=4)[0] == Square(0, 0, 3)
+    assert most_different_square(np.zeros((20, 50), np.float32), step=8)[0] == CropBox(0, 0, 16)
+    assert most_different_square(np.zeros((3, 5), np.float32), step=4)[0] == CropBox(0, 0, 3)
 
 
 def test_pictures_of_another_size_than_the_reports_are_refused() -> None:
     truth = scene(50, 67)
-    assert sized(truth, (50, 67), "x") is truth
+    assert check_size(truth, (50, 67), "x") is truth
     with pytest.raises(InputError, match="x: is 67 x 50, and the report is of 64 x 48 pixels"):
-        sized(truth, (48, 64), "x")
+        check_size(truth, (48, 64), "x")
 
 
 # ------------------------------------------------------------------------------------------------- plots
@@ -376,7 +376,7 @@ def test_ticks_are_a_few_round_numbers_within_the_axis(low: float, high: float) 
 
 def test_attributes_and_labels_are_escaped() -> None:
     assert tag("a", "", x='"><script>') == '<a x="&quot;&gt;&lt;script&gt;"></a>'
-    drawing = scatter("t", Side("<x>", 1), Side("<y>", -1), points((EVIL, 1, 2), ("<i>", 2, 3)))
+    drawing = scatter("t", AxisInfo("<x>", 1), AxisInfo("<y>", -1), points((EVIL, 1, 2), ("<i>", 2, 3)))
     there = Read(drawing)
     assert {name for name, _ in there.elements} <= {
         "svg",
@@ -400,7 +400,7 @@ def around(value: float) -> Estimate:
 
 
 def test_better_numbers_lie_further_right_and_further_up() -> None:
-    there = Read(scatter("t", Side("x", 1), Side("y", 1), points(("a", 1, 1), ("b", 2, 5))))
+    there = Read(scatter("t", AxisInfo("x", 1), AxisInfo("y", 1), points(("a", 1, 1), ("b", 2, 5))))
     (circle,), (square,) = there.all("circle"), there.all("polygon")
     x, y = zip(*[map(float, at.split(",")) for at in (square["points"] or "").split()], strict=True)
     assert float(circle["cx"] or 0) < np.mean(x)
@@ -422,7 +422,7 @@ def test_better_numbers_lie_further_right_and_further_up() -> None:
     ],
 )
 def test_the_word_is_where_the_best_would_be(across: int, up: int, words: str | None) -> None:
-    there = Read(scatter("t", Side("x", across), Side("y", up), points(("a", 1, 1), ("b", 2, 5))))
+    there = Read(scatter("t", AxisInfo("x", across), AxisInfo("y", up), points(("a", 1, 1), ("b", 2, 5))))
     assert [said for said in there.said if said.startswith("better")] == ([words] if words else [])
     (hint,) = [found for found in there.all("text") if "hint" in (found["class"] or "")] or [None]
     if hint is not None:
@@ -432,7 +432,7 @@ def test_the_word_is_where_the_best_would_be(across: int, up: int, words: str | 
 
 def test_calls_are_drawn_from_few_to_many() -> None:
     line = [Point("net", Estimate(float(calls)), Estimate(float(calls)), 0) for calls in (1, 2, 8)]
-    there = Read(curves("t", Side("PSNR", 1), [("net", line)]))
+    there = Read(quality_curves("t", AxisInfo("PSNR", 1), [("net", line)]))
     path = next(found["d"] or "" for found in there.all("path") if "curve" in (found["class"] or ""))
     across = [float(place.split()[0]) for place in path[1:].split("L")]
     assert across == sorted(across)
@@ -451,15 +451,15 @@ def test_a_point_at_infinity_is_not_plotted(tmp_path: Path) -> None:
 
 def test_rows_of_one_model_differ_in_calls_only() -> None:
     names = {"net@1": 1, "net (4 calls)": 4, "net-8-steps": 8, "photo-x4": 4, "bicubic": 0, "folder": None}
-    rows = [Row(name, "", calls, {}) for name, calls in names.items()]
-    ((name, group),) = families(rows)
+    rows = [MethodRow(name, "", calls, {}) for name, calls in names.items()]
+    ((name, group),) = rows_by_model(rows)
     assert name == "net"
     assert [row.calls for row in group] == [1, 4, 8]
 
 
 def test_a_report_is_read_as_it_was_written(tmp_path: Path) -> None:
     report = read_report(made(tmp_path, ("a",)))
-    assert report.metrics["lpips"] == Metric("LPIPS", Lower(), "a stand-in: mean difference", "")
+    assert report.metrics["lpips"] == MetricInfo("LPIPS", Lower(), "a stand-in: mean difference", "")
     assert [row.name for row in report.methods] == ["net@1", "net@4"]
     assert report.methods[0].metrics["psnr"].interval is not None
     assert report.scores("net@1", "psnr")["a"] == report.methods[0].metrics["psnr"].mean

@@ -12,8 +12,8 @@ from photographs import array, cat, opened, save, saved
 from PIL import Image
 
 from refinesr.errors import InputError
-from refinesr.evaluate.cuts import Multiple
-from refinesr.evaluate.pairs import Shown, pairs
+from refinesr.evaluate.cropping import ModCrop
+from refinesr.evaluate.pairs import LoadedPair, find_pairs
 from refinesr.images.io import write
 from refinesr.images.naming import without_marks
 from refinesr.images.picture import Picture
@@ -22,9 +22,9 @@ from refinesr.images.resize import MatlabBicubic, PillowBicubic
 KERNEL = PillowBicubic()
 
 
-def read(data: str, low: str | None = None, scale: int = 4) -> list[Shown]:
-    found = pairs(Path(data), None if low is None else Path(low))
-    return [pair.shown(Multiple(), scale, KERNEL) for pair in found]
+def read(data: str, low: str | None = None, scale: int = 4) -> list[LoadedPair]:
+    found = find_pairs(Path(data), None if low is None else Path(low))
+    return [pair.load(ModCrop(), scale, KERNEL) for pair in found]
 
 
 def reduced(values: np.ndarray, scale: int = 4) -> np.ndarray:
@@ -80,14 +80,14 @@ def test_a_tar_file_is_read_as_a_folder_is() -> None:
 
 def test_a_limit_takes_the_first_by_name() -> None:
     saved("high")
-    assert [pair.name for pair in pairs(Path("high"), None, 2)] == ["ear", "eye"]
+    assert [pair.name for pair in find_pairs(Path("high"), None, 2)] == ["ear", "eye"]
 
 
 def test_a_limit_takes_the_first_by_their_own_name_whatever_folder_they_lie_in() -> None:
     """ImageNet's first pictures are of many classes, and so of many folders."""
     for path in ("b/1.png", "a/3.png", "a/2.png", "c/0.png"):
         save(f"data/{path}", cat("ear", 8, 8))
-    assert [pair.name for pair in pairs(Path("data"), limit=3)] == ["0", "1", "2"]
+    assert [pair.name for pair in find_pairs(Path("data"), limit=3)] == ["0", "1", "2"]
 
 
 def test_a_picture_without_a_partner_is_named() -> None:
@@ -111,7 +111,7 @@ def test_two_files_of_one_picture_are_both_named_with_what_to_do() -> None:
     for name in ("cat.jpg", "cat.png"):
         save(f"high/{name}", cat("nose"))
     with pytest.raises(InputError) as refused:
-        pairs(Path("high"))
+        find_pairs(Path("high"))
     told = "both are called 'cat', and pictures are told apart by their names without suffix"
     assert str(refused.value) == (
         f"high/cat.jpg and high/cat.png: {told}; rename one, or take it out of the folder"
@@ -182,21 +182,21 @@ def test_sixteen_bits_are_rounded_to_eight() -> None:
 def test_the_scale_is_told_by_both_sizes() -> None:
     saved("high", "nose")
     save("low/nose.png", reduced(cat("nose"), 2))
-    assert pairs(Path("high"), Path("low"))[0].scale == 2
-    assert pairs(Path("high"))[0].scale is None
+    assert find_pairs(Path("high"), Path("low"))[0].scale == 2
+    assert find_pairs(Path("high"))[0].scale is None
 
 
 def test_the_checksum_knows_size_and_values() -> None:
     one, two = torch.zeros(1, 3, 4, 6, dtype=torch.uint8), torch.zeros(1, 3, 6, 4, dtype=torch.uint8)
-    sums = [Shown("a", one, low).checksum for low in (one, two, one + 1, one)]
+    sums = [LoadedPair("a", one, low).checksum for low in (one, two, one + 1, one)]
     assert sums[0] == sums[3]
     assert len(set(sums)) == 3
 
 
 def test_matlab_and_pillow_reduce_differently() -> None:
     saved("high", "nose")
-    (pair,) = pairs(Path("high"))
-    one, other = (pair.shown(Multiple(), 4, kernel).low for kernel in (MatlabBicubic(), PillowBicubic()))
+    (pair,) = find_pairs(Path("high"))
+    one, other = (pair.load(ModCrop(), 4, kernel).low for kernel in (MatlabBicubic(), PillowBicubic()))
     assert not torch.equal(one, other)
 
 
@@ -210,7 +210,7 @@ def renamed(name: bytes | str) -> Path:
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names of files are text there")
 def test_a_name_that_is_no_text_is_refused() -> None:
     with pytest.raises(InputError) as refused:
-        pairs(renamed(b"caf\xe9.png"))
+        find_pairs(renamed(b"caf\xe9.png"))
     told = "its name is no text in UTF-8, as names in reports are; rename it"
     assert str(refused.value) == f"'high/caf\\udce9.png': {told}"
 
@@ -221,14 +221,14 @@ def test_a_name_in_a_tar_that_would_lead_elsewhere_on_windows_is_refused(name: s
     with tarfile.open("high.tar", "w") as archive:
         archive.add("high/nose.png", name)
     with pytest.raises(InputError) as refused:
-        pairs(Path("high.tar"))
+        find_pairs(Path("high.tar"))
     why = "results are called as it is, and no file on Windows has \\ or : in its name"
     assert str(refused.value) == f"high.tar:{name}: {why}; rename it in the tar file"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no file is called so there")
 def test_a_file_may_be_called_as_its_system_allows() -> None:
-    (pair,) = pairs(renamed("12:30.png"))
+    (pair,) = find_pairs(renamed("12:30.png"))
     assert pair.name == "12:30"
 
 

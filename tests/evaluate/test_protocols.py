@@ -3,17 +3,17 @@
 import pytest
 
 from refinesr.errors import ConfigError
-from refinesr.evaluate.measuring import spread_of
+from refinesr.evaluate.image_metrics import sample_metrics
 from refinesr.evaluate.protocols import PROTOCOLS, Protocol
 
-KNOWN = {"fid", "is", "lpips", "top1", "top5"} | {metric.key for metric in spread_of(19)}
+KNOWN = {"fid", "is", "lpips", "top1", "top5"} | {metric.key for metric in sample_metrics(19)}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
 def test_published_numbers_are_of_what_can_be_measured(protocol: Protocol) -> None:
-    keys = {metric.key for metric in protocol.measured(4)} | KNOWN
+    keys = {metric.key for metric in protocol.metrics(4)} | KNOWN
     assert all(row.metrics.keys() <= keys for row in protocol.published)
-    assert set(protocol.more) <= KNOWN
+    assert set(protocol.file_metrics) <= KNOWN
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=list(PROTOCOLS))
@@ -21,7 +21,7 @@ def test_conventions_name_resizer_crop_and_rounding(protocol: Protocol) -> None:
     words = " ".join(protocol.conventions(protocol.scale or 4, False))
     for word in ("bicubic", "scale", "8 bits", "pictures"):
         assert word in words
-    for metric in protocol.measured(4):
+    for metric in protocol.metrics(4):
         assert metric.key == "consistency" or "border" in metric.convention or "reduced" in metric.convention
 
 
@@ -57,6 +57,6 @@ def test_rows_of_the_papers() -> None:
 def test_the_classic_protocol_is_of_any_scale(scale: int) -> None:
     classic = PROTOCOLS["classic-y"]
     classic.check(scale)
-    assert f"{scale} pixels of border cut" in classic.measured(scale)[0].convention
+    assert f"{scale} pixels of border cut" in classic.metrics(scale)[0].convention
     with pytest.raises(ConfigError, match=f"^scale: {scale + 1} is not that of protocol"):
         PROTOCOLS["srdiff-general" if scale != 3 else "sr3-faces"].check(scale + 1)

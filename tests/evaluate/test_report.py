@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from photographs import saved
 
-from refinesr.evaluate.estimates import Estimate, told
-from refinesr.evaluate.makers import interpolations
-from refinesr.evaluate.measuring import spread_of
-from refinesr.evaluate.pairs import pairs
+from refinesr.evaluate.estimates import Estimate, estimate_text
+from refinesr.evaluate.evaluation import EvaluatedMethod, Evaluation, ImageScores
+from refinesr.evaluate.image_metrics import sample_metrics
+from refinesr.evaluate.pairs import find_pairs
 from refinesr.evaluate.protocols import (
     CLASSIC_Y,
     SR3_CLASSIFICATION,
@@ -24,9 +24,9 @@ from refinesr.evaluate.protocols import (
     SRDIFF_GENERAL,
     Protocol,
 )
-from refinesr.evaluate.report import Report, differences, farther, finite
-from refinesr.evaluate.running import Entrant, Evaluation, Measured
-from refinesr.evaluate.sets import Frechet
+from refinesr.evaluate.report import Report, excess_distance, json_numbers, paired_differences
+from refinesr.evaluate.set_metrics import FrechetDistance
+from refinesr.evaluate.upscalers import interpolations
 
 MAKERS = interpolations(CLASSIC_Y.kernel)
 RNG = np.random.default_rng(0)
@@ -36,11 +36,11 @@ ONE = {"psnr": 30.0, "ssim": 0.9, "consistency": 2.0}
 def report(scores: Mapping[str, Mapping[str, Mapping[str, float]]], protocol: Protocol = SR3_FACES) -> Report:
     """Of scores by picture, method and metric."""
     names = list(next(iter(scores.values())))
-    entrants = [Entrant(name, MAKERS["bicubic"]) for name in names]
+    methods = [EvaluatedMethod(name, MAKERS["bicubic"]) for name in names]
     scale = protocol.scale or 4
-    metrics = (*protocol.measured(scale), *spread_of(19))
-    asked = Evaluation(protocol, scale, (), entrants, metrics, [Frechet(lambda x: x)])
-    images = [Measured(name, (64, 48), dict(of)) for name, of in scores.items()]
+    metrics = (*protocol.metrics(scale), *sample_metrics(19))
+    asked = Evaluation(protocol, scale, (), methods, metrics, [FrechetDistance(lambda x: x)])
+    images = [ImageScores(name, (64, 48), dict(of)) for name, of in scores.items()]
     return Report(asked, "faces", False, images, {names[0]: {"fid": 12.5}})
 
 
@@ -92,7 +92,7 @@ def test_an_infinite_number_makes_an_infinite_mean_and_no_nan() -> None:
 
 def test_differences_are_of_pictures_that_both_have() -> None:
     a, b = {"x": 3.0, "y": math.inf, "z": math.inf, "w": 1.0}, {"x": 1.0, "y": math.inf, "z": 4.0}
-    assert differences(a, b) == {"x": 2.0, "y": 0.0, "z": math.inf}
+    assert paired_differences(a, b) == {"x": 2.0, "y": 0.0, "z": math.inf}
 
 
 def by_picture(values: Iterable[float]) -> dict[str, float]:
@@ -102,18 +102,18 @@ def by_picture(values: Iterable[float]) -> dict[str, float]:
 def test_below_a_target_it_is_farther_by_the_difference() -> None:
     """With all of both below 1, |mean - 1| is 1 - mean, and 1 goes out."""
     a, b = by_picture(RNG.uniform(0, 1, 12)), by_picture(RNG.uniform(0, 1, 12))
-    far, between = farther(1.0, a, b), Estimate.of(differences(b, a).values())
+    far, between = excess_distance(1.0, a, b), Estimate.of(paired_differences(b, a).values())
     assert far.mean == pytest.approx(between.mean, abs=1e-12)
     assert far.interval == pytest.approx(between.interval, abs=1e-12)
-    above = farther(0.0, a, b)  # and above 0 it is the mean
-    assert above.interval == pytest.approx(Estimate.of(differences(a, b).values()).interval, abs=1e-12)
+    above = excess_distance(0.0, a, b)  # and above 0 it is the mean
+    assert above.interval == pytest.approx(Estimate.of(paired_differences(a, b).values()).interval, abs=1e-12)
 
 
 def test_who_is_farther_is_asked_of_means_and_of_pictures_that_both_have() -> None:
     a, b = {"x": 0.7, "y": 1.1, "lone": 5.0}, {"y": 0.85, "x": 0.85}
-    assert farther(0.9, a, b).mean == pytest.approx(-0.05)
-    assert farther(0.9, b, a).mean == pytest.approx(0.05)
-    lone = farther(0.9, {"x": 0.6}, {"x": 0.95})
+    assert excess_distance(0.9, a, b).mean == pytest.approx(-0.05)
+    assert excess_distance(0.9, b, a).mean == pytest.approx(0.05)
+    lone = excess_distance(0.9, {"x": 0.6}, {"x": 0.95})
     assert (lone.mean, lone.interval, lone.count) == (pytest.approx(0.25), None, 1)
 
 
@@ -173,7 +173,7 @@ def test_infinite_numbers_are_texts_that_float_reads() -> None:
     told = json.loads(report({"x": {"a": ONE | {"psnr": math.inf}}}).json())
     assert float(told["images"][0]["scores"]["a"]["psnr"]) == math.inf
     assert told["methods"][0]["metrics"]["psnr"]["mean"] == "inf"
-    assert finite([{"a": -math.inf}, (1.5, "x", None)]) == [{"a": "-inf"}, [1.5, "x", None]]
+    assert json_numbers([{"a": -math.inf}, (1.5, "x", None)]) == [{"a": "-inf"}, [1.5, "x", None]]
 
 
 def test_methods_that_are_perfect_on_different_pictures_have_no_mean_difference() -> None:
@@ -251,7 +251,7 @@ def test_conventions_tell_where_poor_pictures_come_from() -> None:
 
 def test_a_report_says_no_paths() -> None:
     saved("somewhere/high", "nose")
-    asked = Evaluation(CLASSIC_Y, 4, pairs(Path("somewhere/high").resolve()), [], ())
+    asked = Evaluation(CLASSIC_Y, 4, find_pairs(Path("somewhere/high").resolve()), [], ())
     assert str(Path.cwd()) not in Report(asked, "high", False, [], {}).json()
 
 
@@ -268,4 +268,4 @@ def test_a_report_says_no_paths() -> None:
 def test_an_interval_is_told_as_far_as_it_goes(
     mean: float, low: float | None, high: float | None, text: str
 ) -> None:
-    assert told(Estimate(mean, low, high, 5)) == text
+    assert estimate_text(Estimate(mean, low, high, 5)) == text

@@ -18,9 +18,9 @@ from test_page import EVIL, Read, pixels_of
 from refinesr.errors import ConfigError, InputError
 from refinesr.evaluate.answers import FORMAT
 from refinesr.evaluate.document import ASSETS
-from refinesr.evaluate.questions import BETTER, CAMERA, TASKS, Name
-from refinesr.evaluate.reading import read_report
-from refinesr.evaluate.study import Study, methods_of
+from refinesr.evaluate.questions import BETTER, CAMERA, TASKS, TaskName
+from refinesr.evaluate.saved_report import read_report
+from refinesr.evaluate.study import Study, methods_to_judge
 
 METHODS = ("net@1", "net@4")
 
@@ -54,18 +54,18 @@ class Page(Read):
 
 def test_it_asks_the_papers_questions_and_holds_what_is_asked(tmp_path: Path) -> None:
     study = made(tmp_path)
-    assert (BETTER.low, CAMERA.low) == (True, False)
+    assert (BETTER.shows_low, CAMERA.shows_low) == (True, False)
     for task in TASKS.values():
         there = Page(replace(study, task=task))
         assert there.said.count(task.question) == 2  # in the introduction and over the pair
-        assert [("low" in found.values()) for found in there.all("img")] == [False] + [True] * task.low + [
-            False
-        ]
+        assert [("low" in found.values()) for found in there.all("img")] == [False] + [
+            True
+        ] * task.shows_low + [False]
         kept = {key: value for key, value in there.data.items() if key not in ("images", "study")}
         expected = {"format": FORMAT, "task": task.name, "seconds": 3.0, "trials": 3, "methods": [*METHODS]}
         assert kept == expected
         assert re.fullmatch("[0-9a-f]{64}", there.data["study"])
-    assert set(TASKS) == set(get_args(Name))
+    assert set(TASKS) == set(get_args(TaskName))
 
 
 def test_there_are_no_more_trials_than_asked_for_nor_than_pictures(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_the_truth_is_no_method(tmp_path: Path) -> None:
     report["methods"].append(row(METHODS[0], report["images"]) | {"name": "truth", "kind": "truth"})
     (tmp_path / "report.json").write_text(json.dumps(report))
     there = read_report(tmp_path)
-    assert methods_of(there) == METHODS
+    assert methods_to_judge(there) == METHODS
     with pytest.raises(ConfigError, match=r"^--methods: 'truth' is not one of net@1, net@4$"):
         replace(study, report=there, methods=("truth",))
 

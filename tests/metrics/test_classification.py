@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from refinesr.errors import CheckpointError
 from refinesr.metrics.classification import (
     Classifier,
-    Guesses,
     Probabilities,
-    covering,
+    ProbabilitySums,
     error_rates,
     inception_score,
-    missed,
+    resized_to_cover,
+    top_k_missed,
 )
 
 
@@ -68,7 +68,7 @@ def test_it_is_the_exponential_of_the_mean_divergence_from_the_mean() -> None:
 
 def test_batches_of_any_sizes_give_the_same_score() -> None:
     given = chances(50)
-    merged = Guesses.of(given[:1]) + Guesses.of(given[1:20]) + Guesses.of(given[20:])
+    merged = ProbabilitySums.of(given[:1]) + ProbabilitySums.of(given[1:20]) + ProbabilitySums.of(given[20:])
     assert merged.count == 50
     assert merged.score == pytest.approx(inception_score(given, splits=1).mean, rel=1e-12)
 
@@ -79,7 +79,7 @@ def test_more_splits_than_images_are_refused() -> None:
     with pytest.raises(ValueError, match="0 splits of 9 images; there must be 1 to 9"):
         inception_score(chances(9), splits=0)
     with pytest.raises(ValueError, match="no probabilities"):
-        Guesses.of(chances(5)[:0])
+        ProbabilitySums.of(chances(5)[:0])
 
 
 class Inception(nn.Module):
@@ -130,7 +130,7 @@ def test_known_labels_are_right_and_others_wrong() -> None:
     logits = torch.tensor([[9.0, 1, 0, 2, 3, 4], [0, 1, 2, 3, 4, 5]])
     assert error_rates(logits, torch.tensor([0, 5])) == (0, 0)
     assert error_rates(logits, torch.tensor([5, 4])) == (1, 0)
-    assert missed(logits, torch.tensor([2, 0])).tolist() == [[True, True], [True, True]]
+    assert top_k_missed(logits, torch.tensor([2, 0])).tolist() == [[True, True], [True, True]]
 
 
 def test_a_network_that_cannot_tell_is_wrong_and_so_is_one_of_nans() -> None:
@@ -230,9 +230,9 @@ def test_a_wanted_size_is_covered_and_its_middle_is_shown() -> None:
     """Of 50 x 40 pixels for 20 x 20 the shorter side becomes 20, and the middle of 25 is taken."""
     images = torch.from_numpy(np.random.default_rng(0).random((1, 3, 50, 40), np.float32))
     whole = nn.functional.interpolate(images, (25, 20), mode="bicubic", antialias=True).clamp(0, 1)
-    assert torch.equal(covering(images, (20, 20)), whole[..., 2:22, :])
-    assert torch.equal(covering(images, (50, 40)), images)
-    assert torch.equal(covering(images, (30, 40)), images[..., 10:40, :])
+    assert torch.equal(resized_to_cover(images, (20, 20)), whole[..., 2:22, :])
+    assert torch.equal(resized_to_cover(images, (50, 40)), images)
+    assert torch.equal(resized_to_cover(images, (30, 40)), images[..., 10:40, :])
 
 
 @pytest.mark.parametrize(

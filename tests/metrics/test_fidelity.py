@@ -13,7 +13,7 @@ from refinesr.images.picture import Picture, to_tensor
 from refinesr.images.projection import Projection
 from refinesr.images.resize import Kernel, MatlabBicubic, PillowBicubic, resize
 from refinesr.metrics.fidelity import consistency, decibels, lr_psnr, lr_psnr_eight_bits
-from refinesr.metrics.pixel import levels
+from refinesr.metrics.pixel import eight_bit_levels
 from refinesr.restore.fidelity import measure_fidelity
 
 KERNELS = [PillowBicubic(), MatlabBicubic()]
@@ -101,7 +101,7 @@ def test_an_input_rounded_to_eight_bits_costs_0_13() -> None:
     """A twelfth of a level squared, in [0, 1] and in units of 1e-5."""
     result = pictures(4, 3, 256, 256)
     low = resize(result, (64, 64), PillowBicubic())
-    costs = consistency(levels(low).float() / 255, result, PillowBicubic()).mean().item()
+    costs = consistency(eight_bit_levels(low).float() / 255, result, PillowBicubic()).mean().item()
     assert costs == pytest.approx(1e5 / (12 * 255**2), rel=0.02)
 
 

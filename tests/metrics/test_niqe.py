@@ -17,7 +17,7 @@ from torch import Tensor
 
 from refinesr.errors import CheckpointError
 from refinesr.images.resize import MatlabBicubic, dense_resize_matrix
-from refinesr.metrics.niqe import GREY, NIQE, SIDE, aggd, levels, rows
+from refinesr.metrics.niqe import BLOCK, GREY, NIQE, block_rows, fit_aggd, grey_levels
 
 
 def photo(name: str) -> Tensor:
@@ -52,7 +52,7 @@ def described(block: np.ndarray) -> list[float]:
     return found
 
 
-def by_hand(grey: np.ndarray, side: int = SIDE) -> np.ndarray:
+def by_hand(grey: np.ndarray, side: int = BLOCK) -> np.ndarray:
     away = np.arange(-3, 4)
     bell = np.exp(-(away[:, None] ** 2 + away**2) / (2 * (7 / 6) ** 2))
     bell, halves = bell / bell.sum(), []
@@ -72,15 +72,15 @@ def by_hand(grey: np.ndarray, side: int = SIDE) -> np.ndarray:
 
 def test_the_rows_are_those_of_the_paper() -> None:
     image = photo("chelsea")[..., :200, :330]
-    expected = by_hand(levels(image)[0, 0].numpy())
-    found, _ = rows(image)
+    expected = by_hand(grey_levels(image)[0, 0].numpy())
+    found, _ = block_rows(image)
     assert found.shape == (6, 36)
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_the_distance_is_that_of_means_by_half_the_sum_of_covariances() -> None:
     niqe, image = fitted(), photo("astronaut")
-    found = rows(image)[0].numpy()
+    found = block_rows(image)[0].numpy()
     apart = found.mean(0) - niqe.mean.numpy()
     between = np.linalg.pinv((np.cov(found.T) + niqe.covariance.numpy()) / 2)
     assert niqe(image).item() == pytest.approx(np.sqrt(apart @ between @ apart), rel=1e-6)
@@ -90,12 +90,12 @@ def test_grey_is_matlabs_in_whole_levels() -> None:
     ntsc = np.linalg.inv([[1, 0.956, 0.621], [1, -0.272, -0.647], [1, -1.106, 1.703]])
     np.testing.assert_allclose(GREY, ntsc[0], atol=1e-14)
     image = photo("chelsea")
-    found = levels(image)[0, 0].numpy()
+    found = grey_levels(image)[0, 0].numpy()
     pillow = np.asarray(Image.fromarray(skimage.data.chelsea()).convert("L"))  # the same in three digits
     assert np.abs(found - pillow).max() <= 1
     assert np.mean(found != pillow) < 0.01
     assert np.array_equal(found, found.round())
-    assert torch.equal(levels(levels(image) / 255), levels(image))
+    assert torch.equal(grey_levels(grey_levels(image) / 255), grey_levels(image))
 
 
 # ------------------------------------------------------------------------------ known distributions
@@ -108,23 +108,23 @@ def test_the_fit_recovers_the_distribution_of_samples(shape: float, left: float,
     rng = np.random.default_rng(0)
     x = np.abs(gennorm.rvs(shape, size=400_000, random_state=rng))
     x = np.where(rng.random(len(x)) < left / (left + right), -left * x, right * x)
-    found = [value.item() for value in aggd(torch.from_numpy(x)[None])]
+    found = [value.item() for value in fit_aggd(torch.from_numpy(x)[None])]
     np.testing.assert_allclose(found, [shape, left, right], rtol=0.02)  # a few deviations of 400,000 samples
 
 
 def test_the_fit_scales_and_mirrors_with_the_values() -> None:
     x = torch.from_numpy(np.random.default_rng(0).laplace(0.2, 1.0, (3, 5000)))
-    shape, left, right = aggd(x)
-    for found, expected in zip(aggd(-7 * x), (shape, 7 * right, 7 * left), strict=True):
+    shape, left, right = fit_aggd(x)
+    for found, expected in zip(fit_aggd(-7 * x), (shape, 7 * right, 7 * left), strict=True):
         torch.testing.assert_close(found, expected)
 
 
 def test_zeros_are_of_neither_side_and_of_one_side_alone_the_exponent_is_the_least() -> None:
     rng = np.random.default_rng(0)
     x = rng.laplace(0.2, 1.0, 5000) * rng.integers(0, 2, 5000)
-    found = [value.item() for value in aggd(torch.from_numpy(x)[None])]
+    found = [value.item() for value in fit_aggd(torch.from_numpy(x)[None])]
     np.testing.assert_allclose(found, fit(x), rtol=1e-9)
-    shape, left, _ = aggd(torch.from_numpy(np.abs(x))[None])
+    shape, left, _ = fit_aggd(torch.from_numpy(np.abs(x))[None])
     assert (shape.item(), left.isnan().item()) == (pytest.approx(0.2), True)
 
 
@@ -132,7 +132,7 @@ def test_what_is_added_to_a_picture_changes_nothing_and_its_contrast_little() ->
     """The 1 beside the local deviation is all that knows the contrast: here the sixtieth part of it."""
     rng = np.random.default_rng(0)
     noise = torch.from_numpy(rng.integers(-50, 51, (1, 1, 192, 192)).astype(float))
-    found, lighter, wider = (rows(x / 255)[0] for x in (noise + 60, noise + 150, 2 * noise + 120))
+    found, lighter, wider = (block_rows(x / 255)[0] for x in (noise + 60, noise + 150, 2 * noise + 120))
     torch.testing.assert_close(lighter, found, rtol=1e-6, atol=1e-9)
     torch.testing.assert_close(wider, found, rtol=0.1, atol=0.02)
 
@@ -140,7 +140,7 @@ def test_what_is_added_to_a_picture_changes_nothing_and_its_contrast_little() ->
 def test_of_a_mirrored_picture_the_diagonals_trade_places() -> None:
     """Everything else is equal: products go around, so each pair is there from either side."""
     image = photo("astronaut")[..., :192, :288]
-    found, mirrored = rows(image)[0], rows(image.flip(3))[0]
+    found, mirrored = block_rows(image)[0], block_rows(image.flip(3))[0]
     columns = list(range(36))
     for start in (10, 28):
         columns[start : start + 8] = [*range(start + 4, start + 8), *range(start, start + 4)]
@@ -181,10 +181,10 @@ def test_it_is_fitted_to_the_sharp_blocks_of_each_photo() -> None:
     """Noise of known contrast, which is what the local deviation measures."""
     rng = np.random.default_rng(0)
     contrasts = np.array([[[20, 78, 100], [90, 60, 85]], [[50, 10, 40], [45, 20, 30]]])
-    noise = rng.uniform(-1, 1, (2, 2 * SIDE, 3 * SIDE)) * contrasts.repeat(SIDE, 1).repeat(SIDE, 2)
+    noise = rng.uniform(-1, 1, (2, 2 * BLOCK, 3 * BLOCK)) * contrasts.repeat(BLOCK, 1).repeat(BLOCK, 2)
     photos = torch.from_numpy(noise + 128)[:, None] / 255
     sharp = [
-        rows(photo[None])[0][torch.from_numpy(most.ravel() > 0.75 * most.max())]
+        block_rows(photo[None])[0][torch.from_numpy(most.ravel() > 0.75 * most.max())]
         for photo, most in zip(photos, contrasts, strict=True)
     ]
     assert [len(part) for part in sharp] == [4, 3]

@@ -11,7 +11,7 @@ from jaxtyping import TypeCheckError
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio
 
-from refinesr.metrics.pixel import levels, luma, mse, psnr
+from refinesr.metrics.pixel import eight_bit_levels, luma, mse, psnr
 from refinesr.metrics.structure import ms_ssim, ssim
 
 
@@ -62,14 +62,14 @@ def test_a_border_below_zero_is_refused() -> None:
 
 def test_levels_are_the_nearest_ones_that_a_saved_picture_holds() -> None:
     image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 1.5 - 0.25
-    saved = levels(image)
+    saved = eight_bit_levels(image)
     assert (saved / 255 - image.clamp(0, 1)).abs().max() <= 0.5 / 255 + 1e-7
-    assert torch.equal(levels(saved / 255), saved)  # 8 bits are kept as they are
+    assert torch.equal(eight_bit_levels(saved / 255), saved)  # 8 bits are kept as they are
 
 
 def test_rounding_alone_makes_58_9_db() -> None:
     image = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
-    assert psnr(image, levels(image).float() / 255).item() == pytest.approx(
+    assert psnr(image, eight_bit_levels(image).float() / 255).item() == pytest.approx(
         10 * math.log10(12 * 255**2), abs=0.05
     )
 
@@ -80,7 +80,7 @@ def test_nan_makes_the_number_of_its_image_nan_and_is_no_level() -> None:
     broken[1, 0, 3, 3] = math.nan
     assert psnr(image, broken).isnan().tolist() == [False, True]
     with pytest.raises(ValueError, match="NaN"):
-        levels(broken)
+        eight_bit_levels(broken)
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from refinesr.images.resize import PillowBicubic
-from refinesr.metrics.classification import Classifier, Guesses, error_rates
+from refinesr.metrics.classification import Classifier, ProbabilitySums, error_rates
 from refinesr.metrics.fidelity import lr_psnr, lr_psnr_eight_bits
 from refinesr.metrics.kid import KID, mmd
-from refinesr.metrics.pixel import mse, precise
+from refinesr.metrics.pixel import mse, to_float64
 from refinesr.metrics.sets import Normal, Statistics
-from refinesr.metrics.torchscript import Script
+from refinesr.metrics.torchscript import ScriptNetwork
 
 
 class OnMPS(Tensor):
@@ -53,7 +53,7 @@ def rows(count: int = 6, seed: int = 0) -> Tensor:
 
 def script(made: Tensor) -> Tensor:
     """Without a file: TorchScript takes no subclasses of tensors."""
-    network = object.__new__(Script)
+    network = object.__new__(ScriptNetwork)
     network.path, network.device, network.makes, network.options = Path("a.pt"), CPU, "features", {}
     network.module = lambda images: made
     return network(PICTURES)
@@ -67,14 +67,14 @@ CPU = torch.device("cpu")
 PICTURES = normal(2, 3, 4, 4).sigmoid()
 LARGE = normal(2, 3, 8, 8, seed=1).sigmoid()
 ALL: dict[str, tuple[Callable[..., Any], list[Tensor]]] = {
-    "Guesses": (lambda x: Guesses.of(x).total, [rows().softmax(1)]),
+    "Guesses": (lambda x: ProbabilitySums.of(x).total, [rows().softmax(1)]),
     "error_rates": (lambda x: torch.tensor(error_rates(x, torch.zeros(6).long(), top=(1, 2))), [rows()]),
     "mmd": (mmd, [rows(), rows(7, 1)]),
     "KID": (lambda *x: torch.tensor(KID(2, 4)(*x)), [rows(), rows(7, 1)]),
     "Normal.fitted": (lambda x: Normal.fitted(x).root, [rows()]),
     "Normal.of": (lambda *x: Normal.of(*x).root, [rows(1)[0], torch.eye(4)]),
     "Statistics": (lambda x: Statistics.of(x).scatter, [rows()]),
-    "precise": (precise, [rows()]),
+    "precise": (to_float64, [rows()]),
     "mse": (mse, [PICTURES, PICTURES.flip(0)]),
     "lr_psnr": (lambda *x: lr_psnr(*x, PillowBicubic()), [PICTURES, LARGE]),
     "lr_psnr_eight_bits": (lambda *x: lr_psnr_eight_bits(*x, PillowBicubic()), [PICTURES, LARGE]),

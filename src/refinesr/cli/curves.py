@@ -48,14 +48,14 @@ def curves(
     """
     check_output_file("-o", output, overwrite, PLOTS)
     matplotlib_figure("curves", 1, 1)
-    from .courses import course, drawn, unlike, window_of
+    from .loss_curves import differences, draw, read_history, smoothing_window
 
-    courses = [course(run) for run in runs]
-    width = window_of(courses, window)
-    for line in unlike(courses):
+    courses = [read_history(run) for run in runs]
+    width = smoothing_window(courses, window)
+    for line in differences(courses):
         print_message(f"warning: {line}")
     with replacing(output, overwrite=overwrite) as part:
-        drawn(courses, width, part, output.suffix[1:].lower())
+        draw(courses, width, part, output.suffix[1:].lower())
     means = f"training loss in means of {counted(width, 'update')}"
     print_result(f"{output}  {counted(len(courses), 'run')}, {means}")
     return 0

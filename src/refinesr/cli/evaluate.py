@@ -12,18 +12,18 @@ from cyclopts import Parameter
 from ..errors import ConfigError, OutputError
 from ..memory import out_of_memory_as
 from .bars import progress_bars
-from .entering import Methods, entered, of_given_pairs, scale_of, span_of
 from .messages import print_message, print_result
+from .method_options import Methods, common_span, load_methods, scale_of, trained_on_given_pairs
+from .metric_options import HINTS, Metrics
 from .options import Flag, Output, SpanEnds
-from .weighing import WANTED, Metrics
 
 if TYPE_CHECKING:
     import torch
 
+    from ..evaluate.evaluation import Evaluation, EvaluationProgress, ImageScores
     from ..evaluate.protocols import Protocol
     from ..evaluate.report import Report
-    from ..evaluate.running import At, Evaluation, Measured
-    from ..evaluate.sets import Sets as Gathered
+    from ..evaluate.set_metrics import SetAccumulators as Gathered
 
 EXAMPLES = """
 Examples:
@@ -109,11 +109,11 @@ def evaluate(
         raise ConfigError(f"--limit: {limit} is not positive")
     refuse_held(output)
     source = Source(data, low, limit)
-    asked = planned(things, source, PROTOCOLS[protocol], span, methods, metrics, device)
-    refuse_long(asked, output)
+    asked = plan_evaluation(things, source, PROTOCOLS[protocol], span, methods, metrics, device)
+    check_name_lengths(asked, output)
     if not overwrite:
-        refuse_other(asked, source, output)
-    report = reported(asked, source, output, overwrite)
+        check_report_matches(asked, source, output)
+    report = run_and_report(asked, source, output, overwrite)
     print_result(*(report.json() if json else report.markdown()).rstrip().split("\n"))
     there = {metric.key for metric in report.metrics}
     asked_for = {m.key: m.title for m in asked.metrics} | {m.key: m.title for m in asked.set_metrics}
@@ -132,7 +132,7 @@ class Source:
     limit: int | None
 
 
-def planned(
+def plan_evaluation(
     things: Sequence[str],
     source: Source,
     way: "Protocol",
@@ -142,93 +142,93 @@ def planned(
     device: "torch.device",
 ) -> "Evaluation":
     """What is asked for.  Raises what `Evaluation` does, and InputError for pictures that do not fit."""
-    from ..evaluate.bands import with_bands
-    from ..evaluate.measuring import spread_of
-    from ..evaluate.pairs import pairs
-    from ..evaluate.protocols import spanned
-    from ..evaluate.running import Evaluation, Plan
+    from ..evaluate.bands import with_single_bands
+    from ..evaluate.evaluation import Evaluation, EvaluationPlan
+    from ..evaluate.image_metrics import sample_metrics
+    from ..evaluate.pairs import find_pairs
+    from ..evaluate.protocols import with_span
 
-    plan = Plan(methods.seed, methods.samples, methods.batch)
-    entrants = entered(things, way, methods)
-    if (meant := span_of(entrants, span)) is not None:
-        way = spanned(way, meant)
-    found = pairs(source.data, source.low, source.limit, way.depth)
+    plan = EvaluationPlan(methods.seed, methods.samples, methods.batch)
+    entrants = load_methods(things, way, methods)
+    if (meant := common_span(entrants, span)) is not None:
+        way = with_span(way, meant)
+    found = find_pairs(source.data, source.low, source.limit, way.depth)
     for entrant in entrants if source.low is None else ():
-        if of_given_pairs(entrant.maker):
+        if trained_on_given_pairs(entrant.upscaler):
             print_message(f"{entrant.name} has learnt from given pairs; without --low it is shown others")
     asked = way.scale if methods.scale is None else methods.scale
     scale = scale_of(entrants, found[0].scale) if asked is None else asked
     way.check(scale)
     bands = found[0].bands
     metrics.check_bands(bands, way)
-    more = list(metrics.of_pictures(found, lambda: found[0].shown(way.crop, scale, way.kernel), device))
+    more = list(metrics.of_pictures(found, lambda: found[0].load(way.crop, scale, way.kernel), device))
     sets = list(metrics.of_sets(device))
     there = {metric.key for metric in more} | {metric.key for metric in sets}
-    for key in way.more:
+    for key in way.file_metrics:
         if key not in there:
-            print_message(WANTED[key])
-    every = (*way.measured(scale), *more, *spread_of(methods.samples, way.depth.units))
-    way = replace(way, remarks=(*way.remarks, *remarks(methods)))
-    return Evaluation(way, scale, found, entrants, with_bands(every, bands), sets, plan)
+            print_message(HINTS[key])
+    every = (*way.metrics(scale), *more, *sample_metrics(methods.samples, way.depth.unit_name))
+    way = replace(way, remarks=(*way.remarks, *option_remarks(methods)))
+    return Evaluation(way, scale, found, entrants, with_single_bands(every, bands), sets, plan)
 
 
-def remarks(methods: Methods) -> Iterator[str]:
+def option_remarks(methods: Methods) -> Iterator[str]:
     """What is done besides what the protocol says."""
-    from ..evaluate.alike import RUN_WITH
+    from ..evaluate.comparable import SAMPLING_REMARK
 
     if methods.via is not None:
         shown = f"models are shown the poor pictures with a shorter side of {methods.via} pixels by bicubic"
         yield f"{shown}, and their results are resized back (--via)"
     if methods.fidelity is not None:
-        yield f"{RUN_WITH} fidelity {methods.fidelity:g} (--fidelity)"
+        yield f"{SAMPLING_REMARK} fidelity {methods.fidelity:g} (--fidelity)"
     if methods.orientations is not None:
-        yield f"{RUN_WITH} orientations {methods.orientations} (--orientations)"
+        yield f"{SAMPLING_REMARK} orientations {methods.orientations} (--orientations)"
     for setting in methods.settings:
-        yield f"{RUN_WITH} {setting} (--set)"
+        yield f"{SAMPLING_REMARK} {setting} (--set)"
 
 
-def reported(asked: "Evaluation", source: Source, output: Path, overwrite: bool) -> "Report":
+def run_and_report(asked: "Evaluation", source: Source, output: Path, overwrite: bool) -> "Report":
     """What comes of it, which is written; the folder is held as soon as something is."""
-    from ..evaluate.page import page
+    from ..evaluate.page import write_page
     from ..evaluate.report import Report
-    from ..evaluate.sets import Sets
+    from ..evaluate.set_metrics import SetAccumulators
     from ..files import held
 
-    names = [entrant.name for entrant in asked.entrants]
-    sets = Sets.of(asked.set_metrics, names)
+    names = [entrant.name for entrant in asked.methods]
+    sets = SetAccumulators.of(asked.set_metrics, names)
     with ExitStack() as stack:
-        with of_evaluation() as show:
+        with evaluation_bars() as show:
             for at in asked.check(None if overwrite else output):
                 show(at)
             stack.enter_context(held(output))
             if overwrite:
                 Report.remove(output)
-            images = list(results(asked, output, sets, overwrite, show))
+            images = list(measured_images(asked, output, sets, overwrite, show))
         scores = {name: sets.scores(name) for name in names}
         data = source.data.resolve().name.encode("utf-8", "backslashreplace").decode("utf-8")
         report = Report(asked, data, source.low is not None, images, scores)
         report.write(output)
-        page(output)
+        write_page(output)
     return report
 
 
-def refuse_long(asked: "Evaluation", output: Path) -> None:
+def check_name_lengths(asked: "Evaluation", output: Path) -> None:
     """Raises OutputError if a method's or a result's name is too long for the file system."""
     from ..files import check_name
 
-    kept = asked.kept_in(output)
+    kept = asked.folder_in(output)
     longest = max((pair.name for pair in asked.pairs), key=lambda name: len(os.fsencode(name)))
-    for entrant in asked.entrants:
+    for entrant in asked.methods:
         store = kept.store(entrant.name)
         check_name(store.path)
         check_name(store.picture(longest, asked.samples(entrant) - 1))
 
 
-def refuse_other(asked: "Evaluation", source: Source, output: Path) -> None:
+def check_report_matches(asked: "Evaluation", source: Source, output: Path) -> None:
     """Raises OutputError if there is a report by other conventions, or of pictures that are not asked for."""
-    from ..evaluate.kept import ELSEWHERE
-    from ..evaluate.protocols import SEEDS
-    from ..evaluate.reading import read_report
+    from ..evaluate.evaluation_folder import OVERWRITE_HINT
+    from ..evaluate.protocols import SEED_CONVENTION
+    from ..evaluate.saved_report import read_report
 
     if not (output / "report.json").exists():
         return
@@ -238,14 +238,18 @@ def refuse_other(asked: "Evaluation", source: Source, output: Path) -> None:
     odd += [f"is of '{image.name}', too" for image in there.images if image.name not in asked.names]
     odd += [f"says '{line}', which is not so now" for line in there.conventions if line not in told]
     # SEEDS is what the first reports did not say
-    odd += [f"does not say '{line}'" for line in told if line not in {*there.conventions, SEEDS}]
+    odd += [f"does not say '{line}'" for line in told if line not in {*there.conventions, SEED_CONVENTION}]
     if odd:
-        raise OutputError(f"{output}: the report there {odd[0]}; {ELSEWHERE}")
+        raise OutputError(f"{output}: the report there {odd[0]}; {OVERWRITE_HINT}")
 
 
-def results(
-    asked: "Evaluation", output: Path, sets: "Gathered", overwrite: bool, show: "Callable[[At], None]"
-) -> "Iterator[Measured]":
+def measured_images(
+    asked: "Evaluation",
+    output: Path,
+    sets: "Gathered",
+    overwrite: bool,
+    show: "Callable[[EvaluationProgress], None]",
+) -> "Iterator[ImageScores]":
     """Says what to do when memory lacks."""
     hint = f"--batch {asked.plan.batch // 2}" if asked.plan.batch > 1 else "--tile 128"
     with out_of_memory_as(f"not enough memory; use {hint}"):
@@ -256,7 +260,7 @@ def results(
 
 
 @contextmanager
-def of_evaluation() -> "Iterator[Callable[[At], None]]":
+def evaluation_bars() -> "Iterator[Callable[[EvaluationProgress], None]]":
     """`show(at)`: pictures read or evaluated, and the steps of the method at work."""
     from rich.progress import MofNCompleteColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -264,7 +268,7 @@ def of_evaluation() -> "Iterator[Callable[[At], None]]":
         pictures = progress.add_task("pictures", total=None)
         steps = progress.add_task("", total=None, visible=False)
 
-        def show(at: "At") -> None:
+        def show(at: "EvaluationProgress") -> None:
             progress.update(pictures, description=at.task, completed=at.done, total=at.total)
             progress.update(
                 steps, description=at.method, completed=at.step, total=at.steps, visible=bool(at.method)

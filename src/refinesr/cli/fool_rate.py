@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from .compare import aligned
 from .messages import counted, print_result
 from .options import Flag
 from .results import check_output_file, write_json
+from .text_table import aligned_lines
 
 if TYPE_CHECKING:
-    from ..evaluate.answers import Asked, Rate
+    from ..evaluate.answers import Rate, StudyResults
 
 EXAMPLES = """
 Examples:
@@ -43,33 +43,33 @@ def fool_rate(
     overwrite
         Replace files that exist.
     """
-    from ..evaluate.answers import files_of, of_files
+    from ..evaluate.answers import answer_files, read_study
 
     if json is not None:
-        check_output_file("--json", json, overwrite, inputs=files_of(answers))
-    asked = of_files(answers)
+        check_output_file("--json", json, overwrite, inputs=answer_files(answers))
+    asked = read_study(answers)
     print_result(*lines(asked))
     if json is not None:
         write_json(json, facts(asked), overwrite)
     return 0
 
 
-def lines(asked: "Asked") -> Iterator[str]:
-    from ..evaluate.answers import FEW
+def lines(asked: "StudyResults") -> Iterator[str]:
+    from ..evaluate.answers import FEW_SUBJECTS
     from ..evaluate.questions import TASKS
 
     number = len(asked.subjects)
     yield f"{TASKS[asked.task].question} {counted(number, 'subject')}, study {asked.study[:12]}"
     rows = [cells(name, rate) for name, rate in asked.rates.items()]
-    yield from aligned([("method", "fool rate", "95 % interval", "subjects", "choices"), *rows])
-    ends = interval(asked.left)
-    yield f"left picture chosen: {asked.left.share.mean:.1%} of {asked.left.choices}" + (
+    yield from aligned_lines([("method", "fool rate", "95 % interval", "subjects", "choices"), *rows])
+    ends = interval(asked.left_rate)
+    yield f"left picture chosen: {asked.left_rate.share.mean:.1%} of {asked.left_rate.choices}" + (
         f", {ends}" if ends else ""
     )
     yield "fool rate: share of choices for the method's picture; at 50 % it cannot be told from the truth"
     if number == 1:
         yield "of one subject there is no interval; ask more people"
-    elif number < FEW:
+    elif number < FEW_SUBJECTS:
         yield f"interval: bootstrap over subjects; of {number} it is wide and not sure; ask more people"
     else:
         yield "interval: bootstrap over subjects"
@@ -83,13 +83,13 @@ def interval(rate: "Rate") -> str:
     return "" if rate.share.interval is None else " to ".join(f"{end:.1%}" for end in rate.share.interval)
 
 
-def facts(asked: "Asked") -> dict[str, Any]:
+def facts(asked: "StudyResults") -> dict[str, Any]:
     return {
         "study": asked.study,
         "task": asked.task,
         "subjects": len(asked.subjects),
         "methods": [{"name": name, **entry(rate, "fooled")} for name, rate in asked.rates.items()],
-        "left": entry(asked.left, "chosen"),
+        "left": entry(asked.left_rate, "chosen"),
     }
 
 

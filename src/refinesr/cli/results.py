@@ -208,10 +208,10 @@ def check_output_file(
 
 def refuse_report_files(option: str, path: Path, report: Path) -> None:
     """Raises OutputError, whatever may be overwritten, for a file of a report, or one among its pictures."""
-    from ..evaluate.report import FILES
+    from ..evaluate.report import REPORT_FILES
 
     place, pictures = location(path), os.path.realpath(report / "pictures")
-    if place in {location(report / name) for name in FILES} or Path(place).is_relative_to(pictures):
+    if place in {location(report / name) for name in REPORT_FILES} or Path(place).is_relative_to(pictures):
         raise OutputError(f"{option}: {path}: belongs to the report {report}; choose another name")
 
 

@@ -58,11 +58,13 @@ def study(
     refuse_report_files("--output", output, report)
     check_output_file("--output", output, overwrite, (".html", ".htm"))
     from ..evaluate.questions import TASKS
-    from ..evaluate.reading import read_report
-    from ..evaluate.study import Study, methods_of
+    from ..evaluate.saved_report import read_report
+    from ..evaluate.study import Study, methods_to_judge
 
     there = read_report(report)
-    asked = Study(there, TASKS[task], methods_of(there) if methods is None else methods, trials, seconds)
+    asked = Study(
+        there, TASKS[task], methods_to_judge(there) if methods is None else methods, trials, seconds
+    )
     pictures, total = [], len(there.images)
     with count_progress("reading pictures") as show:
         for picture in asked.pictures():

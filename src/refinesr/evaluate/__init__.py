@@ -1,15 +1,15 @@
-"""Methods measured as papers measure: results made, written, compared, and put into one table.
+"""Evaluation of super-resolution methods by the protocols of papers.
 
-protocols                 how papers measure: resizer, crop, channels, rounding, their own rows
-cuts  depths  pairs       what part of a picture, in 8 bits or as files hold it, and the poor one beside it
-makers  detour  foreign   what makes results: models, interpolation, folders, other people's networks
-measuring  bands  weights  labels    numbers of a single picture, and metrics that need files
-sets                      distances between sets of pictures
-aims  estimates           which numbers are better, and how sure a mean is
-store  kept  running      every method on every picture, made once and kept in a folder
-report  published         means, intervals and differences; JSON, CSV, Markdown
-page  document  gallery  crops    the same for the browser, and its pictures
-sketches  plots  axes  placing  geometry    its plots, and where their labels go
-reading  alike  comparing  swaps  sheet     two methods of reports that were written
-questions  study  answers                   people who choose between the truth and a method's picture
+protocols                          resizer, crop, channels and rounding of each paper, and its published rows
+cropping, depths, pairs            the evaluated part of an image, its bit depth, and the low-resolution input
+upscalers, trained_size, external  sources of results: models, interpolation, folders, other networks
+image_metrics, bands, pretrained_metrics, labels    metrics of single images
+set_metrics                        distances between sets of images (FID, KID, IS)
+aims, estimates                    which values are better; means and their confidence intervals
+evaluation, evaluation_folder, store    runs every method on every image and stores the results
+report, published                  means, intervals and differences as JSON, CSV and Markdown
+page, document, gallery, crops     the HTML page and its image crops
+report_plots, plots, axes, label_layout, geometry   the plots of the page and their labels
+saved_report, comparable, comparison, sign_flip, permutation, difference_sheet   comparison of two methods
+study, questions, answers          user studies: subjects choose between the original and a result
 """

@@ -1,7 +1,6 @@
-"""Which numbers of a metric are better: higher ones, lower ones, those near a target, or none.
+"""Aims of metrics: which values are better (higher, lower, near a target, or none).
 
-An aim knows what marks it in a table, which of several numbers are best, and what is to be said of two
-methods whose numbers differ.
+An aim has a symbol for tables, a loss that ranks values, and the verdict on two methods that differ.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,40 +8,41 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 Interval = tuple[float, float]
-"""Low and high end."""
+"""Lower and upper end."""
 
 
-def told_apart(interval: Interval | None) -> bool:
-    """Whether a difference that lies within this is none of chance: its interval is without 0."""
+def is_significant(interval: Interval | None) -> bool:
+    """Whether the confidence interval of a difference excludes 0.  False without an interval."""
     return interval is not None and not interval[0] <= 0 <= interval[1]
 
 
 @dataclass(frozen=True)
 class Higher:
-    way: ClassVar[int] = 1
-    """Where better numbers lie on an axis: 1 further up, -1 further down, 0 neither."""
-    mark: ClassVar[str] = "↑"
-    words: ClassVar[str] = "higher is better"
+    direction: ClassVar[int] = 1
+    """Where better values lie on an axis: 1 at larger values, -1 at smaller ones, 0 neither."""
+    symbol: ClassVar[str] = "↑"
+    description: ClassVar[str] = "higher is better"
     data: ClassVar[str] = "higher"
-    """As JSON has it."""
+    """Value of "better" in JSON reports."""
 
     def loss(self, value: float) -> float | None:
-        """Less is better; None where no number is better than another."""
+        """The number to minimise when values are ranked; None if the metric does not rank values."""
         return -value
 
     def verdict(self, a: str, b: str, difference: Interval, distance: Interval | None = None) -> str:
-        """Who is better, where the interval of B - A is `difference`, and without 0.
+        """A sentence naming the better of methods `a` and `b`.
 
-        `distance` is the interval of |B - target| - |A - target|, where there is a target.
+        `difference` is the interval of B - A, which must exclude 0.  `distance` is the interval of
+        |B - target| - |A - target|, for aims with a target.
         """
         return f"{b if difference[0] > 0 else a} is better"
 
 
 @dataclass(frozen=True)
 class Lower:
-    way: ClassVar[int] = -1
-    mark: ClassVar[str] = "↓"
-    words: ClassVar[str] = "lower is better"
+    direction: ClassVar[int] = -1
+    symbol: ClassVar[str] = "↓"
+    description: ClassVar[str] = "lower is better"
     data: ClassVar[str] = "lower"
 
     def loss(self, value: float) -> float | None:
@@ -54,17 +54,17 @@ class Lower:
 
 @dataclass(frozen=True)
 class Near:
-    """As the share of values within an interval that is to hold 90 % of them: 0.97 is no better than 0.83."""
+    """Values near `target` are better.  Example: the coverage of a 90 % interval, target 0.9."""
 
     target: float
-    way: ClassVar[int] = 0
+    direction: ClassVar[int] = 0
 
     @property
-    def mark(self) -> str:
+    def symbol(self) -> str:
         return f"→ {self.target:g}"
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         return f"closer to {self.target:g} is better"
 
     @property
@@ -72,21 +72,21 @@ class Near:
         return {"near": self.target}
 
     def loss(self, value: float) -> float | None:
-        return round(abs(value - self.target), 12)  # 0.85 and 0.95 are as far from 0.9, but not in floats
+        return round(abs(value - self.target), 12)  # rounded, so that 0.85 and 0.95 are equally far from 0.9
 
     def verdict(self, a: str, b: str, difference: Interval, distance: Interval | None = None) -> str:
-        if distance is None or not told_apart(distance):
+        if distance is None or not is_significant(distance):
             return f"they differ; neither is closer to {self.target:g}"
         return f"{b if distance[0] < 0 else a} is closer to {self.target:g}"
 
 
 @dataclass(frozen=True)
 class Neither:
-    """Of numbers that only describe: more diverse samples are no better ones."""
+    """No value is better than another, as for the diversity of samples."""
 
-    way: ClassVar[int] = 0
-    mark: ClassVar[str] = ""
-    words: ClassVar[str] = "describes; no number is better"
+    direction: ClassVar[int] = 0
+    symbol: ClassVar[str] = ""
+    description: ClassVar[str] = "describes; no number is better"
     data: ClassVar[None] = None
 
     def loss(self, value: float) -> float | None:
@@ -99,14 +99,14 @@ class Neither:
 Aim = Higher | Lower | Near | Neither
 
 
-def best(aim: Aim, values: Iterable[float]) -> float | None:
-    """The least loss; None where no number is better, and of less than two numbers."""
+def least_loss(aim: Aim, values: Iterable[float]) -> float | None:
+    """The smallest loss of the values.  None for aims without a loss and for fewer than two values."""
     losses = [loss for loss in map(aim.loss, values) if loss is not None]
     return min(losses) if len(losses) > 1 else None
 
 
-def aim_of(data: Any) -> Aim:
-    """What `data` of an aim was.  Raises ValueError."""
+def parse_aim(data: Any) -> Aim:
+    """The aim with this `data`.  Raises ValueError."""
     for aim in (Higher(), Lower(), Neither()):
         if data == aim.data:
             return aim

@@ -1,4 +1,4 @@
-"""What the subjects of a study answered, and how often methods fooled them."""
+"""Answers of the subjects of a user study, and the fool rates of methods."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -11,18 +11,18 @@ import numpy as np
 
 from refinesr.config import from_data, parse
 from refinesr.errors import ConfigError, InputError
-from refinesr.evaluate.estimates import Estimate, means
-from refinesr.evaluate.questions import Name
+from refinesr.evaluate.estimates import Estimate, bootstrap_means
+from refinesr.evaluate.questions import TaskName
 
 FORMAT = "refinesr-answers-1"
 
-FEW = 20
-"""Subjects; bootstrap intervals of fewer are too narrow."""
+FEW_SUBJECTS = 20
+"""Below this number of subjects, bootstrap intervals are too narrow."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One choice: of which picture's pair, and where the chosen one was."""
+    """One choice: the image and method of the pair, which of the two was chosen, and on which side it was."""
 
     image: str
     method: str
@@ -37,11 +37,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Answers:
-    """The file of one subject."""
+    """All answers of one subject, as stored in a file."""
 
     format: Literal["refinesr-answers-1"]
     study: str
-    task: Name
+    task: TaskName
     subject: str
     answers: tuple[Answer, ...]
 
@@ -59,7 +59,7 @@ class Answers:
 
 
 def read_answers(path: Path) -> Answers:
-    """Raises InputError for what cannot be read, ConfigError for what is not understood."""
+    """Read the file of one subject.  Raises InputError if unreadable, ConfigError if invalid."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -67,8 +67,8 @@ def read_answers(path: Path) -> Answers:
     return from_data(Answers, parse(text, str(path)), str(path))
 
 
-def files_of(paths: Iterable[Path]) -> list[Path]:
-    """The files, and those of the folders that are JSON by name.  Raises InputError for a folder without."""
+def answer_files(paths: Iterable[Path]) -> list[Path]:
+    """The given files, and the .json files of given folders.  Raises InputError for a folder without any."""
     found: list[Path] = []
     for path in paths:
         if not path.is_dir():
@@ -82,7 +82,7 @@ def files_of(paths: Iterable[Path]) -> list[Path]:
 
 @dataclass(frozen=True)
 class Rate:
-    """A share of choices, with its interval over subjects."""
+    """`counted` of `choices` choices as a share, with its bootstrap interval over subjects."""
 
     share: Estimate
     counted: int
@@ -90,36 +90,36 @@ class Rate:
 
     @staticmethod
     def of(subjects: Sequence[tuple[int, int]]) -> "Rate":
-        """Of each subject's number of them, and of its choices: at least one."""
+        """From (counted, choices) of each subject; every subject has at least one choice."""
         counted, choices = np.array(subjects, np.float64).T
         share = float(counted.sum() / choices.sum())
-        draws = means(counted) / means(choices)  # the same subjects in both
-        estimate = Estimate.around(share, draws, len(subjects))
+        draws = bootstrap_means(counted) / bootstrap_means(choices)  # both resample the same subjects
+        estimate = Estimate.from_resamples(share, draws, len(subjects))
         return Rate(estimate, int(counted.sum()), int(choices.sum()))
 
 
 @dataclass(frozen=True)
-class Asked:
-    """All subjects of one study."""
+class StudyResults:
+    """The answers of all subjects of one study."""
 
     study: str
-    task: Name
+    task: TaskName
     subjects: tuple[Answers, ...]
 
     @cached_property
     def rates(self) -> dict[str, Rate]:
-        """By method, of the subjects who saw it: the share of choices for its picture; highest first."""
+        """Fool rate by method, highest first: the share of choices of its result by subjects who saw it."""
         names = sorted({answer.method for subject in self.subjects for answer in subject.answers})
-        rates = {name: self.share(fooled, name) for name in names}
+        rates = {name: self.share(chose_method, name) for name in names}
         return dict(sorted(rates.items(), key=lambda item: -item[1].share.mean))
 
     @cached_property
-    def left(self) -> Rate:
-        """The share of choices of the left picture."""
+    def left_rate(self) -> Rate:
+        """The share of choices of the left image."""
         return self.share(lambda answer: answer.side == "left")
 
     def share(self, counts: Callable[[Answer], bool], method: str | None = None) -> Rate:
-        """Of the choices that `counts` counts; of those about one method if it is given."""
+        """The share of answers for which `counts` is true, over all answers or those about one method."""
         found = [
             [counts(answer) for answer in subject.answers if method in (None, answer.method)]
             for subject in self.subjects
@@ -127,13 +127,16 @@ class Asked:
         return Rate.of([(sum(choices), len(choices)) for choices in found if choices])
 
 
-def fooled(answer: Answer) -> bool:
+def chose_method(answer: Answer) -> bool:
     return answer.chose == "method"
 
 
-def of_files(paths: Iterable[Path]) -> Asked:
-    """Raises InputError or ConfigError, also for files of several studies and for a subject given twice."""
-    files = [(path, read_answers(path)) for path in files_of(paths)]
+def read_study(paths: Iterable[Path]) -> StudyResults:
+    """Read the answers of all subjects.
+
+    Raises InputError or ConfigError for invalid files, files of several studies, and repeated subjects.
+    """
+    files = [(path, read_answers(path)) for path in answer_files(paths)]
     (first, one), *rest = files
     seen = {one.subject: first}
     for path, other in rest:
@@ -149,4 +152,4 @@ def of_files(paths: Iterable[Path]) -> Asked:
         if other.subject in seen:
             raise ConfigError(f"{path}: subject: {other.subject} is that of {seen[other.subject]}, too")
         seen[other.subject] = path
-    return Asked(one.study, one.task, tuple(answers for _, answers in files))
+    return StudyResults(one.study, one.task, tuple(answers for _, answers in files))

@@ -1,4 +1,4 @@
-"""Axes of plots: where numbers lie, and which of them are written."""
+"""Axes of plots: positions of values, and tick values."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +11,7 @@ from refinesr.evaluate.geometry import Number
 
 @dataclass(frozen=True)
 class Axis:
-    """Numbers from `low` to `high` on a line from `start` to `end`, by their logarithms if `log`."""
+    """Maps values from `low` to `high` to positions from `start` to `end`; logarithmic if `log`."""
 
     title: str
     low: Number
@@ -19,15 +19,15 @@ class Axis:
     start: Number
     end: Number
     log: bool = False
-    at: tuple[Number, ...] = ()
-    """Where to put ticks; at round numbers if empty."""
+    tick_values: tuple[Number, ...] = ()
+    """Values of the ticks; round numbers if empty."""
 
     def __call__(self, value: Number) -> Number:
         low, high, value = (math.log(v) if self.log else v for v in (self.low, self.high, value))
         return self.start + (value - low) / (high - low) * (self.end - self.start)
 
     def ticks(self) -> tuple[Number, ...]:
-        return self.at or round_numbers(self.low, self.high)
+        return self.tick_values or round_numbers(self.low, self.high)
 
 
 def round_numbers(low: Number, high: Number) -> tuple[Number, ...]:
@@ -39,22 +39,22 @@ def round_numbers(low: Number, high: Number) -> tuple[Number, ...]:
 
 
 def tick_text(value: Number, ticks: Sequence[Number]) -> str:
-    """With as many decimals as tell the ticks apart."""
+    """The tick's label, with as many decimals as the distance between ticks needs."""
     step = min((b - a for a, b in pairwise(ticks)), default=1.0)
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     return f"{value + 0.0:.{decimals}f}"
 
 
-def axis(title: str, values: Iterable[Estimate], start: Number, end: Number) -> Axis:
-    """One on which all means and intervals have room, with a tenth to spare."""
+def axis_around(title: str, values: Iterable[Estimate], start: Number, end: Number) -> Axis:
+    """An axis that covers all means and intervals with a margin of a tenth on either side."""
     ends = [end for value in values for end in (value.mean, *(value.interval or ()))]
     low, high = min(ends), max(ends)
-    spare = 0.1 * (high - low) or 0.05 * abs(high) or 1.0
-    return Axis(title, low - spare, high + spare, start, end)
+    margin = 0.1 * (high - low) or 0.05 * abs(high) or 1.0
+    return Axis(title, low - margin, high + margin, start, end)
 
 
-def spread(values: Iterable[Number], x: Axis, least: Number = 30) -> Iterator[Number]:
-    """Those between whose places there is room for what is written there."""
+def spaced(values: Iterable[Number], x: Axis, least: Number = 30) -> Iterator[Number]:
+    """The ascending values whose positions are at least `least` from the previous one taken."""
     last = -math.inf
     for value in values:
         if x(value) - last >= least:

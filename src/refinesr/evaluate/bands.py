@@ -1,48 +1,48 @@
-"""Numbers of measured fields, not of photos: any number of bands of any type, and of each band by itself."""
+"""Metrics of the protocol `bands`: images of any number of bands and any type, also per band."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from refinesr.evaluate.aims import Higher, Lower, Near
 from refinesr.evaluate.depths import AsStored
-from refinesr.evaluate.measuring import Case, Consistency, Metric, Psnr, Ssim
+from refinesr.evaluate.image_metrics import Case, Consistency, Metric, Psnr, Ssim
 from refinesr.images.resize import PillowBicubic
 from refinesr.images.span import Span
 
-SHOWN = (
+DISPLAY = (
     "pages and compared crops show the first three bands as red, green and blue, of fewer the first as grey; "
     "their type's 0 to its largest value (floats: 0 to 1) as black to white, in 8 bits for the eye alone"
 )
 
-RANGE = "peak 255 of 8 bits, 65535 of 16 bits, 1 of floats; no border cut"
+PEAK = "peak 255 of 8 bits, 65535 of 16 bits, 1 of floats; no border cut"
 
-SPANNED = "values are counted from the low end of the span, and peak is its width; no border cut"
+PEAK_OF_SPAN = "values are counted from the low end of the span, and peak is its width; no border cut"
 
 
-def shown_as(span: Span | None) -> str:
-    """How a page shows bands, whose ends may be those of a span."""
+def display_convention(span: Span | None) -> str:
+    """How pages display bands; a span replaces the type's range."""
     ends = "their type's 0 to its largest value (floats: 0 to 1)"
-    return SHOWN if span is None else SHOWN.replace(ends, "the span's ends")
+    return DISPLAY if span is None else DISPLAY.replace(ends, "the span's ends")
 
 
-def by(span: Span) -> str:
-    """What is measured by it."""
-    return f"PSNR, SSIM, consistency and pages are by the span {span}, in {AsStored.units}"
+def span_convention(span: Span) -> str:
+    """The remark in reports on what a span applies to."""
+    return f"PSNR, SSIM, consistency and pages are by the span {span}, in {AsStored.unit_name}"
 
 
 def rmse(case: Case) -> float:
-    """0 for equal pictures."""
+    """Root mean squared error in the files' units; 0 for equal images."""
     return case.error.square().mean().sqrt().item()
 
 
 def bias(case: Case) -> float:
-    """Above 0 where the result is too large."""
+    """Mean of result - original in the files' units."""
     return case.error.mean().item()
 
 
 @dataclass(frozen=True)
-class OfBand:
-    """The same of one band, counted from 0."""
+class SingleBand:
+    """A metric of one band, counted from 0."""
 
     measure: Callable[[Case], float | None]
     band: int
@@ -51,9 +51,9 @@ class OfBand:
         return self.measure(case.band(self.band))
 
 
-def of_bands(scale: int, span: Span | None = None) -> tuple[Metric, ...]:
-    """What the protocol `bands` measures of all bands together; a span says what 0 and 1 are."""
-    units, range = AsStored.units, RANGE if span is None else SPANNED
+def band_metrics(scale: int, span: Span | None = None) -> tuple[Metric, ...]:
+    """The metrics of the protocol `bands` over all bands; a span defines which values are 0 and 1."""
+    units, range = AsStored.unit_name, PEAK if span is None else PEAK_OF_SPAN
     ends = "[0, 1]" if span is None else "shares of the span"
     return (
         Metric("psnr", "PSNR", Higher(), f"of all bands, {range}; mean of pictures' decibels", "dB", Psnr()),
@@ -72,24 +72,21 @@ def of_bands(scale: int, span: Span | None = None) -> tuple[Metric, ...]:
     )
 
 
-def with_bands(metrics: Sequence[Metric], bands: int) -> tuple[Metric, ...]:
-    """Each of all bands and, unless pictures are grey or have three, of each band, counted from 1.
-
-    Those are called KEY.1 to KEY.N.
-    """
+def with_single_bands(metrics: Sequence[Metric], bands: int) -> tuple[Metric, ...]:
+    """The metrics and, unless images have 1 or 3 bands, each metric of each band: KEY.1 to KEY.N."""
     if bands in (1, 3):
         return tuple(metrics)
-    return tuple(each for metric in metrics for each in (metric, *each_band(metric, bands)))
+    return tuple(each for metric in metrics for each in (metric, *single_band_metrics(metric, bands)))
 
 
-def each_band(metric: Metric, bands: int) -> list[Metric]:
+def single_band_metrics(metric: Metric, bands: int) -> list[Metric]:
     return [
         replace(
             metric,
             key=f"{metric.key}.{number}",
             title=f"{metric.title} of band {number}",
             convention=f"of band {number} alone, else as {metric.title}",
-            measure=OfBand(metric.measure, number - 1),
+            measure=SingleBand(metric.measure, number - 1),
             band=number,
         )
         for number in range(1, bands + 1)

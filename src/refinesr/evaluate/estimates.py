@@ -1,4 +1,4 @@
-"""Means over pictures, their intervals by bootstrap, and how both are written."""
+"""Means over images with bootstrap confidence intervals, and their text."""
 
 import math
 from collections.abc import Iterable
@@ -9,20 +9,20 @@ import numpy.typing as npt
 
 from refinesr.evaluate.aims import Interval
 
-DRAWS, PART = 2000, 50
-"""Of pictures, for a bootstrap interval; so many are made at once."""
+RESAMPLES, CHUNK = 2000, 50
+"""Number of bootstrap resamples, and how many are drawn at once."""
 
-LEVEL = 0.95
+CONFIDENCE = 0.95
 
 SMALL = 0.01
-"""Of numbers below it four decimals leave too little."""
+"""Values below this are written in scientific notation."""
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over `count` pictures and its 95 % interval: none of less than two, nor where nobody says."""
+    """A mean over `count` images and its 95 % interval (`low`, `high`), None if unknown or `count` < 2."""
 
     mean: float
     low: float | None = None
@@ -35,30 +35,30 @@ class Estimate:
 
     @staticmethod
     def of(values: Iterable[float]) -> "Estimate":
-        """By bootstrap over pictures (percentiles of `DRAWS` means), always from the same random numbers."""
+        """Mean and percentile bootstrap interval over images, from a fixed seed."""
         column = np.array([*values])
-        with np.errstate(invalid="ignore"):  # inf - inf, of methods that are perfect on different pictures
-            return Estimate.around(float(column.mean()), means(column), len(column))
+        with np.errstate(invalid="ignore"):  # inf - inf, for methods that are perfect on different images
+            return Estimate.from_resamples(float(column.mean()), bootstrap_means(column), len(column))
 
     @staticmethod
-    def around(mean: float, draws: Floats, count: int) -> "Estimate":
-        """Of a number of `count` pictures, and of those that were drawn of them."""
+    def from_resamples(mean: float, draws: Floats, count: int) -> "Estimate":
+        """From a statistic of `count` images and its values over bootstrap resamples."""
         if count < 2:
             return Estimate(mean, count=count)
-        # whole draws, for between infinite ones there is nothing
-        low, high = np.quantile(draws, ((1 - LEVEL) / 2, (1 + LEVEL) / 2), method="inverted_cdf")
+        # no interpolation between draws, as they may be infinite
+        low, high = np.quantile(draws, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2), method="inverted_cdf")
         return Estimate(mean, float(low), float(high), count)
 
 
-def means(column: Floats) -> Floats:
-    """Of `DRAWS` times as many pictures, drawn with repetition; the same ones for columns of one length."""
+def bootstrap_means(column: Floats) -> Floats:
+    """Means of `RESAMPLES` bootstrap resamples; columns of equal length use the same resamples."""
     rng = np.random.default_rng(0)
-    places = (rng.integers(len(column), size=(PART, len(column))) for _ in range(0, DRAWS, PART))
+    places = (rng.integers(len(column), size=(CHUNK, len(column))) for _ in range(0, RESAMPLES, CHUNK))
     return np.concatenate([column[part].mean(1) for part in places])
 
 
-def told(estimate: Estimate | None) -> str:
-    """With how far its interval goes: ± if as far up as down, to the digits that are shown."""
+def estimate_text(estimate: Estimate | None) -> str:
+    """The mean and its interval: `a ± b` if symmetric to the digits shown, else `a +b -c`; empty for None."""
     if estimate is None:
         return ""
     largest = max(map(abs, (estimate.mean, *(estimate.interval or ()))))

@@ -1,4 +1,4 @@
-"""The classes that pictures are of, as somebody has written them down."""
+"""Class labels of images, from a file or from the folders that images lie in."""
 
 import csv
 import unicodedata
@@ -15,9 +15,9 @@ from refinesr.images.naming import stem
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Classes, from 0, by the names of pictures without suffix, é being one letter (NFC).
+    """Classes, counted from 0, by names of images without suffix, in Unicode form NFC.
 
-    folders  the number of folders, where each is a class; None of a file
+    folders  number of folders, if each folder is a class; None for a file
     """
 
     source: Path
@@ -26,24 +26,24 @@ class Labels:
 
     @staticmethod
     def read(source: Path) -> "Labels":
-        """A file of lines, or a folder of folders.  Raises InputError.
+        """Read a file of lines NAME,CLASS or NAME CLASS, or a folder with one folder for each class.
 
-        Lines are NAME,CLASS or NAME CLASS.  Folders are classes in the order of their names, as ImageNet's.
+        Folders are numbered in the order of their names, as ImageNet's classes.  Raises InputError.
         """
-        return of_folders(source) if source.is_dir() else of_lines(source)
+        return labels_of_folders(source) if source.is_dir() else read_label_file(source)
 
-    def of(self, pairs: Iterable[Pair]) -> dict[str, int]:
-        """Classes by the names of pairs.  Raises InputError for a picture without one."""
+    def classes_of(self, pairs: Iterable[Pair]) -> dict[str, int]:
+        """Classes by name of pair.  Raises InputError for an image without a class."""
         found = {}
         for pair in pairs:
-            label = self.classes.get(composed(pair.name))  # file systems differ in how é is encoded
+            label = self.classes.get(nfc(pair.name))  # file systems differ in the Unicode form of names
             if label is None:
                 raise InputError(f"{self.source}: has no class of '{pair.name}', which is {pair.high.name}")
             found[pair.name] = label
         return found
 
-    def fit(self, count: int) -> None:
-        """Raises InputError unless they can be those of a classifier that tells `count` classes apart."""
+    def check_class_count(self, count: int) -> None:
+        """Raises InputError unless the labels fit a classifier with `count` classes."""
         name, largest = max(self.classes.items(), key=lambda item: item[1])
         if self.folders not in (None, count):
             lines = "a file of lines NAME,CLASS tells which ones they are"
@@ -56,15 +56,15 @@ class Labels:
             )
 
 
-def of_lines(path: Path) -> Labels:
+def read_label_file(path: Path) -> Labels:
     try:
         text = path.read_text(encoding="utf-8-sig")  # spreadsheets put a byte-order mark first
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
-    return Labels(path, gathered(path, read_lines(path, text.splitlines())))
+    return Labels(path, collect_classes(path, parse_lines(path, text.splitlines())))
 
 
-def read_lines(path: Path, lines: list[str]) -> Iterator[tuple[str, int]]:
+def parse_lines(path: Path, lines: list[str]) -> Iterator[tuple[str, int]]:
     for number, line in enumerate(lines, start=1):
         row = next(csv.reader([line])) if "," in line else line.rsplit(maxsplit=1)
         cells = [cell.strip() for cell in row]
@@ -75,27 +75,27 @@ def read_lines(path: Path, lines: list[str]) -> Iterator[tuple[str, int]]:
             raise InputError(f"{path}: line {number}: '{cells[0]}' is not NAME,CLASS; {why}")
         if len(cells) != 2 or not cells[1].isdecimal():
             raise InputError(f"{path}: line {number}: '{line.strip()[:60]}' is not NAME,CLASS")
-        yield bare(cells[0]), int(cells[1])
+        yield without_suffix(cells[0]), int(cells[1])
 
 
-def bare(name: str) -> str:
-    """Without the suffix of a picture, and the folders that stand before one with a suffix."""
+def without_suffix(name: str) -> str:
+    """The name without folders and suffix if it has the suffix of an image, else unchanged."""
     path = PurePosixPath(name)
     return path.stem if path.suffix.lower() in SUFFIXES else name
 
 
-def of_folders(path: Path) -> Labels:
+def labels_of_folders(path: Path) -> Labels:
     inside = sorted(each.name for each in path.iterdir() if each.is_dir() and not each.name.startswith("."))
     places = {name: place for place, name in enumerate(inside)}
     found = ((stem(entry), places[entry.group]) for entry in list_entries(path) if entry.group)
-    return Labels(path, gathered(path, found), len(places))
+    return Labels(path, collect_classes(path, found), len(places))
 
 
-def gathered(path: Path, found: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """Raises InputError for a picture of two classes, and if there is none."""
+def collect_classes(path: Path, found: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Classes by name.  Raises InputError for an image with two classes, and if there are no classes."""
     classes: dict[str, int] = {}
     for given, label in found:
-        name = composed(given)
+        name = nfc(given)
         if classes.setdefault(name, label) != label:
             raise InputError(f"{path}: '{name}' is of two classes, {classes[name]} and {label}")
     if not classes:
@@ -103,5 +103,5 @@ def gathered(path: Path, found: Iterable[tuple[str, int]]) -> dict[str, int]:
     return classes
 
 
-def composed(name: str) -> str:
+def nfc(name: str) -> str:
     return unicodedata.normalize("NFC", name)

@@ -10,22 +10,22 @@ from functools import cached_property
 from html import escape
 from pathlib import Path
 
-from refinesr.evaluate.aims import best, told_apart
+from refinesr.evaluate.aims import is_significant, least_loss
 from refinesr.evaluate.document import document
 from refinesr.evaluate.estimates import Estimate
 from refinesr.evaluate.gallery import gallery
 from refinesr.evaluate.plots import tag
 from refinesr.evaluate.protocols import Published
-from refinesr.evaluate.published import left_out, parted
-from refinesr.evaluate.reading import Metric, Pair, Report, read_report
-from refinesr.evaluate.sketches import sketches
+from refinesr.evaluate.published import omission_notes, split_by_metrics
+from refinesr.evaluate.report_plots import plots_section
+from refinesr.evaluate.saved_report import MetricInfo, PairedDifference, SavedReport, read_report
 from refinesr.files import replacing
 
-PAIRS = 300
+MAX_PAIRS = 300
 """Rows of paired differences, at most; report.json has all."""
 
 
-def page(folder: Path) -> Path:
+def write_page(folder: Path) -> Path:
     """Write page.html into the folder of a report, and return its path; an older one is replaced.
 
     Without pictures/high, crops are of the methods alone.  Raises InputError for what cannot be read and for
@@ -33,23 +33,29 @@ def page(folder: Path) -> Path:
     OutputError if nothing can be written there.
     """
     report, path = read_report(folder), folder / "page.html"
-    text = html_of(report)
+    text = page_html(report)
     with replacing(path, overwrite=True) as part:
         part.write_text(text, encoding="utf-8")
     return path
 
 
-def html_of(report: Report) -> str:
+def page_html(report: SavedReport) -> str:
     """The page as text."""
     title = f"{report.protocol} on {report.data}"
-    parts = [header(report, title), table(report), sketches(report), gallery(report), pairs(report)]
+    parts = [
+        header(report, title),
+        results_section(report),
+        plots_section(report),
+        gallery(report),
+        differences_section(report),
+    ]
     body = "\n".join(parts)
     size = f"{-(-len(body.encode()) // 2**17) / 8:.1f} MiB"
     foot = tag("footer", f"Made by refinesr evaluate. This file holds all it shows, {size}.")
     return document(title, f"{body}\n{foot}", "page.css", ("page.js",))
 
 
-def header(report: Report, title: str) -> str:
+def header(report: SavedReport, title: str) -> str:
     count = len(report.images) or max(
         (estimate.count or 0 for row in report.methods for estimate in row.metrics.values()), default=0
     )
@@ -66,7 +72,7 @@ def header(report: Report, title: str) -> str:
 # -------------------------------------------------------------------------------------------------- the table
 
 
-def table(report: Report) -> str:
+def results_section(report: SavedReport) -> str:
     """Methods by metrics; what papers say is set apart."""
     columns = [Column(key, metric, report) for key, metric in report.metrics.items()]
     called = any(row.calls for row in report.methods)
@@ -81,18 +87,18 @@ def table(report: Report) -> str:
         )
     wide = len(head)
     body = tag("thead", tag("tr", "".join(head))) + tag("tbody", "".join(rows))
-    here, elsewhere = parted(report.published, report.metrics)
+    here, elsewhere = split_by_metrics(report.published, report.metrics)
     if here:
-        body += tag("tbody", "".join(published(here, columns, called, wide)), class_="published")
+        body += tag("tbody", "".join(published_rows(here, columns, called, wide)), class_="published")
     scrolled = tag("div", tag("table", body), class_="wide", tabindex=0, role="region", aria_label="results")
-    others = "".join(tag("p", escape(text) + ".") for text in left_out(elsewhere))
-    return tag("section", tag("h2", "Results") + scrolled + notes(report) + others, class_="results")
+    others = "".join(tag("p", escape(text) + ".") for text in omission_notes(elsewhere))
+    return tag("section", tag("h2", "Results") + scrolled + metric_notes(report) + others, class_="results")
 
 
 class Column:
     """A metric in the table."""
 
-    def __init__(self, key: str, metric: Metric, report: Report) -> None:
+    def __init__(self, key: str, metric: MetricInfo, report: SavedReport) -> None:
         self.key, self.metric, self.report = key, metric, report
 
     @cached_property
@@ -104,15 +110,17 @@ class Column:
     @cached_property
     def least(self) -> float | None:
         """The loss of the best that was measured; there is no best of one."""
-        return best(self.metric.better, self.values)
+        return least_loss(self.metric.better, self.values)
 
     def text(self, value: float) -> str:
         return number_text(value, self.metric, max(map(abs, self.values), default=value))
 
     def head(self) -> str:
         aim, unit = self.metric.better, tag("small", escape(self.metric.unit)) if self.metric.unit else ""
-        mark = tag("abbr", aim.mark.replace(" ", "&nbsp;"), title=aim.words, aria_label=aim.words)
-        title = escape(self.metric.title) + ("&nbsp;" + mark if aim.mark else "")
+        mark = tag(
+            "abbr", aim.symbol.replace(" ", "&nbsp;"), title=aim.description, aria_label=aim.description
+        )
+        title = escape(self.metric.title) + ("&nbsp;" + mark if aim.symbol else "")
         return tag("th", f"{title} {unit}", scope="col")
 
     def cell(self, estimate: Estimate | None) -> str:
@@ -127,7 +135,9 @@ class Column:
         return tag("td", number, **look)
 
 
-def published(rows: Sequence[Published], columns: Sequence[Column], called: bool, wide: int) -> Iterator[str]:
+def published_rows(
+    rows: Sequence[Published], columns: Sequence[Column], called: bool, wide: int
+) -> Iterator[str]:
     title = "Published, not measured here"
     yield tag("tr", tag("th", title, colspan=wide, scope="rowgroup"))
     for row in rows:
@@ -138,7 +148,7 @@ def published(rows: Sequence[Published], columns: Sequence[Column], called: bool
         yield tag("tr", "".join(cells))
 
 
-def notes(report: Report) -> str:
+def metric_notes(report: SavedReport) -> str:
     """What the numbers are, one metric a line."""
     marked = "Means over the pictures; small: 95 % intervals by bootstrap over the pictures. " + tag(
         "strong", "Bold", class_="best"
@@ -151,7 +161,7 @@ def notes(report: Report) -> str:
     return tag("p", f"{marked} is the best of the measured means.") + tag("dl", "".join(told))
 
 
-def number_text(value: float, metric: Metric, largest: float) -> str:
+def number_text(value: float, metric: MetricInfo, largest: float) -> str:
     """As many decimals as the largest number of its kind needs; `metric` in dB has two."""
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
@@ -163,9 +173,9 @@ def number_text(value: float, metric: Metric, largest: float) -> str:
 # ----------------------------------------------------------------------------------------- paired differences
 
 
-def pairs(report: Report) -> str:
+def differences_section(report: SavedReport) -> str:
     """Folded: each two methods, each metric."""
-    known = [pair for pair in report.pairs if pair.metric in report.metrics][:PAIRS]
+    known = [pair for pair in report.pairs if pair.metric in report.metrics][:MAX_PAIRS]
     if not known:
         return ""
     head = "".join(tag("th", name, scope="col") for name in ("difference", "metric", "mean", "95 %", ""))
@@ -184,10 +194,10 @@ def pairs(report: Report) -> str:
     return tag("section", tag("details", tag("summary", "Paired differences") + why + scrolled))
 
 
-def verdict(pair: Pair, metric: Metric) -> str:
+def verdict(pair: PairedDifference, metric: MetricInfo) -> str:
     if (interval := pair.difference.interval) is None:
         return ""
-    if not told_apart(interval):
+    if not is_significant(interval):
         return "not told apart"
     distance = None if pair.distance is None else pair.distance.interval
     return metric.better.verdict(pair.b, pair.a, interval, distance)

@@ -1,4 +1,4 @@
-"""Good pictures, and the poor ones that are to be restored: which belong together, cut and checked."""
+"""Pairs of high- and low-resolution images: matching by name, loading, cropping and checks."""
 
 import zlib
 from collections.abc import Mapping
@@ -9,8 +9,16 @@ import torch
 from torch import Tensor
 
 from refinesr.errors import InputError
-from refinesr.evaluate.cuts import Crop
-from refinesr.evaluate.depths import EIGHT_BITS, Depth, Stored, check_modes, mode, resized, unit
+from refinesr.evaluate.cropping import Crop
+from refinesr.evaluate.depths import (
+    EIGHT_BITS,
+    Depth,
+    Stored,
+    check_same_mode,
+    mode_name,
+    resized,
+    to_unit_range,
+)
 from refinesr.files import is_text
 from refinesr.images.entries import Entry, list_entries
 from refinesr.images.naming import IDENTIFIED_BY_NAME, entry_path, stem, without_marks
@@ -21,14 +29,14 @@ from refinesr.images.span import Span
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
-    """A picture and the poor one that methods are shown, both of one type, at the depth they are compared."""
+class LoadedPair:
+    """An image and its low-resolution input, tensors (1, C, H, W) of one type, at the protocol's depth."""
 
     name: str
     high: Tensor
     low: Tensor
     source: str = ""
-    """The file, for messages."""
+    """Name of the file, for messages."""
     depth: Depth = EIGHT_BITS
 
     @property
@@ -38,7 +46,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture of a data set, not read yet.  `name` has no folder and no suffix."""
+    """Files of an image and, if given, of its low-resolution image.  `name` has no folder and no suffix."""
 
     name: str
     high: Entry
@@ -47,58 +55,60 @@ class Pair:
 
     @property
     def bands(self) -> int:
-        """How many the picture has.  Reads it."""
-        return opened(self.high, self.depth).shape[1]
+        """Number of bands of the image, which is read."""
+        return read_entry(self.high, self.depth).shape[1]
 
     @property
     def scale(self) -> int | None:
-        """What the sizes of both tell; None without a poor one.  Reads them."""
+        """The scale factor between the two images, which are read; None without a low-resolution image."""
         if self.low is None:
             return None
-        return round(opened(self.high, self.depth).shape[-1] / opened(self.low, self.depth).shape[-1])
+        return round(read_entry(self.high, self.depth).shape[-1] / read_entry(self.low, self.depth).shape[-1])
 
-    def shown(self, crop: Crop, scale: int, kernel: Kernel) -> Shown:
-        """Read, cut, and reduced unless its poor one is given.  Raises InputError naming the files."""
-        high = crop(opened(self.high, self.depth), scale, self.high.name)
+    def load(self, crop: Crop, scale: int, kernel: Kernel) -> LoadedPair:
+        """Read and crop the image; read its low-resolution image, or make it by `kernel` if none is given.
+
+        Raises InputError naming the files.
+        """
+        high = crop(read_entry(self.high, self.depth), scale, self.high.name)
         size = high.shape[-2] // scale, high.shape[-1] // scale
         if self.low is None:
             made = resized(high, size, kernel, self.depth.span)
-            return Shown(self.name, high, made, self.high.name, self.depth)
-        low = opened(self.low, self.depth)
+            return LoadedPair(self.name, high, made, self.high.name, self.depth)
+        low = read_entry(self.low, self.depth)
         if tuple(low.shape[-2:]) != size:
-            found = f"{sized(low)}; {self.high.name}, {sized(high)}, at scale {scale} has {format_size(size)}"
-            raise InputError(f"{self.low.name}: {found}")
-        check_modes(self.high.name, high, self.low.name, mode(low))
-        check_place(self.low.name, resized(high, size, kernel, self.depth.span), low, self.depth.span)
-        return Shown(self.name, high, low, self.high.name, self.depth)
+            expected = f"{self.high.name}, {size_text(high)}, at scale {scale} has {format_size(size)}"
+            raise InputError(f"{self.low.name}: {size_text(low)}; {expected}")
+        check_same_mode(self.high.name, high, self.low.name, mode_name(low))
+        check_alignment(self.low.name, resized(high, size, kernel, self.depth.span), low, self.depth.span)
+        return LoadedPair(self.name, high, low, self.high.name, self.depth)
 
 
-def pairs(
+def find_pairs(
     data: Path, low: Path | None = None, limit: int | None = None, depth: Depth = EIGHT_BITS
 ) -> list[Pair]:
-    """The pictures of a folder or tar file by name, the first `limit` of them, and those that belong to them.
+    """The first `limit` images of a folder or tar file by name, paired with those of `low` if it is given.
 
-    By their own name, whatever folder they lie in: ImageNet's first pictures are of many classes.
-    Names belong together if they are the same but for what data sets hang on them: img_HR, img_LR, imgx4.
-    Raises InputError, naming the file, for a picture without a partner, for two of one name, and for a name
-    that results cannot have.
+    Images are ordered by file name, whatever folder they lie in, as ImageNet's classes are folders.  Names
+    match up to suffixes that data sets add: img_HR, img_LR, imgx4.  Raises InputError naming the file for an
+    image without a partner, for two images of one name, and for a name that results cannot have.
     """
-    high = named(data)
-    poor = {} if low is None else named(low)
-    for key, entry in poor.items():
-        if key not in high:
+    high_entries = entries_by_name(data)
+    low_entries = {} if low is None else entries_by_name(low)
+    for key, entry in low_entries.items():
+        if key not in high_entries:
             raise InputError(f"{entry.name}: no picture in {data} has this name")
-    for key, entry in high.items() if low is not None else ():
-        if key not in poor:
+    for key, entry in high_entries.items() if low is not None else ():
+        if key not in low_entries:
             raise InputError(f"{entry.name}: no picture in {low} has this name")
-    first = sorted(high, key=lambda key: entry_path(high[key]).name)[:limit]
+    first = sorted(high_entries, key=lambda key: entry_path(high_entries[key]).name)[:limit]
     for key in first:
-        check_called(high[key])
-    return [Pair(stem(high[key]), high[key], poor.get(key), depth) for key in first]
+        check_name(high_entries[key])
+    return [Pair(stem(high_entries[key]), high_entries[key], low_entries.get(key), depth) for key in first]
 
 
-def named(source: Path) -> Mapping[str, Entry]:
-    """Pictures by what of their names tells them apart."""
+def entries_by_name(source: Path) -> Mapping[str, Entry]:
+    """Images by name without suffixes of data sets.  Raises InputError for two of one name."""
     found: dict[str, Entry] = {}
     for entry in list_entries(source):
         key = without_marks(stem(entry))
@@ -111,10 +121,10 @@ def named(source: Path) -> Mapping[str, Entry]:
     return found
 
 
-def check_called(entry: Entry) -> None:
-    """Raises InputError for a name that the picture's results, and lines of a report, could not have.
+def check_name(entry: Entry) -> None:
+    """Raises InputError for a name that results or lines of a report cannot have.
 
-    A file is called as its system allows; a tar comes from anywhere.  Training writes nothing by such names.
+    Names in a tar file may be invalid on this system.  Training writes no files by these names.
     """
     name = entry_path(entry).name
     if not is_text(name):
@@ -124,29 +134,29 @@ def check_called(entry: Entry) -> None:
         raise InputError(f"{entry.name}: {why}; rename it in the tar file")
 
 
-def opened(entry: Entry, depth: Depth = EIGHT_BITS) -> Stored:
-    """Its bands at that depth.
+def read_entry(entry: Entry, depth: Depth = EIGHT_BITS) -> Stored:
+    """Read an image at the given depth.
 
-    Raises InputError for what cannot be compared so, and for values, be they integers, far outside its span.
+    Raises InputError if it cannot be compared at this depth, and for values far outside the span.
     """
-    return depth.taken(with_span(entry.read_picture(depth.span), depth.span), entry.name)
+    return depth.to_tensor(with_span(entry.read_picture(depth.span), depth.span), entry.name)
 
 
 def checksum(image: Tensor) -> str:
-    """Of size and values."""
+    """CRC-32 of the image's shape and values."""
     values = image.contiguous().numpy().tobytes()
     return f"{zlib.crc32(values, zlib.crc32(str(tuple(image.shape)).encode())):08x}"
 
 
-def sized(image: Tensor) -> str:
+def size_text(image: Tensor) -> str:
     return f"{format_size(image.shape[-2:])} pixels"
 
 
-REACH = 2
-"""Pixels by which pictures may be out of place, to be found out."""
+MAX_SHIFT = 2
+"""Largest displacement, in pixels, that is searched for."""
 
-CLEARLY = 2.0
-"""How many times smaller the squared error is elsewhere (3 dB), to call a picture shifted."""
+SHIFT_RATIO = 2.0
+"""An image counts as shifted if the squared error at another position is this many times smaller (3 dB)."""
 
 
 def squared_error(one: Grey, other: Grey) -> float:
@@ -154,20 +164,20 @@ def squared_error(one: Grey, other: Grey) -> float:
     return float(((other - one) ** 2).mean())
 
 
-def check_place(name: str, one: Tensor, other: Tensor, span: Span | None = None) -> None:
-    """Raises InputError if `other` fits `one` clearly better when moved by a few pixels."""
+def check_alignment(name: str, one: Tensor, other: Tensor, span: Span | None = None) -> None:
+    """Raises InputError if `other` matches `one` clearly better when moved by up to `MAX_SHIFT` pixels."""
     height, width = one.shape[-2:]
-    if min(height, width) < 8 * REACH:
+    if min(height, width) < 8 * MAX_SHIFT:
         return
-    grey, moved = (in_levels(x, span).mean(1)[0].numpy() for x in (one, other))
-    shift, best, here = best_shift(grey, moved, REACH, squared_error)
-    if here > CLEARLY * best and here > 1:
+    grey, moved = (to_levels(x, span).mean(1)[0].numpy() for x in (one, other))
+    shift, best, here = best_shift(grey, moved, MAX_SHIFT, squared_error)
+    if here > SHIFT_RATIO * best and here > 1:
         raise InputError(
-            f"{name}: is shifted: of {sized(other)}, its content lies {shift} of where it should be"
+            f"{name}: is shifted: of {size_text(other)}, its content lies {shift} of where it should be"
         )
 
 
-def in_levels(image: Tensor, span: Span | None = None) -> Tensor:
-    """0 to 255, whatever the depth; not rounded."""
+def to_levels(image: Tensor, span: Span | None = None) -> Tensor:
+    """Values in [0, 255], whatever the depth; not rounded."""
     whole = image.dtype == torch.uint8 and span is None
-    return image.double() if whole else 255 * unit(image, span)
+    return image.double() if whole else 255 * to_unit_range(image, span)

@@ -6,20 +6,29 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from refinesr.evaluate.axes import Axis, axis, spread, tick_text
+from refinesr.evaluate.axes import Axis, axis_around, spaced, tick_text
 from refinesr.evaluate.estimates import Estimate
 from refinesr.evaluate.geometry import (
     Number,
-    Place,
+    Position,
     Rectangle,
-    Stroke,
-    around,
-    meet,
-    places_of,
-    rows_of,
-    within,
+    Segment,
+    length_inside,
+    overlap,
+    position_array,
+    row_array,
+    squares_around,
 )
-from refinesr.evaluate.placing import LINE, MARK, Label, Room, Spot, placed, shortened, width
+from refinesr.evaluate.label_layout import (
+    LINE_HEIGHT,
+    MARK_RADIUS,
+    Anchor,
+    Label,
+    Obstacles,
+    place_labels,
+    shortened,
+    text_width,
+)
 
 WIDTH, HEIGHT = 480, 350
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 46
@@ -27,10 +36,10 @@ LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 46
 
 FRAME = Rectangle(LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM)
 
-WIDEST = 240
+MAX_LABEL_WIDTH = 240
 """Of a label; longer names are cut."""
 
-NAMES = 24
+MAX_NAMED = 24
 """Points that are named, at most; more are numbered."""
 
 COLOURS = 8
@@ -40,15 +49,15 @@ COLOURS = 8
 def tag(name: str, content: str = "", **attributes: object) -> str:
     """An element; `content` is markup already, values of attributes are escaped; class_ means class."""
     named = ((key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items())
-    inside = "".join(f' {key}="{html.escape(shortest(value))}"' for key, value in named)
+    inside = "".join(f' {key}="{html.escape(attribute_text(value))}"' for key, value in named)
     return f"<{name}{inside}>{content}</{name}>"
 
 
-def shortest(value: object) -> str:
+def attribute_text(value: object) -> str:
     return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else str(value)
 
 
-def words(text: str, x: Number, y: Number, **attributes: object) -> str:
+def text_element(text: str, x: Number, y: Number, **attributes: object) -> str:
     return tag("text", html.escape(text), x=x, y=y, **attributes)
 
 
@@ -59,7 +68,7 @@ class Point:
     name: str
     x: Estimate
     y: Estimate
-    look: int
+    style: int
 
     @property
     def finite(self) -> bool:
@@ -68,11 +77,11 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Side:
+class AxisInfo:
     """What an axis is about."""
 
     title: str
-    way: int
+    direction: int
     """Where better numbers lie: 1 further along, -1 further back, 0 neither."""
 
 
@@ -83,60 +92,60 @@ class Plot:
     title: str
     x: Axis
     y: Axis
-    across: Side
-    up: Side
+    across: AxisInfo
+    up: AxisInfo
     points: Sequence[Point]
     named: Sequence[Point]
     lines: Sequence[Sequence[Point]] = ()
 
-    def place(self, point: Point) -> Place:
+    def place(self, point: Point) -> Position:
         return self.x(point.x.mean), self.y(point.y.mean)
 
-    def strokes(self) -> Iterator[Stroke]:
+    def segments(self) -> Iterator[Segment]:
         """The bars of intervals, and the lines."""
         for point in self.points:
-            yield from bars(point, self.x, self.y)
+            yield from interval_bars(point, self.x, self.y)
         for line in self.lines:
             yield from pairwise(map(self.place, line))
 
-    def room(self) -> Room:
-        return Room(FRAME, [*map(self.place, self.points)], lines=[*self.strokes()])
+    def obstacles(self) -> Obstacles:
+        return Obstacles(FRAME, [*map(self.place, self.points)], lines=[*self.segments()])
 
-    def drawn(self) -> str:
+    def svg(self) -> str:
         """The drawing and, where names have no room in it, a list of what the numbers there stand for."""
-        hint, kept = better(self.across, self.up, self.room())
-        found, key = labels(self.named, self.place, replace(self.room(), kept=kept))
+        hint, kept = better_hint(self.across, self.up, self.obstacles())
+        found, key = place_names(self.named, self.place, replace(self.obstacles(), reserved=kept))
         texts, leaders = "", ""
         for point, text, label in found:
-            texts += written(text, label)
-            leaders += leader(point.look, label) if label.led else ""
-        lines = "".join(line_of(line, self.x, self.y) for line in self.lines)
+            texts += label_text(text, label)
+            leaders += leader(point.style, label) if label.has_leader else ""
+        lines = "".join(curve_path(line, self.x, self.y) for line in self.lines)
         marks = "".join(mark(point, self.x, self.y) for point in self.points)
         content = frame(self.x, self.y) + lines + leaders + marks + hint + texts
         view = f"0 0 {WIDTH} {HEIGHT}"
-        return tag("svg", content, viewBox=view, role="img", aria_label=self.told()) + key
+        return tag("svg", content, viewBox=view, role="img", aria_label=self.description()) + key
 
-    def told(self) -> str:
-        points = "; ".join(map(described, self.points))
+    def description(self) -> str:
+        points = "; ".join(map(point_text, self.points))
         return f"{self.title}; {self.x.title}, {self.y.title}. {points}"
 
 
-def scatter(title: str, across: Side, up: Side, points: Sequence[Point]) -> str:
+def scatter(title: str, across: AxisInfo, up: AxisInfo, points: Sequence[Point]) -> str:
     """One labelled point a method, with bars for the intervals of both numbers."""
-    x = axis(across.title, (point.x for point in points), LEFT, WIDTH - RIGHT)
-    y = axis(up.title, (point.y for point in points), HEIGHT - BOTTOM, TOP)
-    return Plot(title, x, y, across, up, points, points).drawn()
+    x = axis_around(across.title, (point.x for point in points), LEFT, WIDTH - RIGHT)
+    y = axis_around(up.title, (point.y for point in points), HEIGHT - BOTTOM, TOP)
+    return Plot(title, x, y, across, up, points, points).svg()
 
 
-def curves(title: str, up: Side, lines: Sequence[tuple[str, Sequence[Point]]]) -> str:
+def quality_curves(title: str, up: AxisInfo, lines: Sequence[tuple[str, Sequence[Point]]]) -> str:
     """Quality against the number of calls, which doubles from tick to tick; one line a model."""
     points = [point for _, line in lines for point in line]
     calls = sorted({point.x.mean for point in points})
     x = Axis("calls of the network", calls[0] / 1.3, calls[-1] * 1.3, LEFT, WIDTH - RIGHT, True)
-    x = replace(x, at=tuple(spread(calls, x)))
-    y = axis(up.title, (point.y for point in points), HEIGHT - BOTTOM, TOP)
+    x = replace(x, tick_values=tuple(spaced(calls, x)))
+    y = axis_around(up.title, (point.y for point in points), HEIGHT - BOTTOM, TOP)
     ends = [replace(line[-1], name=name) for name, line in lines]
-    return Plot(title, x, y, Side(x.title, 0), up, points, ends, [line for _, line in lines]).drawn()
+    return Plot(title, x, y, AxisInfo(x.title, 0), up, points, ends, [line for _, line in lines]).svg()
 
 
 def frame(x: Axis, y: Axis) -> str:
@@ -144,14 +153,14 @@ def frame(x: Axis, y: Axis) -> str:
     for tick in x.ticks():
         at = x(tick)
         parts.append(tag("line", x1=at, x2=at, y1=TOP, y2=HEIGHT - BOTTOM, class_="grid"))
-        parts.append(words(tick_text(tick, x.ticks()), at, HEIGHT - BOTTOM + 17, class_="tick mid"))
+        parts.append(text_element(tick_text(tick, x.ticks()), at, HEIGHT - BOTTOM + 17, class_="tick mid"))
     for tick in y.ticks():
         at = y(tick)
         parts.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=at, y2=at, class_="grid"))
-        parts.append(words(tick_text(tick, y.ticks()), LEFT - 7, at + 4, class_="tick end"))
+        parts.append(text_element(tick_text(tick, y.ticks()), LEFT - 7, at + 4, class_="tick end"))
     middle, height = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
-    parts.append(words(x.title, middle, HEIGHT - 8, class_="mid"))
-    parts.append(words(y.title, 15, height, class_="mid", transform=f"rotate(-90 15 {height:g})"))
+    parts.append(text_element(x.title, middle, HEIGHT - 8, class_="mid"))
+    parts.append(text_element(y.title, 15, height, class_="mid", transform=f"rotate(-90 15 {height:g})"))
     return "".join(parts)
 
 
@@ -164,42 +173,44 @@ ARROWS = {(1, 1): "↗", (1, -1): "↘", (-1, 1): "↖", (-1, -1): "↙"} | {
 """By the ways of both axes."""
 
 
-def better(across: Side, up: Side, room: Room) -> tuple[str, list[Rectangle]]:
+def better_hint(across: AxisInfo, up: AxisInfo, room: Obstacles) -> tuple[str, list[Rectangle]]:
     """The word in the corner, or at the side, where the best would be, and its place; nothing if nowhere.
 
     It makes way for marks, along the edge.
     """
-    if (arrow := ARROWS.get((across.way, up.way))) is None:
+    if (arrow := ARROWS.get((across.direction, up.direction))) is None:
         return "", []
-    boxes = [*corners(width(text := f"better {arrow}"), across, up)]
-    every = rows_of(boxes)[:, None]
-    marks = meet(every, around(places_of(room.points), MARK)).sum(1)
-    box = boxes[int((100 * marks + within(every, rows_of(room.lines)).sum(1)).argmin())]
-    at = {"x": box.left, "class_": "hint"} if across.way < 0 else {"x": box.right, "class_": "hint end"}
+    boxes = [*hint_boxes(text_width(text := f"better {arrow}"), across, up)]
+    every = row_array(boxes)[:, None]
+    marks = overlap(every, squares_around(position_array(room.points), MARK_RADIUS)).sum(1)
+    box = boxes[int((100 * marks + length_inside(every, row_array(room.lines)).sum(1)).argmin())]
+    at = {"x": box.left, "class_": "hint"} if across.direction < 0 else {"x": box.right, "class_": "hint end"}
     return tag("text", text, y=box.bottom - 4, **at), [box]
 
 
-def corners(wide: float, across: Side, up: Side) -> Iterator[Rectangle]:
+def hint_boxes(wide: float, across: AxisInfo, up: AxisInfo) -> Iterator[Rectangle]:
     """Where that word may be, from the corner away."""
-    top = TOP + 4 if up.way > 0 else HEIGHT - BOTTOM - 4 - LINE
+    top = TOP + 4 if up.direction > 0 else HEIGHT - BOTTOM - 4 - LINE_HEIGHT
     for moved in range(0, 210, 15):
-        left = LEFT + 6 + moved if across.way < 0 else WIDTH - RIGHT - 6 - wide - moved
-        yield Rectangle(left, top, left + wide, top + LINE)
+        left = LEFT + 6 + moved if across.direction < 0 else WIDTH - RIGHT - 6 - wide - moved
+        yield Rectangle(left, top, left + wide, top + LINE_HEIGHT)
 
 
 def mark(point: Point, x: Axis, y: Axis) -> str:
     """Its shape, over the bars of its intervals; its name and numbers come up under the pointer."""
-    drawn = [tag("path", d=f"M{a:.1f} {b:.1f}L{c:.1f} {d:.1f}") for (a, b), (c, d) in bars(point, x, y)]
-    shape = SHAPES[point.look % len(SHAPES)](x(point.x.mean), y(point.y.mean))
-    title = tag("title", html.escape(described(point)))
-    return tag("g", title + "".join(drawn) + shape, class_=f"mark s{point.look % COLOURS}")
+    drawn = [
+        tag("path", d=f"M{a:.1f} {b:.1f}L{c:.1f} {d:.1f}") for (a, b), (c, d) in interval_bars(point, x, y)
+    ]
+    shape = SHAPES[point.style % len(SHAPES)](x(point.x.mean), y(point.y.mean))
+    title = tag("title", html.escape(point_text(point)))
+    return tag("g", title + "".join(drawn) + shape, class_=f"mark s{point.style % COLOURS}")
 
 
-def described(point: Point) -> str:
+def point_text(point: Point) -> str:
     return f"{point.name}: {point.x.mean:.4g}, {point.y.mean:.4g}"
 
 
-def bars(point: Point, x: Axis, y: Axis) -> Iterator[Stroke]:
+def interval_bars(point: Point, x: Axis, y: Axis) -> Iterator[Segment]:
     h, v = x(point.x.mean), y(point.y.mean)
     if point.x.interval:
         yield (x(point.x.interval[0]), v), (x(point.x.interval[1]), v)
@@ -224,37 +235,39 @@ SHAPES: tuple[Callable[[Number, Number], str], ...] = (
 """Not colour alone tells methods apart."""
 
 
-def line_of(points: Sequence[Point], x: Axis, y: Axis) -> str:
+def curve_path(points: Sequence[Point], x: Axis, y: Axis) -> str:
     path = "L".join(f"{x(point.x.mean):.1f} {y(point.y.mean):.1f}" for point in points)
-    return tag("path", d="M" + path, class_=f"curve s{points[0].look % COLOURS}")
+    return tag("path", d="M" + path, class_=f"curve s{points[0].style % COLOURS}")
 
 
-def labels(
-    points: Sequence[Point], place: Callable[[Point], Place], room: Room
+def place_names(
+    points: Sequence[Point], place: Callable[[Point], Position], room: Obstacles
 ) -> tuple[list[tuple[Point, str, Label]], str]:
     """What is written beside points, and where: their names or, if those have no room, numbers.
 
     And the list of what the numbers stand for, if any.
     """
-    names = [shortened(point.name, WIDEST) for point in points]
-    found = placed(spots(points, names, place), room) if len(points) <= NAMES else {}
+    names = [shortened(point.name, MAX_LABEL_WIDTH) for point in points]
+    found = place_labels(anchors(points, names, place), room) if len(points) <= MAX_NAMED else {}
     if len(found) == len(points):
         return [(points[k], names[k], label) for k, label in found.items()], ""
     numbers = [str(k) for k in range(1, len(points) + 1)]
-    found = placed(spots(points, numbers, place), room)
-    return [(points[k], numbers[k], label) for k, label in found.items()], key(points, found)
+    found = place_labels(anchors(points, numbers, place), room)
+    return [(points[k], numbers[k], label) for k, label in found.items()], numbered_key(points, found)
 
 
-def spots(points: Sequence[Point], texts: Sequence[str], place: Callable[[Point], Place]) -> list[Spot]:
-    return [Spot(place(point), width(text)) for point, text in zip(points, texts, strict=True)]
+def anchors(
+    points: Sequence[Point], texts: Sequence[str], place: Callable[[Point], Position]
+) -> list[Anchor]:
+    return [Anchor(place(point), text_width(text)) for point, text in zip(points, texts, strict=True)]
 
 
-def written(text: str, label: Label) -> str:
+def label_text(text: str, label: Label) -> str:
     """Beside the point, for it may be narrower than its box."""
     left, _, right, bottom = label.box
     x = left if label.side > 0 else right if label.side < 0 else (left + right) / 2
     anchor = "" if label.side > 0 else " end" if label.side < 0 else " mid"
-    return words(text, x, bottom - 4, class_=f"label{anchor}")
+    return text_element(text, x, bottom - 4, class_=f"label{anchor}")
 
 
 def leader(look: int, label: Label) -> str:
@@ -262,11 +275,11 @@ def leader(look: int, label: Label) -> str:
     return tag("path", d=f"M{x:.1f} {y:.1f}L{h:.1f} {v:.1f}", class_=f"leader s{look % COLOURS}")
 
 
-def key(points: Sequence[Point], marked: Container[int]) -> str:
+def numbered_key(points: Sequence[Point], marked: Container[int]) -> str:
     """Their names in the order of their numbers, with their marks."""
     items = []
     for k, point in enumerate(points):
-        drawn = tag("g", SHAPES[point.look % len(SHAPES)](8, 8), class_=f"mark s{point.look % COLOURS}")
+        drawn = tag("g", SHAPES[point.style % len(SHAPES)](8, 8), class_=f"mark s{point.style % COLOURS}")
         look = tag("svg", drawn, viewBox="0 0 16 16", aria_hidden="true")
         rest = "" if k in marked else tag("small", " (no room for its number)")
         items.append(tag("li", look + html.escape(point.name) + rest))

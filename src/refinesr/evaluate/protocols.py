@@ -1,6 +1,6 @@
-"""How papers measure: with which resizer, what part of a picture, which channels, what rounding.
+"""Evaluation protocols of papers: resizer, crop, channels, rounding, and the published rows.
 
-Numbers are comparable with a paper's only if all of these agree.  A protocol says them, and the paper's rows.
+Values are comparable with a paper's only if all of these agree.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,10 +9,18 @@ from functools import partial
 from types import MappingProxyType
 
 from refinesr.errors import ConfigError
-from refinesr.evaluate.bands import SHOWN, by, of_bands, shown_as
-from refinesr.evaluate.cuts import Area, By, Centre, Crop, Multiple, Square
+from refinesr.evaluate.bands import DISPLAY, band_metrics, display_convention, span_convention
+from refinesr.evaluate.cropping import AreaMean, Bicubic, CentralSquare, Crop, ModCrop, ResizedCentre
 from refinesr.evaluate.depths import EIGHT_BITS, AsStored, Depth
-from refinesr.evaluate.measuring import KERNELS, Metric, consistency_of, lr_psnr_of, psnr_of, ssim_of, y
+from refinesr.evaluate.image_metrics import (
+    KERNELS,
+    Metric,
+    consistency_metric,
+    lr_psnr_metric,
+    psnr_metric,
+    ssim_metric,
+    y,
+)
 from refinesr.images.resize import Kernel, MatlabBicubic, PillowBicubic
 from refinesr.images.span import Span
 from refinesr.metrics.structure import UniformWindow
@@ -20,14 +28,14 @@ from refinesr.metrics.structure import UniformWindow
 
 @dataclass(frozen=True)
 class Published:
-    """A row of a paper's table: numbers somebody else has measured."""
+    """A row of a paper's table."""
 
     name: str
     source: str
     metrics: Mapping[str, float]
 
 
-SEEDS = (
+SEED_CONVENTION = (
     "models' noise: each sample of each picture has a seed of its own, which follows from the seed asked for "
     "(0 by default), the picture's name and the sample's number"
 )
@@ -35,96 +43,98 @@ SEEDS = (
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a paper measures.
+    """An evaluation protocol.
 
-    scale      pixels of the picture per pixel of the poor one, a side; None: any
-    crop       what part of a picture is taken
-    kernel     what makes the poor picture, if none is given, and the results of `bicubic`
-    measured   what is measured of each picture, at a scale
-    more       keys of what the paper reports besides, which needs weights
-    published  the paper's rows
-    remarks    what else is to be known of it
-    truth      whether the pictures themselves are a row of the table
-    depth      at which pictures are read, kept and compared
+    scale           scale factor; None: any
+    crop            the part of an image that is evaluated
+    kernel          makes low-resolution images if none are given, and the results of `bicubic`
+    metrics         metrics of single images for a scale
+    file_metrics    keys of further metrics of the paper, which need weights from files
+    published       the paper's rows
+    remarks         further conventions
+    includes_truth  whether the originals are a row of the table
+    depth           depth at which images are read, stored and compared
     """
 
     name: str
     scale: int | None
     crop: Crop
     kernel: Kernel
-    measured: Callable[[int], tuple[Metric, ...]]
-    more: tuple[str, ...] = ()
+    metrics: Callable[[int], tuple[Metric, ...]]
+    file_metrics: tuple[str, ...] = ()
     published: tuple[Published, ...] = ()
     remarks: tuple[str, ...] = ()
-    truth: bool = False
+    includes_truth: bool = False
     depth: Depth = EIGHT_BITS
 
     def check(self, scale: int) -> None:
-        """Raises ConfigError for a scale it is not of."""
+        """Raises ConfigError if the protocol is not defined for this scale."""
         if self.scale is not None and scale != self.scale:
             raise ConfigError(f"scale: {scale} is not that of protocol {self.name}, {self.scale}")
         if scale < 2:
             raise ConfigError(f"scale: {scale} enlarges nothing; protocols are of at least 2")
-        if not isinstance(self.crop, Multiple) and self.crop.side % scale:
+        if not isinstance(self.crop, ModCrop) and self.crop.side % scale:
             raise ConfigError(f"scale: {self.crop.side} pixels are no multiple of {scale}")
 
     def conventions(self, scale: int, low_given: bool) -> tuple[str, ...]:
         made = "the poor pictures are those given"
         kernel = KERNELS[type(self.kernel)]
-        reduced = f"the poor pictures are made by {kernel}, antialiased, {self.depth.reduced}"
+        reduced = f"the poor pictures are made by {kernel}, antialiased, {self.depth.low_convention}"
         return (
             f"scale {scale}",
             self.crop.convention,
             made if low_given else reduced,
-            self.depth.results,
+            self.depth.result_convention,
             "intervals are of 95 %, by bootstrap over pictures",
-            SEEDS,
+            SEED_CONVENTION,
             *self.remarks,
         )
 
 
-def of_y(scale: int) -> tuple[Metric, ...]:
-    return psnr_of(y, scale), ssim_of(y, scale), lr_psnr_of(MatlabBicubic())
+def y_metrics(scale: int) -> tuple[Metric, ...]:
+    return psnr_metric(y, scale), ssim_metric(y, scale), lr_psnr_metric(MatlabBicubic())
 
 
-def of_srdiff(scale: int) -> tuple[Metric, ...]:
-    return psnr_of(), ssim_of(window=UniformWindow()), lr_psnr_of(MatlabBicubic())
+def srdiff_metrics(scale: int) -> tuple[Metric, ...]:
+    return psnr_metric(), ssim_metric(window=UniformWindow()), lr_psnr_metric(MatlabBicubic())
 
 
-def of_faces(scale: int) -> tuple[Metric, ...]:
-    return psnr_of(), ssim_of(), consistency_of(PillowBicubic())
+def face_metrics(scale: int) -> tuple[Metric, ...]:
+    return psnr_metric(), ssim_metric(), consistency_metric(PillowBicubic())
 
 
-def of_nature(scale: int) -> tuple[Metric, ...]:
-    return psnr_of(), ssim_of()
+def natural_metrics(scale: int) -> tuple[Metric, ...]:
+    return psnr_metric(), ssim_metric()
 
 
 SR3 = "Saharia et al. 2021, arXiv 2104.07636"
 SRDIFF = "Li et al. 2021, arXiv 2104.14951"
 
 
-def rows(source: str, keys: tuple[str, ...], table: Mapping[str, tuple[float, ...]]) -> tuple[Published, ...]:
-    """Numbers beyond a row's end are missing there."""
+def paper_rows(
+    source: str, keys: tuple[str, ...], table: Mapping[str, tuple[float, ...]]
+) -> tuple[Published, ...]:
+    """Rows of a paper's table; a row shorter than `keys` has no values for the last ones."""
     return tuple(Published(name, source, dict(zip(keys, row, strict=False))) for name, row in table.items())
 
 
 CLASSIC_Y = Protocol(
     "classic-y",
     None,
-    Multiple(),
+    ModCrop(),
     MatlabBicubic(),
-    of_y,
+    y_metrics,
     remarks=("no published rows: they depend on the pictures; Set5 x4 by bicubic is 28.43 dB",),
 )
 
 SRDIFF_GENERAL = Protocol(
     "srdiff-general",
     4,
-    Multiple(),
+    ModCrop(),
     MatlabBicubic(),
-    of_srdiff,
+    srdiff_metrics,
     ("lpips",),
-    rows(
+    paper_rows(
         f"{SRDIFF}, DIV2K x4",
         ("psnr", "ssim", "lpips", "lr_psnr", "sigma"),
         {"SRDiff": (27.41, 0.79, 0.136, 55.21, 6.09)},
@@ -134,26 +144,26 @@ SRDIFF_GENERAL = Protocol(
 SRDIFF_FACES = Protocol(
     "srdiff-faces",
     8,
-    Square(160, By(MatlabBicubic())),
+    CentralSquare(160, Bicubic(MatlabBicubic())),
     MatlabBicubic(),
-    of_srdiff,
+    srdiff_metrics,
     ("lpips",),
-    rows(
+    paper_rows(
         f"{SRDIFF}, CelebA x8",
         ("psnr", "ssim", "lpips", "lr_psnr", "sigma"),
         {"SRDiff": (25.38, 0.74, 0.106, 52.34, 6.13)},
     ),
 )
 
-UNSAID = "the paper does not say its SSIM's window, nor whether it rounds; the usual ones are taken"
+UNSTATED = "the paper does not say its SSIM's window, nor whether it rounds; the usual ones are taken"
 
 SR3_FACES = Protocol(
     "sr3-faces",
     8,
-    Square(128, By(PillowBicubic())),
+    CentralSquare(128, Bicubic(PillowBicubic())),
     PillowBicubic(),
-    of_faces,
-    published=rows(
+    face_metrics,
+    published=paper_rows(
         f"{SR3}, faces 16 -> 128",
         ("psnr", "ssim", "consistency"),
         {
@@ -163,35 +173,35 @@ SR3_FACES = Protocol(
             "SR3": (23.04, 0.65, 2.68),
         },
     ),
-    remarks=(UNSAID,),
+    remarks=(UNSTATED,),
 )
 
 SR3_NATURAL = Protocol(
     "sr3-natural",
     4,
-    Square(256, Area()),
+    CentralSquare(256, AreaMean()),
     PillowBicubic(),
-    of_nature,
+    natural_metrics,
     ("fid", "is"),
     (
         Published("Reference", f"{SR3}, ImageNet 64 -> 256", {"fid": 1.9, "is": 240.8}),
-        *rows(
+        *paper_rows(
             f"{SR3}, ImageNet 64 -> 256",
             ("fid", "is", "psnr", "ssim"),
             {"Regression": (15.2, 121.1, 27.9, 0.801), "SR3": (5.2, 180.1, 26.4, 0.762)},
         ),
     ),
-    (UNSAID,),
+    (UNSTATED,),
 )
 
 SR3_CLASSIFICATION = Protocol(
     "sr3-classification",
     4,
-    Centre(224, 256, PillowBicubic()),
+    ResizedCentre(224, 256, PillowBicubic()),
     PillowBicubic(),
-    of_nature,
+    natural_metrics,
     ("top1",),
-    rows(
+    paper_rows(
         f"{SR3}, ImageNet 56 -> 224, ResNet-50",
         ("top1", "top5"),
         {
@@ -212,31 +222,31 @@ SR3_CLASSIFICATION = Protocol(
         "the paper's own models, of 64 -> 256 pixels, are shown the 56 pixels enlarged to 64 by bicubic, and "
         "their results are resized to 224; --via 64 does so, without it models are shown 56",
     ),
-    truth=True,
+    includes_truth=True,
 )
 
 BANDS = Protocol(
     "bands",
     None,
-    Multiple(),
+    ModCrop(),
     PillowBicubic(),
-    of_bands,
+    band_metrics,
     remarks=(
-        SHOWN,
+        DISPLAY,
         "networks that judge sets of pictures (FID, KID, Inception Score) see their three bands in 8 bits",
     ),
     depth=AsStored(),
 )
 
 
-def spanned(protocol: Protocol, span: Span) -> Protocol:
-    """The same, of pictures whose values are meant by a span.  Raises ConfigError for one of 8 bits."""
+def with_span(protocol: Protocol, span: Span) -> Protocol:
+    """The protocol with values relative to a span.  Raises ConfigError for a protocol of 8 bits."""
     if not isinstance(protocol.depth, AsStored):
         why = f"protocol {protocol.name} compares photos in 8 bits; use --protocol bands"
         raise ConfigError(f"span: {span}, a model's or asked for, is of values in units, and {why}")
-    remarks = (shown_as(span) if text == SHOWN else text for text in protocol.remarks)
-    measured = partial(of_bands, span=span)
-    return replace(protocol, measured=measured, depth=AsStored(span), remarks=(by(span), *remarks))
+    remarks = (display_convention(span) if text == DISPLAY else text for text in protocol.remarks)
+    metrics = partial(band_metrics, span=span)
+    return replace(protocol, metrics=metrics, depth=AsStored(span), remarks=(span_convention(span), *remarks))
 
 
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(

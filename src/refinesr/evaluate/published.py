@@ -1,12 +1,14 @@
-"""Which rows of papers belong beside what was measured."""
+"""Selects the published rows that share metrics with a report."""
 
 from collections.abc import Container, Iterable, Iterator
 
 from refinesr.evaluate.protocols import Published
 
 
-def parted(rows: Iterable[Published], keys: Container[str]) -> tuple[list[Published], list[Published]]:
-    """Rows with a number of one of these metrics, and the rest."""
+def split_by_metrics(
+    rows: Iterable[Published], keys: Container[str]
+) -> tuple[list[Published], list[Published]]:
+    """Rows that have a value of one of these metrics, and the other rows."""
     here: list[Published] = []
     elsewhere: list[Published] = []
     for row in rows:
@@ -14,8 +16,8 @@ def parted(rows: Iterable[Published], keys: Container[str]) -> tuple[list[Publis
     return here, elsewhere
 
 
-def left_out(rows: Iterable[Published]) -> Iterator[str]:
-    """A sentence for each source of rows that have no metric in common with what was measured."""
+def omission_notes(rows: Iterable[Published]) -> Iterator[str]:
+    """For each source, a sentence on its rows that share no metric with the report."""
     sources: dict[str, list[Published]] = {}
     for row in rows:
         sources.setdefault(row.source, []).append(row)

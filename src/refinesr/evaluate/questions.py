@@ -1,27 +1,27 @@
-"""What people are asked about two pictures, of which one is true (Saharia et al. 2022)."""
+"""Questions of user studies about an original and a result (Saharia et al. 2022)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-Name = Literal["better", "camera"]
+TaskName = Literal["better", "camera"]
 
 
 @dataclass(frozen=True)
 class Task:
-    """A question, and whether the poor picture is shown between the two."""
+    """A question, and whether the low-resolution image is shown between the two."""
 
-    name: Name
+    name: TaskName
     question: str
-    low: bool
+    shows_low: bool
 
 
 BETTER = Task(
     "better",
     "Which of the two images is a better high quality version of the low resolution image in the middle?",
-    low=True,
+    shows_low=True,
 )
-CAMERA = Task("camera", "Which image would you guess is from a camera?", low=False)
+CAMERA = Task("camera", "Which image would you guess is from a camera?", shows_low=False)
 
-TASKS: Mapping[Name, Task] = MappingProxyType({task.name: task for task in (BETTER, CAMERA)})
+TASKS: Mapping[TaskName, Task] = MappingProxyType({task.name: task for task in (BETTER, CAMERA)})

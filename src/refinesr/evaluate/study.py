@@ -16,15 +16,15 @@ import numpy as np
 
 from refinesr.errors import ConfigError, InputError
 from refinesr.evaluate.answers import FORMAT
-from refinesr.evaluate.crops import lossless, picture_in, sized
+from refinesr.evaluate.crops import check_size, load_picture, lossless_uri
 from refinesr.evaluate.document import document
+from refinesr.evaluate.evaluation import ImageScores
 from refinesr.evaluate.plots import tag
 from refinesr.evaluate.questions import Task
-from refinesr.evaluate.reading import Report
-from refinesr.evaluate.running import Measured
+from refinesr.evaluate.saved_report import SavedReport
 from refinesr.images.picture import format_size
 
-LARGEST = 16383
+MAX_SIDE = 16383
 """Pixels a side of a picture, which is kept as WebP."""
 
 
@@ -32,7 +32,7 @@ LARGEST = 16383
 class Study:
     """What is shown to whom and asked; `trials` of each subject, no more than there are pictures."""
 
-    report: Report
+    report: SavedReport
     task: Task
     methods: tuple[str, ...]
     trials: int = 50
@@ -46,25 +46,25 @@ class Study:
             raise ConfigError(f"--seconds: {self.seconds:g} is not above 0, and an hour at most")
         if not self.methods:
             raise ConfigError(f"--methods: there is none in {self.report.folder} but the truth")
-        there = methods_of(self.report)
+        there = methods_to_judge(self.report)
         for name in self.methods:
             if name not in there:
                 raise ConfigError(f"--methods: '{name}' is not one of {', '.join(there)}")
-        if twice := repeated(self.methods):
+        if twice := first_duplicate(self.methods):
             raise ConfigError(f"--methods: '{twice}' is given twice")
         if not self.report.images:
             raise InputError(f"{self.report.folder}: there are no pictures in the report")
-        if twice := repeated(image.name for image in self.report.images):
+        if twice := first_duplicate(image.name for image in self.report.images):
             raise InputError(f"{self.report.folder}: two pictures are called '{twice}'")
 
-    def pictures(self) -> Iterator["Asked"]:
+    def pictures(self) -> Iterator["StudyImage"]:
         """Of one picture of the report after the other.
 
         Raises InputError for one that is not there, or of another size than the report's.
         """
-        return (asked(self.report, image, self.methods, self.task) for image in self.report.images)
+        return (study_image(self.report, image, self.methods, self.task) for image in self.report.images)
 
-    def page(self, pictures: Sequence["Asked"]) -> str:
+    def page(self, pictures: Sequence["StudyImage"]) -> str:
         """The HTML, of all that `pictures` yields."""
         told: dict[str, Any] = {
             "task": self.task.name,
@@ -75,20 +75,20 @@ class Study:
         sums = [{"name": picture.name, "sha256": picture.sha256} for picture in pictures]
         name = hashlib.sha256(json.dumps(told | {"images": sums}, sort_keys=True).encode()).hexdigest()
         images = [picture.data for picture in pictures]
-        return html_of(self.task, told | {"format": FORMAT, "study": name, "images": images})
+        return study_html(self.task, told | {"format": FORMAT, "study": name, "images": images})
 
 
-def methods_of(report: Report) -> tuple[str, ...]:
+def methods_to_judge(report: SavedReport) -> tuple[str, ...]:
     """Those that may be compared with the truth: all others."""
     return tuple(row.name for row in report.methods if row.kind != "truth")
 
 
-def repeated(names: Iterable[str]) -> str | None:
+def first_duplicate(names: Iterable[str]) -> str | None:
     return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 @dataclass(frozen=True)
-class Asked:
+class StudyImage:
     """A picture as it stands in the page, `data`, and the checksum of all its pixels."""
 
     name: str
@@ -96,38 +96,38 @@ class Asked:
     sha256: str
 
 
-def asked(report: Report, image: Measured, methods: Sequence[str], task: Task) -> Asked:
+def study_image(report: SavedReport, image: ImageScores, methods: Sequence[str], task: Task) -> StudyImage:
     """Raises InputError."""
     pictures, checksum = report.folder / "pictures", hashlib.sha256()
 
     def shown(folder: str, size: tuple[int, int] | None) -> str:
         name = f"{pictures / folder}: {image.name}"
-        pixels = picture_in(pictures / folder, image.name, span=report.span)
+        pixels = load_picture(pictures / folder, image.name, span=report.span)
         if pixels is None:
             raise InputError(f"{name}: is not there; refinesr evaluate makes it")
         if size is not None:
-            sized(pixels, size, name)
-        if max(pixels.shape) > LARGEST:
+            check_size(pixels, size, name)
+        if max(pixels.shape) > MAX_SIDE:
             raise InputError(
-                f"{name}: is {format_size(pixels.shape[:2])}; {LARGEST} pixels a side can be shown"
+                f"{name}: is {format_size(pixels.shape[:2])}; {MAX_SIDE} pixels a side can be shown"
             )
         checksum.update(np.array(pixels.shape, "<i8").tobytes() + pixels.tobytes())
-        return lossless(pixels)
+        return lossless_uri(pixels)
 
     height, width = image.size
     data = {"name": image.name, "width": width, "height": height, "truth": shown("high", image.size)}
-    data["low"] = shown("low", None) if task.low else None
+    data["low"] = shown("low", None) if task.shows_low else None
     data["results"] = [shown(method, image.size) for method in methods]
-    return Asked(image.name, data, checksum.hexdigest())
+    return StudyImage(image.name, data, checksum.hexdigest())
 
 
-def html_of(task: Task, data: dict[str, Any]) -> str:
+def study_html(task: Task, data: dict[str, Any]) -> str:
     body = "\n".join((introduction(task, data), trial(task), END))
-    held = f'<script type="application/json" id="study">{in_script(data)}</script>\n'
+    held = f'<script type="application/json" id="study">{script_json(data)}</script>\n'
     return document("Which image?", body, "study.css", ("draw.js", "study.js"), held)
 
 
-def in_script(data: object) -> str:
+def script_json(data: object) -> str:
     """JSON in ASCII that no text in it can end the element of."""
     return json.dumps(data, allow_nan=False).replace("<", "\\u003c")
 
@@ -135,7 +135,7 @@ def in_script(data: object) -> str:
 def introduction(task: Task, data: dict[str, Any]) -> str:
     pairs = "one pair of images" if data["trials"] == 1 else f"{data['trials']} pairs of images"
     seconds = "one second" if data["seconds"] == 1 else f"{data['seconds']:g} seconds"
-    middle = " Between the two stands the low resolution image, enlarged." if task.low else ""
+    middle = " Between the two stands the low resolution image, enlarged." if task.shows_low else ""
     steps = [
         f"You will see {pairs}.{middle}",
         f"A pair is shown for {seconds}. Then it is hidden, and you choose one of the two: click on its "
@@ -158,7 +158,7 @@ def trial(task: Task) -> str:
         tag("button", f'<img alt="{side} image">', type="button", id=side, aria_label=f"{side} image")
         for side in ("left", "right")
     )
-    middle = '<img id="low" alt="low resolution image">' if task.low else ""
+    middle = '<img id="low" alt="low resolution image">' if task.shows_low else ""
     row = tag("div", left + middle + right, class_="row")
     foot = tag("p", "", id="hint", role="status") + tag("p", "", id="progress")
     return f'<section id="trial" hidden>{head}{row}{foot}</section>'

@@ -11,7 +11,7 @@ from torch import Tensor
 from refinesr.errors import CheckpointError
 
 
-def arrays(path: Path, names: Collection[str], what: str) -> dict[str, Tensor]:
+def read_arrays(path: Path, names: Collection[str], what: str) -> dict[str, Tensor]:
     """Those of the names that the file holds, float64; nothing in it is executed.
 
     Raises CheckpointError if it is missing, saying that it is `what`, or holds no numbers.

@@ -23,7 +23,7 @@ MEAN = (0.485, 0.456, 0.406)
 
 STD = (0.229, 0.224, 0.225)
 
-PREFIX = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
+SHA256_PREFIX = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
 """The beginning of a file's SHA-256 in its name."""
 
 
@@ -65,18 +65,23 @@ class Backbone:
             raise CacheError(str(error)) from error
 
     def _read(self, path: Path, device: torch.device | None) -> nn.Sequential:
-        held = tensors(path, f"the weights of {self.title}, https://download.pytorch.org/models/{self.file}")
+        held = read_tensors(
+            path, f"the weights of {self.title}, https://download.pytorch.org/models/{self.file}"
+        )
         with torch.device("meta"):
             network = self.features()
-        own = {name: shaped(path, held, f"features.{name}", x) for name, x in network.state_dict().items()}
+        own = {
+            name: tensor_of_shape(path, held, f"features.{name}", x)
+            for name, x in network.state_dict().items()
+        }
         network.load_state_dict(own, assign=True)
         return network.to(device or torch.device("cpu")).requires_grad_(False).eval()
 
     def published(self, path: Path | None = None) -> bool:
         """Whether the weights of `path`, which can be read, are torchvision's, however called."""
-        path, carried = path or self.cached(), PREFIX.search(self.file)
+        path, carried = path or self.cached(), SHA256_PREFIX.search(self.file)
         # under its own name it was checked when it was read
-        return path.name == self.file or (carried is not None and checksum(path).startswith(carried[1]))
+        return path.name == self.file or (carried is not None and sha256(path).startswith(carried[1]))
 
     def maps(self, network: nn.Sequential, images: RGB) -> Iterator[Tensor]:
         """One map after another; the layers behind the last are not run.  ValueError for too few pixels."""
@@ -90,7 +95,7 @@ class Backbone:
                 yield x
 
 
-def tensors(path: Path, what: str) -> dict[str, Tensor]:
+def read_tensors(path: Path, what: str) -> dict[str, Tensor]:
     """The tensors of a file of `torch.save`; nothing in it is executed.
 
     A file whose name carries the beginning of its SHA-256 must have it, as in `torch.hub`.  Raises
@@ -98,8 +103,8 @@ def tensors(path: Path, what: str) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; it is {what}")
-    carried = PREFIX.search(path.name)
-    if carried and not checksum(path).startswith(carried[1]):
+    carried = SHA256_PREFIX.search(path.name)
+    if carried and not sha256(path).startswith(carried[1]):
         raise CheckpointError(
             f"{path}: its SHA-256 does not begin with {carried[1]}, as its name says; damaged?"
         )
@@ -118,7 +123,7 @@ def tensors(path: Path, what: str) -> dict[str, Tensor]:
     return {str(name): value for name, value in held.items() if isinstance(value, Tensor)}
 
 
-def shaped(path: Path, held: dict[str, Tensor], name: str, like: Tensor) -> Tensor:
+def tensor_of_shape(path: Path, held: dict[str, Tensor], name: str, like: Tensor) -> Tensor:
     """One tensor of a file, in float32; CheckpointError unless it is there with the shape of `like`."""
     if name not in held:
         raise CheckpointError(f"{path}: holds no {name!r}; is it of another network?")
@@ -128,7 +133,7 @@ def shaped(path: Path, held: dict[str, Tensor], name: str, like: Tensor) -> Tens
     return held[name].to(torch.float32, copy=True)  # else it would be a view of the file, which may change
 
 
-def checksum(path: Path) -> str:
+def sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,16 +14,16 @@ from torch import Tensor
 
 from refinesr.errors import CheckpointError
 from refinesr.metrics.backbones import MEAN, RGB, STD
-from refinesr.metrics.kid import Spread
-from refinesr.metrics.torchscript import Script, levels
+from refinesr.metrics.kid import MeanAndStd
+from refinesr.metrics.torchscript import ScriptNetwork, uint8_rgb
 
-Chances = Float[Tensor, "B K"]
+ClassProbabilities = Float[Tensor, "B K"]
 Logits = Float[Tensor, "B K"]
 Labels = Int[Tensor, " B"]
 
 
 @dataclass(frozen=True, eq=False)
-class Guesses:
+class ProbabilitySums:
     """Count, sum (K,) and summed entropy of classes' probabilities; float64, CPU.
 
     Two of them `+` are those of both sets together, so batches of any size give the same.
@@ -34,15 +34,17 @@ class Guesses:
     entropy: float
 
     @staticmethod
-    def of(chances: Chances) -> "Guesses":
+    def of(chances: ClassProbabilities) -> "ProbabilitySums":
         """Of B probabilities of K classes, B at least 1; in each row they add up to 1."""
         if len(chances) < 1:
             raise ValueError("no probabilities, no score")
         chances = chances.detach().cpu().double()
-        return Guesses(len(chances), chances.sum(0), float(torch.special.entr(chances).sum()))
+        return ProbabilitySums(len(chances), chances.sum(0), float(torch.special.entr(chances).sum()))
 
-    def __add__(self, other: "Guesses") -> "Guesses":
-        return Guesses(self.count + other.count, self.total + other.total, self.entropy + other.entropy)
+    def __add__(self, other: "ProbabilitySums") -> "ProbabilitySums":
+        return ProbabilitySums(
+            self.count + other.count, self.total + other.total, self.entropy + other.entropy
+        )
 
     @property
     def score(self) -> float:
@@ -51,7 +53,7 @@ class Guesses:
         return float((marginal - self.entropy / self.count).clamp(min=0).exp())
 
 
-def inception_score(chances: Chances, *, splits: int = 10) -> Spread:
+def inception_score(chances: ClassProbabilities, *, splits: int = 10) -> MeanAndStd:
     """Inception Score's mean and deviation over `splits` equal parts, in the order given (published: 10).
 
     1 if every image gets the same probabilities, K if each is surely of one of K classes that are as
@@ -61,8 +63,8 @@ def inception_score(chances: Chances, *, splits: int = 10) -> Spread:
     if not 0 < splits <= len(chances):
         raise ValueError(f"{splits} splits of {len(chances)} images; there must be 1 to {len(chances)}")
     cuts = [len(chances) * part // splits for part in range(splits + 1)]
-    parts = [Guesses.of(chances[a:b]).score for a, b in pairwise(cuts)]
-    return Spread.of(torch.tensor(parts, dtype=torch.float64))
+    parts = [ProbabilitySums.of(chances[a:b]).score for a, b in pairwise(cuts)]
+    return MeanAndStd.of(torch.tensor(parts, dtype=torch.float64))
 
 
 @final
@@ -76,11 +78,11 @@ class Probabilities:
     """
 
     def __init__(self, path: Path, device: torch.device | None = None) -> None:
-        self.network = Script(path, device, "class probabilities", {"no_output_bias": True})
+        self.network = ScriptNetwork(path, device, "class probabilities", {"no_output_bias": True})
 
     def __call__(self, images: Float[Tensor, "B C H W"] | UInt8[Tensor, "B C H W"]) -> Float64[Tensor, "B K"]:
         """(B, K) float64 on the CPU of grey or RGB images, uint8 or floats in [0, 1] (rounded to 8 bits)."""
-        made = self.network(levels(images))
+        made = self.network(uint8_rgb(images))
         if bool((made < 0).any()) or not torch.allclose(made.sum(1), made.new_ones(()), atol=1e-3):
             raise CheckpointError(f"{self.network.path}: makes rows that are no probabilities of classes")
         return made
@@ -106,7 +108,7 @@ class Classifier:
     @staticmethod
     def read(path: Path, device: torch.device | None = None) -> "Classifier":
         """A TorchScript file.  CheckpointError if it is missing, or is none, or, later, makes no logits."""
-        script = Script(path, device, "logits", {})
+        script = ScriptNetwork(path, device, "logits", {})
         return Classifier(script, script.device, name=path.name)
 
     @staticmethod
@@ -132,7 +134,7 @@ class Classifier:
         if channels != 3 or not model.num_classes:
             made = f"{model.num_classes} classes of {channels} channels"
             raise CheckpointError(f"timm:{name}: tells {made}; classes of RGB are wanted")
-        mean, std = (triple(wanted[key]) for key in ("mean", "std"))
+        mean, std = (rgb_triple(wanted[key]) for key in ("mean", "std"))
         short = Path(name).name if name.startswith("local-dir:") else name
         return Classifier(model, device, mean, std, (size[0], size[1]), f"timm's {short}")
 
@@ -149,16 +151,16 @@ class Classifier:
         mean, std = (torch.tensor(x, device=self.device)[:, None, None] for x in (self.mean, self.std))
         shown = images.to(self.device, torch.float32)
         if self.size is not None:
-            shown = covering(shown, self.size)
+            shown = resized_to_cover(shown, self.size)
         return self.network((shown - mean) / std).cpu().double()
 
 
-def triple(values: Any) -> tuple[float, float, float]:
+def rgb_triple(values: Any) -> tuple[float, float, float]:
     red, green, blue = map(float, values)
     return red, green, blue
 
 
-def covering(images: RGB, size: tuple[int, int]) -> Float[Tensor, "B 3 h w"]:
+def resized_to_cover(images: RGB, size: tuple[int, int]) -> Float[Tensor, "B 3 h w"]:
     """The middle `size` of images that have been resized, if need be, until they just cover it."""
     ratio = max(wanted / side for wanted, side in zip(size, images.shape[-2:], strict=True))
     whole = [max(w, round(side * ratio)) for w, side in zip(size, images.shape[-2:], strict=True)]
@@ -168,7 +170,7 @@ def covering(images: RGB, size: tuple[int, int]) -> Float[Tensor, "B 3 h w"]:
     return images[..., top : top + size[0], left : left + size[1]]
 
 
-def missed(logits: Logits, labels: Labels, *, top: Sequence[int] = (1, 5)) -> Bool[Tensor, "B T"]:
+def top_k_missed(logits: Logits, labels: Labels, *, top: Sequence[int] = (1, 5)) -> Bool[Tensor, "B T"]:
     """For each image and each k of `top`, whether its class is not among the k likeliest.
 
     A class as likely as its rivals comes after them, so a network that cannot tell is always wrong.
@@ -193,4 +195,4 @@ def error_rates(logits: Logits, labels: Labels, *, top: Sequence[int] = (1, 5)) 
     """
     if len(labels) < 1:
         raise ValueError("no images, no error rates")
-    return tuple(missed(logits, labels, top=top).cpu().double().mean(0).tolist())
+    return tuple(top_k_missed(logits, labels, top=top).cpu().double().mean(0).tolist())

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from refinesr.errors import CheckpointError
-from refinesr.metrics.backbones import MEAN, RGB, STD, VGG16, Backbone, shaped, tensors
+from refinesr.metrics.backbones import MEAN, RGB, STD, VGG16, Backbone, read_tensors, tensor_of_shape
 from refinesr.shapes import Features, PerImage
 
 HOME = "https://github.com/dingkeyan93/DISTS"
@@ -41,9 +41,11 @@ class DISTS:
         backbone: Backbone = VGG16,
     ) -> None:
         self.device, self.backbone = device or torch.device("cpu"), backbone
-        held = tensors(weights, f"the weights of DISTS, weights.pt of {HOME}")
+        held = read_tensors(weights, f"the weights of DISTS, weights.pt of {HOME}")
         widths = (3, *backbone.widths)
-        both = (shaped(weights, held, x, torch.empty(1, sum(widths), 1, 1)) for x in ("alpha", "beta"))
+        both = (
+            tensor_of_shape(weights, held, x, torch.empty(1, sum(widths), 1, 1)) for x in ("alpha", "beta")
+        )
         alpha, beta = (values.flatten().to(self.device) for values in both)
         total = alpha.sum() + beta.sum()
         if not total > 0:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from refinesr.metrics.pixel import precise
+from refinesr.metrics.pixel import to_float64
 from refinesr.shapes import Images, PerImage
 
 Ensemble = Float[Tensor, "S B C H W"]
@@ -30,7 +30,7 @@ def crps(samples: Ensemble, truth: Images, *, fair: bool = True) -> PerImage:
     count = len(samples)
     if count < 1 + fair:
         raise ValueError(f"{count} samples are too few; {1 + fair} are needed")
-    ordered, target = precise(samples).sort(0).values, precise(truth)
+    ordered, target = to_float64(samples).sort(0).values, to_float64(truth)
     # the i-th smallest, from 0, is the larger one of i pairs and the smaller one of count - 1 - i
     more = torch.arange(1 - count, count, 2, dtype=torch.float64, device=ordered.device)
     apart = (more[:, None, None, None, None] * ordered).sum(0) / (count * (count - fair))
@@ -72,7 +72,7 @@ def rank_histogram(samples: Ensemble, truth: Images) -> Shares:
     """
     if len(samples) < 1:
         raise ValueError("no samples, no ranks")
-    values, target = precise(samples), precise(truth)
+    values, target = to_float64(samples), to_float64(truth)
     below, equal = (values < target).sum(0), (values == target).sum(0)
     # NaN compares as false, so it is put back where it was
     part = (1.0 / (1 + equal.double())).where(~(values.isnan().any(0) | target.isnan()), math.nan)

@@ -10,10 +10,10 @@ from torch import Tensor
 from refinesr.devices import on_float64_device
 from refinesr.images.eight_bits import resize_eight_bits
 from refinesr.images.resize import Kernel, resize
-from refinesr.metrics.pixel import levels, mse, precise, psnr
+from refinesr.metrics.pixel import eight_bit_levels, mse, psnr, to_float64
 from refinesr.shapes import Images, LowImages, PerImage
 
-EQUAL = 200.0
+MAX_DECIBELS = 200.0
 """dB that stand for infinity, so that means are numbers; no 8-bit pictures that differ get there."""
 
 
@@ -22,7 +22,7 @@ def lr_psnr(low: LowImages, result: Images, kernel: Kernel) -> PerImage:
 
     In float64, nothing rounded or clipped.  Raises ValueError if the result is smaller than low.
     """
-    return psnr(low, _reduced(low, result, kernel)).clamp(max=EQUAL)
+    return psnr(low, _downsampled(low, result, kernel)).clamp(max=MAX_DECIBELS)
 
 
 def lr_psnr_eight_bits(low: LowImages, result: Images, kernel: Kernel) -> PerImage:
@@ -32,22 +32,24 @@ def lr_psnr_eight_bits(low: LowImages, result: Images, kernel: Kernel) -> PerIma
     is what `refinesr upscale` reports; SRDiff's LR-PSNR is taken with MATLAB's, as its public code does.
     Raises ValueError if the result is smaller than low, and for NaN, which 8 bits do not have.
     """
-    return decibels(missed(levels(low), levels(result), kernel).square().mean((1, 2, 3)))
+    return decibels(
+        level_differences(eight_bit_levels(low), eight_bit_levels(result), kernel).square().mean((1, 2, 3))
+    )
 
 
-def missed(
+def level_differences(
     low: UInt8[Tensor, "B C h w"], result: UInt8[Tensor, "B C H W"], kernel: Kernel
 ) -> Float64[Tensor, "B C h w"]:
     """How many levels each value of the result, reduced in 8 bits, is above that of low."""
     _check(low, result)
-    return precise(
+    return to_float64(
         resize_eight_bits(on_float64_device(result), (low.shape[-2], low.shape[-1]), kernel)
-    ) - precise(low)
+    ) - to_float64(low)
 
 
 def decibels(error: Float64[Tensor, "..."]) -> Float64[Tensor, "..."]:
     """PSNR of mean squared errors in levels of 255, squared; at most 200."""
-    return (-10 * (error / 255**2).log10()).clamp(max=EQUAL)
+    return (-10 * (error / 255**2).log10()).clamp(max=MAX_DECIBELS)
 
 
 def consistency(low: LowImages, result: Images, kernel: Kernel) -> PerImage:
@@ -61,12 +63,12 @@ def consistency(low: LowImages, result: Images, kernel: Kernel) -> PerImage:
     alone makes 0.13.
     Raises ValueError if the result is smaller than low.
     """
-    return mse(low, _reduced(low, result, kernel)) / 1e-5
+    return mse(low, _downsampled(low, result, kernel)) / 1e-5
 
 
-def _reduced(low: LowImages, result: Images, kernel: Kernel) -> LowImages:
+def _downsampled(low: LowImages, result: Images, kernel: Kernel) -> LowImages:
     _check(low, result)
-    return resize(precise(result), (low.shape[-2], low.shape[-1]), kernel)
+    return resize(to_float64(result), (low.shape[-2], low.shape[-1]), kernel)
 
 
 def _check(low: Tensor, result: Tensor) -> None:

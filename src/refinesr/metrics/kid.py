@@ -13,15 +13,15 @@ FeatureRows = Float[Tensor, "n D"]
 OtherRows = Float[Tensor, "m D"]
 
 
-class Spread(NamedTuple):
+class MeanAndStd(NamedTuple):
     """Of a number over parts of a set: its mean, and its standard deviation as of `numpy.std`."""
 
     mean: float
     std: float
 
     @staticmethod
-    def of(values: Float64[Tensor, " K"]) -> "Spread":
-        return Spread(float(values.mean()), float(values.std(correction=0)))
+    def of(values: Float64[Tensor, " K"]) -> "MeanAndStd":
+        return MeanAndStd(float(values.mean()), float(values.std(correction=0)))
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class KID:
     size: int = 1000
     seed: int = 0
 
-    def __call__(self, real: FeatureRows, made: OtherRows) -> Spread:
+    def __call__(self, real: FeatureRows, made: OtherRows) -> MeanAndStd:
         """Of features of real and of made images; about 0 for sets of one kind, and may be below."""
         real, made = (rows.detach().cpu().double() for rows in (real, made))
         size, rng = min(self.size, len(real), len(made)), torch.Generator().manual_seed(fold_seed(self.seed))
@@ -44,7 +44,7 @@ class KID:
             [rows[torch.randperm(len(rows), generator=rng)[:size]] for rows in (real, made)]
             for _ in range(self.subsets)
         )
-        return Spread.of(torch.stack([mmd(*draw) for draw in draws]))
+        return MeanAndStd.of(torch.stack([mmd(*draw) for draw in draws]))
 
 
 def mmd(real: FeatureRows, made: OtherRows) -> Float64[Tensor, ""]:
@@ -55,13 +55,13 @@ def mmd(real: FeatureRows, made: OtherRows) -> Float64[Tensor, ""]:
     if min(len(real), len(made)) < 2:
         raise ValueError(f"{len(real)} and {len(made)} images; at least 2 of each are needed")
     real, made = (rows.detach().cpu().double() for rows in (real, made))
-    return among(real) + among(made) - 2 * kernel(real, made).mean()
+    return mean_over_pairs(real) + mean_over_pairs(made) - 2 * polynomial_kernel(real, made).mean()
 
 
-def among(rows: FeatureRows) -> Float64[Tensor, ""]:
-    values = kernel(rows, rows)
+def mean_over_pairs(rows: FeatureRows) -> Float64[Tensor, ""]:
+    values = polynomial_kernel(rows, rows)
     return (values.sum() - values.trace()) / (len(rows) * (len(rows) - 1))
 
 
-def kernel(one: FeatureRows, other: OtherRows) -> Float64[Tensor, "n m"]:
+def polynomial_kernel(one: FeatureRows, other: OtherRows) -> Float64[Tensor, "n m"]:
     return (one @ other.mT / one.shape[1] + 1) ** 3

@@ -10,8 +10,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from refinesr.errors import CheckpointError
-from refinesr.metrics.backbones import ALEXNET, RGB, SQUEEZENET, VGG16, Backbone, checksum, shaped, tensors
-from refinesr.metrics.perceptual import apart
+from refinesr.metrics.backbones import (
+    ALEXNET,
+    RGB,
+    SQUEEZENET,
+    VGG16,
+    Backbone,
+    read_tensors,
+    sha256,
+    tensor_of_shape,
+)
+from refinesr.metrics.perceptual import feature_distance
 from refinesr.shapes import PerImage
 
 # the "scaling layer": ImageNet's mean and deviation for images in [-1, 1], rounded by the authors
@@ -68,13 +77,15 @@ class LPIPS:
         device: torch.device | None = None,
     ) -> None:
         self.device, self.backbone, self.name = device or torch.device("cpu"), variant.backbone, variant.name
-        held = tensors(linear, f"the linear layers of LPIPS, {variant.name}.pth of {HOME}")
+        held = read_tensors(linear, f"the linear layers of LPIPS, {variant.name}.pth of {HOME}")
         self.weights = [
-            shaped(linear, held, f"lin{k}.model.1.weight", torch.empty(1, width, 1, 1)).to(self.device)
+            tensor_of_shape(linear, held, f"lin{k}.model.1.weight", torch.empty(1, width, 1, 1)).to(
+                self.device
+            )
             for k, width in enumerate(self.backbone.widths)
         ]
         self.network = self.backbone.read(features, self.device)
-        self.published = self.backbone.published(features) and checksum(linear) == variant.linear
+        self.published = self.backbone.published(features) and sha256(linear) == variant.linear
 
     def __call__(self, high: RGB, other: RGB) -> PerImage:
         """high, other: RGB in [0, 1] (the authors' `normalize=True`).  0 for equal images, more for others.
@@ -83,7 +94,7 @@ class LPIPS:
         ValueError for less pixels than the network needs: AlexNet 31 a side, SqueezeNet 17, VGG16 16.
         """
         one, two = (self.backbone.maps(self.network, self.scaled(images)) for images in (high, other))
-        return apart(one, two, self.weights)
+        return feature_distance(one, two, self.weights)
 
     @property
     def title(self) -> str:

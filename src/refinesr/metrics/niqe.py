@@ -15,14 +15,14 @@ from torch import Tensor
 from refinesr.errors import CheckpointError
 from refinesr.images.blur import gaussian_blur
 from refinesr.images.resize import MatlabBicubic, resize
-from refinesr.metrics.arrays import arrays
+from refinesr.metrics.arrays import read_arrays
 from refinesr.shapes import Images, PerImage
 
 HOME = "niqe_pris_params.npz of https://github.com/XPixelGroup/BasicSR/tree/master/basicsr/metrics"
 
 PARAMETERS = {"mu_pris_param": (1, 36), "cov_pris_param": (36, 36)}
 
-SIDE = 96
+BLOCK = 96
 """Pixels of a block, for which the published parameters were made."""
 
 WIDTH, REACH = 7 / 6, 3  # the Gaussian window, 7 x 7
@@ -32,10 +32,10 @@ GREY = (0.298936021293776, 0.587043074451121, 0.114020904255103)
 
 NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
-SHAPES = 0.2 + 0.001 * torch.arange(9801, dtype=torch.float64)
+EXPONENTS = 0.2 + 0.001 * torch.arange(9801, dtype=torch.float64)
 """Exponents that are tried, 0.2 to 10."""
 
-RATIOS = (2 * (2 / SHAPES).lgamma() - (1 / SHAPES).lgamma() - (3 / SHAPES).lgamma()).exp()
+RATIOS = (2 * (2 / EXPONENTS).lgamma() - (1 / EXPONENTS).lgamma() - (3 / EXPONENTS).lgamma()).exp()
 """E|x|² / E x² of the symmetric distribution with each exponent; it grows with the exponent."""
 
 Rows = Float64[Tensor, "n 36"]
@@ -57,7 +57,7 @@ class NIQE:
 
         Raises CheckpointError if it is missing or of another kind.
         """
-        stored = arrays(Path(path), PARAMETERS, f"the parameters of NIQE, {HOME}")
+        stored = read_arrays(Path(path), PARAMETERS, f"the parameters of NIQE, {HOME}")
         shapes = {name: tuple(values.shape) for name, values in stored.items()}
         if shapes != PARAMETERS:
             raise CheckpointError(f"{path}: holds {shapes or 'neither'}; NIQE's parameters are {PARAMETERS}")
@@ -69,7 +69,9 @@ class NIQE:
         """To photos (B, 1 or 3, H, W) in [0, 1], of any sizes: to the blocks whose mean local deviation is
         more than `sharp` of the largest of their photo.
         """
-        rows = torch.cat([sharpest(photo, sharp) for batch in photos for photo in torch.split(batch, 1)])
+        rows = torch.cat(
+            [sharp_block_rows(photo, sharp) for batch in photos for photo in torch.split(batch, 1)]
+        )
         return NIQE(rows.mean(0), torch.cov(rows.mT))
 
     def __call__(self, images: Images) -> PerImage:
@@ -79,7 +81,7 @@ class NIQE:
         instead and cut a border of `scale`.  Either is rounded to whole levels.  What is left right of and
         below whole blocks is not looked at.  NaN for a picture with less than two blocks that are not flat.
         """
-        return torch.stack([self.distance(rows(image)[0]) for image in torch.split(images, 1)])
+        return torch.stack([self.distance(block_rows(image)[0]) for image in torch.split(images, 1)])
 
     def distance(self, rows: Rows) -> Float64[Tensor, ""]:
         """Mahalanobis', by the mean of both covariances (equation 10)."""
@@ -91,27 +93,27 @@ class NIQE:
         return torch.sqrt(apart @ between @ apart)
 
 
-def sharpest(photo: Images, sharp: float) -> Rows:
-    made, deviation = rows(photo)
+def sharp_block_rows(photo: Images, sharp: float) -> Rows:
+    made, deviation = block_rows(photo)
     made = made[deviation > sharp * deviation.max()]
     return made[made.isfinite().all(1)]
 
 
-def rows(image: Float[Tensor, "1 C H W"]) -> tuple[Rows, PerBlock]:
+def block_rows(image: Float[Tensor, "1 C H W"]) -> tuple[Rows, PerBlock]:
     """Of one image: the 36 numbers of each block, NaN where it is flat, and its mean local deviation."""
-    x = levels(image)
-    height, width = x.shape[-2] // SIDE, x.shape[-1] // SIDE
+    x = grey_levels(image)
+    height, width = x.shape[-2] // BLOCK, x.shape[-1] // BLOCK
     if height * width < 2:
         found = f"{x.shape[-2]} x {x.shape[-1]}"
-        raise ValueError(f"NIQE needs two blocks of {SIDE} x {SIDE} pixels; the image has {found}")
-    x = x[..., : height * SIDE, : width * SIDE]
+        raise ValueError(f"NIQE needs two blocks of {BLOCK} x {BLOCK} pixels; the image has {found}")
+    x = x[..., : height * BLOCK, : width * BLOCK]
     flat, deviation = normalised(x)
-    small, _ = normalised(resize(x, (height * SIDE // 2, width * SIDE // 2), MatlabBicubic()))
-    both = (described(blocks(flat, SIDE)), described(blocks(small, SIDE // 2)))
-    return torch.cat(both, 1), blocks(deviation, SIDE).mean((1, 2))
+    small, _ = normalised(resize(x, (height * BLOCK // 2, width * BLOCK // 2), MatlabBicubic()))
+    both = (block_features(blocks(flat, BLOCK)), block_features(blocks(small, BLOCK // 2)))
+    return torch.cat(both, 1), blocks(deviation, BLOCK).mean((1, 2))
 
 
-def levels(image: Float[Tensor, "1 C H W"]) -> Float64[Tensor, "1 1 H W"]:
+def grey_levels(image: Float[Tensor, "1 C H W"]) -> Float64[Tensor, "1 1 H W"]:
     """Grey in whole levels of 255, float64 on the CPU."""
     if image.shape[1] not in (1, 3):
         raise ValueError(f"NIQE is of grey or RGB images, not of {image.shape[1]} channels")
@@ -135,18 +137,18 @@ def blocks(x: Float64[Tensor, "1 1 H W"], side: int) -> Blocks:
     return cut.reshape(-1, side, side)
 
 
-def described(x: Blocks) -> Half:
+def block_features(x: Blocks) -> Half:
     """Fits to the values of each block and to products of neighbours, which go around within the block."""
-    shape, left, right = aggd(x.flatten(1))
+    shape, left, right = fit_aggd(x.flatten(1))
     columns = [shape, (left + right) / 2]
     for shift in NEIGHBOURS:
-        shape, left, right = aggd((x * x.roll(shift, (1, 2))).flatten(1))
+        shape, left, right = fit_aggd((x * x.roll(shift, (1, 2))).flatten(1))
         mean = (right - left) * ((2 / shape).lgamma() - (1 / shape).lgamma()).exp()
         columns += [shape, mean, left, right]
     return torch.stack(columns, 1)
 
 
-def aggd(x: Float64[Tensor, "n N"]) -> tuple[PerBlock, PerBlock, PerBlock]:
+def fit_aggd(x: Float64[Tensor, "n N"]) -> tuple[PerBlock, PerBlock, PerBlock]:
     """The asymmetric generalised Gaussian of each row: its exponent and its scales left and right of 0.
 
     By moments (Lasmar et al. 2009): the density is proportional to exp(-(|x| / scale)**exponent).  The scales
@@ -160,6 +162,6 @@ def aggd(x: Float64[Tensor, "n N"]) -> tuple[PerBlock, PerBlock, PerBlock]:
     ratio = ratio * (lean**3 + 1) * (lean + 1) / (lean**2 + 1).square()
     # MATLAB's minimum over nothing but NaN is the first
     nearest = torch.bucketize(ratio.nan_to_num(nan=0.0), (RATIOS[1:] + RATIOS[:-1]) / 2)
-    shape = SHAPES[nearest]
+    shape = EXPONENTS[nearest]
     scale = ((1 / shape).lgamma() - (3 / shape).lgamma()).mul(0.5).exp()
     return shape, left * scale, right * scale

@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from refinesr.errors import CheckpointError
-from refinesr.metrics.arrays import arrays
-from refinesr.metrics.backbones import shaped, tensors
+from refinesr.metrics.arrays import read_arrays
+from refinesr.metrics.backbones import read_tensors, tensor_of_shape
 from refinesr.shapes import Features, PerImage
 
 FEATURES = "squeezenet11.npz"
@@ -56,14 +56,14 @@ class Perceptual:
             if not (folder / name).is_file():
                 raise CheckpointError(f"{folder / name}: no such file; the perceptual distance needs it")
         self.device = device or torch.device("cpu")
-        stored = arrays(folder / FEATURES, NAMES, "the weights of SqueezeNet 1.1")
+        stored = read_arrays(folder / FEATURES, NAMES, "the weights of SqueezeNet 1.1")
         for name in NAMES:
             if name not in stored:
                 raise CheckpointError(f"{folder / FEATURES}: holds no {name!r}; is it of another network?")
         self.weights = {name: values.float().to(self.device) for name, values in stored.items()}
-        held = tensors(folder / LINEAR, "the linear layers of LPIPS")
+        held = read_tensors(folder / LINEAR, "the linear layers of LPIPS")
         self.linear = [
-            shaped(folder / LINEAR, held, f"lin{k}.model.1.weight", torch.empty(1, width, 1, 1)).to(
+            tensor_of_shape(folder / LINEAR, held, f"lin{k}.model.1.weight", torch.empty(1, width, 1, 1)).to(
                 self.device
             )
             for k, width in enumerate(WIDTHS)
@@ -74,7 +74,7 @@ class Perceptual:
 
         Gradients, where they are asked for, reach the images and never the weights.
         """
-        return apart(self.features(high), self.features(other), self.linear)
+        return feature_distance(self.features(high), self.features(other), self.linear)
 
     def features(self, images: RGB) -> Iterator[Tensor]:
         """Seven maps, from the first convolution to the last fire module."""
@@ -104,17 +104,22 @@ def pooled(x: Features) -> Float[Tensor, "B F h2 w2"]:
     return F.max_pool2d(x, 3, 2, ceil_mode=True)
 
 
-def apart(maps: Iterable[Features], others: Iterable[Features], weights: Iterable[Tensor]) -> PerImage:
+def feature_distance(
+    maps: Iterable[Features], others: Iterable[Features], weights: Iterable[Tensor]
+) -> PerImage:
     """How far maps are apart: their channels of unit length, squared differences weighted by (1, F, 1, 1),
     averaged over pixels, added over maps (Zhang et al. 2018, equation 1).
     """
     layers = zip(maps, others, weights, strict=True)
     return torch.stack(
-        [(weight * (unit(one) - unit(other)).square()).sum(1).mean((1, 2)) for one, other, weight in layers]
+        [
+            (weight * (unit_length(one) - unit_length(other)).square()).sum(1).mean((1, 2))
+            for one, other, weight in layers
+        ]
     ).sum(0)
 
 
-def unit(x: Features) -> Features:
+def unit_length(x: Features) -> Features:
     """Every pixel's channels scaled to length one; of maps in 16 bits in 32."""
     x = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
     length: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)

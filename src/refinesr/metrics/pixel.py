@@ -27,8 +27,8 @@ def psnr(high: Images, other: Images, *, border: int = 0) -> PerImage:
 
 def mse(high: Images, other: Images, *, border: int = 0) -> PerImage:
     """Mean squared error over all pixels and channels, 0 for equal images; `border` as in `psnr`."""
-    one, two = paired(high, other, border)
-    error = precise(one) - precise(two)
+    one, two = without_borders(high, other, border)
+    error = to_float64(one) - to_float64(two)
     return error.square().mean((1, 2, 3))
 
 
@@ -38,7 +38,7 @@ def luma(images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 1 H W"]:
     return (images * weights[:, None, None]).sum(1, keepdim=True) + 16 / 255
 
 
-def levels(images: Images) -> UInt8[Tensor, "B C H W"]:
+def eight_bit_levels(images: Images) -> UInt8[Tensor, "B C H W"]:
     """What is left of images in a file of 8 bits: clipped to [0, 1], whole levels of 255; halves to even.
 
     Published numbers are of saved pictures.  Errors of rounding alone have an MSE of 1/12 level² (58.9 dB).
@@ -49,7 +49,7 @@ def levels(images: Images) -> UInt8[Tensor, "B C H W"]:
     return (images.clamp(0, 1) * 255).round().byte()
 
 
-def paired(high: Images, other: Images, border: int) -> tuple[Cut, Cut]:
+def without_borders(high: Images, other: Images, border: int) -> tuple[Cut, Cut]:
     """Both, each without `border` pixels of every side.
 
     Raises ValueError for shapes that would be broadcast, and for integers, whose white is not 1.
@@ -59,10 +59,10 @@ def paired(high: Images, other: Images, border: int) -> tuple[Cut, Cut]:
         raise ValueError(f"images of one shape (B, C, H, W) can be compared, not of {shapes}")
     if not (high.is_floating_point() and other.is_floating_point()):
         raise ValueError(f"images are floats in [0, 1], not {high.dtype} and {other.dtype}")
-    return within(high, border), within(other, border)
+    return without_border(high, border), without_border(other, border)
 
 
-def within(images: Images, border: int) -> Cut:
+def without_border(images: Images, border: int) -> Cut:
     """Images without `border` pixels of every side; ValueError if nothing is left."""
     height, width = images.shape[-2:]
     if not 0 <= 2 * border < min(height, width):
@@ -70,6 +70,6 @@ def within(images: Images, border: int) -> Cut:
     return images[..., border : height - border, border : width - border]
 
 
-def precise(values: Float[Tensor, "..."] | UInt8[Tensor, "..."]) -> Float64[Tensor, "..."]:
+def to_float64(values: Float[Tensor, "..."] | UInt8[Tensor, "..."]) -> Float64[Tensor, "..."]:
     """The same in float64, where they are; on the CPU if their device, as MPS, has none."""
     return on_float64_device(values).double()

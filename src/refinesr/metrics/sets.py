@@ -12,8 +12,8 @@ from torch import Tensor
 
 from refinesr.errors import CheckpointError
 from refinesr.files import replacing
-from refinesr.metrics.arrays import arrays
-from refinesr.metrics.torchscript import Script, levels
+from refinesr.metrics.arrays import read_arrays
+from refinesr.metrics.torchscript import ScriptNetwork, uint8_rgb
 
 FeatureRows = Float[Tensor, "n D"]
 Mean = Float[Tensor, " D"]
@@ -60,7 +60,7 @@ class Normal:
         pytorch-fid and the codes of EDM distribute such files, `Statistics.save` writes them.  Raises
         CheckpointError if it is missing or of another kind.
         """
-        stored = _stored(path)
+        stored = _read_statistics(path)
         return Normal.of(stored["mu"], stored["sigma"])
 
     def distance(self, other: "Normal") -> float:
@@ -139,7 +139,7 @@ class Statistics:
 
         Raises CheckpointError if it is missing or of another kind.
         """
-        stored = _stored(path)
+        stored = _read_statistics(path)
         if "count" not in stored:
             raise CheckpointError(
                 f"{path}: holds no count of images, so no further images can be added to it"
@@ -148,9 +148,9 @@ class Statistics:
         return Statistics(count, stored["mu"], stored["sigma"] * (count - 1))
 
 
-def _stored(path: Path) -> dict[str, Tensor]:
+def _read_statistics(path: Path) -> dict[str, Tensor]:
     """What of `mu`, `sigma` and `count` an .npz holds: the first two at least, float64."""
-    stored = arrays(path, SAVED, "an .npz with mu and sigma of features")
+    stored = read_arrays(path, SAVED, "an .npz with mu and sigma of features")
     shapes = {name: tuple(values.shape) for name, values in stored.items()}
     size = shapes.get("mu", ())
     if len(size) != 1 or shapes.get("sigma") != size * 2 or shapes.get("count", ()) != ():
@@ -170,8 +170,8 @@ class Features:
     """
 
     def __init__(self, path: Path, device: torch.device | None = None) -> None:
-        self.network = Script(path, device, "features", {"return_features": True})
+        self.network = ScriptNetwork(path, device, "features", {"return_features": True})
 
     def __call__(self, images: Float[Tensor, "B C H W"] | UInt8[Tensor, "B C H W"]) -> Float64[Tensor, "B D"]:
         """(B, D) float64 on the CPU of grey or RGB images, uint8 or floats in [0, 1] (rounded to 8 bits)."""
-        return self.network(levels(images))
+        return self.network(uint8_rgb(images))

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from refinesr.images.band_matrix import BandMatrix, Floats, along_both
-from refinesr.metrics.pixel import paired, precise
+from refinesr.metrics.pixel import to_float64, without_borders
 from refinesr.shapes import Images, PerImage
 
 C1, C2 = 0.01**2, 0.03**2
@@ -79,7 +79,7 @@ def ssim(high: Images, other: Images, *, border: int = 0, window: Window = GAUSS
     `ssim_index.m` and in papers on super-resolution, nothing is.  Raises ValueError if less than the window
     is left, for shapes that differ and for integers.
     """
-    luminance, structure = _compared(*paired(high, other, border), window)
+    luminance, structure = _ssim_terms(*without_borders(high, other, border), window)
     return (luminance * structure).mean((1, 2, 3))
 
 
@@ -93,25 +93,25 @@ def ms_ssim(high: Images, other: Images, *, border: int = 0) -> PerImage:
     176 pixels, 11 on the coarsest scale, as their code does.
     """
     smallest = GAUSSIAN.size * 2 ** (len(SCALES) - 1)
-    high, other = paired(high, other, border)
+    high, other = without_borders(high, other, border)
     if min(high.shape[-2:]) < smallest:
         found = f"{high.shape[-2]} x {high.shape[-1]}"
         raise ValueError(f"{found} pixels are too few for five scales; each side needs {smallest}")
-    total = precise(high).new_ones(high.shape[:2])
+    total = to_float64(high).new_ones(high.shape[:2])
     for weight in SCALES[:-1]:
-        total = total * _powered(_compared(high, other, GAUSSIAN)[1], weight)
+        total = total * _powered(_ssim_terms(high, other, GAUSSIAN)[1], weight)
         high, other = _halved(high), _halved(other)
-    luminance, structure = _compared(high, other, GAUSSIAN)
+    luminance, structure = _ssim_terms(high, other, GAUSSIAN)
     return (total * _powered(luminance * structure, SCALES[-1])).mean(1)
 
 
-def _compared(high: Images, other: Images, window: Window) -> tuple[Maps, Maps]:
+def _ssim_terms(high: Images, other: Images, window: Window) -> tuple[Maps, Maps]:
     """Luminance, and contrast times structure, of every window (Wang et al. 2004, equations 6, 9 and 10)."""
     if min(high.shape[-2:]) < window.size:
         found = f"{high.shape[-2]} x {high.shape[-1]}"
         raise ValueError(f"{found} pixels are fewer than a window of {window.size} x {window.size}")
-    high, other = precise(high), precise(other)
-    bands = _everywhere(window, high.shape[-2]), _everywhere(window, high.shape[-1])
+    high, other = to_float64(high), to_float64(other)
+    bands = _window_band(window, high.shape[-2]), _window_band(window, high.shape[-1])
     mean, mean2 = along_both(*bands, high), along_both(*bands, other)
     squares = mean.square() + mean2.square()
     variances = window.correction * (along_both(*bands, high.square() + other.square()) - squares)
@@ -120,7 +120,7 @@ def _compared(high: Images, other: Images, window: Window) -> tuple[Maps, Maps]:
 
 
 @lru_cache(maxsize=64)
-def _everywhere(window: Window, pixels: int) -> BandMatrix:
+def _window_band(window: Window, pixels: int) -> BandMatrix:
     """The window wherever it fits on an axis of `pixels`."""
     rows = pixels - window.size + 1
     return BandMatrix(np.arange(rows), np.tile(window.taps, (rows, 1)), pixels)
@@ -131,4 +131,4 @@ def _powered(similarity: Maps, weight: float) -> Float[Tensor, "B C"]:
 
 
 def _halved(images: Images) -> Maps:
-    return F.avg_pool2d(precise(images), 2, ceil_mode=True)
+    return F.avg_pool2d(to_float64(images), 2, ceil_mode=True)

@@ -13,7 +13,7 @@ from refinesr.errors import CheckpointError
 
 
 @final
-class Script:
+class ScriptNetwork:
     """The network of a TorchScript file.
 
     It is called with a batch (B, 3, H, W) and those of the `options` whose names are among its arguments; it
@@ -57,7 +57,7 @@ class Script:
         return rows
 
 
-def levels(images: Shaped[Tensor, "B C H W"]) -> Shaped[Tensor, "B 3 H W"]:
+def uint8_rgb(images: Shaped[Tensor, "B C H W"]) -> Shaped[Tensor, "B 3 H W"]:
     """uint8 RGB of grey or RGB images, uint8 already or floats in [0, 1], which are rounded to 8 bits."""
     if images.shape[1] not in (1, 3):
         raise ValueError(f"features are made of grey or RGB images, not of {images.shape[1]} channels")

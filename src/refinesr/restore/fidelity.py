@@ -10,8 +10,8 @@ from torch import Tensor
 from refinesr.images.missing import fill_missing
 from refinesr.images.picture import Picture, to_tensor
 from refinesr.images.resize import PillowBicubic, resize
-from refinesr.metrics.fidelity import decibels, missed
-from refinesr.metrics.pixel import levels, precise
+from refinesr.metrics.fidelity import decibels, level_differences
+from refinesr.metrics.pixel import eight_bit_levels, to_float64
 
 REACH = 2
 """Pixels of the small picture from the middle of one to all that bicubic makes it of."""
@@ -55,9 +55,9 @@ def level_errors(source: Picture, result: Picture) -> Tensor:
         source, result = (replace(picture, span=None) for picture in (source, result))
     low, high = ((to_tensor(fill_missing(picture)) + 1) / 2 for picture in (source, result))
     if eight_bits:
-        return missed(levels(low), levels(high), PillowBicubic())
-    small = resize(precise(high), source.size, PillowBicubic())
-    return 255 * (small.clamp(0, 1) - precise(low).clamp(0, 1))
+        return level_differences(eight_bit_levels(low), eight_bit_levels(high), PillowBicubic())
+    small = resize(to_float64(high), source.size, PillowBicubic())
+    return 255 * (small.clamp(0, 1) - to_float64(low).clamp(0, 1))
 
 
 def comparable_values(picture: Picture) -> Tensor:

@@ -18,8 +18,8 @@ from torch import Tensor
 from refinesr.checkpoint import save_stage
 from refinesr.cli import main
 from refinesr.errors import CheckpointError, ConfigError, InputError
-from refinesr.evaluate.foreign import Foreign, foreign_like
-from refinesr.evaluate.pairs import Shown
+from refinesr.evaluate.external import ExternalNetwork, is_external_weights
+from refinesr.evaluate.pairs import LoadedPair
 
 CPU = torch.device("cpu")
 
@@ -82,13 +82,13 @@ def spandrel(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def network(text: str) -> Foreign:
+def network(text: str) -> ExternalNetwork:
     Path("net.pth").write_text(text)
-    return Foreign.read(Path("net.pth"), CPU)
+    return ExternalNetwork.read(Path("net.pth"), CPU)
 
 
-def result(network: Foreign, picture: Shown) -> Tensor:
-    *_, last = network.make([picture], 4, [0], 0)
+def result(network: ExternalNetwork, picture: LoadedPair) -> Tensor:
+    *_, last = network.upscale([picture], 4, [0], 0)
     return last.image[0]
 
 
@@ -101,7 +101,7 @@ def test_it_is_shown_floats_and_its_result_is_clipped_and_rounded(text: str, gre
     made = result(foreign, picture)
     assert made.shape == expected.shape
     assert (made.double() - expected).abs().max() <= 0.5 + 1e-3
-    assert (foreign.scale, foreign.calls, foreign.random) == (4, 1, False)
+    assert (foreign.scale, foreign.calls, foreign.sampled) == (4, 1, False)
 
 
 @pytest.mark.usefixtures("spandrel")
@@ -114,7 +114,7 @@ def test_colours_are_not_made_grey_unasked() -> None:
 
 @pytest.mark.usefixtures("spandrel")
 def test_other_weights_are_other_facts() -> None:
-    assert network("one").facts() != network("two").facts()
+    assert network("one").settings() != network("two").settings()
 
 
 @pytest.mark.usefixtures("spandrel")
@@ -152,7 +152,7 @@ def test_what_fails_while_it_runs_names_the_picture(text: str, words: str) -> No
 @pytest.mark.parametrize("name", ["net.pth", "net.safetensors"])
 def test_a_file_that_is_not_there_is_named(name: str) -> None:
     with pytest.raises(CheckpointError, match=rf"^{name}: no such file$"):
-        Foreign.read(Path(name), CPU)
+        ExternalNetwork.read(Path(name), CPU)
 
 
 def test_without_spandrel_it_is_said_what_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +186,7 @@ def test_files_of_weights_that_are_not_ours_are_told_from_ours() -> None:
         "photo-x4",
         ".",
     ]
-    assert [foreign_like(name) for name in theirs + rest] == [True] * 4 + [False] * 6
+    assert [is_external_weights(name) for name in theirs + rest] == [True] * 4 + [False] * 6
 
 
 # -------------------------------------------------------------------------------------------- spandrel itself
@@ -251,9 +251,11 @@ def test_a_table_is_of_what_spandrel_makes(architecture: str, suffix: str) -> No
 @pytest.mark.usefixtures("real")
 @quiet
 def test_weights_of_16_bits_are_run_in_32() -> None:
-    foreign = Foreign.read(esrgan("half.pth", half=True), CPU)
+    foreign = ExternalNetwork.read(esrgan("half.pth", half=True), CPU)
     assert foreign.network.dtype == torch.float32
-    apart = result(foreign, shown()).int() - result(Foreign.read(esrgan("net.pth"), CPU), shown()).int()
+    apart = (
+        result(foreign, shown()).int() - result(ExternalNetwork.read(esrgan("net.pth"), CPU), shown()).int()
+    )
     assert apart.abs().max() <= 1
 
 
@@ -261,7 +263,7 @@ def test_weights_of_16_bits_are_run_in_32() -> None:
 @quiet
 def test_grey_pictures_are_run_by_networks_of_grey_and_of_colours() -> None:
     for channels in (1, 3):
-        foreign = Foreign.read(esrgan("net.pth", channels), CPU)
+        foreign = ExternalNetwork.read(esrgan("net.pth", channels), CPU)
         foreign.check(shown(grey=True), 1)
         assert result(foreign, shown(grey=True)).shape == (1, 1, 48, 40)
 
@@ -292,4 +294,4 @@ def test_what_does_not_fit_is_one_line(file: Any, message: str, capsys: pytest.C
 def test_weights_of_no_architecture_are_told() -> None:
     save_file({"conv.weight": torch.zeros(2)}, "net.safetensors")
     with pytest.raises(CheckpointError, match=r"^net\.safetensors: .* no architecture it knows; "):
-        Foreign.read(Path("net.safetensors"), CPU)
+        ExternalNetwork.read(Path("net.safetensors"), CPU)

@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from refinesr.evaluate.estimates import Estimate
-from refinesr.evaluate.plots import Point, Side, curves, scatter, tag
-from refinesr.evaluate.reading import DISTORTION, PERCEPTION, Report, Row
+from refinesr.evaluate.plots import AxisInfo, Point, quality_curves, scatter, tag
+from refinesr.evaluate.saved_report import DISTORTION, PERCEPTION, MethodRow, SavedReport
 
-PLANES = 2
+MAX_PERCEPTUAL = 2
 """Perceptual metrics that are plotted against distortion, at most."""
 
 
-def sketches(report: Report) -> str:
+def plots_section(report: SavedReport) -> str:
     """A section of figures, or nothing if there is nothing to plot."""
     figures = [tag("figure", tag("figcaption", escape(title)) + drawn) for title, drawn in plots(report)]
     if not figures:
@@ -21,30 +21,33 @@ def sketches(report: Report) -> str:
     return tag("section", tag("h2", "Plots") + note + tag("div", "".join(figures), class_="plots"))
 
 
-def plots(report: Report) -> Iterator[tuple[str, str]]:
+def plots(report: SavedReport) -> Iterator[tuple[str, str]]:
     """Title and drawing of each."""
-    distortion, perception = report.like(DISTORTION)[:1], report.like(PERCEPTION)[:PLANES]
+    distortion, perception = (
+        report.metrics_starting_with(DISTORTION)[:1],
+        report.metrics_starting_with(PERCEPTION)[:MAX_PERCEPTUAL],
+    )
     for across in distortion:
         for up in perception:
-            points = [point for point in plane(report, across, up) if point.finite]
+            points = [point for point in perception_distortion(report, across, up) if point.finite]
             if len(points) > 1:
                 title = "Perception against distortion"
-                yield title, scatter(title, side(report, across), side(report, up), points)
+                yield title, scatter(title, axis_info(report, across), axis_info(report, up), points)
     for key in [*distortion, *perception[:1]]:
-        lines = [(name, walk(report, key, rows)) for name, rows in families(report.methods)]
+        lines = [(name, quality_by_calls(report, key, rows)) for name, rows in rows_by_model(report.methods)]
         lines = [(name, line) for name, line in lines if len(line) > 1]
         if lines:
             title = f"Calls against quality: {report.metrics[key].title}"
-            yield title, curves(title, side(report, key), lines)
+            yield title, quality_curves(title, axis_info(report, key), lines)
 
 
-def plane(report: Report, across: str, up: str) -> Iterator[Point]:
+def perception_distortion(report: SavedReport, across: str, up: str) -> Iterator[Point]:
     for look, row in enumerate(report.methods):
         if across in row.metrics and up in row.metrics:
             yield Point(row.name, row.metrics[across], row.metrics[up], look)
 
 
-def walk(report: Report, key: str, rows: Sequence[Row]) -> list[Point]:
+def quality_by_calls(report: SavedReport, key: str, rows: Sequence[MethodRow]) -> list[Point]:
     """A model's quality, from few calls to many; in the colour of its first row."""
     look = report.methods.index(rows[0])
     made = [
@@ -55,21 +58,23 @@ def walk(report: Report, key: str, rows: Sequence[Row]) -> list[Point]:
     return [point for point in made if point.finite]
 
 
-def families(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+def rows_by_model(rows: Sequence[MethodRow]) -> list[tuple[str, list[MethodRow]]]:
     """Rows of one model in different numbers of calls, by the model's name."""
-    groups: dict[str, list[Row]] = {}
+    groups: dict[str, list[MethodRow]] = {}
     for row in rows:
         if row.calls:
             groups.setdefault(model_name(row), []).append(row)
     return [(name, group) for name, group in groups.items() if len({row.calls for row in group}) > 1]
 
 
-def model_name(row: Row) -> str:
+def model_name(row: MethodRow) -> str:
     """Without the number of calls, as in "photo-x4 (4 calls)", "photo-x4@4" or "photo-x4-4-steps"."""
     pattern = rf"[\s@:,;_\-+(\[]+{row.calls}[\s_\-]*(calls?|steps?)?[)\]]?$"
     return re.sub(pattern, "", row.name, flags=re.IGNORECASE) or row.name
 
 
-def side(report: Report, key: str) -> Side:
+def axis_info(report: SavedReport, key: str) -> AxisInfo:
     metric = report.metrics[key]
-    return Side(f"{metric.title}, {metric.unit}" if metric.unit else metric.title, metric.better.way)
+    return AxisInfo(
+        f"{metric.title}, {metric.unit}" if metric.unit else metric.title, metric.better.direction
+    )

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from refinesr.errors import CheckpointError
 from refinesr.evaluate.aims import Lower
-from refinesr.evaluate.depths import unit
+from refinesr.evaluate.depths import to_unit_range
+from refinesr.evaluate.image_metrics import Case, Metric, NetworkDistance, NoReference
 from refinesr.evaluate.labels import Labels
-from refinesr.evaluate.measuring import Alone, Case, Distance, Metric
-from refinesr.evaluate.pairs import Pair, Shown
-from refinesr.evaluate.sets import Frechet, Inception, Kernel, SetMetric
-from refinesr.metrics.classification import Classifier, Probabilities, missed
+from refinesr.evaluate.pairs import LoadedPair, Pair
+from refinesr.evaluate.set_metrics import FrechetDistance, InceptionScore, KernelDistance, SetMetric
+from refinesr.metrics.classification import Classifier, Probabilities, top_k_missed
 from refinesr.metrics.dists import DISTS
 from refinesr.metrics.lpips import LPIPS, variant_of
 from refinesr.metrics.niqe import NIQE
@@ -26,7 +26,7 @@ from refinesr.metrics.sets import Features, Normal
 def perceptual(folder: Path, device: torch.device) -> Metric:
     """LPIPS-like, on the features of SqueezeNet as Caffe had it."""
     convention = f"{Perceptual.title}: not the published LPIPS"
-    distance = Distance(Perceptual(folder, device), 32)
+    distance = NetworkDistance(Perceptual(folder, device), 32)
     return Metric("perceptual", "LPIPS-like", Lower(), convention, "", distance)
 
 
@@ -35,11 +35,11 @@ def lpips(linear: Path, features: Path | None, device: torch.device) -> Metric:
     network = LPIPS(variant_of(linear), linear, features, device)
     sure = "the published weights" if network.published else "weights that are not the published ones"
     convention = f"version 0.1, {network.name}, of RGB, {sure}"
-    return Metric("lpips", f"LPIPS ({network.name})", Lower(), convention, "", Distance(network))
+    return Metric("lpips", f"LPIPS ({network.name})", Lower(), convention, "", NetworkDistance(network))
 
 
 def dists(weights: Path, features: Path | None, device: torch.device) -> Metric:
-    distance = Distance(DISTS(weights, features, device))
+    distance = NetworkDistance(DISTS(weights, features, device))
     return Metric("dists", "DISTS", Lower(), "VGG16, of RGB at full size", "", distance)
 
 
@@ -47,11 +47,11 @@ def niqe(parameters: Path) -> Metric:
     convention = (
         "of grey by rgb2gray, no border cut, blocks of 96 pixels; less than two blocks are not judged"
     )
-    return Metric("niqe", "NIQE", Lower(), convention, "", Alone(NIQE.read(parameters)))
+    return Metric("niqe", "NIQE", Lower(), convention, "", NoReference(NIQE.read(parameters)))
 
 
 @dataclass(frozen=True, eq=False)
-class Wrong:
+class TopKError:
     """1 if the class of a picture is not among the `top` likeliest of its result, else 0."""
 
     logits: Callable[[Case], Tensor]
@@ -59,11 +59,13 @@ class Wrong:
     top: int
 
     def __call__(self, case: Case) -> float:
-        return float(missed(self.logits(case), torch.tensor([self.classes[case.name]]), top=(self.top,)))
+        return float(
+            top_k_missed(self.logits(case), torch.tensor([self.classes[case.name]]), top=(self.top,))
+        )
 
 
-def accuracy(
-    classifier: str, labels: Path, pairs: Sequence[Pair], first: Shown, device: torch.device
+def top_k_errors(
+    classifier: str, labels: Path, pairs: Sequence[Pair], first: LoadedPair, device: torch.device
 ) -> tuple[Metric, ...]:
     """Top-1 and top-5 error; of less than five classes top-1 alone.
 
@@ -71,14 +73,14 @@ def accuracy(
     classes that lack or that it does not know.
     """
     known = Labels.read(labels)
-    classes = known.of(pairs)
-    network = named(classifier, device)
-    count = network(unit(first.high, first.depth.span).float().expand(-1, 3, -1, -1)).shape[1]
-    known.fit(count)
+    classes = known.classes_of(pairs)
+    network = load_classifier(classifier, device)
+    count = network(to_unit_range(first.high, first.depth.span).float().expand(-1, 3, -1, -1)).shape[1]
+    known.check_class_count(count)
 
     @lru_cache(maxsize=1)  # top-1 and top-5 ask for the same
     def logits(case: Case) -> Tensor:
-        return network(case.colours[1])
+        return network(case.rgb_images[1])
 
     words = {1: "the likeliest", 5: "among the 5 likeliest"}
     return tuple(
@@ -88,14 +90,14 @@ def accuracy(
             Lower(),
             f"share of results whose class is not {words[k]} of {count}; {network.convention}",
             "",
-            Wrong(logits, classes, k),
+            TopKError(logits, classes, k),
         )
         for k in (1, 5)
         if k <= count
     )
 
 
-def named(classifier: str, device: torch.device) -> Classifier:
+def load_classifier(classifier: str, device: torch.device) -> Classifier:
     source, mark, name = classifier.partition(":")
     if mark and source == "timm":
         return Classifier.of_timm(name, device)
@@ -105,11 +107,13 @@ def named(classifier: str, device: torch.device) -> Classifier:
     return Classifier.read(Path(classifier), device)
 
 
-def distances(features: Path, reference: Path | None, device: torch.device) -> tuple[SetMetric, ...]:
+def fid_and_kid(features: Path, reference: Path | None, device: torch.device) -> tuple[SetMetric, ...]:
     """FID and KID; FID against saved statistics if there are some."""
     network = Features(features, device)
-    return Frechet(network, None if reference is None else Normal.read(reference)), Kernel(network)
+    return FrechetDistance(network, None if reference is None else Normal.read(reference)), KernelDistance(
+        network
+    )
 
 
-def inception(probabilities: Path, device: torch.device) -> SetMetric:
-    return Inception(Probabilities(probabilities, device))
+def inception_score(probabilities: Path, device: torch.device) -> SetMetric:
+    return InceptionScore(Probabilities(probabilities, device))

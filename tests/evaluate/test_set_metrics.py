@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from refinesr.evaluate.sets import Frechet, Inception, Kernel, Sets
+from refinesr.evaluate.set_metrics import FrechetDistance, InceptionScore, KernelDistance, SetAccumulators
 from refinesr.metrics.kid import KID
 from refinesr.metrics.sets import Normal
 
@@ -29,8 +29,10 @@ def pictures(count: int, seed: int) -> Tensor:
 REAL, MADE = pictures(75, 0), pictures(75, 1)
 
 
-def gathered(*metrics: Frechet | Kernel | Inception, count: int = 75) -> dict[str, float]:
-    sets = Sets.of(metrics, ["a"])
+def gathered(
+    *metrics: FrechetDistance | KernelDistance | InceptionScore, count: int = 75
+) -> dict[str, float]:
+    sets = SetAccumulators.of(metrics, ["a"])
     for one, other in zip(REAL[:count], MADE[:count], strict=True):
         sets.add_high(one[None])
         sets.add("a", other[None])
@@ -40,40 +42,40 @@ def gathered(*metrics: Frechet | Kernel | Inception, count: int = 75) -> dict[st
 def test_frechets_distance_is_that_of_all_at_once() -> None:
     network = Projected()
     expected = Normal.fitted(network(MADE)).distance(Normal.fitted(network(REAL)))
-    assert gathered(Frechet(network)) == {"fid": pytest.approx(expected, rel=1e-9)}
+    assert gathered(FrechetDistance(network)) == {"fid": pytest.approx(expected, rel=1e-9)}
 
 
 def test_saved_statistics_take_the_place_of_the_pictures() -> None:
     network = Projected()
     reference = Normal.fitted(network(pictures(40, 0)))
     expected = Normal.fitted(network(MADE)).distance(reference)
-    assert gathered(Frechet(network, reference)) == {"fid": pytest.approx(expected, rel=1e-9)}
-    assert "saved statistics" in Frechet(network, reference).convention
+    assert gathered(FrechetDistance(network, reference)) == {"fid": pytest.approx(expected, rel=1e-9)}
+    assert "saved statistics" in FrechetDistance(network, reference).convention
 
 
 def test_the_kernel_distance_is_a_thousand_times_that_of_all_at_once() -> None:
     """Rows are kept in float32."""
     network = Projected()
     expected = 1000 * KID()(network(REAL), network(MADE)).mean
-    assert gathered(Kernel(network)) == {"kid": pytest.approx(expected, rel=1e-5)}
+    assert gathered(KernelDistance(network)) == {"kid": pytest.approx(expected, rel=1e-5)}
 
 
 def test_one_look_at_a_picture_is_enough_for_both() -> None:
     network = Projected()
-    gathered(Frechet(network), Kernel(network))
+    gathered(FrechetDistance(network), KernelDistance(network))
     assert network.seen == 150
 
 
 def test_a_classifier_that_cannot_tell_scores_1_and_one_that_can_their_number() -> None:
-    uniform = Inception(lambda images: torch.full((len(images), 4), 0.25, dtype=torch.float64))
+    uniform = InceptionScore(lambda images: torch.full((len(images), 4), 0.25, dtype=torch.float64))
     assert gathered(uniform) == {"is": pytest.approx(1)}
     order = iter(range(1000))
-    sure = Inception(
+    sure = InceptionScore(
         lambda images: torch.eye(4, dtype=torch.float64)[[next(order) // 2 % 4]]
     )  # truth, result
     assert gathered(sure, count=40) == {"is": pytest.approx(4)}
 
 
 def test_one_picture_has_no_distance() -> None:
-    assert gathered(Frechet(Projected()), Kernel(Projected()), count=1) == {}
+    assert gathered(FrechetDistance(Projected()), KernelDistance(Projected()), count=1) == {}
     assert gathered(count=0) == {}

@@ -1,4 +1,4 @@
-"""What part of a picture a protocol takes, and at what size.  Of a picture's own type in and out."""
+"""Crops of protocols: the part of an image that is evaluated, and its size.  Types are preserved."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,12 +15,12 @@ from refinesr.images.eight_bits import resize_eight_bits, round_levels_
 from refinesr.images.picture import format_size
 from refinesr.images.resize import Kernel
 
-Cut = UInt8[Tensor, "1 C h w"]
+Cropped = UInt8[Tensor, "1 C h w"]
 
 
 @dataclass(frozen=True)
-class Multiple:
-    """From the upper left corner to the largest multiple of the scale (`modcrop` of the MATLAB codes)."""
+class ModCrop:
+    """Crops right and bottom to the largest multiple of the scale (`modcrop` of the MATLAB codes)."""
 
     convention: ClassVar[str] = "pictures cut on the right and below to a multiple of the scale"
 
@@ -34,54 +34,53 @@ class Multiple:
 
 
 @dataclass(frozen=True)
-class Area:
-    """Reduction by the mean over the area of a pixel (TensorFlow's `AREA`); parts of pixels count in part."""
+class AreaMean:
+    """Reduction by area averaging (TensorFlow's `AREA`); partly covered pixels count by their share."""
 
-    def __call__(self, high: Levels, size: tuple[int, int]) -> Cut:
-        bands = _area(high.shape[-2], size[0]), _area(high.shape[-1], size[1])
+    def __call__(self, high: Levels, size: tuple[int, int]) -> Cropped:
+        bands = _area_weights(high.shape[-2], size[0]), _area_weights(high.shape[-1], size[1])
         return round_levels_(along_both(*bands, high.double())).byte()
 
 
 @dataclass(frozen=True)
-class By:
+class Bicubic:
     """Reduction by a bicubic kernel."""
 
     kernel: Kernel
 
-    def __call__(self, high: Levels, size: tuple[int, int]) -> Cut:
+    def __call__(self, high: Levels, size: tuple[int, int]) -> Cropped:
         return resize_eight_bits(high, size, self.kernel)
 
 
 @dataclass(frozen=True)
-class Square:
-    """The largest central square, reduced to `side` pixels."""
+class CentralSquare:
+    """The largest central square, reduced to `side` pixels if it is larger."""
 
     side: int
-    reducing: Area | By
+    reduction: AreaMean | Bicubic
 
     @property
     def convention(self) -> str:
-        way = {Area: "the mean over areas", By: "antialiased bicubic"}[type(self.reducing)]
-        return (
-            f"the largest central square of a picture, reduced to {self.side} x {self.side} pixels by {way}"
-        )
+        method = {AreaMean: "the mean over areas", Bicubic: "antialiased bicubic"}[type(self.reduction)]
+        size = f"{self.side} x {self.side} pixels"
+        return f"the largest central square of a picture, reduced to {size} by {method}"
 
-    def __call__(self, high: Levels, scale: int, name: str) -> Cut:
+    def __call__(self, high: Levels, scale: int, name: str) -> Cropped:
         height, width = high.shape[-2:]
         side = min(height, width)
         if side < self.side:
             raise InputError(f"{name}: has {width} x {height} pixels; {self.side} a side are needed")
         top, left = (height - side) // 2, (width - side) // 2
         square = high[..., top : top + side, left : left + side]
-        return square if side == self.side else self.reducing(square, (self.side, self.side))
+        return square if side == self.side else self.reduction(square, (self.side, self.side))
 
 
 @dataclass(frozen=True)
-class Centre:
-    """The central square of `side` pixels, after the shorter side has been made `shorter` pixels.
+class ResizedCentre:
+    """The central square of `side` pixels, after resizing the shorter side to `shorter` pixels.
 
-    Pixel for pixel what torchvision's `Resize(shorter)` and `CenterCrop(side)` take, smaller pictures made
-    larger among them.  What has `side` x `side` pixels already is taken as it is.
+    Equals torchvision's `Resize(shorter)` and `CenterCrop(side)` pixel for pixel; smaller images are
+    enlarged.  Images of `side` x `side` pixels are returned unchanged.
     """
 
     side: int
@@ -95,7 +94,7 @@ class Centre:
             f"the central {self.side} x {self.side}; pictures of {self.side} x {self.side} as they are"
         )
 
-    def __call__(self, high: Levels, scale: int, name: str) -> Cut:
+    def __call__(self, high: Levels, scale: int, name: str) -> Cropped:
         height, width = high.shape[-2:]
         if height == width == self.side:
             return high
@@ -106,11 +105,11 @@ class Centre:
         return whole[..., top : top + self.side, left : left + self.side]
 
 
-Crop = Multiple | Square | Centre
+Crop = ModCrop | CentralSquare | ResizedCentre
 
 
 @lru_cache(maxsize=64)
-def _area(size_in: int, size_out: int) -> BandMatrix:
+def _area_weights(size_in: int, size_out: int) -> BandMatrix:
     ratio = size_in / size_out
     start = np.arange(size_out)[:, None] * ratio
     index = np.floor(start).astype(np.int64) + np.arange(int(np.ceil(ratio)) + 1)

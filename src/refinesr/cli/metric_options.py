@@ -13,14 +13,14 @@ from .messages import print_message
 if TYPE_CHECKING:
     import torch
 
-    from ..evaluate.measuring import Metric
-    from ..evaluate.pairs import Pair, Shown
+    from ..evaluate.image_metrics import Metric
+    from ..evaluate.pairs import LoadedPair, Pair
     from ..evaluate.protocols import Protocol
-    from ..evaluate.sets import SetMetric
+    from ..evaluate.set_metrics import SetMetric
 
 INCEPTION = "takes StyleGAN's inception-2015-12-05.pt"
 
-WANTED = {
+HINTS = {
     "lpips": "LPIPS is not measured, which the paper reports; --lpips takes alex.pth of the lpips package",
     "fid": f"FID is not measured, which the paper reports; --features {INCEPTION}",
     "is": f"IS is not measured, which the paper reports; --probabilities {INCEPTION}",
@@ -79,7 +79,7 @@ class Metrics:
 
     def check_bands(self, bands: int, way: "Protocol") -> None:
         """Raises ConfigError for a judge of three bands where pictures of others are compared as they are."""
-        if bands in way.depth.shows(3):
+        if bands in way.depth.accepted_bands(3):
             return
         for name in ("perceptual", "lpips", "dists", "niqe", "features", "probabilities", "classifier"):
             if getattr(self, name) is not None:
@@ -87,35 +87,35 @@ class Metrics:
                 raise ConfigError(f"--{name}: {seen}; leave it out")
 
     def of_pictures(
-        self, pairs: "Sequence[Pair]", first: "Callable[[], Shown]", device: "torch.device"
+        self, pairs: "Sequence[Pair]", first: "Callable[[], LoadedPair]", device: "torch.device"
     ) -> "Iterator[Metric]":
         """Those asked for.  `first` reads the first of `pairs`.
 
         Raises CheckpointError for a file that was named and cannot be used; of weights that are only looked
         for in torch's cache it is said what lacks.
         """
-        from ..evaluate import weights as w
+        from ..evaluate import pretrained_metrics as w
 
         if self.perceptual is not None:
             yield w.perceptual(self.perceptual, device)
         for path, built in ((self.lpips, w.lpips), (self.dists, w.dists)):
             if path is not None:
-                yield from unless_uncached(built, path, self.backbone, device)
+                yield from built_if_cached(built, path, self.backbone, device)
         if self.niqe is not None:
             yield w.niqe(self.niqe)
         if self.classifier is not None and self.labels is not None:
-            yield from w.accuracy(self.classifier, self.labels, pairs, first(), device)
+            yield from w.top_k_errors(self.classifier, self.labels, pairs, first(), device)
 
     def of_sets(self, device: "torch.device") -> "Iterator[SetMetric]":
-        from ..evaluate import weights as w
+        from ..evaluate import pretrained_metrics as w
 
         if self.features is not None:
-            yield from w.distances(self.features, self.reference, device)
+            yield from w.fid_and_kid(self.features, self.reference, device)
         if self.probabilities is not None:
-            yield w.inception(self.probabilities, device)
+            yield w.inception_score(self.probabilities, device)
 
 
-def unless_uncached(
+def built_if_cached(
     built: "Callable[[Path, Path | None, torch.device], Metric]",
     path: Path,
     backbone: Path | None,

@@ -26,7 +26,7 @@ OBJECTIVE = (
 )
 """Fields of a method that decide what its loss is; the others decide how small it becomes."""
 
-STEADY, ENOUGH = 50, 100
+WINDOW_SHARE, MIN_WINDOW = 50, 100
 """A window is so small a part of a run, but of so many updates, if it has a few times as many."""
 
 POINTS = 1000
@@ -39,7 +39,7 @@ Numbers = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Course:
+class RunHistory:
     """How a run has come along: its losses, (updates,) each, and what its held-out pictures have told."""
 
     name: str
@@ -48,7 +48,7 @@ class Course:
     losses: Numbers
     measured: Sequence[Measurement]
 
-    def smooth(self, window: int) -> tuple[Numbers, Numbers]:
+    def smoothed(self, window: int) -> tuple[Numbers, Numbers]:
         """Mean losses of so many updates each, at the middle one."""
         if len(self.losses) < window:
             return np.empty(0), np.empty(0)
@@ -58,7 +58,7 @@ class Course:
         shown = np.unique(np.linspace(0, len(means) - 1, min(POINTS, len(means))).round().astype(int))
         return middles[shown], means[shown]
 
-    def told(self, name: str) -> tuple[list[int], list[float]]:
+    def measurements_of(self, name: str) -> tuple[list[int], list[float]]:
         """Steps and values of what was measured by that name."""
         found = [(each.step, getattr(each, name)) for each in self.measured]
         kept = [(step, value) for step, value in found if value is not None]
@@ -71,7 +71,7 @@ class Course:
         return f"./{name}" if name.startswith("_") else name
 
 
-def course(folder: Path) -> Course:
+def read_history(folder: Path) -> RunHistory:
     """What a run's folder tells.  Raises InputError, and ConfigError for a run.json that cannot be read."""
     place = Folder(folder)
     if not folder.is_dir():
@@ -85,10 +85,10 @@ def course(folder: Path) -> Course:
     if not (told or measured):
         raise InputError(f"{folder}: its run has made no update yet")
     steps, values = np.array(told, np.float64).reshape(-1, 2).T
-    return Course(str(folder), run, steps, values, measured)
+    return RunHistory(str(folder), run, steps, values, measured)
 
 
-def window_of(courses: Iterable[Course], asked: int | None) -> int:
+def smoothing_window(courses: Iterable[RunHistory], asked: int | None) -> int:
     """Updates that losses are averaged over.  Raises ConfigError for more than a run has made."""
     lengths = {course.name: len(course.losses) for course in courses if len(course.losses)}
     if asked is not None:
@@ -99,10 +99,10 @@ def window_of(courses: Iterable[Course], asked: int | None) -> int:
                 raise ConfigError(f"--window: {asked} is more than the {length} updates of {name}")
         return asked
     longest, shortest = max(lengths.values(), default=1), min(lengths.values(), default=1)
-    return max(1, min(shortest // 2, max(longest // STEADY, min(ENOUGH, longest // 5))))
+    return max(1, min(shortest // 2, max(longest // WINDOW_SHARE, min(MIN_WINDOW, longest // 5))))
 
 
-def unlike(courses: Sequence[Course]) -> Iterator[str]:
+def differences(courses: Sequence[RunHistory]) -> Iterator[str]:
     """What keeps numbers of these runs from being compared."""
     methods = [course.run.method for course in courses]
     names = [f"method.{name}" for name in OBJECTIVE if len({getattr(method, name) for method in methods}) > 1]
@@ -114,26 +114,26 @@ def unlike(courses: Sequence[Course]) -> Iterator[str]:
         yield "the runs were measured on different held-out pictures; these numbers do not compare"
 
 
-def drawn(courses: Sequence[Course], window: int, path: Path, form: str) -> None:
+def draw(courses: Sequence[RunHistory], window: int, path: Path, form: str) -> None:
     """Losses, and below them PSNR and distance where there are any."""
     more = [
         (name, title)
         for name, title in (("psnr", "PSNR in dB, held-out"), ("distance", "distance, held-out"))
-        if any(course.told(name)[0] for course in courses)
+        if any(course.measurements_of(name)[0] for course in courses)
     ]
     figure = matplotlib_figure("curves", 9, 5 + 3 * len(more))
     ratios = [5, *[3] * len(more)]
     first, *others = figure.subplots(len(ratios), sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
     for number, course in enumerate(courses):
         colour = f"C{number % 10}"
-        first.plot(*course.smooth(window), color=colour, linewidth=1, alpha=0.6)
+        first.plot(*course.smoothed(window), color=colour, linewidth=1, alpha=0.6)
         for axes, name in ((first, "loss"), *zip(others, (name for name, _ in more), strict=True)):
-            axes.plot(*course.told(name), ".-", color=colour)
+            axes.plot(*course.measurements_of(name), ".-", color=colour)
         best = least(course.measured)
         if best is not None:
             first.plot(best.step, best.loss, color=colour, **RING)
-    scaled(first)
-    first.set(ylabel="loss", title="\n".join(unlike(courses)) or None)
+    set_log_scale(first)
+    first.set(ylabel="loss", title="\n".join(differences(courses)) or None)
     first.title.set_fontsize("small")
     for axes, (_, title) in zip(others, more, strict=True):
         axes.set(ylabel=title)
@@ -144,7 +144,7 @@ def drawn(courses: Sequence[Course], window: int, path: Path, form: str) -> None
     save_figure(figure, path, form)
 
 
-def scaled(axes: "Axes") -> None:
+def set_log_scale(axes: "Axes") -> None:
     """A logarithmic scale for losses that span more than a factor of ten."""
     values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines])
     values = values[np.isfinite(values)]
@@ -152,7 +152,7 @@ def scaled(axes: "Axes") -> None:
         axes.set_yscale("log")
 
 
-def legend(courses: Sequence[Course], window: int) -> list[Any]:
+def legend(courses: Sequence[RunHistory], window: int) -> list[Any]:
     """A colour for each run, and a look for each kind of line."""
     from matplotlib.lines import Line2D
 

@@ -23,13 +23,13 @@ from refinesr.diffusion.precond import Blind
 from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Explicit
 from refinesr.errors import ConfigError, InputError, OutputError
-from refinesr.evaluate.makers import Folder, Made, Restored, interpolations
-from refinesr.evaluate.pairs import Shown, pairs
+from refinesr.evaluate.evaluation import EvaluatedMethod, Evaluation, EvaluationPlan, EvaluationProgress
+from refinesr.evaluate.pairs import LoadedPair, find_pairs
 from refinesr.evaluate.protocols import CLASSIC_Y, SR3_FACES, SR3_NATURAL, SRDIFF_GENERAL
 from refinesr.evaluate.report import Report
-from refinesr.evaluate.running import At, Entrant, Evaluation, Plan
-from refinesr.evaluate.sets import Sets
-from refinesr.evaluate.store import Store, seed_of
+from refinesr.evaluate.set_metrics import SetAccumulators
+from refinesr.evaluate.store import Store, derived_seed
+from refinesr.evaluate.upscalers import ModelUpscaler, ResultFolder, UpscalingProgress, interpolations
 from refinesr.restore import Options
 
 OUT = Path("out")
@@ -44,19 +44,21 @@ class Counting:
     version: int = 0
     asked: list[str] = field(default_factory=list)
 
-    kind, scale, calls, random, equal = "test", 4, 1, True, False
+    kind, scale, calls, sampled, deterministic = "test", 4, 1, True, False
 
-    def facts(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         return {"version": self.version}
 
-    def check(self, shown: Shown, samples: int) -> None: ...
+    def check(self, shown: LoadedPair, samples: int) -> None: ...
 
-    def checksum(self, shown: Shown, sample: int) -> str:
+    def checksum(self, shown: LoadedPair, sample: int) -> str:
         return shown.checksum
 
-    def make(self, shown: Sequence[Shown], scale: int, seeds: Sequence[int], sample: int) -> Iterator[Made]:
+    def upscale(
+        self, shown: Sequence[LoadedPair], scale: int, seeds: Sequence[int], sample: int
+    ) -> Iterator[UpscalingProgress]:
         self.asked += [each.name for each in shown]
-        *_, last = BICUBIC.make(shown, scale, seeds, sample)
+        *_, last = BICUBIC.upscale(shown, scale, seeds, sample)
         made = [
             (image.int() + torch.randint(-9, 9, image.shape, generator=torch.Generator().manual_seed(seed)))
             for image, seed in zip(last.image, seeds, strict=True)
@@ -66,20 +68,20 @@ class Counting:
 
 def evaluation(maker: Any = None, **changes: Any) -> Evaluation:
     saved("high")
-    entrants = [Entrant("noisy", maker or Counting()), Entrant("bicubic", BICUBIC)]
-    asked = Evaluation(CLASSIC_Y, 4, pairs(Path("high")), entrants, CLASSIC_Y.measured(4))
+    methods = [EvaluatedMethod("noisy", maker or Counting()), EvaluatedMethod("bicubic", BICUBIC)]
+    asked = Evaluation(CLASSIC_Y, 4, find_pairs(Path("high")), methods, CLASSIC_Y.metrics(4))
     return replace(asked, **changes)
 
 
 def run(asked: Evaluation, **options: bool) -> str:
     """The report's JSON."""
-    sets = Sets.of((), [entrant.name for entrant in asked.entrants])
+    sets = SetAccumulators.of((), [method.name for method in asked.methods])
     images = [at.image for at in asked.run(OUT, sets, **options) if at.image]
     return Report(asked, "high", False, images, {}).json()
 
 
 def interrupted(asked: Evaluation, pictures: int) -> None:
-    walk = asked.run(OUT, Sets.of((), [entrant.name for entrant in asked.entrants]))
+    walk = asked.run(OUT, SetAccumulators.of((), [method.name for method in asked.methods]))
     for at in walk:
         if at.image and at.done == pictures:
             walk.close()
@@ -108,7 +110,7 @@ def test_what_is_there_is_not_made_again() -> None:
 
 def test_a_batch_is_made_again_whole_but_only_what_lacks_is_written() -> None:
     """So that a picture never depends on which others were there."""
-    plan = Plan(batch=2)
+    plan = EvaluationPlan(batch=2)
     first = run(evaluation(plan=plan))
     Path("out/pictures/noisy/ear.png").unlink()
     stamp = Path("out/pictures/noisy/eye.png").stat().st_mtime_ns
@@ -125,27 +127,31 @@ def test_other_settings_are_refused_until_overwritten() -> None:
     ):
         run(evaluation(Counting(1)))
     with pytest.raises(OutputError, match="was made with seed 0, not 3"):
-        run(evaluation(plan=Plan(seed=3)))
-    other = run(evaluation(plan=Plan(seed=3)), overwrite=True)
+        run(evaluation(plan=EvaluationPlan(seed=3)))
+    other = run(evaluation(plan=EvaluationPlan(seed=3)), overwrite=True)
     assert other != first
-    assert run(evaluation(plan=Plan(seed=3))) == other
+    assert run(evaluation(plan=EvaluationPlan(seed=3))) == other
 
 
 def test_what_sees_no_noise_is_made_once_and_its_samples_are_what_seeds_would_make() -> None:
     grid = replace(packed(4).sampling, sampler=Ancestral(0.0), grid=Explicit((1.0,)), steps=1)
     blind = stage(replace(packed(4), precond=Blind(), levels=OneLevel(1.0), sampling=grid))
-    maker, calls = Restored(blind, OPTIONS), []
+    maker, calls = ModelUpscaler(blind, OPTIONS), []
     blind.model.network.register_forward_hook(lambda *_: calls.append(1))
-    asked = evaluation(maker, plan=Plan(samples=3))
+    asked = evaluation(maker, plan=EvaluationPlan(samples=3))
     first = run(asked)
     assert len(calls) == 4
     for pair in asked.pairs:
         for sample, place in enumerate((f"{pair.name}", f"samples/{pair.name}-2", f"samples/{pair.name}-3")):
-            *_, made = maker.make([asked.shown(pair)], 4, [99 + sample], sample)
+            *_, made = maker.upscale([asked.load(pair)], 4, [99 + sample], sample)
             assert np.array_equal(opened(OUT / f"pictures/noisy/{place}.png"), array(made.image[0]))
     assert run(asked) == first
     two = Cascade((Link(stage(plain(2))), Link(stage(plain(2)))))
-    assert [Restored(x, OPTIONS).equal for x in (blind, stage(packed(4)), two)] == [True, False, False]
+    assert [ModelUpscaler(x, OPTIONS).deterministic for x in (blind, stage(packed(4)), two)] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_results_of_another_picture_of_that_name_are_refused() -> None:
@@ -166,7 +172,11 @@ def other(count: int = 4, **changes: Any) -> Evaluation:
         saved("given", "nose")
         Path("more").mkdir(exist_ok=True)
         Path("given/nose.png").rename(f"more/{name}.png")
-    changes = {"pairs": pairs(Path("more")), "entrants": [Entrant("bicubic", BICUBIC)], **changes}
+    changes = {
+        "pairs": find_pairs(Path("more")),
+        "methods": [EvaluatedMethod("bicubic", BICUBIC)],
+        **changes,
+    }
     return evaluation(**changes)
 
 
@@ -183,7 +193,7 @@ def test_results_of_other_pictures_are_refused_and_nothing_is_changed() -> None:
 def test_begun_anew_on_other_pictures_only_their_results_are_there() -> None:
     """Those of methods that are not asked for any more, and further samples, go too; what we have not made
     stays."""
-    run(evaluation(plan=Plan(samples=2)))
+    run(evaluation(plan=EvaluationPlan(samples=2)))
     saved("mine", "nose")
     Path("mine/nose.png").rename("out/pictures/bicubic/whose.png")
     Path("out/pictures/theirs").mkdir()
@@ -199,7 +209,7 @@ def test_begun_anew_on_other_pictures_only_their_results_are_there() -> None:
 
 def test_begun_anew_on_the_same_pictures_other_methods_keep_theirs() -> None:
     run(evaluation())
-    run(evaluation(entrants=[Entrant("bicubic", BICUBIC)]), overwrite=True)
+    run(evaluation(methods=[EvaluatedMethod("bicubic", BICUBIC)]), overwrite=True)
     maker = Counting()
     run(evaluation(maker))
     assert maker.asked == []
@@ -207,7 +217,7 @@ def test_begun_anew_on_the_same_pictures_other_methods_keep_theirs() -> None:
 
 def test_begun_anew_on_changed_pictures_of_the_same_names_nothing_older_is_left() -> None:
     run(evaluation())
-    asked = evaluation(entrants=[Entrant("bicubic", BICUBIC)])
+    asked = evaluation(methods=[EvaluatedMethod("bicubic", BICUBIC)])
     Path("high/fur.png").write_bytes(Path("high/nose.png").read_bytes())
     with pytest.raises(OutputError, match=r"high/fur\.png: was made of another picture of that name"):
         list(asked.check(OUT))
@@ -216,8 +226,8 @@ def test_begun_anew_on_changed_pictures_of_the_same_names_nothing_older_is_left(
 
 
 def test_begun_anew_further_samples_of_other_settings_are_removed() -> None:
-    run(evaluation(plan=Plan(samples=2)))
-    run(evaluation(plan=Plan(seed=1)), overwrite=True)
+    run(evaluation(plan=EvaluationPlan(samples=2)))
+    run(evaluation(plan=EvaluationPlan(seed=1)), overwrite=True)
     assert not list(Path("out/pictures/noisy/samples").glob("*"))
 
 
@@ -234,7 +244,7 @@ def test_more_pictures_go_on_from_what_is_there_and_fewer_are_refused() -> None:
 
 def test_another_protocol_is_refused_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     run(evaluation())
-    monkeypatch.setattr(refinesr.evaluate.pairs.Pair, "shown", None)
+    monkeypatch.setattr(refinesr.evaluate.pairs.Pair, "load", None)
     with pytest.raises(OutputError, match=r"was made with protocol classic-y, not srdiff-general"):
         list(evaluation(protocol=SRDIFF_GENERAL).check(OUT))
 
@@ -316,7 +326,7 @@ def test_further_samples_do_not_change_the_first() -> None:
     run(evaluation())
     first = Path("out/pictures/noisy/nose.png").read_bytes()
     maker = Counting()
-    run(evaluation(maker, plan=Plan(samples=3)))
+    run(evaluation(maker, plan=EvaluationPlan(samples=3)))
     assert len(maker.asked) == 8
     pictures = [
         Path(f"out/pictures/noisy/{name}.png") for name in ("nose", "samples/nose-2", "samples/nose-3")
@@ -330,9 +340,9 @@ def test_seeds_depend_on_the_name_not_on_the_place() -> None:
     run(evaluation())
     whole = Path("out/pictures/noisy/nose.png").read_bytes()
     OUT.rename("whole")
-    run(evaluation(pairs=pairs(Path("high"))[3:]))
+    run(evaluation(pairs=find_pairs(Path("high"))[3:]))
     assert Path("out/pictures/noisy/nose.png").read_bytes() == whole
-    seeds = {seed_of(seed, name, sample) for seed in (0, 1) for name in "ab" for sample in (0, 1)}
+    seeds = {derived_seed(seed, name, sample) for seed in (0, 1) for name in "ab" for sample in (0, 1)}
     assert len(seeds) == 8
     assert all(0 <= seed < 2**63 for seed in seeds)
 
@@ -346,18 +356,18 @@ def test_pictures_as_measured_are_kept_for_pages() -> None:
 
 @pytest.mark.parametrize("batch", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_no_more_than_a_batch_of_pictures_is_held(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    alive: weakref.WeakSet[Shown] = weakref.WeakSet()
-    most, make = [], refinesr.evaluate.pairs.Pair.shown
+    alive: weakref.WeakSet[LoadedPair] = weakref.WeakSet()
+    most, make = [], refinesr.evaluate.pairs.Pair.load
 
-    def counted(*given: Any) -> Shown:
+    def counted(*given: Any) -> LoadedPair:
         made = make(*given)
         alive.add(made)
         gc.collect()
         most.append(len(alive))
         return made
 
-    monkeypatch.setattr(refinesr.evaluate.pairs.Pair, "shown", counted)
-    asked = evaluation(plan=Plan(batch=batch))
+    monkeypatch.setattr(refinesr.evaluate.pairs.Pair, "load", counted)
+    asked = evaluation(plan=EvaluationPlan(batch=batch))
     list(asked.check())
     run(asked)
     assert max(most) <= 2 * batch  # the one before lives until the next is there
@@ -374,9 +384,9 @@ class OfNumpy1(np.random.SeedSequence):
 
 
 def test_seeds_do_not_need_numpy_2(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert seed_of(3, "a", 1) == 342976040533759166
+    assert derived_seed(3, "a", 1) == 342976040533759166
     monkeypatch.setattr(np.random, "SeedSequence", lambda _: OfNumpy1())
-    assert seed_of(3, "a", 1) == 2
+    assert derived_seed(3, "a", 1) == 2
 
 
 @pytest.mark.parametrize("name", ["a\u2028b", "a\rb", "a\x1cb", 'a"b,c'])
@@ -391,27 +401,27 @@ def test_a_picture_is_known_again_whatever_is_in_its_name(name: str) -> None:
 @pytest.mark.parametrize("name", ["High", "LOW", os.fsdecode(b"caf\xe9")])
 def test_names_that_no_folder_beside_the_others_can_have_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="cannot be a method's name, which is a folder's"):
-        Entrant(name, BICUBIC)
+        EvaluatedMethod(name, BICUBIC)
 
 
 def test_methods_whose_names_differ_in_case_alone_are_refused() -> None:
     """Their folders would be one on macOS and Windows."""
     with pytest.raises(ConfigError, match=r"^Bicubic: two methods of one name"):
-        evaluation(entrants=[Entrant("Bicubic", BICUBIC), Entrant("bicubic", BICUBIC)])
+        evaluation(methods=[EvaluatedMethod("Bicubic", BICUBIC), EvaluatedMethod("bicubic", BICUBIC)])
 
 
 def test_progress_tells_pictures_and_steps() -> None:
-    asked = evaluation(Restored(stage(packed(4)), OPTIONS))
+    asked = evaluation(ModelUpscaler(stage(packed(4)), OPTIONS))
     assert [(at.task, at.done, at.total) for at in asked.check()] == [("read", k, 4) for k in (1, 2, 3, 4)]
-    seen = list(asked.run(OUT, Sets.of((), ["noisy", "bicubic"])))
+    seen = list(asked.run(OUT, SetAccumulators.of((), ["noisy", "bicubic"])))
     steps = [(at.step, at.steps) for at in seen if at.method == "noisy" and at.done == 0]
     assert steps[:3] == [(1, 3), (2, 3), (3, 3)]
-    assert [at.done for at in seen if isinstance(at, At) and at.image] == [1, 2, 3, 4]
+    assert [at.done for at in seen if isinstance(at, EvaluationProgress) and at.image] == [1, 2, 3, 4]
 
 
 def test_everything_is_read_before_any_work() -> None:
     saved("made", "ear", "eye", "fur")
-    asked = evaluation(Folder.of(Path("made"), 1))
+    asked = evaluation(ResultFolder.of(Path("made"), 1))
     with pytest.raises(InputError, match=r"^made: holds no picture of high/nose\.png"):
         list(asked.check())
 
@@ -427,18 +437,18 @@ def test_a_scale_the_protocol_or_a_method_does_not_have_is_refused() -> None:
 
 def test_methods_need_names_of_their_own() -> None:
     with pytest.raises(ConfigError, match=r"^bicubic: two methods of one name; give NAME="):
-        evaluation(entrants=[Entrant("bicubic", BICUBIC)] * 2)
+        evaluation(methods=[EvaluatedMethod("bicubic", BICUBIC)] * 2)
     for name in ("high", "low", "a/b", "..", ""):
         with pytest.raises(ConfigError, match="cannot be a method's name"):
-            Entrant(name, BICUBIC)
+            EvaluatedMethod(name, BICUBIC)
 
 
 @pytest.mark.parametrize("field", ["samples", "batch"])
 def test_plans_are_of_positive_numbers(field: str) -> None:
     with pytest.raises(ConfigError, match=f"^{field}: 0 is not positive$"):
-        Plan(**{field: 0})
+        EvaluationPlan(**{field: 0})
     with pytest.raises(ConfigError, match=r"^seed: -1 is not between"):
-        Plan(seed=-1)
+        EvaluationPlan(seed=-1)
 
 
 def test_pictures_too_small_to_be_measured_are_named() -> None:

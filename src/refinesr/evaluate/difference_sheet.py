@@ -9,11 +9,11 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from refinesr.errors import InputError
-from refinesr.evaluate.comparing import Match, Side
-from refinesr.evaluate.crops import Colours, Square, differences, largest
+from refinesr.evaluate.comparison import ComparedMethod, Comparison
+from refinesr.evaluate.crops import Colours, CropBox, difference_map, most_different_square
 from refinesr.images.picture import Picture, format_size
 
-ROWS = 8
+MAX_ROWS = 8
 """Pictures that are shown, at most."""
 
 ZOOM = 3
@@ -21,38 +21,38 @@ GAP = 8
 TEXT = 22
 """Pixels: of the page's picture per pixel of a crop, between crops, and of a line of text."""
 
-BRIGHTEST = 16
+MAX_GAIN = 16
 """Times a difference is multiplied by, at most, to be seen."""
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class DifferingCrops:
     """The part of a picture where two results differ most, and by how much on average, in levels of 255."""
 
     name: str
-    box: Square
+    box: CropBox
     apart: float
     crops: tuple[Colours, ...]
     """Truth, if there is one, A and B."""
 
 
-def places(match: Match) -> Iterator[Place]:
+def differing_crops(match: Comparison) -> Iterator[DifferingCrops]:
     """One a picture, in their order.  Raises InputError for a result that is not there or of another size."""
     for name in match.names:
-        a, b = (result(match.place, side, name) for side in (match.a, match.b))
+        a, b = (load_result(match.context, side, name) for side in (match.a, match.b))
         if a.shape != b.shape:
             sizes = " and ".join(format_size(picture.shape[:2]) for picture in (a, b))
             raise InputError(
-                f"{match.place}: '{name}' is of {sizes} pixels; both results must be of one size"
+                f"{match.context}: '{name}' is of {sizes} pixels; both results must be of one size"
             )
-        box, apart = largest(differences([a, b]))
+        box, apart = most_different_square(difference_map([a, b]))
         truth = match.truth(name)
         whole = [truth, a, b] if truth is not None and truth.shape == a.shape else [a, b]
         # copies: a part would keep the whole picture in memory
-        yield Place(name, box, apart, tuple(box.of(picture).copy() for picture in whole))
+        yield DifferingCrops(name, box, apart, tuple(box.of(picture).copy() for picture in whole))
 
 
-def result(place: str, side: Side, name: str) -> Colours:
+def load_result(place: str, side: ComparedMethod, name: str) -> Colours:
     picture = side.picture(name)
     if picture is None:
         raise InputError(
@@ -61,22 +61,22 @@ def result(place: str, side: Side, name: str) -> Colours:
     return picture
 
 
-def foremost(found: Iterator[Place], rows: int = ROWS) -> list[Place]:
+def most_different(found: Iterator[DifferingCrops], rows: int = MAX_ROWS) -> list[DifferingCrops]:
     """Those that differ most, the largest difference first; equal ones as they come."""
     return heapq.nlargest(rows, found, key=lambda place: place.apart)
 
 
-def sheet(match: Match, shown: Sequence[Place]) -> Picture:
+def draw_sheet(match: Comparison, shown: Sequence[DifferingCrops]) -> Picture:
     """One row a picture, under the columns' names."""
-    gain = brightening(shown)
-    drawn = [row(place, gain) for place in shown]
+    gain = display_gain(shown)
+    drawn = [draw_row(place, gain) for place in shown]
     height = sum(part.height for part in drawn) + TEXT + 2 * GAP
     page = Pillow.new("RGB", (max(part.width for part in drawn), height), "white")
     draw, titles = ImageDraw.Draw(page), [match.a.name, match.b.name, f"|A - B| x {gain}"]
     width = max(place.box.side for place in shown) * ZOOM
     columns = titles if len(shown[0].crops) == 2 else ["truth", *titles]
     for column, title in enumerate(columns):
-        write(draw, (GAP + column * (width + GAP), GAP), title, width)
+        draw_text_line(draw, (GAP + column * (width + GAP), GAP), title, width)
     top = TEXT + GAP
     for part in drawn:
         page.paste(part, (0, top))
@@ -84,20 +84,23 @@ def sheet(match: Match, shown: Sequence[Place]) -> Picture:
     return Picture(np.array(page), name="comparison")
 
 
-def brightening(shown: Sequence[Place]) -> int:
+def display_gain(shown: Sequence[DifferingCrops]) -> int:
     """The whole number that makes all but one in 500 of the differences at most white."""
-    values = np.concatenate([apart(place).ravel() for place in shown])
-    return max(1, min(BRIGHTEST, int(255 / max(float(np.quantile(values, 0.998)), 1.0))))
+    values = np.concatenate([absolute_difference(place).ravel() for place in shown])
+    return max(1, min(MAX_GAIN, int(255 / max(float(np.quantile(values, 0.998)), 1.0))))
 
 
-def apart(place: Place) -> Colours:
+def absolute_difference(place: DifferingCrops) -> Colours:
     a, b = (crop.astype(np.int16) for crop in place.crops[-2:])
     return np.asarray(np.abs(a - b), np.uint8)
 
 
-def row(place: Place, gain: int) -> Pillow.Image:
+def draw_row(place: DifferingCrops, gain: int) -> Pillow.Image:
     """Crops of one picture, enlarged by the nearest pixel, over a line that says where they are from."""
-    tiles = [*place.crops, np.minimum(apart(place).astype(np.int32) * gain, 255).astype(np.uint8)]
+    tiles = [
+        *place.crops,
+        np.minimum(absolute_difference(place).astype(np.int32) * gain, 255).astype(np.uint8),
+    ]
     height, width = (ZOOM * side for side in tiles[0].shape[:2])
     page = Pillow.new("RGB", (GAP + len(tiles) * (width + GAP), height + TEXT + GAP), "white")
     for column, tile in enumerate(tiles):
@@ -105,11 +108,11 @@ def row(place: Place, gain: int) -> Pillow.Image:
         page.paste(enlarged, (GAP + column * (width + GAP), 0))
     box, text = place.box, f"at ({place.box.left}, {place.box.top}), {place.box.side} px"
     line = f"{place.name}  {text}, on average {place.apart:.1f} of 255 apart"
-    write(ImageDraw.Draw(page), (GAP, ZOOM * box.side), line, page.width - 2 * GAP)
+    draw_text_line(ImageDraw.Draw(page), (GAP, ZOOM * box.side), line, page.width - 2 * GAP)
     return page
 
 
-def write(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, width: int) -> None:
+def draw_text_line(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, width: int) -> None:
     """One line, cut to that many pixels."""
     font = ImageFont.load_default(15)
     line = " ".join(text.split())

@@ -14,7 +14,13 @@ from PIL import Image
 from refinesr.cascade import Cascade, Link
 from refinesr.diffusion.walking import last
 from refinesr.errors import CheckpointError, ConfigError, InputError
-from refinesr.evaluate.makers import Folder, Maker, Restored, folder_like, interpolations
+from refinesr.evaluate.upscalers import (
+    ModelUpscaler,
+    ResultFolder,
+    Upscaler,
+    interpolations,
+    is_result_folder,
+)
 from refinesr.images.picture import Picture
 from refinesr.images.resize import MatlabBicubic, PillowBicubic
 from refinesr.method import Method
@@ -24,8 +30,8 @@ CAT = [shown(name) for name in ("nose", "ear", "eye")]
 OPTIONS = Options(device="cpu", precision="fp32")
 
 
-def results(maker: Maker, pictures: list, seeds: list[int], scale: int = 4) -> tuple:
-    *_, last = maker.make(pictures, scale, seeds, 0)
+def results(maker: Upscaler, pictures: list, seeds: list[int], scale: int = 4) -> tuple:
+    *_, last = maker.upscale(pictures, scale, seeds, 0)
     return last.image
 
 
@@ -44,19 +50,19 @@ def test_matlabs_bicubic_differs_at_borders_only() -> None:
     apart = results(one, [CAT[0]], [0])[0].int() - results(other, [CAT[0]], [0])[0].int()
     assert apart[..., 8:-8, 8:-8].abs().max() <= 1
     assert apart.abs().max() > 1
-    assert one.facts() != other.facts()
+    assert one.settings() != other.settings()
 
 
 def test_a_model_makes_what_upscale_makes() -> None:
     model = stage(packed(4))
-    made = results(Restored(model, OPTIONS), CAT[:1], [7])
+    made = results(ModelUpscaler(model, OPTIONS), CAT[:1], [7])
     expected = upscale(model, CAT[0].low[0].float() / 255, seed=7, device="cpu", precision="fp32")
     assert (made[0][0].float() / 255 - expected).abs().max() <= 0.5 / 255 + 1e-3
 
 
 def test_pictures_restored_at_once_are_those_restored_alone() -> None:
     """Up to a last bit: sums are added in another order."""
-    maker = Restored(stage(packed(4)), OPTIONS)
+    maker = ModelUpscaler(stage(packed(4)), OPTIONS)
     alone = [results(maker, [picture], [seed])[0] for picture, seed in zip(CAT, (1, 2, 3), strict=True)]
     together = results(maker, CAT, [1, 2, 3])
     for one, other in zip(alone, together, strict=True):
@@ -69,7 +75,7 @@ def test_a_broken_model_is_noticed_at_once_by_all_pictures() -> None:
     next(broken.model.network.parameters()).fill_(float("nan"))
     broken.model.network.register_forward_hook(lambda *_: calls.append(1))
     with pytest.raises(CheckpointError, match=r"^nose\.png: the model makes NaN or infinity"):
-        results(Restored(broken, OPTIONS), CAT, [1, 2, 3])
+        results(ModelUpscaler(broken, OPTIONS), CAT, [1, 2, 3])
     assert len(calls) == 1
 
 
@@ -87,7 +93,7 @@ def test_pictures_of_any_colours_may_be_restored_together(model: Method, channel
 
 
 def test_grey_pictures_and_those_of_other_sizes_are_restored_one_by_one() -> None:
-    maker = Restored(stage(packed(4)), OPTIONS)
+    maker = ModelUpscaler(stage(packed(4)), OPTIONS)
     made = results(maker, [CAT[0], shown(grey=True)], [1, 2])
     assert [image.shape[1] for image in made] == [3, 1]
     assert torch.equal(made[0], results(maker, CAT[:1], [1])[0])
@@ -95,34 +101,34 @@ def test_grey_pictures_and_those_of_other_sizes_are_restored_one_by_one() -> Non
 
 def test_a_cascade_is_a_maker_too() -> None:
     two = stage(plain(2))
-    maker = Restored(Cascade((Link(two), Link(two))), OPTIONS)
+    maker = ModelUpscaler(Cascade((Link(two), Link(two))), OPTIONS)
     assert (maker.kind, maker.scale, maker.calls) == ("cascade", 4, 6)
     assert results(maker, CAT[:1], [1])[0].shape == (1, 3, 48, 40)
 
 
 def test_facts_tell_weights_and_steps_apart() -> None:
     makers = [
-        Restored(stage(packed(4)), OPTIONS),
-        Restored(stage(packed(4), seed=1), OPTIONS),
-        Restored(stage(packed(4)), Options(steps=2, device="cpu", precision="fp32")),
-        Restored(stage(packed(4)), Options(tile=8, device="cpu", precision="fp32")),
-        Restored(stage(packed(4)), Options(device="cpu", precision="bf16")),
+        ModelUpscaler(stage(packed(4)), OPTIONS),
+        ModelUpscaler(stage(packed(4), seed=1), OPTIONS),
+        ModelUpscaler(stage(packed(4)), Options(steps=2, device="cpu", precision="fp32")),
+        ModelUpscaler(stage(packed(4)), Options(tile=8, device="cpu", precision="fp32")),
+        ModelUpscaler(stage(packed(4)), Options(device="cpu", precision="bf16")),
     ]
-    facts = [str(maker.facts()) for maker in makers]
+    facts = [str(maker.settings()) for maker in makers]
     assert len(set(facts)) == len(facts)
-    assert str(Restored(stage(packed(4)), OPTIONS).facts()) == facts[0]
+    assert str(ModelUpscaler(stage(packed(4)), OPTIONS).settings()) == facts[0]
     assert [maker.calls for maker in makers[:3]] == [3, 3, 2]
 
 
 def test_a_model_that_makes_pictures_from_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"^model: makes pictures from nothing"):
-        Restored(PAGE, OPTIONS)
+        ModelUpscaler(PAGE, OPTIONS)
 
 
 def test_a_folder_gives_what_it_holds() -> None:
     saved("made", "nose")
     save("made/ear-x4.png", cat("ear") // 2)
-    maker = Folder.of(Path("made"), 1)
+    maker = ResultFolder.of(Path("made"), 1)
     made = results(maker, CAT[:2], [0, 0])
     np.testing.assert_array_equal(array(made[0]), cat("nose"))
     np.testing.assert_array_equal(array(made[1]), cat("ear") // 2)
@@ -131,9 +137,9 @@ def test_a_folder_gives_what_it_holds() -> None:
 def test_a_folder_holds_samples_as_upscale_names_them() -> None:
     for k in (1, 2):
         save(f"made/nose-x4-{k}.png", cat("nose") // 3 + 80 * k)
-    maker = Folder.of(Path("made"), 2)
+    maker = ResultFolder.of(Path("made"), 2)
     for k in (1, 2):
-        *_, last = maker.make(CAT[:1], 4, [0], k - 1)
+        *_, last = maker.upscale(CAT[:1], 4, [0], k - 1)
         np.testing.assert_array_equal(array(last.image[0]), cat("nose") // 3 + 80 * k)
     with pytest.raises(
         InputError, match=r"^made: holds no sample 3 of nose\.png; its name must be 'nose-3'$"
@@ -142,7 +148,7 @@ def test_a_folder_holds_samples_as_upscale_names_them() -> None:
 
 
 def test_what_lacks_in_a_folder_is_named() -> None:
-    maker = Folder.of(saved("made", "nose"), 1)
+    maker = ResultFolder.of(saved("made", "nose"), 1)
     with pytest.raises(InputError, match=r"^made: holds no picture of ear\.png; its name must be 'ear'$"):
         maker.check(CAT[1], 1)
 
@@ -162,7 +168,7 @@ def test_what_lacks_in_a_folder_is_named() -> None:
 def test_results_that_do_not_fit_are_refused(values: np.ndarray, words: str) -> None:
     save("made/nose.png", np.ascontiguousarray(values))
     with pytest.raises(InputError) as refused:
-        Folder.of(Path("made"), 1).check(CAT[0], 1)
+        ResultFolder.of(Path("made"), 1).check(CAT[0], 1)
     assert str(refused.value) == words
 
 
@@ -171,25 +177,25 @@ def test_interpolated_results_are_not_called_shifted() -> None:
         for picture in CAT:
             save(f"{name}/{picture.name}.png", array(results(maker, [picture], [0])[0]))
         for picture in CAT:
-            Folder.of(Path(name), 1).check(picture, 1)
+            ResultFolder.of(Path(name), 1).check(picture, 1)
 
 
 def test_a_folder_with_a_model_is_a_model() -> None:
-    assert folder_like(str(saved("made", "nose")))
+    assert is_result_folder(str(saved("made", "nose")))
     (Path("made") / "model.safetensors").touch()
-    assert not folder_like("made")
-    assert not folder_like("photo-x4")
+    assert not is_result_folder("made")
+    assert not is_result_folder("photo-x4")
 
 
 def test_fidelity_and_tiles_are_facts_that_results_depend_on() -> None:
     """Of a cascade too: kept results of another fidelity or tile are no results of this one."""
     chain = Cascade((Link(stage(packed(2))), Link(stage(packed(2), seed=1))))
     for model in (stage(packed(4)), chain):
-        makers = [Restored(model, replace(OPTIONS, fidelity=share)) for share in (None, 0.0, 1.0)]
-        facts = [maker.facts() for maker in makers]
+        makers = [ModelUpscaler(model, replace(OPTIONS, fidelity=share)) for share in (None, 0.0, 1.0)]
+        facts = [maker.settings() for maker in makers]
         assert facts[0] == facts[1] != facts[2]
         assert makers[2].calls == len(makers[2].links)
-        turned = Restored(model, replace(OPTIONS, orientations=8))
-        assert turned.facts() != facts[0]
+        turned = ModelUpscaler(model, replace(OPTIONS, orientations=8))
+        assert turned.settings() != facts[0]
         assert turned.calls == 8 * (makers[0].calls or 0)
-        assert Restored(model, replace(OPTIONS, tile=8)).facts() != facts[0]
+        assert ModelUpscaler(model, replace(OPTIONS, tile=8)).settings() != facts[0]

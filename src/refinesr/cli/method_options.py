@@ -12,9 +12,9 @@ from ..errors import ConfigError
 from .options import Device, Precision, SamplingSettings, span_from_ends
 
 if TYPE_CHECKING:
-    from ..evaluate.makers import Maker
+    from ..evaluate.evaluation import EvaluatedMethod
     from ..evaluate.protocols import Protocol
-    from ..evaluate.running import Entrant
+    from ..evaluate.upscalers import Upscaler
     from ..images.span import Span
 
 
@@ -60,36 +60,38 @@ class Methods:
     precision: Precision = "auto"
 
 
-def entered(things: Sequence[str], way: "Protocol", methods: Methods) -> "list[Entrant]":
+def load_methods(things: Sequence[str], way: "Protocol", methods: Methods) -> "list[EvaluatedMethod]":
     """In the order named, after the pictures themselves if the protocol wants them in the table.
 
     Raises ConfigError if there is nothing that --via is for.
     """
-    from ..evaluate.detour import Detour
-    from ..evaluate.makers import Truth
-    from ..evaluate.running import Entrant
+    from ..evaluate.evaluation import EvaluatedMethod
+    from ..evaluate.trained_size import AtTrainedSize
+    from ..evaluate.upscalers import GroundTruth
 
-    named = [entrant(thing, way, methods) for thing in things]
-    if methods.via is not None and not any(isinstance(each.maker, Detour) for each in named):
+    named = [load_method(thing, way, methods) for thing in things]
+    if methods.via is not None and not any(isinstance(each.upscaler, AtTrainedSize) for each in named):
         raise ConfigError("--via: no model among the methods; it is for models")
-    wanted = way.truth and not any(isinstance(each.maker, Truth) for each in named)
-    return [Entrant("truth", Truth()), *named] if wanted else named
+    wanted = way.includes_truth and not any(isinstance(each.upscaler, GroundTruth) for each in named)
+    return [EvaluatedMethod("truth", GroundTruth()), *named] if wanted else named
 
 
-def entrant(thing: str, protocol: "Protocol", methods: Methods) -> "Entrant":
+def load_method(thing: str, protocol: "Protocol", methods: Methods) -> "EvaluatedMethod":
     """NAME=THING, or THING, which then is called as its file or folder."""
-    from ..evaluate.running import Entrant
+    from ..evaluate.evaluation import EvaluatedMethod
 
     name, mark, rest = thing.partition("=")
     if mark and not os.path.exists(thing) and not set(name) & set("/\\"):
-        return Entrant(name, maker(rest, protocol, methods))
-    bare, steps = with_steps(thing)
+        return EvaluatedMethod(name, load_upscaler(rest, protocol, methods))
+    bare, steps = split_steps(thing)
     path = Path(bare)
     called = path.resolve().name if path.is_dir() else path.stem if path.suffix else path.name
-    return Entrant(called if steps is None else f"{called}@{steps}", maker(thing, protocol, methods))
+    return EvaluatedMethod(
+        called if steps is None else f"{called}@{steps}", load_upscaler(thing, protocol, methods)
+    )
 
 
-def with_steps(thing: str) -> tuple[str, int | None]:
+def split_steps(thing: str) -> tuple[str, int | None]:
     """MODEL@STEPS in two, unless something is called so."""
     bare, mark, steps = thing.rpartition("@")
     if mark and steps.isdecimal() and not Path(thing).exists():
@@ -97,29 +99,29 @@ def with_steps(thing: str) -> tuple[str, int | None]:
     return thing, None
 
 
-def maker(thing: str, protocol: "Protocol", methods: Methods) -> "Maker":
-    from ..evaluate.detour import Detour
-    from ..evaluate.makers import Folder, Truth, folder_like, interpolations
+def load_upscaler(thing: str, protocol: "Protocol", methods: Methods) -> "Upscaler":
+    from ..evaluate.trained_size import AtTrainedSize
+    from ..evaluate.upscalers import GroundTruth, ResultFolder, interpolations, is_result_folder
 
-    plainly: dict[str, Maker] = {"truth": Truth(), **interpolations(protocol.kernel)}
+    plainly: dict[str, Upscaler] = {"truth": GroundTruth(), **interpolations(protocol.kernel)}
     if thing in plainly:
         return plainly[thing]
-    if folder_like(thing):
-        return Folder.of(Path(thing), methods.samples)
-    network = network_of(thing, methods)
-    return network if methods.via is None else Detour(network, methods.via, protocol.kernel)
+    if is_result_folder(thing):
+        return ResultFolder.of(Path(thing), methods.samples)
+    network = load_network(thing, methods)
+    return network if methods.via is None else AtTrainedSize(network, methods.via, protocol.kernel)
 
 
-def network_of(thing: str, methods: Methods) -> "Maker":
+def load_network(thing: str, methods: Methods) -> "Upscaler":
     from ..chains import load_model, with_sampling_settings
     from ..devices import device_named
-    from ..evaluate.foreign import Foreign, foreign_like
-    from ..evaluate.makers import Restored
+    from ..evaluate.external import ExternalNetwork, is_external_weights
+    from ..evaluate.upscalers import ModelUpscaler
     from ..restore import Options
 
-    if foreign_like(thing):
-        return Foreign.read(Path(thing), device_named(methods.device))
-    bare, own = with_steps(thing)
+    if is_external_weights(thing):
+        return ExternalNetwork.read(Path(thing), device_named(methods.device))
+    bare, own = split_steps(thing)
     steps = methods.steps if own is None else own
     options = Options(
         steps=steps,
@@ -135,47 +137,47 @@ def network_of(thing: str, methods: Methods) -> "Maker":
         options.check(model)
     except ConfigError as error:  # of several methods, which?
         raise ConfigError(f"{bare}: {error}") from error
-    return Restored(model, options)
+    return ModelUpscaler(model, options)
 
 
-def span_of(entrants: "Sequence[Entrant]", asked: tuple[float, float] | None) -> "Span | None":
+def common_span(methods: "Sequence[EvaluatedMethod]", asked: tuple[float, float] | None) -> "Span | None":
     """What is measured by: what is asked for, else the span of all models that have one.
 
     Raises ConfigError for models of several.
     """
     if asked is not None:
         return span_from_ends(asked)
-    found = {span: entrant.name for entrant in entrants if (span := span_in(entrant.maker)) is not None}
+    found = {span: method.name for method in methods if (span := model_span(method.upscaler)) is not None}
     if len(found) > 1:
         told = ", ".join(f"{name} has {span}" for span, name in found.items())
         raise ConfigError(f"--span: models have several, {told}; give --span LOW HIGH to measure all by one")
     return next(iter(found), None)
 
 
-def span_in(maker: "Maker") -> "Span | None":
+def model_span(maker: "Upscaler") -> "Span | None":
     """Of a model; None of all else, which knows none."""
-    from ..evaluate.detour import Detour
-    from ..evaluate.makers import Restored
+    from ..evaluate.trained_size import AtTrainedSize
+    from ..evaluate.upscalers import ModelUpscaler
 
-    if isinstance(maker, Detour):
-        return span_in(maker.maker)
-    return maker.model.span if isinstance(maker, Restored) else None
+    if isinstance(maker, AtTrainedSize):
+        return model_span(maker.upscaler)
+    return maker.model.span if isinstance(maker, ModelUpscaler) else None
 
 
-def of_given_pairs(maker: "Maker") -> bool:
+def trained_on_given_pairs(maker: "Upscaler") -> bool:
     """Whether it is a model whose poor pictures were given, not made of good ones."""
-    from ..evaluate.detour import Detour
-    from ..evaluate.makers import Restored
+    from ..evaluate.trained_size import AtTrainedSize
+    from ..evaluate.upscalers import ModelUpscaler
     from ..images.degrade import Given
 
-    if isinstance(maker, Detour):
-        return of_given_pairs(maker.maker)
-    return isinstance(maker, Restored) and isinstance(maker.links[0].stage.method.degradation, Given)
+    if isinstance(maker, AtTrainedSize):
+        return trained_on_given_pairs(maker.upscaler)
+    return isinstance(maker, ModelUpscaler) and isinstance(maker.links[0].stage.method.degradation, Given)
 
 
-def scale_of(entrants: "Sequence[Entrant]", of_pictures: int | None) -> int:
+def scale_of(methods: "Sequence[EvaluatedMethod]", of_pictures: int | None) -> int:
     """Where the protocol takes any: a model's, else that of the pictures."""
-    scales = [entrant.maker.scale for entrant in entrants if entrant.maker.scale is not None]
+    scales = [method.upscaler.scale for method in methods if method.upscaler.scale is not None]
     scale = scales[0] if scales else of_pictures
     if scale is None:
         raise ConfigError("--scale: neither the protocol, nor a model, nor --low tells the scale; give one")

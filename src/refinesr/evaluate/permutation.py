@@ -10,14 +10,15 @@ from torch import Tensor
 
 from refinesr.errors import InputError
 from refinesr.evaluate.aims import Lower
-from refinesr.evaluate.comparing import CHANCE, ROUNDING, Match
-from refinesr.evaluate.sets import Network
+from refinesr.evaluate.comparison import SIGNIFICANCE, Comparison
+from refinesr.evaluate.set_metrics import Network
+from refinesr.evaluate.sign_flip import ROUNDING
 from refinesr.metrics.kid import mmd
 from refinesr.metrics.sets import Normal
 
 FeatureRows = Float[Tensor, "n D"]
 
-SWAPS = 199
+PERMUTATIONS = 199
 """Random exchanges: the smallest p is 1 / (SWAPS + 1)."""
 
 
@@ -36,7 +37,7 @@ DISTANCES: Mapping[str, Callable[[Tensor], Callable[[Tensor], float]]] = {"FID":
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class PairedFeatures:
     """Features of the truth and of two methods' results, one row for each picture, in one order."""
 
     truth: Tensor
@@ -44,40 +45,40 @@ class Rows:
     b: Tensor
 
     @staticmethod
-    def of(pictures: Sequence[tuple[Tensor, Tensor, Tensor]]) -> "Rows":
+    def of(pictures: Sequence[tuple[Tensor, Tensor, Tensor]]) -> "PairedFeatures":
         """Of what `seen` yields.  Raises InputError for less than two pictures."""
         if len(pictures) < 2:
             raise InputError(f"{len(pictures)} picture is no set; distances of sets take at least 2")
-        return Rows(*(torch.cat(rows) for rows in zip(*pictures, strict=True)))
+        return PairedFeatures(*(torch.cat(rows) for rows in zip(*pictures, strict=True)))
 
-    def exchanged(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def permuted(self) -> Iterator[tuple[Tensor, Tensor]]:
         """A and B, then `SWAPS` times with each picture's two results exchanged or not, by chance."""
         yield self.a, self.b
         rng = np.random.default_rng(0)
-        for _ in range(SWAPS):
+        for _ in range(PERMUTATIONS):
             swap = torch.from_numpy(rng.random((len(self.a), 1)) < 0.5)
             yield torch.where(swap, self.b, self.a), torch.where(swap, self.a, self.b)
 
     def distances(self) -> Iterator[tuple[tuple[float, float], ...]]:
         """Of each exchange, beginning with none: each of `DISTANCES`, of A and of B from the truth."""
         measures = [distance_from(self.truth) for distance_from in DISTANCES.values()]
-        for a, b in self.exchanged():
+        for a, b in self.permuted():
             yield tuple((measure(a), measure(b)) for measure in measures)
 
 
-def seen(match: Match, network: Network) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def paired_features(match: Comparison, network: Network) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """A row of features of each picture: of the truth, of A and of B.
 
     Raises InputError for a picture that is not there any more, and for those that are neither grey nor RGB.
     """
     if match.bands:
-        raise InputError(f"{match.place}: has pictures of {match.bands} bands, and --features judges RGB")
+        raise InputError(f"{match.context}: has pictures of {match.bands} bands, and --features judges RGB")
     shelves = {"the original": match.truth, match.a.name: match.a.picture, match.b.name: match.b.picture}
     for name in match.names:
         pictures = {of: shelf(name) for of, shelf in shelves.items()}
         for of, pixels in pictures.items():
             if pixels is None:
-                raise InputError(f"{match.place}: the picture '{name}' of {of} is not kept; evaluate again")
+                raise InputError(f"{match.context}: the picture '{name}' of {of} is not kept; evaluate again")
         truth, a, b = (
             network(torch.from_numpy(pixels).permute(2, 0, 1)[None])
             for pixels in pictures.values()
@@ -87,7 +88,7 @@ def seen(match: Match, network: Network) -> Iterator[tuple[Tensor, Tensor, Tenso
 
 
 @dataclass(frozen=True)
-class SetCompared:
+class SetComparison:
     """One distance of two sets of `count` results from the truth.
 
     p is how often B - A is at least as far from 0 if each picture's two results may change sides: were the
@@ -109,21 +110,21 @@ class SetCompared:
         return self.b - self.a
 
     @property
-    def least(self) -> float:
+    def smallest_p(self) -> float:
         """The smallest p."""
-        return 1 / (SWAPS + 1)
+        return 1 / (PERMUTATIONS + 1)
 
     def verdict(self, a: str, b: str) -> str:
         """In words."""
-        if self.p > CHANCE:
+        if self.p > SIGNIFICANCE:
             return "not told apart"
         return Lower().verdict(a, b, (self.difference, self.difference))
 
 
-def of_sets(found: Sequence[tuple[tuple[float, float], ...]], count: int) -> Iterator[SetCompared]:
+def set_comparisons(found: Sequence[tuple[tuple[float, float], ...]], count: int) -> Iterator[SetComparison]:
     """One for each of `DISTANCES`, of what `Rows.distances` yields."""
     table = np.array(found)  # (1 + SWAPS, distances, A and B)
     for title, pairs in zip(DISTANCES, table.transpose(1, 0, 2), strict=True):
         apart = np.abs(pairs[:, 1] - pairs[:, 0])
         reached = apart >= apart[0] - ROUNDING * np.abs(pairs[0]).sum()
-        yield SetCompared(title, float(pairs[0, 0]), float(pairs[0, 1]), float(reached.mean()), count)
+        yield SetComparison(title, float(pairs[0, 0]), float(pairs[0, 1]), float(reached.mean()), count)

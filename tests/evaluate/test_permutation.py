@@ -3,22 +3,22 @@
 import pytest
 import torch
 
-from refinesr.evaluate.swaps import SWAPS, Rows, SetCompared, of_sets
+from refinesr.evaluate.permutation import PERMUTATIONS, PairedFeatures, SetComparison, set_comparisons
 from refinesr.metrics.kid import KID
 from refinesr.metrics.sets import Statistics
 
 PICTURES, FEATURES = 60, 6
 
 
-def rows(spoilt_a: float, spoilt_b: float, seed: int = 0) -> Rows:
+def rows(spoilt_a: float, spoilt_b: float, seed: int = 0) -> PairedFeatures:
     """Features of pictures, and of results that differ from them by so much noise."""
     rng = torch.Generator().manual_seed(seed)
     truth, one, other = torch.randn(3, PICTURES, FEATURES, generator=rng, dtype=torch.float64)
-    return Rows(truth, truth + spoilt_a * one, truth + spoilt_b * other)
+    return PairedFeatures(truth, truth + spoilt_a * one, truth + spoilt_b * other)
 
 
-def found(given: Rows) -> dict[str, SetCompared]:
-    return {each.title: each for each in of_sets(list(given.distances()), PICTURES)}
+def found(given: PairedFeatures) -> dict[str, SetComparison]:
+    return {each.title: each for each in set_comparisons(list(given.distances()), PICTURES)}
 
 
 def test_distances_are_those_evaluate_tells() -> None:
@@ -32,14 +32,14 @@ def test_distances_are_those_evaluate_tells() -> None:
 
 def test_clearly_worse_method_is_told_apart() -> None:
     for result in found(rows(0.3, 1.5)).values():
-        assert result.p == 1 / (SWAPS + 1) == result.least
+        assert result.p == 1 / (PERMUTATIONS + 1) == result.smallest_p
         assert result.verdict("one", "other") == "one is better"
         assert result.difference > 0
 
 
 def test_sides_are_alike_to_the_test() -> None:
     given = rows(0.8, 1.0, seed=3)
-    there, back = found(given), found(Rows(given.truth, given.b, given.a))
+    there, back = found(given), found(PairedFeatures(given.truth, given.b, given.a))
     for title, result in there.items():
         assert back[title].difference == pytest.approx(-result.difference)
         assert back[title].p == result.p
@@ -47,7 +47,7 @@ def test_sides_are_alike_to_the_test() -> None:
 
 def test_method_does_not_differ_from_itself() -> None:
     given = rows(0.5, 0.5)
-    for result in found(Rows(given.truth, given.a, given.a)).values():
+    for result in found(PairedFeatures(given.truth, given.a, given.a)).values():
         assert (result.difference, result.p) == (0, 1)
         assert result.verdict("one", "other") == "not told apart"
 
@@ -63,8 +63,8 @@ def test_p_of_methods_that_are_alike_is_even() -> None:
 def test_exchange_keeps_what_two_methods_made_of_a_picture() -> None:
     given = rows(0.5, 1.0)
     both = torch.stack([given.a, given.b]).sort(0).values
-    exchanges = list(given.exchanged())
-    assert len(exchanges) == 1 + SWAPS
+    exchanges = list(given.permuted())
+    assert len(exchanges) == 1 + PERMUTATIONS
     for a, b in exchanges:
         torch.testing.assert_close(torch.stack([a, b]).sort(0).values, both, rtol=0, atol=0)
     kept = torch.stack([(a == given.a).all(1) for a, _ in exchanges[1:]]).double().mean()
