@@ -94,7 +94,7 @@ class Work:
         autocast = autocast_dtype(self.precision, self.low.device)
         levels = self.stage.method.sampling.levels()
         start = self.clock()
-        denoise = self.stage.plain(self.low, 0, autocast)
+        denoise = self.stage.tiled_denoiser(self.low, 0, autocast)
         encoded = self.clock()
         for number in range(calls):
             denoise(self.x, levels[number % (len(levels) - 1)])

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import refinesr
 from refinesr.cascade import Cascade, Link
-from refinesr.chains import with_sampling_settings
+from refinesr.cascade_files import with_sampling_settings
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.samplers import DPM2M, Ancestral
 from refinesr.diffusion.schedule import Explicit, Karras, Leading

@@ -230,7 +230,7 @@ def furnish(place: Path) -> None:
 
 def understand(page: Path) -> None:
     """Every `refinesr` command of the page, and every `--set` in its text, without doing it."""
-    from refinesr.chains import override_sampling
+    from refinesr.cascade_files import override_sampling
     from refinesr.cli.app import application
     from refinesr.cli.recipes import recipe_named
     from refinesr.config import override

@@ -6,17 +6,18 @@ from methods import normal, packed, stage
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from refinesr.devices import autocasting
 from refinesr.encoding import encode, encoder_module, encoding_boxes, strips
 from refinesr.nets.packed_unet import PackedEncoderModule
 from refinesr.nets.strips import Above
-from refinesr.stage import Stage, precision
+from refinesr.stage import Stage
 
 MADE = stage(packed(2))
 REACH = MADE.method.source.reach
 
 
 def encoded(made: Stage, low: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    with torch.no_grad(), precision(low.device, dtype):
+    with torch.no_grad(), autocasting(low.device, dtype):
         return encode(made.model, low, 0)["features"]
 
 

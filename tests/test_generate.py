@@ -14,7 +14,7 @@ from methods import packed, stage
 
 from refinesr.album import SHOWN, Album
 from refinesr.cascade import Cascade, Link
-from refinesr.chains import load_cascade, load_model
+from refinesr.cascade_files import load_cascade, load_model
 from refinesr.checkpoint import save_stage
 from refinesr.diffusion.noise import NoiseField
 from refinesr.errors import CheckpointError, ConfigError, OutputError

@@ -19,7 +19,7 @@ LAYERS = """
     recipes
     run mixing evaluate
     pretrained watching restore convert search generate
-    chains
+    cascade_files
     shipped
     checkpoint
     editing cascade album distill held_out log compiling folder
@@ -33,7 +33,7 @@ LAYERS = """
     optimizers decays measured
     shapes tiles config files devices team memory
     validation
-    errors launched
+    errors torchrun
     weights
 """
 HEIGHT = {name: -line for line, names in enumerate(LAYERS.split("\n")) for name in names.split()}

@@ -19,7 +19,7 @@ from refinesr.images.resize import MatlabBicubic, PillowBicubic, resize
 from refinesr.images.tasks import Grey, Inpainting, Uncropping
 from refinesr.method import Sampling
 from refinesr.mixing import Patch, fuse, interpolate, plan_redrawing, side_by_side
-from refinesr.mixing.fusing import reduce
+from refinesr.mixing.fusing import reduce_to_low
 from refinesr.nets.sr3_unet import SR3UNet
 from refinesr.restore import Options, upscale
 from refinesr.sources import Blank, Labelled
@@ -273,12 +273,12 @@ def test_the_model_is_told_what_it_looks_like_small() -> None:
         plainly = replace(model.method, sampling=replace(model.method.sampling, consistent=None))
         walk = plan_redrawing(Stage(plainly, model.model), Options(), 0.5)
         if kernel == MatlabBicubic():
-            assert torch.equal(reduce(walk, high), resize(high, size, kernel).clamp(-1, 1))
+            assert torch.equal(reduce_to_low(walk, high), resize(high, size, kernel).clamp(-1, 1))
         assert torch.equal(
-            reduce(plan_redrawing(model, Options(consistent=True), 0.5), high),
+            reduce_to_low(plan_redrawing(model, Options(consistent=True), 0.5), high),
             resize(high, size, PillowBicubic()).clamp(-1, 1),
         )
-    assert reduce(plan_redrawing(stage(plain(1)), Options(), 0.5), high) is high
+    assert reduce_to_low(plan_redrawing(stage(plain(1)), Options(), 0.5), high) is high
 
 
 def test_another_small_picture_may_be_given() -> None:

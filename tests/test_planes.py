@@ -14,7 +14,7 @@ from torch import Tensor
 
 import refinesr
 from refinesr.cascade import Link
-from refinesr.cli.upscale import hidden
+from refinesr.cli.upscale import read_mask
 from refinesr.diffusion.denoisers import unveiled
 from refinesr.diffusion.levels import LogNormal, Stratified
 from refinesr.diffusion.noise import NoiseField
@@ -443,4 +443,4 @@ def test_what_is_transparent_in_a_mask_is_not_white(mode: str, tmp_path: Path) -
     assert np.array_equal(to_mask(picture), expected)
     if mode != "RGBa":  # which no file holds
         picture.convert("RGBA").save(tmp_path / "mask.png")
-        assert np.array_equal(hidden(tmp_path / "mask.png"), expected)
+        assert np.array_equal(read_mask(tmp_path / "mask.png"), expected)

@@ -10,7 +10,7 @@ import torch
 from methods import packed, stage
 
 from refinesr import shipped
-from refinesr.chains import load_cascade
+from refinesr.cascade_files import load_cascade
 from refinesr.checkpoint import save_stage
 from refinesr.errors import CheckpointError
 from refinesr.shipped import load

@@ -121,8 +121,8 @@ def test_windows_are_where_the_picture_is_before_the_first_step(monkeypatch: pyt
     made, low, given = stage(packed(4)), normal(1, 3, 90, 100), []
     monkeypatch.setattr("refinesr.stage.tiled", lambda parts: given.extend(parts) or tiled(parts))
     monkeypatch.setattr("refinesr.stage.encode", lambda *_: {})
-    monkeypatch.setattr("refinesr.stage.precision", lambda *_: nullcontext())  # none on "meta"
-    made.plain(low.double().to("meta"), 8, None)
+    monkeypatch.setattr("refinesr.stage.autocasting", lambda *_: nullcontext())  # none on "meta"
+    made.tiled_denoiser(low.double().to("meta"), 8, None)
     assert len(given) > 2
     windows = [window for _, window, _ in given]
     assert {(window.down.device.type, window.across.dtype) for window in windows} == {("meta", torch.float64)}

@@ -8,7 +8,7 @@ import pytest
 import torch
 from methods import FewPairs, packed, plan
 
-from refinesr import launched
+from refinesr import torchrun
 from refinesr.errors import ConfigError
 from refinesr.images.lazy_store import worker_count
 from refinesr.team import ALONE, Team, assembled, backend
@@ -98,12 +98,12 @@ def test_processes_with_other_photos_are_refused() -> None:
 
 def test_other_launchers_start_processes_that_are_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "3")
-    assert launched.is_main_process()
+    assert torchrun.is_main_process()
     with assembled(torch.device("cpu")) as team:
         assert team == ALONE
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert not launched.is_main_process()
+    assert not torchrun.is_main_process()
     assert worker_count() <= 4  # of 16 at most, shared by four
     with pytest.raises(ConfigError, match="not on mps"):
         backend(torch.device("mps"))

@@ -35,11 +35,11 @@ from refinesr.diffusion.schedule import Explicit, Karras, Linear, LogSNR
 from refinesr.editing import fuse_images
 from refinesr.errors import ConfigError
 from refinesr.method import Sampling
-from refinesr.mixing.walk import plan_redrawing
+from refinesr.mixing.redrawing import plan_redrawing
 from refinesr.model import Model
 from refinesr.objective import Perception
 from refinesr.restore import Options, restore_picture
-from refinesr.restore.kinds import picture_of
+from refinesr.restore.conversion import picture_of
 from refinesr.shapes import Noise
 from refinesr.stage import Stage, Start
 

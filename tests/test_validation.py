@@ -11,7 +11,7 @@ from methods import packed, photo, plain, stage
 from PIL import Image
 
 import refinesr
-from refinesr.chains import load_model
+from refinesr.cascade_files import load_model
 from refinesr.errors import ConfigError
 from refinesr.images.tasks import Grey
 from refinesr.restore import Options

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from refinesr.cascade import Cascade, Link
-    from refinesr.chains import load_cascade
+    from refinesr.cascade_files import load_cascade
     from refinesr.diffusion.score import score
     from refinesr.errors import CheckpointError, ConfigError, InputError, OutputError, RefineSRError
     from refinesr.images.span import Span
@@ -44,7 +44,7 @@ _HOME = {
     "fuse": "mixing",
     "interpolate": "mixing",
     "load": "shipped",
-    "load_cascade": "chains",
+    "load_cascade": "cascade_files",
     "refine": "restore",
     "score": "diffusion.score",
     "upscale": "restore",

@@ -5,7 +5,7 @@ import signal
 import sys
 from types import FrameType
 
-from refinesr.launched import started_by_torchrun
+from refinesr.torchrun import started_by_torchrun
 
 
 def start() -> int:

@@ -1,4 +1,4 @@
-"""A folder of generated pictures, which may grow."""
+"""The output folder of `refinesr generate`, to which pictures can be added."""
 
 import json
 import math
@@ -19,19 +19,19 @@ from refinesr.preview import save_grid
 from refinesr.shapes import Images, LowImages
 
 SHOWN = 64
-"""Pictures in the grid, at most."""
+"""Largest number of pictures in the grid."""
 
 SIDE = 256
-"""Pixels a side of a picture there, at most."""
+"""Largest side of a picture in the grid, in pixels."""
 
 
 @dataclass(frozen=True)
 class Album:
-    """A folder of generated pictures, numbered by index, and what they were made with.
+    """A folder of generated pictures, numbered by index, and their settings.
 
-    00000.png, ...   one a picture
+    00000.png, ...   the pictures
     grid.png         the first of them, side by side
-    generate.json    the settings: equal settings make equal pictures, so what is there need not be made again
+    generate.json    the settings: equal settings make equal pictures, so existing ones are not made again
     """
 
     path: Path
@@ -48,19 +48,19 @@ class Album:
         return self.path / f"{index:05d}.png"
 
     def missing(self, count: int) -> list[int]:
-        """The indexes below `count` that are not there yet."""
+        """The indexes below `count` whose pictures do not exist yet."""
         return [index for index in range(count) if not self.picture(index).exists()]
 
     def held(self) -> list[Path]:
-        """Pictures that are there, by their names."""
+        """Paths of the existing pictures, sorted."""
         found = self.path.iterdir() if self.path.is_dir() else []
         return sorted(path for path in found if re.fullmatch(r"\d{5,}\.png", path.name))
 
     def open(self, settings: dict[str, Any], *, overwrite: bool = False) -> None:
-        """Begin, or go on with what is there.
+        """Create the folder, or continue an existing one.
 
-        Raises OutputError if that was made with other settings, unless `overwrite`: then it is removed.  What
-        is there without settings is not ours, and never removed.
+        Raises OutputError if its pictures were made with other settings, unless `overwrite`: then they are
+        removed.  Pictures in a folder without settings were not made by this program and are never removed.
         """
         self.check(settings, overwrite=overwrite)
         with writing(self.path):
@@ -71,19 +71,19 @@ class Album:
             part.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
     def check(self, settings: dict[str, Any], *, overwrite: bool = False) -> None:
-        """Raises OutputError as `open` does.  Changes nothing."""
+        """Raises OutputError where `open` would; changes nothing."""
         if (held := self.held()) and not self.settings.exists():
             raise OutputError(f"{held[0]} exists, without {self.settings.name}; choose another folder")
         if not overwrite and self.settings.exists():
             check_settings(self.settings, settings)
 
     def write(self, index: int, picture: Picture) -> Path:
-        """Whole or not at all."""
+        """Write a picture and return its path; after an error there is no partial file."""
         write(picture, self.picture(index))
         return self.picture(index)
 
     def write_grid(self, count: int) -> None:
-        """The first pictures, at most `SHOWN`, row by row in an almost square page."""
+        """Write the first `count` pictures, at most `SHOWN`, row by row as one almost square picture."""
         shown = torch.cat([reduced(to_tensor(read(self.picture(k)))) for k in range(min(count, SHOWN))])
         across = math.ceil(math.sqrt(len(shown)))
         white = shown.new_ones(-len(shown) % across, *shown.shape[1:])
@@ -92,7 +92,7 @@ class Album:
 
 
 def check_settings(file: Path, asked: dict[str, Any]) -> None:
-    """Raises OutputError for the first setting of a folder's `file` that is another one than asked for."""
+    """Raises OutputError for the first setting in a folder's `file` that differs from those asked for."""
     text = file.read_text(encoding="utf-8", errors="replace")
     there, asked = flat(parse(text, str(file))), flat(asked)
     for name in [*asked, *there]:
@@ -102,7 +102,7 @@ def check_settings(file: Path, asked: dict[str, Any]) -> None:
 
 
 def reduced(image: Images) -> LowImages:
-    """By a whole factor to at most `SIDE` pixels a side."""
+    """The image reduced by an integer factor to at most `SIDE` pixels a side."""
     factor = -(-max(image.shape[2:]) // SIDE)
     return F.avg_pool2d(image, factor) if factor > 1 else image
 

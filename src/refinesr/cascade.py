@@ -1,7 +1,7 @@
-"""Stages in a row: a small picture, made from noise or given, and what each stage makes of the one before.
+"""Cascades: stages one after the other, each on the result of the one before (Ho et al. 2021b).
 
-A cascade is called as a stage is, yields progress as a stage does, and enlarges by the product of all scales
-(SR3's chains of 64 -> 256 -> 1024 pixels; Ho et al. 2021b).
+The first may generate a picture from noise.  A cascade is called as a stage is, yields progress as a stage
+does, and enlarges by the product of all scales (SR3's cascades of 64 -> 256 -> 1024 pixels).
 """
 
 import math
@@ -28,11 +28,12 @@ Image = TypeVar("Image")
 
 @dataclass(frozen=True)
 class Link:
-    """A stage in its place.
+    """A stage of a cascade and how it is used there.
 
     sampling  in place of the stage's own, if given
     tile      core of a tile in pixels of the stage's input, 0 for none
-    level     standard deviation of the noise that its input is given; the stage must know of it (`Augmented`)
+    level     standard deviation of noise to add to the stage's input (conditioning augmentation), which the
+              stage must be trained for (source `Augmented`)
     """
 
     stage: Stage
@@ -66,12 +67,12 @@ class Link:
 
     @property
     def effective_sampling(self) -> Sampling:
-        """How it samples."""
+        """`sampling`, or the stage's own."""
         return self.stage.method.sampling if self.sampling is None else self.sampling
 
     @property
     def stage_with_sampling(self) -> Stage:
-        """The stage, sampling so unless asked otherwise."""
+        """The stage with `effective_sampling` as its own."""
         return replace(self.stage, method=replace(self.stage.method, sampling=self.effective_sampling))
 
     @property
@@ -80,20 +81,21 @@ class Link:
 
     @property
     def deterministic(self) -> bool:
-        """Whether no seed changes what it makes: it sees no noise, or only the mean's, one for all seeds."""
+        """Whether the result is the same for all seeds: no noise is used but that of the posterior mean."""
         mean = self.effective_sampling.fidelity == 1 and self.effective_sampling.mean is not None
         return self.level == 0 and (mean or isinstance(self.stage.method.precond, Blind))
 
     @property
     def generates(self) -> bool:
-        """Whether it makes pictures from nothing."""
+        """Whether it generates pictures from noise alone."""
         return self.stage.method.generates
 
     def build_input(self, image: Images, noise: Noise) -> LowWithPlanes:
-        """What the stage is given of the picture before: in [-1, 1], then with its noise and its plane.
+        """The stage's input from the image of the stage before: clamped, with noise and the plane of its
+        level.
 
-        Not rounded to 8 bits, though stages learn from such inputs: a value that falls between two levels
-        would make a whole level out of the rounding errors that differ from batch to batch.
+        It is not rounded to 8 bits, as the inputs of training are: near the middle between two levels,
+        rounding would turn numerical differences between batches into a whole level.
         """
         low = image.clamp(-1, 1)
         if not isinstance(self.stage.method.source, Augmented):
@@ -110,7 +112,10 @@ class Link:
 
 @dataclass(frozen=True)
 class Cascade:
-    """`links`, the first of which may make pictures from nothing; then `size` is that of its pictures' low.
+    """Stages that are run one after the other.
+
+    links  the stages; only the first may generate from noise
+    size   (height, width) of the first stage's low if it does; None: as in its training
 
     Raises ConfigError for links that do not fit one another.
     """
@@ -148,7 +153,7 @@ class Cascade:
 
     @property
     def span(self) -> Span | None:
-        """Which values of files all stages mean by -1 and 1; None: the whole range of their type."""
+        """Values in files that correspond to -1 and 1; None: the ends of the range of the files' type."""
         return self.links[0].stage.span
 
     @property
@@ -158,19 +163,19 @@ class Cascade:
 
     @property
     def steps(self) -> int:
-        """Those of all stages."""
+        """Sampling steps of all stages."""
         return sum(link.steps for link in self.links)
 
     @property
     def tile(self) -> int:
-        """Core of the largest tile that a stage uses, in pixels of its input; 0 if one uses none."""
+        """Core of the largest tile of all stages, in pixels of the stage's input; 0 if one uses no tiles."""
         tiles = [link.tile for link in self.links]
         return max(tiles) if all(tiles) else 0
 
     def __call__(
         self, low: LowWithPlanes, noise: Noise, *, autocast: torch.dtype | None = None
     ) -> Iterator[Progress[Tensor]]:
-        """Make pictures of low (B, C, h, w) in [-1, 1], with the planes that the first stage's source takes.
+        """Refine low (B, C, h, w) in [-1, 1], with the planes that the first stage's source takes.
 
         Yields a `Progress` after each step: steps of all stages, the image of the current stage.  The last
         image is scale times low's size and not clamped.  Every stage computes where its weights are.  The

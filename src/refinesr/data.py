@@ -20,9 +20,9 @@ from refinesr.images.image_store import CropBatch, ImageStore, available_memory
 from refinesr.images.lazy_store import LazyImageStore
 from refinesr.images.loader import ImageLoader, ItemReader, list_items, size_requirement
 from refinesr.images.span import Span
-from refinesr.launched import local_world_size
 from refinesr.model import with_plane
 from refinesr.shapes import Images, LowWithPlanes
+from refinesr.torchrun import local_world_size
 
 _CAP = 64
 """A picture counts by its pixels, but never for more than this many crops: no panorama drowns the rest."""

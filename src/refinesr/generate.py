@@ -1,4 +1,4 @@
-"""Pictures from nothing: what `refinesr generate` does."""
+"""Generating pictures from noise by a cascade: what `refinesr generate` does."""
 
 import zlib
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from refinesr.cascade import Cascade, Link
-from refinesr.chains import with_steps_and_guidance
+from refinesr.cascade_files import with_steps_and_guidance
 from refinesr.config import to_data
 from refinesr.devices import autocast_dtype, device_named, move_to
 from refinesr.diffusion.noise import NoiseField
@@ -29,9 +29,9 @@ def with_options(
     guidance: float | None = None,
     size: tuple[int, int] | None = None,
 ) -> Cascade:
-    """The cascade with other steps, one number a stage, guidance of its first stage, and size.
+    """The cascade with other steps, one number for each stage, guidance of the first stage, and size.
 
-    Raises ConfigError for what it cannot do, and for one of measured values.
+    Raises ConfigError for what does not fit it, and for cascades whose values have units.
     """
     if cascade.span is not None:
         raise ConfigError(
@@ -60,14 +60,14 @@ def generate_images(
     device: str | None = None,
     precision: str = "auto",
 ) -> Iterator[Progress[Tensor]]:
-    """Make the images of these indexes, at once; a `Progress` after each step, as a cascade yields it.
+    """Generate the images of these indexes as one batch; yields a `Progress` after each step of the cascade.
 
-    They stay on the device; `pictures` makes pictures of them, best of the last ones alone.
+    Images stay on the device; `pictures` converts the last ones to pictures.
 
-    A picture depends on the seed and its index alone, whatever is made beside it; so do its class, drawn
-    evenly, if the cascade has classes and none is given.  See `picture_seeds` for how.  The models are moved
-    to the device and stay there; with None each computes where its weights are.  A precision of 'auto' is
-    bf16 if all these devices multiply in it.  Raises ConfigError.
+    A picture depends on the seed and its index alone, not on the batch; so does its class, drawn uniformly,
+    if the cascade has classes and none is given.  See `picture_seeds` for how.  The models are moved to the
+    device and stay there; with None each computes where its weights are.  A precision of 'auto' is bf16 if
+    all these devices multiply in it.  Raises ConfigError.
     """
     low = blank_input(cascade, choose_classes(cascade, indexes, label, seed))
     dtypes = set()
@@ -81,10 +81,10 @@ def generate_images(
 
 
 def picture_seeds(seed: int, index: int) -> tuple[int, int]:
-    """Two numbers below 2**64 for a picture: the seed of its noise, and one to choose a class by.
+    """Two numbers below 2**64 for a picture: the seed of its noise, and one to choose its class by.
 
-    NumPy's SeedSequence mixes both into one state of 128 bits: neighbouring seeds and indexes have nothing in
-    common, and (seed 1, index 0) is not (seed 0, index 1).
+    NumPy's SeedSequence mixes seed and index into a state of 128 bits, so neighbouring ones are unrelated and
+    (seed 1, index 0) is not (seed 0, index 1).
     """
     first, second = np.random.SeedSequence(seed, spawn_key=(index,)).generate_state(2, np.uint64).tolist()
     return first, second
@@ -93,7 +93,10 @@ def picture_seeds(seed: int, index: int) -> tuple[int, int]:
 def choose_classes(
     cascade: Cascade, indexes: Sequence[int], label: int | None, seed: int
 ) -> list[int | None]:
-    """The class of each picture, from 0; None where there are none.  Raises ConfigError for no such class."""
+    """The class of each picture, from 0; None for models without classes.
+
+    Raises ConfigError for a class that the model lacks.
+    """
     source = cascade.links[0].stage.method.source
     if not cascade.links[0].generates:
         raise ConfigError("model: takes pictures and enlarges them; `refinesr upscale` is for it")
@@ -107,14 +110,14 @@ def choose_classes(
 
 
 def blank_input(cascade: Cascade, labels: Sequence[int | None]) -> LowWithPlanes:
-    """A blank low for each picture, with the plane of its class if there is one."""
+    """A low image of zeros for each picture, with the plane of its class if there is one."""
     low = torch.zeros(len(labels), cascade.channels, *input_size(cascade))
     known = [label for label in labels if label is not None]
     return with_plane(low, torch.tensor(known, dtype=low.dtype)) if known else low
 
 
 def input_size(cascade: Cascade) -> tuple[int, int]:
-    """(height, width) of low: asked for, or what the first model was trained at."""
+    """(height, width) of the first stage's low: the cascade's size, or that of the first model's training."""
     tile = cascade.links[0].stage.method.tile
     if cascade.size is None and tile == 0:
         hint = "give --size, or a size in cascade.json"
@@ -123,7 +126,7 @@ def input_size(cascade: Cascade) -> tuple[int, int]:
 
 
 def pictures(image: Images) -> tuple[Picture, ...]:
-    """One of each, simply rounded to 8 bits.  Raises CheckpointError if the model has made NaN of them."""
+    """The images rounded to 8 bits.  Raises CheckpointError for values that are not finite."""
     if not bool(image.isfinite().all()):
         raise CheckpointError("the model makes NaN or infinity; try --precision fp32")
     blank = Picture(np.zeros((1, 1, 1), np.uint8))
@@ -131,14 +134,14 @@ def pictures(image: Images) -> tuple[Picture, ...]:
 
 
 def settings(cascade: Cascade, *, label: int | None, seed: int, precision: str) -> dict[str, Any]:
-    """All that pictures depend on, as plain data.  `precision` is what networks run in, no longer 'auto'."""
+    """All that generated pictures depend on, as plain data; `precision` is 'fp32' or 'bf16', not 'auto'."""
     size = input_size(cascade)
     shared = {"format": "refinesr-generate-1", "seed": seed, "class": label, "size": list(size)}
     return {**shared, "precision": precision, "stages": [link_facts(link) for link in cascade.links]}
 
 
 def link_facts(link: Link) -> dict[str, Any]:
-    """Which model, and how it samples."""
+    """Facts of a link as plain data: its model, a checksum of the weights, and how it samples."""
     checksum = 0
     for tensor in link.stage.model.state_dict().values():
         checksum = zlib.crc32(

@@ -1,4 +1,4 @@
-"""Pictures side by side, to be looked at while training."""
+"""Grids of pictures for looking at results of training and generation."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from refinesr.images.eight_bits import to_uint8
 
 
 def save_grid(columns: Sequence[Tensor], path: Path, gap: int = 4) -> None:
-    """One row an image, one column a batch: each (B, C, H, W) in [-1, 1].
+    """Write batches (B, C, H, W) in [-1, 1] as one picture: a column for each batch, a row for each image.
 
     Unless there are 3 channels, the first is shown as grey.  Raises OutputError.
     """

@@ -13,7 +13,7 @@ from datetime import timedelta
 import torch
 from torch import Tensor, distributed
 
-from refinesr import launched
+from refinesr import torchrun
 from refinesr.errors import ConfigError, RefineSRError
 
 PATIENCE = timedelta(days=1)
@@ -78,7 +78,7 @@ def assembled(device: torch.device) -> Iterator[Team]:
 
     Raises ConfigError if they have no devices to work on together.
     """
-    if not launched.started_by_torchrun():
+    if not torchrun.started_by_torchrun():
         yield ALONE
         return
     if not distributed.is_available():
@@ -95,9 +95,9 @@ def backend(device: torch.device) -> str:
         return "gloo"
     if device.type != "cuda" or not distributed.is_nccl_available():
         raise ConfigError(f"device: processes share updates on CPUs, and on GPUs by NCCL, not on {device}")
-    if launched.local_world_size() > torch.cuda.device_count():
+    if torchrun.local_world_size() > torch.cuda.device_count():
         raise ConfigError(
-            f"device: {launched.local_world_size()} processes for {torch.cuda.device_count()} GPUs"
+            f"device: {torchrun.local_world_size()} processes for {torch.cuda.device_count()} GPUs"
         )
-    torch.cuda.set_device(launched.local_rank())
+    torch.cuda.set_device(torchrun.local_rank())
     return "cpu:gloo,cuda:nccl"

@@ -13,7 +13,7 @@ from methods import packed, plain, stage
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from refinesr.chains import load_cascade
+from refinesr.cascade_files import load_cascade
 from refinesr.checkpoint import save_stage
 from refinesr.cli import facts
 from refinesr.config import from_data

@@ -8,8 +8,8 @@ from cyclopts import App, CycloptsError, Parameter
 
 from .. import __version__
 from ..errors import RefineSRError
-from ..launched import is_main_process, rank
 from ..memory import out_of_memory_as
+from ..torchrun import is_main_process, rank
 from . import (
     compare,
     convert,

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..launched import is_main_process
+from ..torchrun import is_main_process
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..cascade import Cascade, Link
-from ..chains import cascade_file, load_cascade, read_file, with_sampling_settings
+from ..cascade_files import cascade_file, load_cascade, read_file, with_sampling_settings
 from ..errors import ConfigError
 from .facts import INPUT_SIDE, Facts, Subject, facts, sizes_text
 from .messages import counted

@@ -77,7 +77,7 @@ class GenerateOptions:
 
     def apply(self, cascade: "Cascade") -> "Cascade":
         """The cascade with these options.  Raises ConfigError for what it does not support."""
-        from ..chains import with_sampling_settings
+        from ..cascade_files import with_sampling_settings
         from ..generate import choose_classes, with_options
 
         steps = None if self.steps is None else parse_numbers("--steps", self.steps, "STEPS,...", int)
@@ -116,7 +116,7 @@ def generate(
         Number of pictures that DIR holds in the end.
     """
     from ..album import Album
-    from ..chains import load_cascade
+    from ..cascade_files import load_cascade
 
     options.check()
     if count < 1:

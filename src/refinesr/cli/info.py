@@ -50,7 +50,7 @@ def info(
     json
         Print everything as one line of JSON.
     """
-    from ..chains import is_cascade_source, override_sampling
+    from ..cascade_files import is_cascade_source, override_sampling
     from .cascade_facts import cascade_facts
     from .facts import facts, subject_named
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import TextIO
 
-from ..launched import is_main_process
+from ..torchrun import is_main_process
 
 CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f]")
 """Characters that end a line or control a terminal; a file's name may contain them."""

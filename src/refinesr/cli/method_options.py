@@ -113,7 +113,7 @@ def load_upscaler(thing: str, protocol: "Protocol", methods: Methods) -> "Upscal
 
 
 def load_network(thing: str, methods: Methods) -> "Upscaler":
-    from ..chains import load_model, with_sampling_settings
+    from ..cascade_files import load_model, with_sampling_settings
     from ..devices import device_named
     from ..evaluate.external import ExternalNetwork, is_external_weights
     from ..evaluate.upscalers import ModelUpscaler

@@ -94,7 +94,7 @@ def serve(
 
 def load_upscaler(model: str, options: "Options", settings: tuple[str, ...]) -> "Stage | Cascade":
     """Load the model.  Raises ConfigError if it does not upscale, or if the options do not fit it."""
-    from ..chains import load_model, with_sampling_settings
+    from ..cascade_files import load_model, with_sampling_settings
     from ..restore import only_inpaints
     from ..stage import Stage
 

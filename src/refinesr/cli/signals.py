@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from ..launched import started_by_torchrun
+from ..torchrun import started_by_torchrun
 
 Handler = Callable[[int, FrameType | None], None]
 

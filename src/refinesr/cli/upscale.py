@@ -113,7 +113,7 @@ def upscale(
 
 def load_task(model: str, results: ResultOptions, model_options: ModelOptions) -> Task:
     """Loads the model.  Raises ConfigError for options that do not fit the model or this computer."""
-    from ..chains import load_model, with_sampling_settings
+    from ..cascade_files import load_model, with_sampling_settings
 
     options = model_options.options()
     replace(options, seed=options.seed + results.samples - 1)  # raises if the last sample's seed is too large

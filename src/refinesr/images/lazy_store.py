@@ -13,8 +13,8 @@ from refinesr.errors import InputError
 from refinesr.images.entries import Entry
 from refinesr.images.image_store import CropBatch, Raster, store_images
 from refinesr.images.span import Span
-from refinesr.launched import local_world_size
 from refinesr.shapes import Images
+from refinesr.torchrun import local_world_size
 
 T = TypeVar("T")
 U = TypeVar("U")

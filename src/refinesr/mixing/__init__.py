@@ -1,4 +1,4 @@
-"""Two pictures into one: what `refinesr interpolate` and `refinesr fuse` do, for images of any kind.
+"""Interpolation and fusion of two pictures: `refinesr interpolate` and `refinesr fuse`.
 
 `interpolate` and `fuse` take and return PIL images, arrays and tensors, as `upscale` does;
 `interpolate_pictures` and `fuse_pictures` are the same for `Picture`s, step by step; only the last step's
@@ -8,7 +8,7 @@ picture is made.
 from refinesr.mixing.fusing import fuse, fuse_pictures
 from refinesr.mixing.interpolating import interpolate, interpolate_pictures, sample_end, side_by_side
 from refinesr.mixing.patch import Patch
-from refinesr.mixing.walk import DEPTH, STEPS, Redrawing, plan_redrawing
+from refinesr.mixing.redrawing import DEPTH, STEPS, Redrawing, plan_redrawing
 
 __all__ = [
     "DEPTH",

@@ -1,4 +1,4 @@
-"""A part of one picture in another, redrawn so that they are one: SRDiff's content fusion."""
+"""Content fusion (SRDiff): a part of one picture is pasted into another and redrawn to fit."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +15,7 @@ from refinesr.errors import ConfigError, InputError
 from refinesr.images.picture import Picture, format_size, to_tensor, with_span
 from refinesr.images.resize import Kernel, PillowBicubic, low_size, resize
 from refinesr.mixing.patch import Patch
-from refinesr.mixing.walk import DEPTH, Redrawing, in_channels, plan_redrawing
+from refinesr.mixing.redrawing import DEPTH, Redrawing, in_channels, plan_redrawing
 from refinesr.restore import (
     AnyImage,
     OptionFields,
@@ -44,61 +44,59 @@ def fuse(
     depth: float = DEPTH,
     **options: Unpack[OptionFields],
 ) -> AnyImage:
-    """The image with a part of the other in it; both are large ones, of any kind that `upscale` takes.
+    """Fuse a part of one high-resolution image into another; both of any kind that `upscale` takes.
 
-    image    the one that is changed; the result has its size
-    other    the one that a part is taken from
+    image    the image that is changed; the result has its size
+    other    the image that a part is taken from
     patch    which part of `other`, and where it goes
-    low      what it should look like when it is small, of 1 / `model.method.scale` the size, rounded up;
-             without it, like the two put together
-    whole    redraw all of it, as in SRDiff's paper, and not only the region and a little around it
-    depth    share of the steps that are walked again, more than 0; 1 begins at noise
+    low      the low-resolution image of the result, of 1 / `model.method.scale` the size, rounded up; without
+             it, the two images pasted together and downsampled
+    whole    redraw the whole image, as in SRDiff's paper, and not only the region and its feather
+    depth    share of the sampling steps that are repeated, more than 0; 1 starts from noise
     options  fields of `Options`; without `steps`, or a `sampling` of as many as are wanted, at least 8
 
     Raises InputError, ConfigError or CheckpointError.
     """
     if not isinstance(patch, Patch):
         raise ConfigError(f"patch: {type_error_text(patch, 'a Patch')}")
-    walk, whole = (
-        plan_redrawing(resolve_stage(model), resolve_options(model, options), depth),
-        as_bool("whole", whole),
-    )
-    span = walk.stage.span
+    redrawing = plan_redrawing(resolve_stage(model), resolve_options(model, options), depth)
+    whole = as_bool("whole", whole)
+    span = redrawing.stage.span
     small = None if low is None else picture_of(low, "low", span)
     ground, part = picture_of(image, span=span), picture_of(other, "other", span)
-    return image_like(last(fuse_pictures(walk, ground, part, patch, small, whole)).image, image)
+    return image_like(last(fuse_pictures(redrawing, ground, part, patch, small, whole)).image, image)
 
 
 def fuse_pictures(
-    walk: Redrawing,
+    redrawing: Redrawing,
     picture: Picture,
     other: Picture,
     patch: Patch,
     low: Picture | None = None,
     whole: bool = False,
 ) -> Iterator[Progress[Picture]]:
-    """`fuse` for `Picture`s.  What is transparent or missing in the other is not pasted.
+    """`fuse` for `Picture`s; pixels of `other` that are transparent or missing are not pasted.
 
-    A model that only fills holes is told, as in its training, that what is redrawn is one.  Sides that are no
-    multiple of the model's scale are continued by their last pixels while it works.
+    A model that only inpaints is given what is redrawn as its mask.  Sides that are no multiple of the
+    model's scale are padded by replication while it works.
     """
     patch.check(picture, other)
-    picture, other = (with_span(each, walk.stage.span) for each in (picture, other))
-    scale, (height, width) = walk.stage.method.scale, picture.size
+    picture, other = (with_span(each, redrawing.stage.span) for each in (picture, other))
+    scale, (height, width) = redrawing.stage.method.scale, picture.size
     both = padded(compose(picture, other, patch), scale)
-    small = reduce(walk, both) if low is None else low_of(walk, picture, low)
-    high = split_channels(both.to(walk.device), walk.stage.method.channels, picture.name)
+    small = reduce_to_low(redrawing, both) if low is None else given_low(redrawing, picture, low)
+    high = split_channels(both.to(redrawing.device), redrawing.stage.method.channels, picture.name)
     mask = patch.mask(picture.size)
     redrawn = None if whole else padded(mask[None, None], scale).to(high).expand(len(high), -1, -1, -1)
-    noise, hole = walk.noise(high), torch.ones_like(mask) if whole else mask.ceil()
-    given = walk.given(small, picture.name, noise, hole)
-    for progress in fuse_images(walk.stage, given, high, noise, mask=redrawn, **walk.how()):
+    noise, hole = redrawing.noise(high), torch.ones_like(mask) if whole else mask.ceil()
+    given = redrawing.build_input(small, picture.name, noise, hole)
+    for progress in fuse_images(redrawing.stage, given, high, noise, mask=redrawn, **redrawing.arguments()):
         image = replace(progress, image=progress.image[..., :height, :width])
         yield picture_progress(image, small, None, picture, picture.alpha, mask=None if whole else mask)
 
 
 def compose(picture: Picture, other: Picture, patch: Patch) -> Images:
-    """The other's region in its place, (1, C, H, W)."""
+    """The picture with the other's region pasted in, (1, C, H, W)."""
     weight = patch.weight(picture.size)
     if other.alpha is not None:
         weight = weight * patch.region.of(torch.from_numpy(other.alpha / np.float32(other.peak)))
@@ -109,28 +107,31 @@ def compose(picture: Picture, other: Picture, patch: Patch) -> Images:
 
 
 def padded(image: Tensor, scale: int) -> Tensor:
-    """Down and right to multiples of the scale, by the last row and column."""
+    """The image padded at the bottom and right to multiples of the scale, by replication."""
     height, width = image.shape[-2:]
     return F.pad(image, (0, -width % scale, 0, -height % scale), mode="replicate")
 
 
-def reduce(walk: Redrawing, image: Images) -> LowImages:
-    """As the model's poor images are made; at scale 1 there is nothing to reduce.
+def reduce_to_low(redrawing: Redrawing, image: Images) -> LowImages:
+    """The image downsampled as in the model's training; at scale 1 unchanged.
 
-    By the kernel of its promise, if it makes one, so that it keeps what is coarse as it is.
+    If the sampling is consistent, its kernel is used, so that low frequencies of the image are kept.
     """
-    method = walk.stage.method
+    method = redrawing.stage.method
     own: Kernel = getattr(method.source, "kernel", PillowBicubic())
-    kernel = walk.sampling.consistent or own
+    kernel = redrawing.sampling.consistent or own
     size = low_size((image.shape[-2], image.shape[-1]), method.scale)
     return image if method.scale == 1 else resize(image, size, kernel).clamp(-1, 1)
 
 
-def low_of(walk: Redrawing, picture: Picture, low: Picture) -> LowImages:
-    """Raises InputError for one that cannot be the picture made small."""
-    scale = walk.stage.method.scale
+def given_low(redrawing: Redrawing, picture: Picture, low: Picture) -> LowImages:
+    """The low-resolution image that the caller gives, as a tensor.
+
+    Raises InputError if its size is not that of the picture downsampled.
+    """
+    scale = redrawing.stage.method.scale
     size = low_size(picture.size, scale)
     if low.size != size:
         wanted = f"{picture.name} made {scale} times smaller has {format_size(size)}"
         raise InputError(f"{low.name}: has {format_size(low.size)} pixels, but {wanted}")
-    return in_channels(with_span(low, walk.stage.span), picture.channels)
+    return in_channels(with_span(low, redrawing.stage.span), picture.channels)

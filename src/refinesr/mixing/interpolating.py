@@ -1,4 +1,4 @@
-"""Pictures between two: SRDiff's latent-space interpolation."""
+"""Interpolation between two pictures in latent space (SRDiff)."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ from refinesr.diffusion.walking import last
 from refinesr.editing import interpolate_images, repeat_first_draw
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.picture import Picture, format_size, from_tensor, split_alpha, to_tensor, with_span
-from refinesr.mixing.walk import DEPTH, Redrawing, plan_redrawing
+from refinesr.mixing.redrawing import DEPTH, Redrawing, plan_redrawing
 from refinesr.restore import (
     AnyImage,
     OptionFields,
@@ -34,7 +34,7 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 SEEDS = (1, 2)
 
 GAP = 4
-"""Pixels between the pictures of a strip."""
+"""Pixels between pictures that are put side by side."""
 
 Pair = tuple[Picture, Picture]
 
@@ -50,11 +50,13 @@ def interpolate(
     depth: float = DEPTH,
     **options: Unpack[OptionFields],
 ) -> list[AnyImage]:
-    """Pictures between two good ones of the same small image, one for each share of the second.
+    """Interpolate between two high-resolution images of one low-resolution image.
 
-    image          the small one, of any kind that `upscale` takes
-    first, second  `model.method.scale` times its size; without them, two samples with `seeds`
-    depth          share of the steps that are walked again, more than 0; 1 begins at noise
+    Returns an image for each share of the second.
+
+    image          the low-resolution image, of any kind that `upscale` takes
+    first, second  of `model.method.scale` times its size; without them, two samples with `seeds`
+    depth          share of the sampling steps that are repeated, more than 0; 1 starts from noise
     options        fields of `Options`; without `steps`, or a `sampling` of as many as are wanted, at least 8
 
     Raises InputError, ConfigError or CheckpointError.
@@ -66,20 +68,18 @@ def interpolate(
         raise ConfigError("second: give two pictures to interpolate between, or none")
     check_shares(shares)
     check_seeds(seeds)
-    walk, photo = (
-        plan_redrawing(stage, resolve_options(model, options), depth),
-        picture_of(image, span=stage.span),
-    )
-    check_representable(with_colour_channels(walk.stage, photo), image)
-    one, two = ends or [last(sample_end(walk, photo, seed)).image for seed in seeds]
+    redrawing = plan_redrawing(stage, resolve_options(model, options), depth)
+    photo = picture_of(image, span=stage.span)
+    check_representable(with_colour_channels(redrawing.stage, photo), image)
+    one, two = ends or [last(sample_end(redrawing, photo, seed)).image for seed in seeds]
     return [
-        image_like(last(interpolate_pictures(walk, photo, (one, two), share)).image, image)
+        image_like(last(interpolate_pictures(redrawing, photo, (one, two), share)).image, image)
         for share in shares
     ]
 
 
 def check_shares(shares: Sequence[float]) -> None:
-    """Raises ConfigError."""
+    """Raises ConfigError unless all shares are between 0 and 1."""
     if not isinstance(shares, Iterable):
         raise ConfigError(f"shares: {type_error_text(shares, 'a sequence of numbers')}")
     for share in shares:
@@ -88,42 +88,47 @@ def check_shares(shares: Sequence[float]) -> None:
 
 
 def check_seeds(seeds: Sequence[int]) -> None:
-    """Raises ConfigError; what each may be is for `Options` to say."""
+    """Raises ConfigError unless there are two integers; their range is checked by `Options`."""
     if not isinstance(seeds, Sequence) or len(seeds) != 2:
         raise ConfigError(f"seeds: {short_repr(seeds)} are not two; each of the pictures needs one")
     for seed in seeds:
         as_int("seeds", seed)
 
 
-def sample_end(walk: Redrawing, photo: Picture, seed: int) -> Iterator[Progress[Picture]]:
-    """An end to interpolate from: what `upscale` makes in as many steps."""
-    yield from restore_picture(walk.stage, photo, replace(walk.options, seed=seed, steps=walk.sampling.steps))
+def sample_end(redrawing: Redrawing, photo: Picture, seed: int) -> Iterator[Progress[Picture]]:
+    """Sample a picture to interpolate from: the result of `upscale` in as many steps."""
+    yield from restore_picture(
+        redrawing.stage, photo, replace(redrawing.options, seed=seed, steps=redrawing.sampling.steps)
+    )
 
 
 def interpolate_pictures(
-    walk: Redrawing, photo: Picture, pair: Pair, share: float
+    redrawing: Redrawing, photo: Picture, pair: Pair, share: float
 ) -> Iterator[Progress[Picture]]:
-    """`share` of the second of two large pictures of one small photo, the rest of the first.
+    """`interpolate` for two high-resolution `Picture`s of one photo and one share of the second.
 
-    All shares have the same noise (Ho et al. 2020, section 4.3), and so have the two (`repeat_first_draw`).
+    All shares use the same noise (Ho et al. 2020, section 4.3), and so do the two pictures
+    (`repeat_first_draw`).
     """
-    photo = with_colour_channels(walk.stage, with_span(photo, walk.stage.span))
+    photo = with_colour_channels(redrawing.stage, with_span(photo, redrawing.stage.span))
     for picture in pair:
-        check_size(walk, photo, picture)
-    first, second = (walk.spread(picture, photo.channels) for picture in pair)
-    low = to_tensor(opaque(photo)).to(walk.device)
+        check_size(redrawing, photo, picture)
+    first, second = (redrawing.to_images(picture, photo.channels) for picture in pair)
+    low = to_tensor(opaque(photo)).to(redrawing.device)
     alpha = None if photo.alpha is None else enlarged_alpha(photo, pair[0].size)
-    noise = walk.noise(first)
-    # to a model that fills holes all of it is one: else it would be told what it is to make up
-    given = walk.given(low, photo.name, noise, torch.ones(photo.size))
+    noise = redrawing.noise(first)
+    # a model that only inpaints gets a mask of everything: it would return known pixels unchanged
+    given = redrawing.build_input(low, photo.name, noise, torch.ones(photo.size))
     noise = repeat_first_draw(noise)
-    for progress in interpolate_images(walk.stage, given, first, second, noise, share=share, **walk.how()):
-        yield picture_progress(progress, low, walk.sampling.consistent, photo, alpha)
+    for progress in interpolate_images(
+        redrawing.stage, given, first, second, noise, share=share, **redrawing.arguments()
+    ):
+        yield picture_progress(progress, low, redrawing.sampling.consistent, photo, alpha)
 
 
-def check_size(walk: Redrawing, photo: Picture, large: Picture) -> None:
-    """Raises InputError for pictures that cannot be the photo enlarged."""
-    scale = walk.stage.method.scale
+def check_size(redrawing: Redrawing, photo: Picture, large: Picture) -> None:
+    """Raises InputError if the picture's size is not that of the photo enlarged."""
+    scale = redrawing.stage.method.scale
     height, width = photo.size
     if large.size != (scale * height, scale * width):
         wanted = f"{photo.name} enlarged {scale} times has {format_size((scale * height, scale * width))}"
@@ -131,7 +136,7 @@ def check_size(walk: Redrawing, photo: Picture, large: Picture) -> None:
 
 
 def side_by_side(pictures: Sequence[Picture]) -> Picture:
-    """Side by side, a white gap between them; clear where they can be."""
+    """The pictures in a row, with a white gap between them, which is transparent if they have alpha."""
     bands = [picture.pixels_with_alpha() for picture in pictures]
     first, height = pictures[0], bands[0].shape[0]
     clear = None if first.alpha is None else np.zeros((height, GAP), first.alpha.dtype)

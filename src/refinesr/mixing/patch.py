@@ -1,4 +1,4 @@
-"""A part of one picture in another: where, and how softly."""
+"""Which part of one picture is pasted where in another, and with what feather."""
 
 from dataclasses import dataclass, replace
 
@@ -11,17 +11,17 @@ from refinesr.tiles import Box
 from refinesr.validation import as_int, convert_fields, convert_optional_fields, type_error_text
 
 FEATHER = 8
-"""Pixels, of regions that are not too small for it."""
+"""Default feather in pixels, for regions that are large enough."""
 
 
 @dataclass(frozen=True)
 class Patch:
     """Which part of one picture goes where in another.
 
-    region     of the one, in pixels
-    top, left  where in the other its corner comes to lie
-    feather    pixels on both sides of its edges: inside it fades in, outside what is redrawn of the other
-               fades out; None is 8, or a quarter of the region's shorter side if that is less
+    region     in the picture that a part is taken from, in pixels
+    top, left  where the region's corner goes in the other picture
+    feather    width in pixels on both sides of the region's edges: inside, the pasted part fades in; outside,
+               redrawing fades out.  None is 8, or a quarter of the region's shorter side if that is less
     """
 
     region: Box
@@ -46,29 +46,29 @@ class Patch:
 
     @property
     def side(self) -> int:
-        """The shorter one."""
+        """The region's shorter side."""
         return min(self.size)
 
     @property
     def place(self) -> Box:
-        """In the other picture."""
+        """The region's box in the other picture."""
         return replace(self.region, top=self.top, left=self.left)
 
     def weight(self, size: tuple[int, int]) -> Tensor:
-        """How much of it is seen (h, w), in a picture of that size."""
+        """Weight (h, w) of the pasted part over its region, in a picture of that size."""
         return self.place.of(self.eased(size, 0.0))
 
     def mask(self, size: tuple[int, int]) -> Tensor:
-        """What is redrawn of a picture of that size (H, W): 1 in the whole region, 0 a feather around it."""
+        """Mask (H, W) of what is redrawn: 1 in the region, falling to 0 over a feather outside it."""
         return self.eased(size, 1.0)
 
     def eased(self, size: tuple[int, int], offset: float) -> Tensor:
-        """From 0 to 1 over a feather, from `offset` feathers before the region's edges.
+        """Ramp (H, W) from 0 to 1 over a feather that starts `offset` feathers outside the region's edges.
 
-        There is no edge where the picture itself has one.
+        Edges of the region on the picture's own border have no ramp.
         """
         feather = min(FEATHER, self.side // 4) if self.feather is None else self.feather
-        soft = max(feather, 1e-3)  # without a feather it is a step, between two pixels' centres
+        soft = max(feather, 1e-3)  # a feather of 0 is a step between the centres of two pixels
         down = edge_distance(self.place.top, self.place.height, size[0]) / soft + offset
         across = edge_distance(self.place.left, self.place.width, size[1]) / soft + offset
         return smoothstep(down)[:, None] * smoothstep(across)
@@ -85,7 +85,10 @@ class Patch:
 
 
 def edge_distance(start: int, length: int, size: int) -> Tensor:
-    """From the centres of pixels to the nearer end of an interval of an axis; outside it is negative."""
+    """Distance (size,) of pixel centres to the nearer end of an interval; negative outside.
+
+    Ends on the border of the axis do not count: their distance is infinite.
+    """
     centre = torch.arange(size) + 0.5
     far = torch.full_like(centre, torch.inf)
     before = centre - start if start > 0 else far
@@ -94,5 +97,5 @@ def edge_distance(start: int, length: int, size: int) -> Tensor:
 
 
 def smoothstep(x: Tensor) -> Tensor:
-    """0 up to 0, 1 from 1."""
+    """A smooth step: 0 for x <= 0, 1 for x >= 1."""
     return torch.sin(torch.pi / 2 * x.clamp(0, 1)) ** 2

@@ -1,15 +1,17 @@
-"""Pictures restored: images of any kind in, images of the same kind out.
+"""Restoring pictures by a stage or a cascade: images of any kind in, images of the same kind out.
 
-kinds       PIL images, arrays and tensors as pictures
-options     what may be asked for
-passes      how far a picture has come
-pictures    what a stage is given of a picture, and what is made of what it says
+fidelity    how well a result, downsampled, agrees with its input
+conversion  between pictures and PIL images, arrays and tensors
+memory      advice when memory runs out
+options     options of restoring
+passes      progress within steps
+pictures    from pictures to inputs of a stage, and back
 rescaling   results at any scale
-restoring   by a stage, or by a cascade
+restoring   pictures and batches of them, by a stage or a cascade
 upscaling   the public functions
 """
 
-from refinesr.restore.kinds import (
+from refinesr.restore.conversion import (
     AnyImage,
     array_of,
     check_representable,

@@ -1,4 +1,4 @@
-"""How far a result, downsampled, is its input."""
+"""How well a result, downsampled, agrees with its input."""
 
 from dataclasses import dataclass, replace
 
@@ -14,14 +14,14 @@ from refinesr.metrics.fidelity import decibels, level_differences
 from refinesr.metrics.pixel import eight_bit_levels, to_float64
 
 REACH = 2
-"""Pixels of the small picture from the middle of one to all that bicubic makes it of."""
+"""Radius, in pixels of the small picture, of what bicubic reduction computes one pixel of."""
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """lr_psnr in dB and the share of equal values, over the colours of pixels that can be seen.
+    """PSNR in dB and share of equal values, over the colour channels of visible pixels.
 
-    Both in levels of 8 bits, whatever the depth: what is off by half a level at most is equal.
+    Both in levels of 8 bits, whatever the depth: values that differ by at most half a level are equal.
     """
 
     lr_psnr: float
@@ -29,9 +29,9 @@ class Fidelity:
 
 
 def measure_fidelity(source: Picture, result: Picture) -> Fidelity | None:
-    """`result` made the size of `source` by Pillow's bicubic, against `source`.
+    """Compare `result`, downsampled by Pillow's bicubic, with `source`.
 
-    None if it is smaller, colour of grey, or all of it near missing values: there is nothing to compare.
+    None if there is nothing to compare: it is smaller, has other channels, or only values near missing ones.
     """
     smaller = result.size[0] < source.size[0] or result.size[1] < source.size[1]
     if smaller or result.channels != source.channels:
@@ -43,12 +43,12 @@ def measure_fidelity(source: Picture, result: Picture) -> Fidelity | None:
 
 
 def level_errors(source: Picture, result: Picture) -> Tensor:
-    """(1, C, h, w) float64: levels of 255 by which each value of `result`, made small, is above `source`'s.
+    """(1, C, h, w) float64: values of `result`, downsampled, minus those of `source`, in levels.
 
-    A level is that of the file in 8 bits, else a 255th of the type's range or of the pictures' span.
+    A level is that of the file in 8 bits, else 1/255 of the type's range or of the pictures' span.
 
-    Of 8 bits it is reduced as Pillow does it, to whole levels; of any more in float64.  Rounded to 8 bits
-    before that, as Pillow would need it, a deep picture would be off by those roundings alone.
+    Pictures of 8 bits are downsampled as by Pillow, to whole levels; deeper ones in float64, since rounding
+    them to 8 bits, as Pillow would need it, would itself cause differences.
     """
     eight_bits = source.pixels.dtype == result.pixels.dtype == np.uint8
     if eight_bits:
@@ -61,9 +61,9 @@ def level_errors(source: Picture, result: Picture) -> Tensor:
 
 
 def comparable_values(picture: Picture) -> Tensor:
-    """(C, H, W) bool: what is wholly transparent does not count, unless nothing else is there.
+    """(C, H, W) bool: False for values that are missing or within reach of missing ones, or transparent.
 
-    Nor does what is missing, and what a reduction by bicubic makes out of that, too.
+    If all pixels are wholly transparent, transparency is ignored.
     """
     seen = torch.ones(picture.size) if picture.alpha is None else torch.from_numpy(picture.alpha > 0)
     seen = (seen if bool(seen.any()) else torch.ones(picture.size)).bool().expand(picture.channels, -1, -1)

@@ -1,4 +1,4 @@
-"""What to do when memory lacks."""
+"""Advice for users when memory runs out."""
 
 from contextlib import AbstractContextManager
 
@@ -12,15 +12,15 @@ from refinesr.stage import Stage
 
 SMALLEST_TILE = 32
 CANVAS = 85 / 3
-"""Bytes for each value of the result, whatever the tile (benchmarks/memory.py)."""
+"""Bytes of memory for each value of the result, whatever the tile (benchmarks/memory.py)."""
 
 
 def out_of_memory_advice(
     model: Stage | Cascade, tile: int | None, picture: Picture, memory: int | None
 ) -> str:
-    """Half the tile, or half of what the picture needs at most; or that no tile can help.
+    """The error message: use half the tile, or half the picture's side; or that no tile can help.
 
-    `tile` is the one asked for; `memory` is what there is, in bytes, None if that is not known.
+    `tile` is the one asked for, None for the model's; `memory` is the limit in bytes, None if unknown.
     """
     height, width = picture.size
     canvas = round(CANVAS * picture.channels * height * width * model.scale**2)
@@ -39,8 +39,9 @@ def out_of_memory_advice(
 def advise_on_memory(
     model: Stage | Cascade, options: Options, picture: Picture
 ) -> AbstractContextManager[None]:
-    """Where memory lacks while the picture is restored so, a RefineSRError says what to do."""
-    device, _ = options.device_and_dtype(options.links(model)[-1].stage)  # that makes the largest picture
+    """Within the context, errors of lack of memory become a RefineSRError with `out_of_memory_advice`."""
+    last = options.links(model)[-1].stage  # it makes the largest picture
+    device, _ = options.device_and_dtype(last)
     advice = out_of_memory_advice(model, options.tile, picture, device_memory(device))
     return out_of_memory_as(f"{picture.name}: {advice}")
 
@@ -50,7 +51,7 @@ def gibibytes(number: int) -> str:
 
 
 def device_memory(device: torch.device) -> int | None:
-    """Bytes that a process can have at most; None if nobody says."""
+    """Bytes that this process can have on the device at most; None if unknown."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     return memory_limit()

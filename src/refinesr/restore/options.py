@@ -1,4 +1,4 @@
-"""What may be asked for when a picture is restored."""
+"""Options of restoring a picture."""
 
 from dataclasses import dataclass, replace
 from typing import TypedDict
@@ -22,7 +22,7 @@ from refinesr.validation import (
 
 
 class OptionFields(TypedDict, total=False):
-    """The fields of `Options` by name, for functions that take them so."""
+    """The fields of `Options`, for functions that take them as keyword arguments."""
 
     steps: int | None
     seed: int
@@ -37,23 +37,23 @@ class OptionFields(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Options:
-    """How to restore; None leaves a choice to the model.
+    """How to restore a picture; None leaves a choice to the model.
 
     steps       sampling steps
     seed        of the noise, which depends on nothing else: in fp32 the same seed gives the same picture, to
                 1 of 255, whatever the batch or device, and whatever the tile if the network has a `reach`
     tile        core of a tile in input pixels, 0 for none
-    consistent  keep the result, downsampled, equal to the input
+    consistent  make the result, downsampled, equal to the input
     device      'auto', 'cpu', 'cuda', 'mps': the model is moved there and stays there; None: each stage
                 computes where its weights are
     precision   'auto', 'fp32', 'bf16': what the network runs in
-    fidelity    0 to 1: from the model's sample to its estimate of their mean, which is smoother and, in mean
-                squared error, nearer to the original; by a cascade, of every stage; down to -1: as far beyond
-                the sample, which makes up for what a mean over orientations smooths
-    orientations  1, 2, 4, 8: every estimate is the mean over so many ways to lay the picture, each a call: as
-                it is, mirrored, upside down, turned; for models that have learnt from crops laid those ways
-    sampling    in place of the model's own, which `replace(model.method.sampling, ...)` begins with: sampler,
-                grid, guidance, temperature; what else is asked for here is changed in it
+    fidelity    share of the posterior mean in the result, for every stage of a cascade.  0 is a sample, 1 the
+                estimate of the posterior mean, which is smoother and has the least mean squared error; down
+                to -1 extrapolates beyond the sample, which makes up for the smoothing by self-ensembles
+    orientations  1, 2, 4, 8: geometric self-ensemble over so many orientations of the picture (as it is,
+                mirrored, upside down, turned), each a network call; for models trained with such augmentation
+    sampling    in place of the model's own: sampler, grid, guidance, temperature, for instance
+                `replace(model.method.sampling, ...)`; the other options are applied to it
     """
 
     steps: int | None = None
@@ -92,20 +92,22 @@ class Options:
         return device, autocast_dtype(self.precision, device)
 
     def total_steps(self, model: Stage | Cascade) -> int:
-        """Steps to the result, of all stages."""
+        """Sampling steps of all stages."""
         return sum(link.steps for link in self.links(model))
 
     def fidelity_of(self, model: Stage | Cascade) -> float | None:
-        """The fidelity; None where each stage of a cascade has its own."""
+        """The fidelity in effect; None if the stages of a cascade have their own."""
         return self.sampling_for(model).fidelity if isinstance(model, Stage) else self.fidelity
 
     def orientations_of(self, model: Stage | Cascade) -> int | None:
-        """The orientations; None where each stage of a cascade has its own."""
+        """The orientations in effect; None if the stages of a cascade have their own."""
         return self.sampling_for(model).orientations if isinstance(model, Stage) else self.orientations
 
     def links(self, model: Stage | Cascade) -> tuple[Link, ...]:
-        """The cascade's, or the stage as one, with what is asked for here.  Raises ConfigError for what one
-        of them refuses."""
+        """The cascade's links, or one for the stage, with these options applied.
+
+        Raises ConfigError for options that do not fit a stage.
+        """
         if isinstance(model, Stage):
             return (self._link(Link(model, tile=model.method.tile)),)
         if self.steps is not None:
@@ -122,7 +124,7 @@ class Options:
             raise ConfigError(f"{where}{error}") from error
 
     def sampling_for(self, stage: Stage) -> Sampling:
-        """How the stage samples.  Raises ConfigError for what it cannot do."""
+        """The stage's sampling with these options applied.  Raises ConfigError for what does not fit it."""
         chosen = stage.method.sampling if self.sampling is None else self.sampling
         if self.steps is not None:
             chosen = replace(chosen, steps=self.steps)
@@ -134,11 +136,14 @@ class Options:
             chosen = replace(chosen, fidelity=self.fidelity)
         if self.orientations is not None:
             chosen = replace(chosen, orientations=self.orientations)
-        return replace(stage.method, sampling=chosen).sampling  # a method refuses what does not fit it
+        return replace(stage.method, sampling=chosen).sampling  # validates
 
 
 def consistency_kernel(stage: Stage, sampling: Sampling) -> Kernel:
-    """What the input is said to be downsampled with."""
+    """The kernel for consistency: the sampling's, the stage's own, or Pillow's bicubic.
+
+    Raises ConfigError at scale 1.
+    """
     if stage.method.scale == 1:
         raise ConfigError("consistent: nothing is lost at scale 1, so there is nothing to keep")
     return sampling.consistent or stage.method.sampling.consistent or PillowBicubic()

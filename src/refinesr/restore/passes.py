@@ -1,4 +1,4 @@
-"""How far a picture has come: a large one takes minutes for a step, made of many passes, tile by tile."""
+"""Progress within steps: for a large picture one step takes minutes and many network passes, tile by tile."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,17 +21,17 @@ def watch_passes(
     show: Callable[[int, int], None],
     prepare: Prepare = prepare,
 ) -> Iterator[None]:
-    """Call `show(done, total)` after each pass of an encoder or a network, while a picture is restored.
+    """Within the context, `show(done, total)` is called after each pass of an encoder or a network.
 
-    `size` is the picture's (height, width), `prepare` what `restored` is given.  What `show` raises ends the
-    restoring.
+    `size` is the (height, width) of the picture that is restored, `prepare` the argument of
+    `restore_picture`.  What `show` raises ends the restoring.
     """
     prepared = isinstance(prepare, PrepareOnce) and prepare.first is not None
     total, passed = count_passes(model, size, options, prepared=prepared), count(1)
     stages = [model] if isinstance(model, Stage) else [link.stage for link in model.links]
     modules = {module for stage in stages for module in (encoder_module(stage.model), stage.model.network)}
     with ExitStack() as hooks:
-        for module in modules:  # one that works in two stages is counted once each time
+        for module in modules:  # a set: a module that two stages share needs one hook
             hooks.enter_context(module.register_forward_hook(lambda *_: show(next(passed), total)))
         yield
 

@@ -1,4 +1,4 @@
-"""What a stage is given of a picture, and the picture that is made of what it says."""
+"""From pictures to the inputs of a stage, and from its images back to pictures."""
 
 from dataclasses import replace
 
@@ -25,27 +25,27 @@ Array = npt.NDArray[np.generic]
 
 
 def with_colour_channels(stage: Stage, picture: Picture) -> Picture:
-    """With room for colours, if the model is to make them."""
+    """A grey picture as RGB if the model colours pictures, else the picture."""
     if picture.channels > 1 or not isinstance(stage.method.degradation, Grey):
         return picture
     return replace(picture, pixels=np.repeat(picture.pixels, 3, axis=2))
 
 
 def only_inpaints(stage: Stage) -> bool:
-    """Whether all it has learnt is to make up what a mask marks as missing."""
+    """Whether the model was trained only to fill in what a mask marks."""
     return isinstance(stage.method.degradation, Inpainting | Uncropping)
 
 
 def restore_known_pixels(made: Picture, picture: Picture, mask: Tensor) -> Picture:
-    """The very pixels where the mask (H, W) is 0: missing ones and those under transparency, too."""
+    """`made` with the pixels of `picture`, missing and transparent ones too, where the mask (H, W) is 0."""
     pixels = np.where(mask.numpy()[..., None] > 0, avoid_nodata(made).pixels, picture.pixels)
     return replace(made, pixels=pixels)
 
 
 def opaque(picture: Picture) -> Picture:
-    """What is seen and known of it, and a smooth extension of that under what is not.
+    """The picture with missing and transparent pixels replaced by a smooth extension of the others.
 
-    Raises InputError if a band of it has no values.
+    Raises InputError if a band has no values.
     """
     return fill_missing(picture, under_alpha=True)
 
@@ -60,10 +60,16 @@ def picture_progress(
     mask: BinaryMask | None = None,
     watched: bool = False,
 ) -> Progress[Picture]:
-    """What a stage says, as a picture `like` another; the last one is made to keep the kernel's promise.
+    """A stage's progress with its image as a picture of the kind of `like`.
 
-    Where a mask is 0, it is `like`'s; without one it is missing where that is.  Where nobody watches, it is
-    `like` itself until the last.
+    progress  with an image (1, C, H, W), or one image for each channel
+    low       what the image is made of
+    kernel    downsampled with it, the last image is made to equal low; None for no consistency
+    alpha     of the result
+    mask      where it is 0 the result has the pixels of `like`; without a mask it is missing where `like` is
+    watched   if not, the image before the last step is `like` itself: no picture is made
+
+    Raises CheckpointError for values that are not finite.
     """
     ended = progress.done == progress.total
     if not bool(progress.image.isfinite().all()):
@@ -79,7 +85,10 @@ def picture_progress(
 
 
 def split_channels(low: Images, channels: int, name: str) -> Tensor:
-    """(B, C, h, w) as a model of `channels` wants it: grey as colour, or each channel as a grey image."""
+    """(B, C, h, w) as input of a model of `channels`: grey repeated, or each channel as an image of its own.
+
+    Raises InputError, with the picture's name, if C fits neither way.
+    """
     given = low.shape[1]
     if given == channels:
         return low
@@ -98,9 +107,10 @@ def split_count(given: int, channels: int) -> int:
 def build_input(
     stage: Stage, low: LowImages, noise: Noise, mask: BinaryMask | None, name: str, level: float = 0.0
 ) -> Tensor:
-    """low with the planes that the stage's source takes, and the mask, what is to be made up being noise.
+    """low with the planes that the stage's source takes, and the mask as its last plane, filled with noise.
 
-    `level` is the standard deviation of the noise that has been added to it.
+    `level` is the standard deviation of the noise that has been added to low.  Raises ConfigError and
+    InputError for a model or a mask that does not fit.
     """
     match stage.method.source:
         case Blank() | Labelled():
@@ -109,7 +119,7 @@ def build_input(
             low = with_plane(low, low.new_full((len(low),), level))
     match stage.method.degradation:
         case Grey() as grey:
-            low = grey(low, torch.Generator())  # else a picture with some colour would keep it
+            low = grey(low, torch.Generator())  # colours of the input would be kept
     if mask is None:
         return low
     if stage.method.scale != 1:
@@ -124,19 +134,19 @@ def build_input(
 
 
 def join_channels(image: Tensor, given: int) -> Images:
-    """The inverse of `split_channels`."""
+    """The inverse of `split_channels` for a picture of `given` channels; RGB becomes grey by its mean."""
     if image.shape[1] == given:
         return image
     return image.mean(1, keepdim=True) if given == 1 else image.reshape(-1, given, *image.shape[2:])
 
 
 def final_values(image: Images, low: LowImages, kernel: Kernel | None, like: Picture) -> Tensor:
-    """The result's values: uint8, or float in [-1, 1] for deeper pictures.
+    """The values of the result: uint8, or float in [-1, 1] for pictures of more than 8 bits.
 
-    Downsampled with `kernel`, if one is given, they are low.
+    Downsampled with `kernel`, if one is given, they equal low.
     """
     if like.pixels.dtype == np.uint8:
-        if like.span is not None:  # the promise is about the file's own 256 levels
+        if like.span is not None:  # consistency holds in the 256 levels of the file
             image, low = whole_range(image.clamp(-1, 1), like.span), whole_range(low, like.span)
         if kernel is None:
             return to_uint8(image)
@@ -147,17 +157,17 @@ def final_values(image: Images, low: LowImages, kernel: Kernel | None, like: Pic
 
 
 def whole_range(images: Images, span: Span) -> Images:
-    """What is -1 and 1 at the ends of a span as what is so at 0 and 255 of 8 bits; a copy."""
+    """Images with -1 and 1 at the ends of a span, rescaled to have them at 0 and 255 of 8 bits; a copy."""
     values = images.to(torch.float32, copy=True)
     span.denormalise_(values.movedim(1, -1))
     return values.div_(127.5).sub_(1)
 
 
 def enlarged_alpha(picture: Picture, size: tuple[int, int]) -> Array:
-    """Transparency is a mask, not a texture: made `size` = (height, width) by bicubic, clipped, no more.
+    """The picture's alpha resized to `size` = (height, width) by bicubic, and clipped.
 
-    A soft mask, made small again, is as it was.  Hard edges are not: a mask forced to be so has specks around
-    them where nothing should be seen.
+    It is not made consistent: that holds for soft masks anyway, and around hard edges it would leave specks
+    where all should be transparent.
     """
     assert picture.alpha is not None
     mask = replace(picture, pixels=picture.alpha[..., None], alpha=None, nodata=None, span=None)

@@ -1,4 +1,4 @@
-"""A result at another scale than the model's: resampled, and made to keep its promise again."""
+"""Results at another scale than the model's: resampled, and made consistent again."""
 
 import math
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from refinesr.validation import as_float
 
 
 def scaled_size(scale: float, size: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) times the scale, at least a pixel.  Raises ConfigError for one that is not positive."""
+    """(height, width) times the scale, at least 1.  Raises ConfigError for a scale that is not positive."""
     if not 0 < (scale := as_float("scale", scale)) < math.inf:
         raise ConfigError(f"scale: {scale:g} is not a positive number")
     return max(1, round(scale * size[0])), max(1, round(scale * size[1]))
 
 
 def cascade_kernel(links: Sequence[Link]) -> Kernel | None:
-    """What the last link's result keeps the first one's input by; None where one of them promises nothing."""
+    """The kernel by which the last result is consistent with the first input; None if a link is not."""
     kernels = [link.effective_sampling.consistent for link in links]
     return None if None in kernels else kernels[0]
 
@@ -35,10 +35,10 @@ def resampled(
     kernel: Kernel | None = None,
     device: torch.device | None = None,
 ) -> Picture:
-    """What was made of `picture`, at another size (height, width), by Pillow's bicubic; computed on `device`.
+    """`large`, a result for `picture`, resampled to `size` = (height, width) by bicubic, on `device`.
 
-    With a kernel it is, downsampled with that, the picture, unless it is no larger.  Clipped to the type's
-    range, or the span: bicubic overshoots edges, and floats would leave it.
+    With a kernel, and if it is larger than the picture, it is made consistent: downsampled with the kernel it
+    is the picture.  Values are clipped to the range of the type, or the span: bicubic overshoots at edges.
     """
     low = to_tensor(opaque(replace(picture, span=large.span))).to(device)
     bands = torch.split(

@@ -1,4 +1,4 @@
-"""Images in, images out: what `refinesr upscale` does, for PIL images, arrays and tensors too."""
+"""The public functions `upscale` and `refine`, for PIL images, arrays and tensors."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Literal, Unpack, overload
 
 from refinesr.cascade import Cascade
-from refinesr.chains import load_model
+from refinesr.cascade_files import load_model
 from refinesr.diffusion.walking import last
 from refinesr.errors import ConfigError
 from refinesr.images.masks import AnyMask
 from refinesr.images.picture import Picture
-from refinesr.restore.kinds import AnyImage, check_representable, image_like, optional_mask, picture_of
+from refinesr.restore.conversion import AnyImage, check_representable, image_like, optional_mask, picture_of
 from refinesr.restore.options import OptionFields, Options
 from refinesr.restore.pictures import with_colour_channels
 from refinesr.restore.restoring import restore_picture, shared_preparation
@@ -23,7 +23,7 @@ from refinesr.validation import as_int
 Source = Stage | str | Path
 
 Several = Literal[2, 3, 4, 5, 6, 7, 8]
-"""Numbers of samples that checkers of types know to be more than one."""
+"""Numbers of samples for which type checkers infer a list."""
 
 
 @overload
@@ -71,21 +71,21 @@ def upscale(
     scale: float | None = None,
     **options: Unpack[OptionFields],
 ) -> AnyImage | list[AnyImage]:
-    """The image `model.scale` times larger, or `scale` times, of the kind that was given.
+    """Restore an image; returns one `model.scale` times larger, or `scale` times, of the same kind.
 
-    model    what `load` or `load_cascade` returned, or what they would be given
+    model    what `load` or `load_cascade` returns, or the name or path that they take
     image    a PIL image (grey, RGB, with or without alpha, 8 bit or grey of 16; profile and EXIF are kept),
              an array (H, W) or (H, W, C) of uint8, uint16 or floats in [0, 1], or a tensor (C, H, W) of them;
-             with a `method.span`, of numbers in its units, and so is the result.  NaN is a missing value, and
-             missing in the result
-    samples  images to draw, with seeds seed, seed + 1, ...; a list of them if more than 1
-    mask     of the image's size, of any kind: what is white or True is made up, the rest stays as it is; for
-             models of scale 1
-    scale    any other than the model's is resampled from that by bicubic; above 1 it keeps the promise of the
-             model's, to be the image when downsampled
+             for models with a `method.span` values are in its units, and so are the result's.  NaN is a
+             missing value, and missing in the result
+    samples  number of images to draw, with seeds seed, seed + 1, ...; returns a list if more than 1
+    mask     of the image's size, of any kind: what is white or True is filled in, the rest stays unchanged;
+             for models of scale 1
+    scale    if it is not the model's, the result is resampled by bicubic; above 1 it is made consistent
+             again if the model is: downsampled, it is the image
     options  fields of `refinesr.restore.Options`: steps, seed, tile, consistent, device, precision, fidelity,
-             orientations, sampling.  A model computes where its weights are unless a `device` is given, one
-             that is named here on 'auto'
+             orientations, sampling.  Without a `device` the model computes where its weights are; one that
+             is given by name or path is put on 'auto'
 
     Raises InputError, ConfigError or CheckpointError.
     """
@@ -110,9 +110,9 @@ def refine(
     scale: float | None = None,
     **options: Unpack[OptionFields],
 ) -> Iterator[Progress[AnyImage]]:
-    """Watch the refinement: a `Progress` after each step, whose image is of the kind that was given.
+    """Restore an image step by step: yields a `Progress` after each, with an image of the kind given.
 
-    Takes what `upscale` takes, without `samples`.  The last image is what that returns.
+    Takes the parameters of `upscale` except `samples`.  The last image is what `upscale` returns.
     """
     asked, found = resolve_options(model, options), resolve_model(model)
     picture = picture_of(image, span=found.span)
@@ -122,20 +122,23 @@ def refine(
 
 
 def resolve_options(model: object, options: OptionFields) -> Options:
-    """The options; without a device, a model that is a name or a path is to compute on 'auto'."""
+    """The options as a value; the device of a model given by name or path is 'auto' unless given."""
     made = Options(**options)
     named = isinstance(model, str | Path)
     return replace(made, device="auto") if named and made.device is None else made
 
 
 def with_result_channels(model: Stage | Cascade, picture: Picture) -> Picture:
-    """With as many colours as the result has."""
+    """The picture with as many channels as the result has."""
     stages = [model] if isinstance(model, Stage) else [link.stage for link in model.links]
     return reduce(lambda made, stage: with_colour_channels(stage, made), stages, picture)
 
 
 def resolve_model(model: Source | Cascade) -> Stage | Cascade:
-    """Raises ConfigError for what is none and names none, CheckpointError for what cannot be loaded."""
+    """The model, loaded if it is a name or a path.
+
+    Raises ConfigError for any other type, CheckpointError for what cannot be loaded.
+    """
     if isinstance(model, Stage | Cascade):
         return model
     check_source(model, "a Stage, a Cascade, a name or a path")
@@ -143,7 +146,7 @@ def resolve_model(model: Source | Cascade) -> Stage | Cascade:
 
 
 def resolve_stage(model: Source) -> Stage:
-    """One stage; else as `resolve_model`."""
+    """`resolve_model` for functions that take one stage and no cascade."""
     if isinstance(model, Stage):
         return model
     check_source(model, "one Stage, a name or a path")

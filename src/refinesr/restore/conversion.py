@@ -1,4 +1,4 @@
-"""Images of any kind as pictures, and back: PIL images, arrays and tensors."""
+"""Conversion between pictures and PIL images, arrays and tensors."""
 
 from typing import Any, TypeVar
 
@@ -16,12 +16,12 @@ from refinesr.images.span import Span
 from refinesr.validation import type_error_text
 
 Array = npt.NDArray[np.generic]
-# of Any, so that to checkers of types what is made of an array of uint8 may be one of uint8
+# arrays of Any: for type checkers a result for an array of uint8 may be one of uint8
 AnyImage = TypeVar("AnyImage", Image.Image, npt.NDArray[Any], Tensor)
 
 
 def picture_of(image: Image.Image | Array | Tensor, name: str = "image", span: Span | None = None) -> Picture:
-    """`name` is what messages call it, `span` what its values are meant by.
+    """The image as a `Picture`; `name` is for messages, `span` gives the units of its values.
 
     Raises InputError for what is no picture.
     """
@@ -32,7 +32,7 @@ def picture_of(image: Image.Image | Array | Tensor, name: str = "image", span: S
     array = array[..., None] if array.ndim == 2 else array
     if array.ndim == 3:
         check_value_range(array, name, span)
-    with np.errstate(over="ignore"):  # beside infinity or NaN, which are refused later
+    with np.errstate(over="ignore"):  # infinity and NaN are refused later
         right = np.float32 if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
         array = array.astype(right, copy=False)
     if array.ndim != 3 or 0 in array.shape or array.dtype not in PEAKS:
@@ -43,7 +43,7 @@ def picture_of(image: Image.Image | Array | Tensor, name: str = "image", span: S
 
 
 def optional_mask(mask: AnyMask | None) -> BinaryMask | None:
-    """`to_mask`, if there is one."""
+    """`to_mask` of a mask of any kind; None for None."""
     if mask is None:
         return None
     check_image_type(mask, "mask")
@@ -51,9 +51,9 @@ def optional_mask(mask: AnyMask | None) -> BinaryMask | None:
 
 
 def check_image_type(image: object, name: str) -> None:
-    """Raises InputError for what callers without a checker of types may give: a path, a list of rows.
+    """Raises InputError for anything but a PIL image, an array or a tensor, and for masked values.
 
-    And for values that are masked, as rasterio reads missing ones: those below the mask are no values.
+    rasterio reads missing values as a masked array, whose data below the mask is meaningless.
     """
     if not isinstance(image, Image.Image | np.ndarray | Tensor):
         right = "a PIL image (PIL.Image.open makes one of a file), an array or a tensor"
@@ -64,26 +64,26 @@ def check_image_type(image: object, name: str) -> None:
 
 
 def array_of(image: Tensor, name: str) -> Array:
-    """(C, H, W) as (H, W, C)."""
+    """A tensor (C, H, W) as an array (H, W, C)."""
     if image.ndim != 3:
         raise InputError(f"{name}: a tensor of shape {tuple(image.shape)} is no picture; (C, H, W) is")
     return tensor_to_array(image, name).transpose(1, 2, 0)
 
 
 def check_representable(picture: Picture, image: object) -> None:
-    """Raises InputError where a picture of these colours and depth could not be what `image` is."""
+    """Raises InputError if a picture of these channels and depth cannot be of the kind of `image`."""
     if isinstance(image, Image.Image) and picture.channels > 1 and picture.pixels.dtype != np.uint8:
         right = "Pillow has no colours of 16 bits; give an array or an image of 8 bits"
         raise InputError(f"{picture.name}: is given colours, and {right}")
 
 
 def image_like(picture: Picture, image: AnyImage) -> AnyImage:
-    """`picture` as what `image` is."""
+    """`picture` as an image of the kind of `image`: a PIL image, an array or a tensor, of the same dtype."""
     if isinstance(image, Image.Image):
         return to_pil(picture)
     if isinstance(image, Tensor):
         values = torch.from_numpy(picture.pixels).permute(2, 0, 1)
-        # a copy: of one channel it would be the picture's own memory
+        # a copy: with one channel it would share the picture's memory
         return values.clone(memory_format=torch.contiguous_format).to(image.device, image.dtype)
     several = image.ndim == 3 or picture.channels > 1
     pixels: Array = picture.pixels if several else picture.pixels[..., 0]

@@ -24,7 +24,7 @@ from refinesr.stage import Stage
 
 @dataclass(frozen=True)
 class Entry:
-    """A stage in a cascade's file; what is left out is the model's choice.
+    """A stage in a cascade's file; for fields left out the model decides.
 
     model     a file or folder beside the JSON, or whatever else `load` takes
     steps     sampling steps
@@ -47,9 +47,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class CascadeFile:
-    """What a cascade's file holds.
+    """The contents of a cascade's file.
 
-    size    (height, width) of what the first stage makes, over its scale; if left out, as it was trained
+    size    (height, width) of the first stage's output divided by its scale; if left out, as in its training
     """
 
     format: Literal["refinesr-cascade-1"]
@@ -81,19 +81,19 @@ def load_cascade(source: str | Path, *, device: str = "cpu") -> Cascade:
 
 
 def cascade_file(source: str | Path) -> Path:
-    """A folder's cascade.json, if it has one, else what is given."""
+    """The path of cascade.json if `source` is a folder that has one, else `source`."""
     check_source(source)
     inside = Path(source) / CASCADE
     return inside if os.path.isfile(inside) else Path(source)
 
 
 def read_file(path: Path) -> CascadeFile:
-    """Raises ConfigError for what makes no sense, CheckpointError if it cannot be read."""
+    """The file's contents.  Raises ConfigError for invalid ones, CheckpointError if it cannot be read."""
     return from_data(CascadeFile, parse(read_text(path), str(path)), str(path))
 
 
 def load_link(entry: Entry, path: Path, where: str, device: str) -> Link:
-    """The entry with its model, beside the JSON if it is there; `where` it stands is for messages."""
+    """The entry with its model, which is searched beside the JSON file first; `where` is for messages."""
     beside = path.parent / entry.model
     here = os.path.exists(beside) or beside.suffix in (".safetensors", *PICKLES)
     try:
@@ -117,7 +117,7 @@ def read_text(path: Path) -> str:
 
 
 def with_steps_and_guidance(sampling: Sampling, steps: int | None, guidance: float | None) -> Sampling:
-    """`sampling` with what is not None.  Raises ConfigError for steps that its grid cannot have."""
+    """`sampling` with what is not None changed.  Raises ConfigError for steps that its grid cannot have."""
     if steps is not None:
         sampling = replace(sampling, steps=steps)
     if guidance is not None:
@@ -130,9 +130,9 @@ SAMPLING = "sampling"
 
 
 def override_sampling(method: Method, settings: Sequence[str], where: str = "--set") -> Method:
-    """With fields of its sampling set as `override` sets them, "sampling.sampler=DPM2M".
+    """The method with fields of its sampling set, as "sampling.sampler=DPM2M" (`override`).
 
-    Raises ConfigError for others, too: what was trained stays as it is.
+    Raises ConfigError for other fields: what was trained cannot be changed.
     """
     for setting in settings:
         place, equals, _ = setting.partition("=")
@@ -149,7 +149,7 @@ def with_sampling_settings(model: Cascade, settings: Sequence[str]) -> Cascade: 
 @overload
 def with_sampling_settings(model: Stage | Cascade, settings: Sequence[str]) -> Stage | Cascade: ...
 def with_sampling_settings(model: Stage | Cascade, settings: Sequence[str]) -> Stage | Cascade:
-    """The model with `override_sampling`, of a cascade in every stage.  Raises ConfigError."""
+    """The model with `override_sampling` applied, for a cascade to every stage.  Raises ConfigError."""
     if not settings:
         return model
     if isinstance(model, Stage):
@@ -160,16 +160,16 @@ def with_sampling_settings(model: Stage | Cascade, settings: Sequence[str]) -> S
         chosen = override_sampling(link.stage_with_sampling.method, settings, where).sampling
         try:
             links.append(replace(link, sampling=chosen))
-        except ConfigError as error:  # of noise in its input, which it would keep
+        except ConfigError as error:  # consistency with an input that noise is added to
             raise ConfigError(f"{where}: {error}") from error
     return replace(model, links=tuple(links))
 
 
 def is_cascade_source(source: str | Path) -> bool:
-    """Whether it is a cascade's JSON file, or a folder that holds one."""
+    """Whether `source` is a cascade's JSON file, or a folder that holds one."""
     return cascade_file(source).suffix == ".json"
 
 
 def load_model(source: str | Path) -> Stage | Cascade:
-    """A cascade, if that is what is named, else a model."""
+    """Load a cascade if `source` is one, else a stage."""
     return load_cascade(source) if is_cascade_source(source) else load(source)

@@ -1,4 +1,4 @@
-"""Part of the way to noise and from there back: what both ways of mixing share."""
+"""Partial noising and denoising of pictures: what interpolation and fusion share."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,18 +23,22 @@ from refinesr.stage import Stage
 from refinesr.validation import as_float
 
 DEPTH = 0.25
-"""By eye, with photo-x4 on a grid of FINE: at 0.5 detail is the model's own, at 0.125 little is redrawn."""
+"""Default share of the steps that are repeated.  Chosen by eye with photo-x4 on a grid of MIN_RHO: at 0.5 all
+detail is new, at 0.125 little is redrawn."""
 
 STEPS = 8
-"""Of models that are content with fewer: there must be something between picture and noise."""
+"""Least number of steps: models whose default is lower need levels between picture and noise."""
 
-FINE = 3.0
-"""Least rho of Karras' grid: evenly spaced, a few levels lie where noise hides all that is to be kept."""
+MIN_RHO = 3.0
+"""Least rho of Karras' grid: of a few evenly spaced levels nearly all would be too noisy to keep anything."""
 
 
 @dataclass(frozen=True, eq=False)
 class Redrawing:
-    """A stage, how far back to noise it goes, and how it comes from there."""
+    """How a stage redraws pictures: the level of noise that it goes back to, and the sampling from there.
+
+    skip  number of the grid's level, from 0, that pictures are noised to
+    """
 
     stage: Stage
     options: Options
@@ -45,31 +49,34 @@ class Redrawing:
 
     @property
     def steps(self) -> int:
-        """That are walked."""
+        """Sampling steps that are repeated."""
         return self.sampling.steps - self.skip
 
     @property
     def sigma(self) -> float:
-        """That is gone back to."""
+        """The noise level that pictures are noised to."""
         return float(self.sampling.levels()[self.skip])
 
-    def how(self) -> dict[str, Any]:
-        """The arguments by name that are the same for all pictures."""
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of `interpolate_images` and `fuse_images` that are the same for all pictures."""
         tile = self.stage.default_tile if self.options.tile is None else self.options.tile
         return {"skip": self.skip, "sampling": self.sampling, "tile": tile, "autocast": self.autocast}
 
     def noise(self, images: Images) -> Noise:
         return NoiseField((self.options.seed,) * len(images))
 
-    def spread(self, picture: Picture, channels: int) -> Tensor:
-        """A picture, in the colours of one of so many `channels`, as the model wants it."""
+    def to_images(self, picture: Picture, channels: int) -> Tensor:
+        """A picture, converted to `channels`, as images for the model."""
         image = in_channels(with_span(picture, self.stage.span), channels).to(self.device)
         return split_channels(image, self.stage.method.channels, picture.name)
 
-    def given(self, low: LowImages, name: str, noise: Noise, redrawn: BinaryMask | None = None) -> Tensor:
-        """low (1, C, h, w) with its planes; only its size counts where pictures are made from nothing.
+    def build_input(
+        self, low: LowImages, name: str, noise: Noise, redrawn: BinaryMask | None = None
+    ) -> Tensor:
+        """low (1, C, h, w) with the planes that the model takes.
 
-        A model that fills holes is given what is to be `redrawn` as one: asked of `noise`, and marked.
+        A model that generates from noise takes only its size, without a class; for a model that only
+        inpaints, `redrawn` is the mask.
         """
         images = split_channels(low.to(self.device), self.stage.method.channels, name)
         match self.stage.method.source:
@@ -81,10 +88,10 @@ class Redrawing:
 
 
 def plan_redrawing(stage: Stage, options: Options, depth: float) -> Redrawing:
-    """`depth` is the share of the steps that are walked, at least one of them; 1 begins at noise.
+    """Plan to repeat the share `depth` of the sampling steps, at least one; 1 starts from noise.
 
-    A sampling that is asked for is taken as it is; a model's own is made fit for it.
-    Raises ConfigError for what makes no sense, and for a model that goes no way.
+    A sampling in the options is used as it is; a model's own is adapted (`sampling_to_redraw`).  The model is
+    moved to the options' device.  Raises ConfigError for options or models that cannot do it.
     """
     if not 0 < as_float("depth", depth) <= 1:
         raise ConfigError(f"depth: {depth:g} is not a share of the steps; more than 0, at most 1")
@@ -103,20 +110,25 @@ def plan_redrawing(stage: Stage, options: Options, depth: float) -> Redrawing:
 
 
 def sampling_to_redraw(sampling: Sampling, options: Options) -> Sampling:
-    """A model's own sampling for what is redrawn: not drawn to the mean unasked, with levels where pictures
-    are, and enough of them."""
+    """A model's own sampling, adapted to redrawing.
+
+    Without the posterior mean unless it is asked for, and with enough levels at low noise.
+    """
     sampling = replace(sampling, fidelity=options.fidelity or 0.0)
     listed = isinstance(sampling.grid, Explicit | Leading)
     if options.steps is None and sampling.steps < STEPS and not listed:
         most = sampling.grid.table.rows if isinstance(sampling.grid, Even) else STEPS
         sampling = replace(sampling, steps=min(STEPS, most))
-    if isinstance(sampling.grid, Karras) and sampling.grid.rho < FINE:
-        sampling = replace(sampling, grid=replace(sampling.grid, rho=FINE))
+    if isinstance(sampling.grid, Karras) and sampling.grid.rho < MIN_RHO:
+        sampling = replace(sampling, grid=replace(sampling.grid, rho=MIN_RHO))
     return sampling
 
 
 def in_channels(picture: Picture, channels: int) -> Images:
-    """As (1, channels, H, W): grey is grey in colours too, and colours have a grey."""
+    """The picture as (1, channels, H, W): grey is repeated as RGB, RGB is converted to grey.
+
+    Raises InputError for other numbers of channels.
+    """
     image = to_tensor(opaque(picture))
     match image.shape[1], channels:
         case 1, _:
