@@ -11,7 +11,7 @@ from commands import Command, picture
 from PIL import Image
 
 from refinesr.cli.interpolate import MIX_OPTIONS
-from refinesr.cli.walk_options import WALK_OPTIONS
+from refinesr.cli.redraw_options import REDRAW_OPTIONS
 from refinesr.mixing import interpolating, redrawing
 
 
@@ -130,7 +130,7 @@ def test_a_strip_too_long_for_its_file_is_refused_before_the_work(
 
 def test_the_defaults_are_those_of_the_library() -> None:
     assert MIX_OPTIONS.parsed() == (interpolating.SHARES, interpolating.SEEDS)
-    assert WALK_OPTIONS.depth == redrawing.DEPTH
+    assert REDRAW_OPTIONS.depth == redrawing.DEPTH
 
 
 def test_a_terminal_sees_what_is_at_work(

@@ -46,7 +46,7 @@ def test_a_result_in_tiff_covers_the_ground_of_its_input(
 def test_what_png_cannot_say_is_said_once_of_all(upscale: Command) -> None:
     scene("a.tif"), scene("b.tif")
     ran = upscale("a.tif", "b.tif", "-o", "large")
-    line = "warning: only results in TIFF say where they lie and what is missing; --ext tiff makes such\n"
+    line = "warning: only results in TIFF say where they lie and what is missing; use --ext tiff\n"
     assert (ran.code, ran.err) == (0, line)
 
 
@@ -57,10 +57,7 @@ def test_nothing_is_said_of_pictures_without_a_place(upscale: Command) -> None:
 @pytest.mark.filterwarnings("always")
 def test_that_png_cannot_say_what_is_missing_is_said_without_a_place_too(upscale: Command) -> None:
     ran = upscale(scene(tags=[(42113, 2, None, "0", True)]))
-    assert (
-        ran.err
-        == "warning: only results in TIFF say where they lie and what is missing; --ext tiff makes such\n"
-    )
+    assert ran.err == "warning: only results in TIFF say where they lie and what is missing; use --ext tiff\n"
 
 
 def test_a_strip_of_mixtures_is_no_map(refinesr: Command, model: str) -> None:

@@ -59,7 +59,8 @@ def compare(
     b
         Another one; default: both methods are of report A.
     methods
-        Names of the two methods: both of A, or one of A and one of B.  Not needed if there is no choice.
+        Names of the two methods: both of A, or the first of A and the second of B.  Not needed if there is
+        no choice.
     data
         For folders of pictures: the originals.  The metrics are PSNR and SSIM of RGB in 8 bits.
     span

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from .options import DEFAULT_MODEL, Flag, Model, Output, parse_numbers
-from .walk_options import (
-    WALK_OPTIONS,
+from .redraw_options import (
+    REDRAW_OPTIONS,
     WRITE_OPTIONS,
-    WalkOptions,
+    RedrawOptions,
     WriteOptions,
     check_writable,
     print_summary,
@@ -77,9 +77,9 @@ def fuse(
     *,
     output: Output,
     model: Model = DEFAULT_MODEL,
-    patching: PatchOptions = PATCH_OPTIONS,
-    walking: WalkOptions = WALK_OPTIONS,
-    writing: WriteOptions = WRITE_OPTIONS,
+    patch_options: PatchOptions = PATCH_OPTIONS,
+    redraw_options: RedrawOptions = REDRAW_OPTIONS,
+    write_options: WriteOptions = WRITE_OPTIONS,
 ) -> int:
     """Insert a part of one picture into another and redraw it until it fits.
 
@@ -103,14 +103,15 @@ def fuse(
     from ..mixing import fuse_pictures
 
     started = perf_counter()
-    writing.check(output, picture, other, patching.low)
-    walk = walking.walk(model)
-    span = walk.stage.span
+    write_options.check(output, picture, other, patch_options.low)
+    redrawing = redraw_options.plan(model)
+    span = redrawing.stage.span
     ground, part = read(picture, span=span), read(other, span=span)
-    patch, low = patching.patch(part), None if patching.low is None else read(patching.low, span=span)
+    patch = patch_options.patch(part)
+    low = None if patch_options.low is None else read(patch_options.low, span=span)
     check_writable(ground, output)
     with step_progress() as run:
-        made = run(picture.name, fuse_pictures(walk, ground, part, patch, low, patching.whole))
-    writing.write(made, output)
-    print_summary(walk, f"{picture} -> {output}  {format_size(made.size)}", started)
+        made = run(picture.name, fuse_pictures(redrawing, ground, part, patch, low, patch_options.whole))
+    write_options.write(made, output)
+    print_summary(redrawing, f"{picture} -> {output}  {format_size(made.size)}", started)
     return 0

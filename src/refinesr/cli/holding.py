@@ -25,8 +25,8 @@ class Holding:
     """What a run is measured on."""
 
     held_out: OptionalData = None
-    """Validation pictures, given as --data is: every plan.measure_every updates the loss on them is written
-    to RUN/held_out.jsonl, and the weights with the lowest loss are kept in RUN/best.safetensors."""
+    """Validation pictures, which are not trained on, given as --data is: every plan.measure_every updates the
+    loss on them is written to RUN/held_out.jsonl; RUN/best.safetensors has the weights with the lowest."""
 
     held_out_low: OptionalData = None
     """The low-resolution pictures of --held-out, if --low is given."""

@@ -10,10 +10,10 @@ from cyclopts import Parameter
 
 from ..errors import ConfigError
 from .options import DEFAULT_MODEL, Model, Output, parse_numbers
-from .walk_options import (
-    WALK_OPTIONS,
+from .redraw_options import (
+    REDRAW_OPTIONS,
     WRITE_OPTIONS,
-    WalkOptions,
+    RedrawOptions,
     WriteOptions,
     check_writable,
     print_summary,
@@ -65,9 +65,9 @@ def interpolate(
     *,
     output: Output,
     model: Model = DEFAULT_MODEL,
-    mixing: MixOptions = MIX_OPTIONS,
-    walking: WalkOptions = WALK_OPTIONS,
-    writing: WriteOptions = WRITE_OPTIONS,
+    mix_options: MixOptions = MIX_OPTIONS,
+    redraw_options: RedrawOptions = REDRAW_OPTIONS,
+    write_options: WriteOptions = WRITE_OPTIONS,
 ) -> int:
     """Interpolate between two large versions of the same small picture.
 
@@ -93,28 +93,29 @@ def interpolate(
 
     if first is not None and second is None:
         raise ConfigError(f"SECOND: missing; {first} is only one picture; give two, or none")
-    started, (shares, seeds) = perf_counter(), mixing.parsed()
-    writing.check(output, photo, first, second)
-    walk = walking.walk(model)
+    started, (shares, seeds) = perf_counter(), mix_options.parsed()
+    write_options.check(output, photo, first, second)
+    redrawing = redraw_options.plan(model)
     given = (path for path in (photo, first, second) if path is not None)
-    small, *ends = [read(path, span=walk.stage.span) for path in given]
-    check_strip_fits(walk, small, len(shares), output)
+    small, *ends = [read(path, span=redrawing.stage.span) for path in given]
+    check_strip_fits(redrawing, small, len(shares), output)
     with step_progress() as run:
-        one, two = ends or [run(f"seed {seed}", sample_end(walk, small, seed)) for seed in seeds]
-        walks = [
-            (f"share {share:g}", interpolate_pictures(walk, small, (one, two), share)) for share in shares
+        one, two = ends or [run(f"seed {seed}", sample_end(redrawing, small, seed)) for seed in seeds]
+        mixtures = [
+            (f"share {share:g}", interpolate_pictures(redrawing, small, (one, two), share))
+            for share in shares
         ]
-        made = [run(name, steps) for name, steps in walks]
-    writing.write(side_by_side(made), output)
+        made = [run(name, steps) for name, steps in mixtures]
+    write_options.write(side_by_side(made), output)
     several = f"{len(made)} pictures of " if len(made) > 1 else ""
-    print_summary(walk, f"{photo} -> {output}  {several}{format_size(made[0].size)}", started)
+    print_summary(redrawing, f"{photo} -> {output}  {several}{format_size(made[0].size)}", started)
     return 0
 
 
-def check_strip_fits(walk: "Redrawing", small: "Picture", number: int, output: Path) -> None:
+def check_strip_fits(redrawing: "Redrawing", small: "Picture", number: int, output: Path) -> None:
     """Raises OutputError if the strip is too large for the file's format."""
     from ..mixing.interpolating import GAP
 
-    height, width = (walk.stage.method.scale * side for side in small.size)
+    height, width = (redrawing.stage.method.scale * side for side in small.size)
     longest = max(height, number * (width + GAP) - GAP)
     check_writable(small, output, math.ceil(longest / max(small.size)))

@@ -83,7 +83,7 @@ def upscale(
     results: ResultOptions = RESULTS,
     model_options: ModelOptions = MODEL_OPTIONS,
 ) -> int:
-    """Make pictures larger.
+    """Upscale pictures.
 
     All options and outputs are checked before the work begins.  An unreadable picture does not stop the
     others.
@@ -189,7 +189,7 @@ def upscale_file(task: Task, job: Job, show: ShowFile) -> Iterator[str]:
         with writing(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
         check_output(picture, path, math.ceil(task.scale))
-        warn_of_lost_metadata(picture, path, "; --ext tiff makes such")
+        warn_of_lost_metadata(picture, path, "; use --ext tiff")
         seed = task.model_options.seed + number
         show_passes = sample_progress(job.input, before, len(missing), show)
         large = upscale_picture(task, picture, seed, mask, prepare, show_passes)

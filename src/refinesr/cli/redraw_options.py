@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @Parameter(name="*", group="Model")
 @dataclass(frozen=True)
-class WalkOptions:
+class RedrawOptions:
     """How to run the model."""
 
     depth: float = 0.25
@@ -48,7 +48,7 @@ class WalkOptions:
     device: Device = "auto"
     precision: Precision = "auto"
 
-    def walk(self, model: str) -> "Redrawing":
+    def plan(self, model: str) -> "Redrawing":
         """The model with these options.  Raises ConfigError for those that do not fit it or this computer."""
         from ..mixing import plan_redrawing
         from ..restore import Options
@@ -91,7 +91,7 @@ class WriteOptions:
         write(picture, output, quality=self.quality)
 
 
-WALK_OPTIONS, WRITE_OPTIONS = WalkOptions(), WriteOptions()
+REDRAW_OPTIONS, WRITE_OPTIONS = RedrawOptions(), WriteOptions()
 
 RunSteps = Callable[[str, "Iterator[Progress[Picture]]"], "Picture"]
 
@@ -121,7 +121,7 @@ def check_writable(picture: "Picture", output: Path, scale: int = 1) -> None:
     check_output(picture, output, scale)
 
 
-def print_summary(walk: "Redrawing", line: str, started: float) -> None:
+def print_summary(redrawing: "Redrawing", line: str, started: float) -> None:
     """Print the result's line with the steps that were run and the time since `started`."""
-    steps = f"{walk.steps} of {walk.sampling.steps} steps from sigma {walk.sigma:.3g}"
+    steps = f"{redrawing.steps} of {redrawing.sampling.steps} steps from sigma {redrawing.sigma:.3g}"
     print_result(f"{line}  {steps}  {perf_counter() - started:.1f} s")
