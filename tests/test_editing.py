@@ -322,7 +322,7 @@ def test_a_regression_is_refused() -> None:
         interpolate_images(blind, LOW, FIRST, SECOND, silence, share=0.5, skip=1),
         fuse_images(blind, LOW, FIRST, silence, skip=1),
     ):
-        with pytest.raises(ConfigError, match="precond: Blind sees no noise"):
+        with pytest.raises(ConfigError, match="precond: a Blind network takes no noisy image"):
             next(walk)
 
 

@@ -106,7 +106,7 @@ PAGES = {"model": "page.safetensors"}
         ([PAGES, {"model": "forgiving.safetensors", "level": 2}], "stages.1.level: 2 is above 0.5, the most"),
         (
             [PAGES, {"model": "tiles", "level": 0.1}],
-            "stages.1.level: 0.1, but the stage is not told of noise",
+            "stages.1.level: 0.1, but the stage was not trained with noise",
         ),
     ],
 )

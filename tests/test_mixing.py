@@ -380,7 +380,7 @@ def test_a_sampling_that_is_asked_for_stays_as_it_is() -> None:
     assert plan_redrawing(X2, Options(sampling=asked), 0.4).sampling == asked
     walk = plan_redrawing(X2, Options(sampling=asked, steps=4, fidelity=0.0), 0.5)
     assert walk.sampling == replace(asked, steps=4, fidelity=0.0)
-    with pytest.raises(ConfigError, match="fidelity: 1 is the mean of all pictures and redraws none"):
+    with pytest.raises(ConfigError, match="fidelity: 1 is the posterior mean, which redraws nothing"):
         plan_redrawing(X2, Options(sampling=replace(asked, fidelity=1.0)), 0.5)
 
 
@@ -390,7 +390,7 @@ def test_a_sampling_that_is_asked_for_stays_as_it_is() -> None:
         (Options(), 0.0, "depth: 0 is not a share of the steps; more than 0, at most 1"),
         (Options(), 1.1, "depth: 1.1 is not a share"),
         (Options(), float("nan"), "depth: nan is not a share"),
-        (Options(steps=1), 0.5, "steps: 1 leaves nothing between a picture and noise; at least 2"),
+        (Options(steps=1), 0.5, "steps: 1 has no level between picture and noise; use at least 2"),
     ],
 )
 def test_walks_that_make_no_sense_are_refused(options: Options, depth: float, message: str) -> None:
@@ -399,7 +399,7 @@ def test_walks_that_make_no_sense_are_refused(options: Options, depth: float, me
 
 
 def test_a_regression_goes_no_way() -> None:
-    with pytest.raises(ConfigError, match="precond: Blind sees no noise"):
+    with pytest.raises(ConfigError, match="precond: a Blind network takes no noisy image"):
         plan_redrawing(Stage(replace(X2.method, precond=Blind()), X2.model), Options(), 0.5)
 
 

@@ -365,7 +365,7 @@ def test_pictures_are_redrawn_by_a_model_as_if_it_had_no_fidelity_of_its_own() -
     made = replace(X2, method=replace(X2.method, sampling=cooler(X2, fidelity=0.7)))
     assert plan_redrawing(made, Options(), 0.5).sampling.fidelity == 0
     assert plan_redrawing(made, Options(fidelity=0.2), 0.5).sampling.fidelity == 0.2
-    with pytest.raises(ConfigError, match="fidelity: 1 is the mean of all pictures and redraws none"):
+    with pytest.raises(ConfigError, match="fidelity: 1 is the posterior mean, which redraws nothing"):
         plan_redrawing(made, Options(fidelity=1.0), 0.5)
 
 

@@ -159,7 +159,7 @@ def test_colours_that_pillow_cannot_hold_are_refused_before_they_are_made() -> N
     chain = refinesr.Cascade((refinesr.Link(made),))
     for call in (refinesr.upscale, lambda *given: next(refinesr.refine(*given)), refinesr.interpolate):
         with pytest.raises(
-            refinesr.InputError, match=r"^image: is given colours, and Pillow has no colours of 16"
+            refinesr.InputError, match=r"^image: gets colours, and Pillow has no colours of 16"
         ):
             call(made, grey)
     with pytest.raises(refinesr.InputError, match="no colours of 16 bits"):

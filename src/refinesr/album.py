@@ -51,7 +51,7 @@ class Album:
         """The indexes below `count` whose pictures do not exist yet."""
         return [index for index in range(count) if not self.picture(index).exists()]
 
-    def held(self) -> list[Path]:
+    def existing(self) -> list[Path]:
         """Paths of the existing pictures, sorted."""
         found = self.path.iterdir() if self.path.is_dir() else []
         return sorted(path for path in found if re.fullmatch(r"\d{5,}\.png", path.name))
@@ -64,7 +64,7 @@ class Album:
         """
         self.check(settings, overwrite=overwrite)
         with writing(self.path):
-            for path in self.held() if overwrite else []:
+            for path in self.existing() if overwrite else []:
                 path.unlink()
             self.path.mkdir(parents=True, exist_ok=True)
         with replacing(self.settings, overwrite=True) as part:
@@ -72,8 +72,8 @@ class Album:
 
     def check(self, settings: dict[str, Any], *, overwrite: bool = False) -> None:
         """Raises OutputError where `open` would; changes nothing."""
-        if (held := self.held()) and not self.settings.exists():
-            raise OutputError(f"{held[0]} exists, without {self.settings.name}; choose another folder")
+        if (pictures := self.existing()) and not self.settings.exists():
+            raise OutputError(f"{pictures[0]} exists, without {self.settings.name}; choose another folder")
         if not overwrite and self.settings.exists():
             check_settings(self.settings, settings)
 
@@ -91,14 +91,14 @@ class Album:
         save_grid([shown[column::across] for column in range(across)], self.grid)
 
 
-def check_settings(file: Path, asked: dict[str, Any]) -> None:
-    """Raises OutputError for the first setting in a folder's `file` that differs from those asked for."""
+def check_settings(file: Path, settings: dict[str, Any]) -> None:
+    """Raises OutputError for the first setting in a folder's `file` that differs from `settings`."""
     text = file.read_text(encoding="utf-8", errors="replace")
-    there, asked = flat(parse(text, str(file))), flat(asked)
-    for name in [*asked, *there]:
-        if name not in there or name not in asked or there[name] != asked[name]:
-            words = f"{name} {there.get(name, 'not given')}, not {asked.get(name, 'not given')}"
-            raise OutputError(f"{file.parent}: was made with {words}; --overwrite begins anew")
+    old, new = flatten(parse(text, str(file))), flatten(settings)
+    for name in [*new, *old]:
+        if name not in old or name not in new or old[name] != new[name]:
+            difference = f"{name} {old.get(name, 'not given')}, not {new.get(name, 'not given')}"
+            raise OutputError(f"{file.parent}: was made with {difference}; --overwrite begins anew")
 
 
 def reduced(image: Images) -> LowImages:
@@ -107,10 +107,10 @@ def reduced(image: Images) -> LowImages:
     return F.avg_pool2d(image, factor) if factor > 1 else image
 
 
-def flat(data: Any, name: str = "") -> dict[str, Any]:
+def flatten(data: Any, name: str = "") -> dict[str, Any]:
     """Nested data as one level of dotted names."""
     inner = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else None
     if inner is None:
         return {name: data}
     named = ((f"{name}.{key}" if name else str(key), value) for key, value in inner)
-    return {key: value for inner_name, deeper in named for key, value in flat(deeper, inner_name).items()}
+    return {key: value for inner_name, deeper in named for key, value in flatten(deeper, inner_name).items()}

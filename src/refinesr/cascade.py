@@ -57,7 +57,7 @@ class Link:
     def _check_level(self) -> None:
         method, noise = self.stage.method, f"level: {self.level:g}"
         if not isinstance(method.source, Augmented):
-            raise ConfigError(f"{noise}, but the stage is not told of noise in its input; use 0")
+            raise ConfigError(f"{noise}, but the stage was not trained with noise in its input; use 0")
         if isinstance(method.degradation, CascadeAugmented) and self.level > method.degradation.noise:
             raise ConfigError(f"{noise} is above {method.degradation.noise:g}, the most it was trained with")
         if self.effective_sampling.consistent is not None:
@@ -136,7 +136,7 @@ class Cascade:
         if self.size is not None and min(self.size) < 1:
             raise ConfigError(f"size: {self.size} is no size; (height, width) in pixels")
         if self.links[0].level:
-            raise ConfigError("stages.0.level: nothing comes before the first stage; use 0")
+            raise ConfigError("stages.0.level: the first stage has no stage before it; use 0")
         for number, link in enumerate(self.links[1:], start=1):
             if link.generates:
                 raise ConfigError(f"stages.{number}: makes pictures from nothing; only the first stage may")

@@ -96,7 +96,7 @@ def checked_grid(stage: Stage, sampling: Sampling, skip: int, lag: int = 0) -> G
     Raises ConfigError for a model that sees no noise, ValueError if the grid lacks the levels.
     """
     if isinstance(stage.method.precond, Blind):
-        raise ConfigError("precond: Blind sees no noise, so nothing of a picture could be taken back to it")
+        raise ConfigError("precond: a Blind network takes no noisy image, so it cannot redraw one")
     grid = sampling.levels()
     if skip < 0 or lag < 0 or skip + lag >= len(grid) - 1:
         raise ValueError(f"{skip=}, {lag=}: the grid has the levels 0 to {len(grid) - 2}")

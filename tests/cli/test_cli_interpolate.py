@@ -75,7 +75,7 @@ def test_the_seed_is_that_of_the_noise(between: Command, photo: Path) -> None:
         (["--seeds", "1,x"], "--seeds: '1,x' is not SEED,SEED"),
         (["--seeds=1,-2"], "seed: -2 is not between 0 and 2**63 - 1"),
         (["--depth", "0"], "depth: 0 is not a share of the steps; more than 0, at most 1"),
-        (["--steps", "1"], "steps: 1 leaves nothing between a picture and noise; at least 2"),
+        (["--steps", "1"], "steps: 1 has no level between picture and noise; use at least 2"),
         (["--quality", "0"], "--quality: 0 is not between 1 and 100"),
     ],
 )

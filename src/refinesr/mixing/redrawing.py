@@ -100,11 +100,11 @@ def plan_redrawing(stage: Stage, options: Options, depth: float) -> Redrawing:
     if options.sampling is None:
         sampling = sampling_to_redraw(sampling, options)
     if sampling.fidelity == 1:
-        raise ConfigError("fidelity: 1 is the mean of all pictures and redraws none; less than 1")
+        raise ConfigError("fidelity: 1 is the posterior mean, which redraws nothing; use less than 1")
     skip = sampling.steps - max(1, round(depth * sampling.steps))
     checked_grid(stage, sampling, skip)
     if sampling.steps == 1:
-        raise ConfigError("steps: 1 leaves nothing between a picture and noise; at least 2")
+        raise ConfigError("steps: 1 has no level between picture and noise; use at least 2")
     move_to(stage.model, device)
     return Redrawing(stage, options, device, autocast, sampling, skip)
 

@@ -74,7 +74,7 @@ def check_representable(picture: Picture, image: object) -> None:
     """Raises InputError if a picture of these channels and depth cannot be of the kind of `image`."""
     if isinstance(image, Image.Image) and picture.channels > 1 and picture.pixels.dtype != np.uint8:
         right = "Pillow has no colours of 16 bits; give an array or an image of 8 bits"
-        raise InputError(f"{picture.name}: is given colours, and {right}")
+        raise InputError(f"{picture.name}: gets colours, and {right}")
 
 
 def image_like(picture: Picture, image: AnyImage) -> AnyImage:

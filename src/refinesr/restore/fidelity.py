@@ -65,9 +65,10 @@ def comparable_values(picture: Picture) -> Tensor:
 
     If all pixels are wholly transparent, transparency is ignored.
     """
-    seen = torch.ones(picture.size) if picture.alpha is None else torch.from_numpy(picture.alpha > 0)
-    seen = (seen if bool(seen.any()) else torch.ones(picture.size)).bool().expand(picture.channels, -1, -1)
+    everywhere = torch.ones(picture.size, dtype=torch.bool)
+    visible = everywhere if picture.alpha is None else torch.from_numpy(picture.alpha > 0)
+    visible = (visible if bool(visible.any()) else everywhere).expand(picture.channels, -1, -1)
     if (lost := picture.missing_mask) is None:
-        return seen
+        return visible
     away = torch.from_numpy(lost.astype(np.float32)).permute(2, 0, 1)[None]
-    return seen & (F.max_pool2d(away, 2 * REACH + 1, 1, REACH)[0] == 0)
+    return visible & (F.max_pool2d(away, 2 * REACH + 1, 1, REACH)[0] == 0)

@@ -24,14 +24,14 @@ def out_of_memory_advice(
     """
     height, width = picture.size
     canvas = round(CANVAS * picture.channels * height * width * model.scale**2)
-    said = f"not enough memory for a {format_size(picture.size)} picture"
+    reason = f"not enough memory for a {format_size(picture.size)} picture"
     if memory is not None and canvas > memory:
         sizes = f"{gibibytes(canvas)} for any tile, of {gibibytes(memory)}"
-        return f"{said}; its result needs about {sizes}: cut it into parts"
+        return f"{reason}; its result needs about {sizes}: cut it into parts"
     chosen = model.tile if tile is None else tile
     side = min(chosen, max(picture.size)) if chosen else max(picture.size)
     smaller = side // 2 // SMALLEST_TILE * SMALLEST_TILE
-    return f"{said}; " + (
+    return f"{reason}; " + (
         f"use --tile {smaller}" if smaller else "not even its result fits; cut it into parts"
     )
 

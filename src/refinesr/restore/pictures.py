@@ -123,10 +123,12 @@ def build_input(
     if mask is None:
         return low
     if stage.method.scale != 1:
-        raise ConfigError(f"mask: the model enlarges {stage.method.scale} times; only scale 1 makes up parts")
+        raise ConfigError(
+            f"mask: the model enlarges {stage.method.scale} times; only models of scale 1 fill in parts"
+        )
     if mask.shape != low.shape[2:]:
         sizes = " and ".join(f"{width} x {height}" for height, width in (mask.shape, low.shape[2:]))
-        raise InputError(f"{name}: its mask and itself differ in size: {sizes}")
+        raise InputError(f"{name}: the mask and the image differ in size: {sizes}")
     if not bool(mask.any()):
         raise InputError(f"{name}: nothing in its mask is white (True, 255 of 8 bits, or 1 as a float)")
     hidden = mask.to(low).expand(len(low), 1, -1, -1)

@@ -143,7 +143,7 @@ def restore_by_link(
     stage, kernel = link.stage, link.effective_sampling.consistent
     device, autocast = options.device_and_dtype(stage)
     if mask is None and only_inpaints(stage):
-        raise ConfigError("mask: none is given, and the model only makes up what one marks as missing")
+        raise ConfigError("mask: is missing; the model only fills in what a mask marks")
     move_to(stage.model, device)
     pictures = tuple(with_colour_channels(stage, picture) for picture in pictures)
     low, name = torch.cat([to_tensor(opaque(picture)) for picture in pictures]).to(device), pictures[0].name
@@ -151,9 +151,8 @@ def restore_by_link(
     alphas = [None if x.alpha is None else enlarged_alpha(x, size) for x in pictures]
     images = split_channels(low, stage.method.channels, name)
     noisy = images + link.level * noise(images) if link.level > 0 else images
-    # the hole has a draw of its own: filled with that of the start, the network would see one noise twice
-    given = build_input(stage, noisy, noise, mask, name, link.level)
-    steps = prepare(link, given, autocast).refine(noise)
+    # the masked part is filled with a draw of its own: the network must not see the noise of the start twice
+    steps = prepare(link, build_input(stage, noisy, noise, mask, name, link.level), autocast).refine(noise)
 
     def to_pictures(progress: Progress[Tensor]) -> Progress[Pictures]:
         parts = [replace(progress, image=x) for x in torch.split(progress.image, len(images) // len(low))]
@@ -166,6 +165,6 @@ def restore_by_link(
     for progress in steps:
         if progress.done == progress.total:
             deque(steps, maxlen=0)  # end the generator: what it holds is freed before pictures are finished
-        shown = to_pictures(progress)
+        result = to_pictures(progress)
         del progress
-        yield shown
+        yield result

@@ -89,17 +89,17 @@ def upscale(
 
     Raises InputError, ConfigError or CheckpointError.
     """
-    count, first = as_int("samples", samples), resolve_options(model, options)
+    count, chosen = as_int("samples", samples), resolve_options(model, options)
     if count < 1:
         raise ConfigError(f"samples: {count} is not positive")
-    choices = [replace(first, seed=first.seed + k) for k in range(count)]
-    found, hidden = resolve_model(model), optional_mask(mask)
-    picture = picture_of(image, span=found.span)
-    check_representable(with_result_channels(found, picture), image)
+    choices = [replace(chosen, seed=chosen.seed + k) for k in range(count)]
+    loaded, hidden = resolve_model(model), optional_mask(mask)
+    picture = picture_of(image, span=loaded.span)
+    check_representable(with_result_channels(loaded, picture), image)
     prepare = shared_preparation(picture, count, hidden)
-    walks = [restore_picture(found, picture, each, hidden, scale=scale, prepare=prepare) for each in choices]
-    made = [image_like(last(walk).image, image) for walk in walks]
-    return made if count > 1 else made[0]
+    walks = [restore_picture(loaded, picture, each, hidden, scale=scale, prepare=prepare) for each in choices]
+    results = [image_like(last(walk).image, image) for walk in walks]
+    return results if count > 1 else results[0]
 
 
 def refine(
@@ -114,18 +114,18 @@ def refine(
 
     Takes the parameters of `upscale` except `samples`.  The last image is what `upscale` returns.
     """
-    asked, found = resolve_options(model, options), resolve_model(model)
-    picture = picture_of(image, span=found.span)
-    check_representable(with_result_channels(found, picture), image)
-    for progress in restore_picture(found, picture, asked, optional_mask(mask), scale=scale, watched=True):
+    chosen, loaded = resolve_options(model, options), resolve_model(model)
+    picture = picture_of(image, span=loaded.span)
+    check_representable(with_result_channels(loaded, picture), image)
+    for progress in restore_picture(loaded, picture, chosen, optional_mask(mask), scale=scale, watched=True):
         yield Progress(progress.done, progress.total, image_like(progress.image, image))
 
 
 def resolve_options(model: object, options: OptionFields) -> Options:
     """The options as a value; the device of a model given by name or path is 'auto' unless given."""
-    made = Options(**options)
+    chosen = Options(**options)
     named = isinstance(model, str | Path)
-    return replace(made, device="auto") if named and made.device is None else made
+    return replace(chosen, device="auto") if named and chosen.device is None else chosen
 
 
 def with_result_channels(model: Stage | Cascade, picture: Picture) -> Picture:
