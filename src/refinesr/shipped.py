@@ -24,7 +24,7 @@ CASCADE = "cascade.json"
 def load(source: str | Path, *, device: str = "cpu") -> Stage:
     """Load a trained model, in float32.
 
-    source  a shipped name (`shipped()`), a .safetensors file, a folder that holds model.safetensors, or
+    source  a shipped name (`shipped_names()`), a .safetensors file, a folder that holds model.safetensors, or
             OWNER/NAME on the Hugging Face Hub (needs the `hub` extra, and the network unless it is cached)
     device  where to put the weights: 'auto' (CUDA, then MPS, then the CPU), 'cpu', 'cuda', 'mps'
 

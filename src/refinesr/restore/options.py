@@ -78,7 +78,7 @@ class Options:
             raise ConfigError(f"sampling: {type_error_text(self.sampling, 'a Sampling')}")
 
     def check(self, model: Stage | Cascade) -> None:
-        """Raises ConfigError for what the model or this computer cannot do, as `restored` would later."""
+        """Raises ConfigError for what the model or this computer cannot do, before any work."""
         for link in self.links(model):
             self.device_and_dtype(link.stage)
             link.effective_sampling.levels()
