@@ -1,4 +1,4 @@
-"""`refinesr serve` as a process of its own."""
+"""`refinesr serve` in a process of its own."""
 
 import os
 import re
@@ -10,24 +10,24 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def running(*words: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """As a user runs it: its own process, any free port; and the address that it tells."""
-    line = [sys.executable, "-m", "refinesr", "serve", "--port", "0", *words]
+def serving(*words: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The process, on any free port, and the address that it prints."""
+    command = [sys.executable, "-m", "refinesr", "serve", "--port", "0", *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     variables = os.environ | {"PYTHONUNBUFFERED": "1"} | environment
-    with subprocess.Popen(line, env=variables, **pipes) as process:
+    with subprocess.Popen(command, env=variables, **pipes) as process:
         try:
             assert process.stdout is not None
-            told = process.stdout.readline()
-            found = re.fullmatch(r"(http://127\.0\.0\.1:\d+/)  Ctrl-C ends it\n", told)
-            assert found is not None, told
+            line = process.stdout.readline()
+            found = re.fullmatch(r"(http://127\.0\.0\.1:\d+/)  Ctrl-C ends it\n", line)
+            assert found is not None, line
             yield process, found[1]
         finally:
             process.kill()
 
 
-def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """By Ctrl-C, which is heard once."""
+def interrupt(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Ctrl-C; the exit code, stdout and stderr."""
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     return process.returncode, out, err

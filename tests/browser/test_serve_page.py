@@ -17,7 +17,7 @@ import tifffile
 from looking import LINE, divided, screen
 from PIL import Image
 from reports import scene
-from serving import ended, running
+from serving import interrupt, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page, Request, Route
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with running("--no-browser") as (_, address):
+    with serving("--no-browser") as (_, address):
         yield address
 
 
@@ -248,9 +248,9 @@ def test_a_setting_that_cannot_be_is_shown_and_nothing_is_sent(
 
 
 def test_a_program_that_has_ended_is_told(page: "Page", said: list[str], photo: Path) -> None:
-    with running("--no-browser") as (process, address):
+    with serving("--no-browser") as (process, address):
         page.goto(address)
-        ended(process)
+        interrupt(process)
         chosen(page, photo)
         line = "the program does not answer; is it still running?"
         item(page, "photo.png").get_by_text(line, exact=True).wait_for()

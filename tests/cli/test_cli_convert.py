@@ -47,7 +47,7 @@ def test_a_model_is_made_and_described_in_a_line(refinesr: Command, gen: str) ->
     assert package.load("a.safetensors").method.network == NETWORK
 
 
-def test_what_is_assumed_is_said_on_stderr(refinesr: Command, gen: str) -> None:
+def test_assumptions_are_printed_on_stderr(refinesr: Command, gen: str) -> None:
     ran = refinesr("convert", gen, "-o", "a.safetensors", "--groups", 2, "--scale", 4)
     assert (ran.code, ran.err) == (0, "assumed: training images of 16 pixels a side\n")
     assert ran.out.startswith("a.safetensors  SR3, converted from gen.pth: x4, ")
@@ -63,7 +63,7 @@ def test_the_model_upscales(refinesr: Command, gen: str) -> None:
         assert np.ptp(np.asarray(high)) > 0
 
 
-def test_the_file_tells_no_paths(refinesr: Command, gen: str, tmp_path: Path) -> None:
+def test_the_file_contains_no_paths(refinesr: Command, gen: str, tmp_path: Path) -> None:
     refinesr("convert", tmp_path / gen, "-o", "a.safetensors", "--config", tmp_path / "config.json")
     assert str(tmp_path).encode() not in Path("a.safetensors").read_bytes()
 
@@ -75,7 +75,7 @@ def test_the_same_checkpoint_makes_the_same_file(refinesr: Command, gen: str) ->
 
 
 @pytest.mark.filterwarnings("default")
-def test_averaged_weights_beside_are_taken_with_a_warning(refinesr: Command, gen: str) -> None:
+def test_averaged_weights_beside_it_are_used_with_a_warning(refinesr: Command, gen: str) -> None:
     torch.save({name: 2 * tensor for name, tensor in weights().items()}, "gen_ema.pth")
     ran = refinesr("convert", gen, "-o", "a.safetensors", "--config", "config.json")
     assert (ran.code, ran.err) == (
@@ -86,7 +86,7 @@ def test_averaged_weights_beside_are_taken_with_a_warning(refinesr: Command, gen
     assert torch.equal(made["downs.0.weight"], 2 * weights()["denoise_fn.downs.0.weight"])
 
 
-def test_an_existing_model_is_not_replaced_unless_asked(refinesr: Command, gen: str) -> None:
+def test_an_existing_model_is_not_replaced_without_overwrite(refinesr: Command, gen: str) -> None:
     Path("a.safetensors").write_text("mine")
     ran = refinesr("convert", gen, "-o", "a.safetensors", "--groups", 2)
     assert (ran.code, ran.out, ran.err) == (2, "", "a.safetensors exists; --overwrite replaces it\n")
@@ -115,7 +115,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("words", "expected"), MISTAKES, ids=[text for _, text in MISTAKES])
 @pytest.mark.usefixtures("gen")
-def test_a_mistake_is_one_line_and_leaves_nothing(
+def test_an_error_is_one_line_and_leaves_no_files(
     refinesr: Command, words: tuple[str, ...], expected: str
 ) -> None:
     ran = refinesr("convert", *words)
@@ -141,7 +141,7 @@ def test_a_generator_is_converted_too(refinesr: Command) -> None:
     assert package.load("a.safetensors").method.network == network
 
 
-def test_the_checkpoint_itself_is_not_replaced_even_if_asked(refinesr: Command) -> None:
+def test_the_checkpoint_itself_is_never_replaced(refinesr: Command) -> None:
     save_file(weights(), "theirs.safetensors")
     before = Path("theirs.safetensors").read_bytes()
     words = ["--groups", 2, "--scale", 4, "--overwrite"]

@@ -48,7 +48,7 @@ def test_a_part_of_one_picture_lands_in_the_other(fuse: Command, face: Path, oth
     assert changed("new/fused.png") == (8, 6, 32, 34)
 
 
-def test_it_lies_where_it_was_unless_told(fuse: Command, face: Path, other: Path) -> None:
+def test_the_part_keeps_its_place_by_default(fuse: Command, face: Path, other: Path) -> None:
     fuse(face, other, "-o", "there.png", "--from", "12,10,16,20", "--feather", 0)
     fuse(face, other, "-o", "told.png", "--from", "12,10,16,20", "--to", "12,10", "--feather", 0)
     assert (pixels("there.png") == pixels("told.png")).all()
@@ -66,7 +66,7 @@ def test_the_whole_is_redrawn_on_request(fuse: Command, face: Path, other: Path)
     assert changed("fused.png") == (0, 0, 41, 50)
 
 
-def test_a_small_picture_can_say_what_it_is_to_look_like(fuse: Command, face: Path, other: Path) -> None:
+def test_low_sets_what_the_result_is_consistent_with(fuse: Command, face: Path, other: Path) -> None:
     small = picture("small.png", 11, 13)
     options = "--from", "12,10,16,20", "--depth", 1
     fuse(face, other, "-o", "one.png", *options)
@@ -113,7 +113,7 @@ def test_values_that_make_no_sense_are_one_line(
     assert sorted(os.listdir()) == ["face.png", "other.png"]
 
 
-def test_a_result_that_exists_is_not_replaced_unasked(fuse: Command, face: Path, other: Path) -> None:
+def test_an_existing_result_is_not_replaced_without_overwrite(fuse: Command, face: Path, other: Path) -> None:
     there = picture("there.png", 2, 2)
     ran = fuse(face, other, "-o", there, "--from", "0,0,9,9")
     assert (ran.code, ran.err) == (2, "there.png exists; --overwrite replaces it\n")
@@ -121,7 +121,7 @@ def test_a_result_that_exists_is_not_replaced_unasked(fuse: Command, face: Path,
     assert pixels("there.png").shape == pixels("face.png").shape
 
 
-def test_what_it_is_made_of_is_not_replaced_even_if_asked(fuse: Command, face: Path, other: Path) -> None:
+def test_an_input_is_never_replaced(fuse: Command, face: Path, other: Path) -> None:
     """As with `upscale`: the original would be gone."""
     low = picture("low.png", 11, 13)
     Path("link.png").symlink_to("other.png")
@@ -134,7 +134,7 @@ def test_what_it_is_made_of_is_not_replaced_even_if_asked(fuse: Command, face: P
     assert {path.name: path.read_bytes() for path in (face, other, low)} == before
 
 
-def test_what_a_format_cannot_hold_is_said_before_the_work(
+def test_what_a_format_cannot_hold_is_an_error_before_the_work(
     fuse: Command, other: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("refinesr.mixing.fuse_pictures", None)

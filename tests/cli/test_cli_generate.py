@@ -47,7 +47,7 @@ def test_pictures_are_numbered_and_shown_in_a_grid(generate: Command) -> None:
     assert last.startswith("out/grid.png  3 pictures  ")
 
 
-def test_what_is_there_is_kept_and_what_is_gone_comes_back_the_same(generate: Command) -> None:
+def test_existing_pictures_are_kept_and_deleted_ones_made_again(generate: Command) -> None:
     generate("-n", 3, "--batch", 1)
     first = files()
     Path("out/00001.png").unlink()
@@ -129,13 +129,13 @@ def test_two_processes_never_mix_their_pictures(generate: Command, monkeypatch: 
     assert generate("-n", 3, "--seed", 4, "--overwrite").code == 0
 
 
-def test_a_class_is_made_when_asked_for(generate: Command) -> None:
+def test_the_given_class_is_generated(generate: Command) -> None:
     ran = generate("-n", 2, "--class", 1)
     assert [line.split("  ")[1] for line in ran.out.splitlines()[:2]] == ["class 1", "class 1"]
     assert json.loads(Path("out/generate.json").read_text())["class"] == 1
 
 
-def test_steps_guidance_and_size_are_those_asked_for(generate: Command) -> None:
+def test_steps_guidance_and_size_are_applied(generate: Command) -> None:
     words = ["--steps", "4,2", "--guidance", 2.5, "--size", "6,10", "--precision", "fp32"]
     assert generate("-n", 1, *words).code == 0
     told = json.loads(Path("out/generate.json").read_text())
@@ -169,7 +169,7 @@ def test_a_single_model_is_a_cascade_of_one(refinesr: Command) -> None:
         (["-n", 1, "--guidance", "-1"], "guidance: -1 is negative; 1 is none, 0 ignores the class"),
     ],
 )
-def test_a_mistake_is_one_line_and_leaves_nothing(
+def test_an_error_is_one_line_and_leaves_no_files(
     generate: Command, words: list[object], message: str
 ) -> None:
     ran = generate(*words)
@@ -177,7 +177,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     assert not Path("out").exists()
 
 
-def test_what_makes_nothing_by_itself_is_refused(refinesr: Command) -> None:
+def test_models_that_need_an_input_are_refused(refinesr: Command) -> None:
     save_stage(LARGER, Path("larger.safetensors"))
     ran = refinesr("generate", "larger.safetensors", "-n", 1, "-o", "out")
     message = "model: takes pictures and enlarges them; `refinesr upscale` is for it\n"
@@ -220,7 +220,7 @@ def test_too_little_memory_is_one_line_with_a_smaller_batch(
     assert (ran.code, ran.err) == (2, f"not enough memory for {hint}\n")
 
 
-def test_ctrl_c_keeps_what_is_finished(generate: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_keeps_finished_pictures(generate: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = refinesr.generate.generate_images
 
     def generated(cascade: Any, indexes: list[int], **options: Any) -> Iterator[object]:
@@ -234,7 +234,7 @@ def test_ctrl_c_keeps_what_is_finished(generate: Command, monkeypatch: pytest.Mo
     assert sorted(files()) == [".lock", "00000.png", "00001.png", "generate.json"]
 
 
-def test_a_terminal_sees_pictures_and_the_steps_of_all_stages(
+def test_a_terminal_shows_pictures_and_steps_of_all_stages(
     generate: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("refinesr.cli.bars.on_terminal", lambda: True)

@@ -92,7 +92,7 @@ def test_a_file_is_described_with_its_card(refinesr: Command) -> None:
     assert "check       no problems found" in lines
 
 
-def test_text_says_what_is_odd_about_the_grid(refinesr: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_has_the_problems_of_the_grid(refinesr: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(facts.doctor, "findings", lambda *_: ["it starts too low", "it is coarse"])
     assert (
         "check       it starts too low\n            it is coarse\n" in refinesr("info", "photo-x4-small").out
@@ -105,7 +105,7 @@ def cut_short() -> Method:
     return replace(plain(), levels=Continuous(Linear(1e-6, 1e-2, 2000)), sampling=sampling)
 
 
-def test_a_file_with_a_bad_grid_is_told_what_comes_of_it(refinesr: Command) -> None:
+def test_a_bad_grid_is_reported_with_its_bias(refinesr: Command) -> None:
     """The mean of 0.50 falls to 0.38, and the spread grows."""
     save_stage(stage(cut_short()), Path("cut.safetensors"))
     told = json.loads(refinesr("info", "cut.safetensors", "--json").out)
@@ -121,7 +121,7 @@ def test_a_file_with_a_bad_grid_is_told_what_comes_of_it(refinesr: Command) -> N
     assert "images are in [-1, 1]" in lines[lines.index(f"bias        {said}") + 1]
 
 
-def test_a_network_that_is_told_what_it_was_not_taught_is_pointed_out(refinesr: Command) -> None:
+def test_a_label_unlike_the_trained_one_is_reported(refinesr: Command) -> None:
     method = cut_short()
     label = Timestep(Linear(1e-6, 1e-2, 100))
     save_stage(
@@ -131,7 +131,7 @@ def test_a_network_that_is_told_what_it_was_not_taught_is_pointed_out(refinesr: 
     assert complaint.startswith(f"the network is given {label}, not the label it was trained with")
 
 
-def test_what_is_odd_and_the_bias_are_those_of_the_steps_asked_for(refinesr: Command) -> None:
+def test_problems_and_bias_are_those_of_the_given_steps(refinesr: Command) -> None:
     told = [
         json.loads(refinesr("info", "sr3-16-128-small", "--steps", steps, "--json").out)
         for steps in (10, 500)
@@ -228,7 +228,7 @@ def test_a_cascade_costs_what_its_networks_do(refinesr: Command, size: list[int]
     assert len(counts) == told["calls"]
 
 
-def test_what_temperature_and_fidelity_do_is_told_and_its_bias_counted(refinesr: Command) -> None:
+def test_temperature_and_fidelity_are_shown_and_enter_the_bias(refinesr: Command) -> None:
     """Of Gaussian data DDIM's spread is that of the temperature; the first estimate has next to none."""
     sampling = Sampling(Ancestral(0.0), Karras(0.002, 80.0), 200, temperature=0.5)
     for name, fidelity in (("cool", 0.0), ("half", 0.5), ("mean", 1.0)):
@@ -276,7 +276,7 @@ def test_a_cascade_that_takes_pictures_costs_what_it_does_for_128_pixels(refines
     assert told["gflop"] == pytest.approx(3 * alone + 3 * 4 * alone, rel=1e-3)  # the label costs once a call
 
 
-def test_steps_of_a_cascade_are_its_files_to_say(refinesr: Command) -> None:
+def test_steps_are_refused_for_a_cascade(refinesr: Command) -> None:
     ran = refinesr("info", cascade(), "--steps", 3)
     message = "steps: each stage of a cascade has its own; its JSON file says them\n"
     assert (ran.code, ran.out, ran.err) == (2, "", message)
@@ -293,7 +293,7 @@ def test_a_shipped_model_comes_before_a_recipe_of_its_name(
     assert refinesr("info", "recipe:photo-x4").out.startswith("name        photo-x4 (recipe)\n")
 
 
-def test_a_name_that_is_nothing_is_one_line(refinesr: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_name_is_one_line(refinesr: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(facts, "shipped_names", lambda: ["faces"])
     near, far = refinesr("info", "fotos-x4"), refinesr("info", "zzz")
     start = "is no shipped model, file, folder or recipe"

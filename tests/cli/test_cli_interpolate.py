@@ -87,7 +87,7 @@ def test_values_that_make_no_sense_are_one_line(
     assert os.listdir() == ["photo.png"]
 
 
-def test_one_picture_alone_has_nothing_between(between: Command, photo: Path) -> None:
+def test_a_second_picture_is_required(between: Command, photo: Path) -> None:
     ran = between(photo, "one.png", "-o", "strip.png")
     message = "SECOND: missing; one.png is only one picture; give two, or none\n"
     assert (ran.code, ran.err) == (2, message)
@@ -99,7 +99,7 @@ def test_pictures_of_another_size_are_one_line(between: Command, photo: Path) ->
     assert (ran.code, ran.out, ran.err) == (2, "", message)
 
 
-def test_a_result_that_exists_is_not_replaced_unasked(between: Command, photo: Path) -> None:
+def test_an_existing_result_is_not_replaced_without_overwrite(between: Command, photo: Path) -> None:
     strip = picture("strip.png", 2, 2)
     ran = between("no.png", "-o", strip)
     assert (ran.code, ran.err) == (2, "strip.png exists; --overwrite replaces it\n")
@@ -107,7 +107,7 @@ def test_a_result_that_exists_is_not_replaced_unasked(between: Command, photo: P
     assert pixels("strip.png").shape == (48, 80, 3)
 
 
-def test_what_it_is_made_of_is_not_replaced_even_if_asked(between: Command, photo: Path) -> None:
+def test_an_input_is_never_replaced(between: Command, photo: Path) -> None:
     ran = between(photo, strip := picture("one.png"), "two.png", "-o", strip, "--overwrite")
     message = "one.png: the result would replace the input one.png; rename one\n"
     assert (ran.code, ran.out, ran.err) == (2, "", message)
@@ -133,7 +133,7 @@ def test_the_defaults_are_those_of_the_library() -> None:
     assert REDRAW_OPTIONS.depth == redrawing.DEPTH
 
 
-def test_a_terminal_sees_what_is_at_work(
+def test_a_terminal_shows_the_progress(
     between: Command, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("refinesr.cli.bars.on_terminal", lambda: True)

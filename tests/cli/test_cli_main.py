@@ -20,7 +20,7 @@ from refinesr.memory import is_out_of_memory, out_of_memory_as
 from refinesr.recipes import RECIPES
 
 
-def test_nothing_at_all_shows_help(refinesr: Command) -> None:
+def test_no_arguments_show_help(refinesr: Command) -> None:
     ran = refinesr()
     assert (ran.code, ran.err) == (0, "")
     assert all(verb in ran.out for verb in ("Usage: refinesr COMMAND", "upscale", "train", "info"))
@@ -31,7 +31,7 @@ def test_version(refinesr: Command) -> None:
 
 
 @pytest.mark.parametrize("verb", ["upscale", "train", "info"])
-def test_each_verb_has_help_with_usage_and_examples(refinesr: Command, verb: str) -> None:
+def test_each_command_has_help_with_usage_and_examples(refinesr: Command, verb: str) -> None:
     ran = refinesr(verb, "--help")
     assert ran.code == 0
     assert ran.out.startswith(f"Usage: refinesr {verb} ")
@@ -65,9 +65,7 @@ def test_mistakes_in_the_arguments_are_one_line_with_a_hint(
     assert [part for part in parts if part not in ran.err] == []
 
 
-def test_a_file_that_the_system_refuses_is_one_line(
-    refinesr: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_os_error_is_one_line(refinesr: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def run_command(tokens: list[str]) -> int:
         raise OSError(28, "No space left on device", "run/log.jsonl")
 
@@ -76,7 +74,7 @@ def test_a_file_that_the_system_refuses_is_one_line(
     assert (ran.code, ran.err) == (2, "run/log.jsonl: No space left on device\n")
 
 
-def test_too_little_memory_anywhere_is_one_line(refinesr: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_out_of_memory_is_one_line(refinesr: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def run_command(tokens: list[str]) -> int:
         raise MemoryError
 
@@ -85,7 +83,7 @@ def test_too_little_memory_anywhere_is_one_line(refinesr: Command, monkeypatch: 
     assert (ran.code, ran.err) == (2, "not enough memory\n")
 
 
-def test_our_own_mistakes_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bugs_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def run_command(tokens: list[str]) -> int:
         raise RuntimeError("a bug")
 
@@ -97,7 +95,7 @@ def test_our_own_mistakes_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
-def test_a_signal_is_told_whatever_a_library_makes_of_it(
+def test_a_signal_is_reported_whatever_a_library_turns_it_into(
     refinesr: Command, monkeypatch: pytest.MonkeyPatch, number: int, code: int, word: str
 ) -> None:
     """NumPy, interrupted in its import, was an AttributeError of torch."""
@@ -121,7 +119,7 @@ def test_pytorch_says_out_of_memory_with_a_runtime_error() -> None:
     assert not is_out_of_memory(ValueError("out of memory"))
 
 
-def test_too_little_memory_is_told_with_advice_and_nothing_else_is() -> None:
+def test_only_errors_of_memory_get_the_advice() -> None:
     with pytest.raises(RefineSRError, match="buy some") as told, out_of_memory_as("buy some"):
         raise MemoryError
     assert isinstance(told.value.__cause__, MemoryError)
@@ -138,13 +136,13 @@ def test_warnings_are_one_line_each_and_once(capsys: pytest.CaptureFixture[str])
     assert capsys.readouterr().err == "warning: the grid starts low\nwarning: another\n"
 
 
-def test_nothing_is_meant_by_a_name_unlike_all_others() -> None:
+def test_only_similar_names_are_suggested() -> None:
     assert suggestion("zzz", ["photo-x4"]) == ""
     assert suggestion("photo", ["photo-x4"]) == "; did you mean 'photo-x4'?"
 
 
 @pytest.mark.parametrize(("encoding", "shown"), [("latin-1", "\\u65e5 \xe9"), ("utf-8", "日 é")])
-def test_what_the_encoding_of_the_output_lacks_is_shown_as_escapes(
+def test_characters_that_stdout_cannot_encode_are_escaped(
     monkeypatch: pytest.MonkeyPatch, encoding: str, shown: str
 ) -> None:
     """A batch must not end because of a name."""
@@ -155,7 +153,7 @@ def test_what_the_encoding_of_the_output_lacks_is_shown_as_escapes(
     assert file.getvalue().decode(encoding) == shown + "\n"
 
 
-def test_what_is_told_is_one_line_that_commands_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_messages_are_one_line_without_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     """Names of files are whatever their sender likes; narrow spaces are in those of screenshots."""
     name = "a\nb\x1b[2J\x9b2J\x7f 9\u202f41\u202fAM.png"
     print_result(json.dumps({"name": name}, ensure_ascii=False))
@@ -182,7 +180,7 @@ FULL = Path("/dev/full")
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="only Linux has /dev/full")
-def test_what_cannot_be_told_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_that_cannot_be_written_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     with FULL.open("w", encoding="utf-8") as full:
         monkeypatch.setattr(sys, "stderr", full)
         with robust_streams():  # else closing the file would fail

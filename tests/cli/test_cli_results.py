@@ -95,7 +95,7 @@ def test_a_folder_stands_for_its_pictures_in_natural_order_and_makes_out_a_folde
 
 def test_an_empty_folder_is_refused() -> None:
     Path("in/sub").mkdir(parents=True)
-    message = "in: no pictures in this folder; left out: 1 folder (--recursive takes it)"
+    message = "in: no pictures in this folder; skipped: 1 folder (--recursive includes it)"
     assert refused(InputError, "in") == message
     assert refused(InputError, "in/sub") == "in/sub: no pictures in this folder"
 
@@ -108,7 +108,7 @@ def found(folder: str, **options: Any) -> tuple[set[str], Skipped]:
 RESULTS = ("a-x4.png", "a-x2.5.png", "a-x4-2.png", "b.jpg-x4.png", "a-x4-x4.png")
 
 
-def test_results_of_others_in_a_folder_are_no_inputs() -> None:
+def test_earlier_results_in_a_folder_are_no_inputs() -> None:
     """By their names; without the input they come from they are pictures as any other."""
     for name in ("a.png", "b.jpg", *RESULTS, "c-x4.png", "a-xl.png", "x4.png", "sub/a-x4.png"):
         picture(f"in/{name}")
@@ -116,14 +116,14 @@ def test_results_of_others_in_a_folder_are_no_inputs() -> None:
     assert [str(each.path) for each in list_inputs([Path("in/a-x4.png")]).files] == ["in/a-x4.png"]
 
 
-def test_results_in_a_folder_are_known_by_the_suffix_that_is_asked_for() -> None:
+def test_earlier_results_are_recognised_by_the_suffix() -> None:
     for name in ("a.png", "a+big.png", "a+big-1.png", "abig.png", "a-x4.png", "a-1.png"):
         picture(f"in/{name}")
     assert found("in", suffix="+big") == ({"a.png", "abig.png", "a-x4.png", "a-1.png"}, Skipped(results=2))
     assert found("in", suffix="")[1] == Skipped()
 
 
-def test_what_is_left_out_of_a_folder_is_counted_but_hidden_files() -> None:
+def test_skipped_files_are_counted_without_hidden_ones() -> None:
     for name in ("in/a.png", "in/sub/b.png", "in/other/deep/c.png", "in/.thumbs/d.png"):
         picture(name)
     for name in ("in/a.heic", "in/notes.txt", "in/sub/more.txt", "in/.DS_Store"):
@@ -137,13 +137,13 @@ def test_what_is_left_out_of_a_folder_is_counted_but_hidden_files() -> None:
     ("skipped", "recursive", "line"),
     [
         (Skipped(), False, None),
-        (Skipped(1), False, "left out: 1 folder (--recursive takes it)"),
-        (Skipped(2, 2), False, "left out: 2 folders (--recursive takes them), 2 files of other kinds"),
-        (Skipped(1, 0, 1), True, "left out: 1 folder, 1 result of earlier runs"),
-        (Skipped(0, 1, 3), True, "left out: 1 file of another kind, 3 results of earlier runs"),
+        (Skipped(1), False, "skipped: 1 folder (--recursive includes it)"),
+        (Skipped(2, 2), False, "skipped: 2 folders (--recursive includes them), 2 files of other types"),
+        (Skipped(1, 0, 1), True, "skipped: 1 folder, 1 result of earlier runs"),
+        (Skipped(0, 1, 3), True, "skipped: 1 file of another type, 3 results of earlier runs"),
     ],
 )
-def test_the_line_on_what_is_left_out(skipped: Skipped, recursive: bool, line: str | None) -> None:
+def test_the_message_on_skipped_files(skipped: Skipped, recursive: bool, line: str | None) -> None:
     assert skipped.message(recursive) == line
 
 
@@ -158,7 +158,7 @@ def test_results_keep_the_sub_folders() -> None:
     assert planned("in", recursive=True)["in/x/y/a.png"] == ["in/x/y/a-x4.png"]
 
 
-def test_the_folder_of_results_is_none_of_the_inputs() -> None:
+def test_the_output_folder_is_no_input() -> None:
     """But what is below it can be."""
     for name in ("in/a.png", "in/out/a-x4.png", "in/out/x/b.png"):
         picture(name)
@@ -186,7 +186,7 @@ def folding(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("folding")
-def test_results_whose_names_differ_in_case_alone_are_refused_where_they_are_one_file() -> None:
+def test_results_that_differ_in_case_clash_on_a_case_insensitive_file_system() -> None:
     """The second would replace the first."""
     alike = "would be the result of both x/a.png and y/A.png, as this file system ignores case"
     told = f"out/A.png-x4.png {alike}; upscale them into two folders"
@@ -197,17 +197,17 @@ def test_results_whose_names_differ_in_case_alone_are_refused_where_they_are_one
 
 
 @pytest.mark.skipif(not tells_cases_apart(Path("tests")), reason="they are one file here")
-def test_results_whose_names_differ_in_case_are_two_where_cases_are_told_apart() -> None:
+def test_results_that_differ_in_case_are_two_on_a_case_sensitive_file_system() -> None:
     assert planned("a.png", "A.png") == {"a.png": ["a-x4.png"], "A.png": ["A-x4.png"]}
 
 
 @pytest.mark.usefixtures("folding")
-def test_inputs_that_differ_in_case_keep_their_endings_where_they_are_one_file() -> None:
+def test_inputs_that_differ_in_case_keep_extensions_on_a_case_insensitive_file_system() -> None:
     assert planned("cat.jpg", "CAT.png") == {"cat.jpg": ["cat.jpg-x4.png"], "CAT.png": ["CAT.png-x4.png"]}
 
 
 @pytest.mark.parametrize("inputs", list(permutations(["cat.jpg", "cat.png", "dog.png"])))
-def test_inputs_of_one_stem_keep_their_endings_in_whatever_order(inputs: tuple[str, ...]) -> None:
+def test_inputs_of_one_stem_keep_their_extensions_in_any_order(inputs: tuple[str, ...]) -> None:
     assert planned(*inputs, o="out", samples=2) == {
         "cat.jpg": ["out/cat.jpg-x4-1.png", "out/cat.jpg-x4-2.png"],
         "cat.png": ["out/cat.png-x4-1.png", "out/cat.png-x4-2.png"],
@@ -245,7 +245,7 @@ def test_a_result_must_not_replace_an_input_that_links_lead_to() -> None:
     assert planned("real/photo.png", o="link.png", overwrite=True)  # the link is replaced, and not the photo
 
 
-def test_a_link_that_leads_nowhere_is_something_that_exists() -> None:
+def test_a_dangling_link_counts_as_existing() -> None:
     Path("a-x4.png").symlink_to("nowhere")
     assert refused(OutputError, "a.jpg").startswith("a-x4.png exists; --overwrite replaces it")
 
@@ -296,7 +296,7 @@ def test_a_folder_that_may_not_be_written_to_is_refused(monkeypatch: pytest.Monk
     assert refused(OutputError, "photo.jpg", o="out") == "out: no permission to write into this folder"
 
 
-def test_a_missing_input_is_found_out_when_it_is_read() -> None:
+def test_a_missing_input_is_reported_when_it_is_read() -> None:
     """So the other files of a batch are done."""
     planned = plan_jobs(list_inputs([Path("no.jpg")]), ResultOptions(), 4.0)
     assert planned == [Job(Path("no.jpg"), (Path("no-x4.png"),))]
@@ -307,7 +307,7 @@ def test_a_file_that_is_named_twice_is_one_input() -> None:
     assert planned("in", "in/a.png", "./in/a.png") == {"in/a.png": ["in/a-x4.png"]}
 
 
-def test_the_file_system_is_asked_of_each_folder_and_not_of_each_file(
+def test_each_folder_is_looked_up_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[Path] = []

@@ -1,4 +1,4 @@
-"""`refinesr serve`: where it listens, what it refuses, how it ends."""
+"""`refinesr serve`: its address, its errors and its end."""
 
 import json
 import socket
@@ -13,7 +13,7 @@ import pytest
 from cascades import PAGE
 from commands import Command
 from methods import plain, stage
-from serving import ended, running
+from serving import interrupt, serving
 
 from refinesr.checkpoint import save_stage
 from refinesr.cli import serve
@@ -24,16 +24,16 @@ from refinesr.stage import Stage
 from refinesr.web.app import UPLOAD_TYPE
 
 
-def test_a_browser_is_answered_until_ctrl_c(model: str) -> None:
-    with running("-m", model, "--no-browser") as (process, address):
+def test_the_server_answers_until_ctrl_c(model: str) -> None:
+    with serving("-m", model, "--no-browser") as (process, address):
         with urllib.request.urlopen(address + "model") as answer:
             said = json.load(answer)
-        assert ended(process) == (130, "", "interrupted\n")
+        assert interrupt(process) == (130, "", "interrupted\n")
     assert (said["name"], said["scale"]) == (model, 4)
 
 
 def sending(address: str) -> socket.socket:
-    """A photo of which the first bytes have come."""
+    """A connection whose upload has begun."""
     port = urlsplit(address).port
     assert port is not None
     sender = socket.create_connection(("127.0.0.1", port))
@@ -43,39 +43,39 @@ def sending(address: str) -> socket.socket:
     return sender
 
 
-def test_ctrl_c_does_not_wait_for_photos_on_their_way_nor_leave_them(model: str, tmp_path: Path) -> None:
-    with running("-m", model, "--no-browser", TMPDIR=str(tmp_path)) as (process, address), sending(address):
+def test_ctrl_c_neither_waits_for_uploads_nor_leaves_their_files(model: str, tmp_path: Path) -> None:
+    with serving("-m", model, "--no-browser", TMPDIR=str(tmp_path)) as (process, address), sending(address):
         assert len(list(tmp_path.glob("refinesr-*/*"))) == 1
-        assert ended(process) == (130, "", "interrupted\n")
+        assert interrupt(process) == (130, "", "interrupted\n")
     assert list(tmp_path.glob("refinesr-*")) == []
 
 
-def test_who_leaves_while_sending_a_photo_is_no_mistake(model: str) -> None:
-    with running("-m", model, "--no-browser") as (process, address):
+def test_an_aborted_upload_is_no_error(model: str) -> None:
+    with serving("-m", model, "--no-browser") as (process, address):
         sending(address).close()
         with urllib.request.urlopen(address + "model"):
             pass
-        assert ended(process) == (130, "", "interrupted\n")
+        assert interrupt(process) == (130, "", "interrupted\n")
 
 
-def test_a_browser_may_be_waited_for(model: str, tmp_path: Path) -> None:
-    """As those in a terminal are: the server answers meanwhile."""
+def test_a_browser_command_that_blocks_does_not_block_the_server(model: str, tmp_path: Path) -> None:
+    """As browsers in a terminal do; the server answers meanwhile."""
     browser, page = tmp_path / "browser", tmp_path / "page"
     fetch = (
         "import pathlib, sys, urllib.request\ndata = urllib.request.urlopen(sys.argv[1], timeout=60).read()\n"
     )
     browser.write_text(f"#!{sys.executable}\n{fetch}pathlib.Path({str(page)!r}).write_bytes(data)\n")
     browser.chmod(0o755)
-    with running("-m", model, BROWSER=str(browser)) as (process, _):
+    with serving("-m", model, BROWSER=str(browser)) as (process, _):
         for _ in range(300):
             if page.exists() and page.stat().st_size:
                 break
             time.sleep(0.1)
-        assert ended(process) == (130, "", "interrupted\n")
+        assert interrupt(process) == (130, "", "interrupted\n")
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
-def test_a_port_that_is_taken_is_told(refinesr: Command, model: str) -> None:
+def test_a_port_in_use_is_an_error(refinesr: Command, model: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ran = refinesr("serve", "-m", model, "--port", port, "--no-browser")
@@ -92,7 +92,7 @@ def test_a_port_that_is_taken_is_told(refinesr: Command, model: str) -> None:
         ("nobody.invalid", 0, "nobody.invalid, port 0: "),
     ],
 )
-def test_an_address_that_cannot_be_is_told(
+def test_an_impossible_address_is_an_error(
     refinesr: Command, model: str, host: str, port: int, message: str
 ) -> None:
     ran = refinesr("serve", "-m", model, "--host", host, "--port", port, "--no-browser")
@@ -100,7 +100,9 @@ def test_an_address_that_cannot_be_is_told(
     assert ran.err.startswith(message)
 
 
-def test_what_it_needs_is_told(refinesr: Command, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_an_error(
+    refinesr: Command, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(serve, "REQUIRED_PACKAGES", ("starlette", "no_such_package"))
     ran = refinesr("serve", "-m", model)
     message = "serve: needs the package no_such_package: pip install 'refinesr[web]'\n"
@@ -118,7 +120,7 @@ def holes() -> Stage:
         (holes(), "is for inpainting, which needs a mask; use `refinesr upscale --mask`"),
     ],
 )
-def test_models_that_a_picture_is_not_enough_for_are_refused(
+def test_models_that_do_not_upscale_are_refused(
     refinesr: Command, tmp_path: Path, made: Stage, message: str
 ) -> None:
     save_stage(made, tmp_path / "m.safetensors")
@@ -159,8 +161,6 @@ def test_the_address_is_one_that_a_browser_can_open(host: str, told: str) -> Non
         ("192.168.0.2", "192.168.0.2", None),
     ],
 )
-def test_where_only_this_computer_is_heard_other_names_are_not(
-    host: str, address: str, own: str | None
-) -> None:
+def test_on_loopback_only_local_host_names_are_allowed(host: str, address: str, own: str | None) -> None:
     expected = {"*"} if own is None else {"127.0.0.1", "localhost", "[::1]", own}
     assert set(serve.allowed_hosts(host, address)) == expected

@@ -41,7 +41,7 @@ def pixels(name: str) -> Any:
     return np.asarray(Image.open(name))
 
 
-def test_a_photo_alone_is_written_beside_itself(upscale: Command, photo: Path) -> None:
+def test_the_result_is_beside_the_photo_by_default(upscale: Command, photo: Path) -> None:
     ran = upscale(photo)
     assert (ran.code, ran.err) == (0, "")
     pattern = r"photo\.png -> photo-x4\.png  20 x 12 -> 80 x 48  \d+\.\d s\n"
@@ -50,7 +50,7 @@ def test_a_photo_alone_is_written_beside_itself(upscale: Command, photo: Path) -
     assert sorted(os.listdir()) == ["photo-x4.png", "photo.png"]
 
 
-def test_json_is_one_line_a_result_and_tells_all(upscale: Command, photo: Path) -> None:
+def test_json_is_one_line_per_result(upscale: Command, photo: Path) -> None:
     ran = upscale(photo, "--json", "--samples", 2, "--seed", 5, "--steps", 2, "-o", "out")
     first, second = (json.loads(line) for line in ran.out.splitlines())
     assert first.pop("seconds") > 0
@@ -138,7 +138,7 @@ def test_tiles_change_nothing_but_rounding(upscale: Command) -> None:
     assert np.abs(pixels("0.png").astype(int) - pixels("24.png")).max() <= 1
 
 
-def test_no_consistent_gives_the_networks_own_answer(upscale: Command, photo: Path) -> None:
+def test_no_consistent_gives_the_unprojected_result(upscale: Command, photo: Path) -> None:
     kept = json.loads(upscale(photo, "--json").out)
     free = json.loads(upscale(photo, "--json", "--no-consistent", "--overwrite").out)
     assert kept["agreement"] == 1
@@ -166,7 +166,7 @@ def test_any_scale_is_resampled_from_the_models(
 
 
 @pytest.mark.parametrize("scale", [1.5, 2.5, 6.0])
-def test_at_any_larger_scale_the_result_made_small_is_the_input(
+def test_at_any_larger_scale_the_downsampled_result_equals_the_input(
     upscale: Command, photo: Path, model: str, scale: float
 ) -> None:
     """And it is what Python's `upscale` makes."""
@@ -358,7 +358,7 @@ def only_of(name: str, restored: Any) -> Any:
     return checked
 
 
-def test_memory_that_lacks_for_one_does_not_stop_the_others(
+def test_running_out_of_memory_for_one_does_not_stop_the_others(
     upscale: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Wherever it lacks: in reading, too."""
@@ -394,7 +394,7 @@ def test_the_exit_code_is_2_if_nothing_could_be_done(upscale: Command) -> None:
     assert (both.code, both.err.splitlines()[-1]) == (2, "0 of 2 files done, 2 failed")
 
 
-def test_what_a_format_cannot_hold_is_said_before_the_work(
+def test_what_a_format_cannot_hold_is_an_error_before_the_work(
     upscale: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(refinesr.restore, "restore_picture", None)
@@ -412,23 +412,23 @@ def test_existing_results_stop_everything_before_any_work(upscale: Command, phot
     assert pixels("photo-x4.png").shape == (48, 80, 3)
 
 
-def test_a_mask_is_not_replaced_even_if_asked(upscale: Command, photo: Path) -> None:
+def test_a_mask_is_never_replaced(upscale: Command, photo: Path) -> None:
     mask = picture("mask.png", mode="L")
     ran = upscale(photo, "--mask", mask, "-o", mask, "--overwrite")
     message = "mask.png: the result would replace the input mask.png; rename one\n"
     assert (ran.code, ran.out, ran.err) == (2, "", message)
 
 
-def test_skip_existing_goes_on_where_a_folder_was_left(upscale: Command) -> None:
+def test_skip_existing_completes_a_folder(upscale: Command) -> None:
     for name in ("in/a.png", "in/b.png"):
         picture(name)
     picture("out/a-x4.png", 2, 2)
     ran = upscale("in", "-o", "out", "--skip-existing")
-    assert (ran.code, ran.err) == (0, "kept: 1 result of 2\n")
+    assert (ran.code, ran.err) == (0, "kept: 1 of 2 results\n")
     assert [line.split("  ")[0] for line in ran.out.splitlines()] == ["in/b.png -> out/b-x4.png"]
     assert pixels("out/a-x4.png").shape == (2, 2, 3)
     again = upscale("in", "-o", "out", "--skip-existing")
-    assert (again.code, again.out, again.err) == (0, "", "kept: 2 results of 2\n")
+    assert (again.code, again.out, again.err) == (0, "", "kept: 2 of 2 results\n")
 
 
 def test_skip_existing_makes_the_missing_samples_with_their_own_seeds(upscale: Command, photo: Path) -> None:
@@ -440,26 +440,26 @@ def test_skip_existing_makes_the_missing_samples_with_their_own_seeds(upscale: C
     assert (pixels("photo-x4-2.png") == made).all()
 
 
-def test_a_folder_can_be_taken_up_again_in_place(upscale: Command) -> None:
+def test_a_folder_can_be_completed_in_place(upscale: Command) -> None:
     for name in ("in/a.png", "in/b.png"):
         picture(name)
     assert upscale("in").code == 0
     picture("in/c.png")
     ran = upscale("in", "--skip-existing")
-    message = "left out: 2 results of earlier runs\nkept: 2 results of 3\n"
+    message = "skipped: 2 results of earlier runs\nkept: 2 of 3 results\n"
     assert (ran.code, ran.err) == (0, message)
     names = ("a-x4.png", "a.png", "b-x4.png", "b.png", "c-x4.png", "c.png")
     assert sorted(os.listdir("in")) == list(names)
 
 
-def test_sub_folders_are_left_out_aloud_or_taken(upscale: Command) -> None:
+def test_sub_folders_are_skipped_with_a_message_or_included(upscale: Command) -> None:
     for name in ("in/a.png", "in/sub/b.png"):
         picture(name)
     Path("in/IMG_1.HEIC").write_text("")
-    message = "left out: 1 folder (--recursive takes it), 1 file of another kind\n"
+    message = "skipped: 1 folder (--recursive includes it), 1 file of another type\n"
     assert upscale("in", "-o", "out").err == message
     ran = upscale("in", "-o", "out", "--recursive", "--skip-existing")
-    assert (ran.code, ran.err) == (0, "left out: 1 file of another kind\nkept: 1 result of 2\n")
+    assert (ran.code, ran.err) == (0, "skipped: 1 file of another type\nkept: 1 of 2 results\n")
     assert pixels("out/sub/b-x4.png").shape == (48, 80, 3)
 
 
@@ -475,7 +475,7 @@ def test_sub_folders_are_left_out_aloud_or_taken(upscale: Command) -> None:
         (["--fidelity", 0.7], ""),
     ],
 )
-def test_samples_that_differ_little_are_said_to_unless_it_was_asked_for(
+def test_similar_samples_get_a_hint_unless_fidelity_is_given(
     refinesr: Command, photo: Path, options: list[object], message: str
 ) -> None:
     """Of a model that mixes its mean into results; the shipped one mixes nothing, and nothing is said."""
@@ -488,7 +488,7 @@ def test_samples_that_differ_little_are_said_to_unless_it_was_asked_for(
     assert refinesr("upscale", photo, "--samples", 2, "-o", "shipped", *options).err == ""
 
 
-def test_samples_that_no_seed_changes_are_said_to_be_the_same(refinesr: Command, photo: Path) -> None:
+def test_equal_samples_get_a_message(refinesr: Command, photo: Path) -> None:
     save_stage(stage(replace(packed(4), precond=Blind())), Path("blind.safetensors"))
     message = "all samples will be the same: this result does not depend on the seed\n"
     for options in (["-m", "blind.safetensors", "--steps", 1], ["--fidelity", 1]):
@@ -611,7 +611,7 @@ def test_no_tile_is_advised_where_the_result_alone_does_not_fit(
 CUT = "its result needs about 0.0165 GiB for any tile, of 0.0156 GiB: cut it into parts"
 
 
-def test_what_there_is_of_memory_is_what_the_system_the_shell_and_the_container_leave(
+def test_available_memory_is_the_least_of_system_shell_and_container(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("refinesr.memory.GROUPS", (str(tmp_path / "none"), str(tmp_path / "max")))
@@ -626,7 +626,7 @@ def test_what_there_is_of_memory_is_what_the_system_the_shell_and_the_container_
     assert device_memory(torch.device("cpu")) == 123456
 
 
-def test_other_runtime_errors_are_our_own_mistakes(
+def test_other_runtime_errors_are_bugs(
     upscale: Command, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(refinesr.restore, "restore_picture", fails_with(RuntimeError("shapes do not match")))
@@ -635,7 +635,7 @@ def test_other_runtime_errors_are_our_own_mistakes(
 
 
 @pytest.mark.parametrize(("number", "code", "word"), SIGNALS)
-def test_a_signal_while_writing_leaves_nothing_half(
+def test_a_signal_while_writing_leaves_no_partial_file(
     upscale: Command, photo: Path, monkeypatch: pytest.MonkeyPatch, number: int, code: int, word: str
 ) -> None:
     seen = []
@@ -651,7 +651,7 @@ def test_a_signal_while_writing_leaves_nothing_half(
     assert os.listdir() == ["photo.png"]
 
 
-def test_a_terminal_sees_files_and_how_far_each_is(
+def test_a_terminal_shows_the_progress_of_files(
     upscale: Command, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("refinesr.cli.bars.on_terminal", lambda: True)
@@ -662,7 +662,7 @@ def test_a_terminal_sees_files_and_how_far_each_is(
     assert [line.split()[0] for line in ran.out.splitlines()] == ["photo.png", "more.png"]
 
 
-def test_files_are_as_far_as_all_of_their_samples(
+def test_progress_of_a_file_covers_all_its_samples(
     upscale: Command, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing goes back, and nothing is over, with no time left, while samples are still to be made."""
@@ -706,7 +706,7 @@ def test_a_cascade_enlarges_by_all_of_its_stages(refinesr: Command, photo: Path)
     assert (ran.code, ran.err) == (2, message)
 
 
-def test_what_is_no_model_but_a_cascade_says_so(refinesr: Command) -> None:
+def test_a_cascade_given_as_a_model_is_explained(refinesr: Command) -> None:
     Path("folder").mkdir()
     Path("folder/cascade.json").write_text("{}")
     ran = refinesr("search", "folder", "--data", "none", "--steps", 2)

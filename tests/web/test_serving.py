@@ -1,4 +1,4 @@
-"""What a browser asks of `refinesr serve`, and what it is answered; the model is tiny."""
+"""The HTTP interface of `refinesr serve`, with a tiny model."""
 
 import asyncio
 import io
@@ -38,7 +38,7 @@ PIXELS = RNG.integers(20, 235, (20, 31, 3), np.uint8)
 
 
 class Browser:
-    """What the page does."""
+    """Sends the requests that the page sends."""
 
     def __init__(self, there: Worker) -> None:
         self.worker = there
@@ -107,7 +107,7 @@ def test_the_result_is_what_upscale_makes(browser: Browser, settings: dict[str, 
     assert Image.open(io.BytesIO(answer.content)).info["dpi"] == pytest.approx((300, 300), abs=0.1)
 
 
-def test_estimates_are_seen_on_the_way(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_estimates_are_shown_while_sampling(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is the estimate that `refine` yields, if not so large that it is reduced."""
     seen: list[np.ndarray[Any, Any]] = []
     reduced = job.subsampled
@@ -126,10 +126,10 @@ def test_estimates_are_seen_on_the_way(browser: Browser, monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
-def test_an_estimate_is_sent_whole_while_the_next_is_made(
+def test_an_estimate_is_sent_whole_while_the_next_is_computed(
     browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The length that is told before is not that of another one."""
+    """The content length is not that of another estimate."""
     heights = itertools.cycle((1, 20))
     monkeypatch.setattr(job, "subsampled", lambda _: read_bytes(png(PIXELS[: next(heights)])))
     key, fetched = browser.send(png(), steps=300), 0
@@ -141,7 +141,7 @@ def test_an_estimate_is_sent_whole_while_the_next_is_made(
     assert fetched > 1
 
 
-def test_a_large_estimate_is_reduced_by_leaving_pixels_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_estimate_is_subsampled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "MAX_ESTIMATE_SIDE", 10)
     alpha = RNG.integers(0, 255, (20, 31), np.uint8)
     small = job.subsampled(read_bytes(png(np.dstack([PIXELS, alpha]))))
@@ -149,7 +149,7 @@ def test_a_large_estimate_is_reduced_by_leaving_pixels_out(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("ext", ["png", "jpg", "webp", "tiff"])
-def test_the_format_is_the_one_asked_for_and_browsers_can_show_it(browser: Browser, ext: str) -> None:
+def test_the_result_has_the_chosen_format_and_can_be_shown(browser: Browser, ext: str) -> None:
     key = browser.send(png(), "a.b.jpeg", ext=ext)
     assert browser.over(key)["name"] == f"a.b-x4.{ext}"
     for part, form in (("result", ext), ("after", "png" if ext == "tiff" else ext)):
@@ -171,7 +171,7 @@ def test_deep_pictures_keep_their_depth_and_are_shown_in_8_bits(browser: Browser
     assert np.array_equal(before, np.rint(deep[..., :3] * 255))
 
 
-def test_what_a_result_cannot_say_of_missing_values_is_told_in_words(browser: Browser) -> None:
+def test_lost_metadata_is_a_warning_in_the_report(browser: Browser) -> None:
     file = io.BytesIO()
     tags = [(42113, 2, None, "0", True)]
     tifffile.imwrite(file, PIXELS, photometric="rgb", extratags=tags)
@@ -182,7 +182,7 @@ def test_what_a_result_cannot_say_of_missing_values_is_told_in_words(browser: Br
     assert "report.warning" in (PAGE / "page.js").read_text()
 
 
-def test_what_cannot_be_done_is_told_and_the_next_is_done(browser: Browser) -> None:
+def test_a_failed_job_has_a_message_and_the_next_one_runs(browser: Browser) -> None:
     bad = browser.send(b"not a picture", "bad.png")
     file = io.BytesIO()
     tifffile.imwrite(file, RNG.random((8, 8, 3), np.float32), photometric="rgb")
@@ -196,14 +196,14 @@ def test_what_cannot_be_done_is_told_and_the_next_is_done(browser: Browser) -> N
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_mistake_of_ours_costs_one_picture(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_fails_one_job_only(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as broken:
         broken.setattr(job, "restore_picture", lambda *_, **__: iter([1 // 0]))
         assert browser.over(browser.send(png()))["message"].startswith("photo.png: ZeroDivisionError")
     assert browser.over(browser.send(png()))["state"] == "done"
 
 
-def test_an_answer_that_is_a_mistake_of_ours_says_so(
+def test_a_bug_in_a_handler_is_an_internal_error(
     browser: Browser, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(browser.worker, "jobs_ahead", lambda _: 1 // 0)
@@ -214,7 +214,7 @@ def test_an_answer_that_is_a_mistake_of_ours_says_so(
 
 
 @pytest.mark.parametrize("part", ["read_bytes", "write", "measure_fidelity"])
-def test_memory_may_lack_before_and_after_the_model_works(
+def test_memory_may_run_out_before_and_after_sampling(
     browser: Browser, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     def lacking(*_: Any, **__: Any) -> None:
@@ -226,7 +226,7 @@ def test_memory_may_lack_before_and_after_the_model_works(
 
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """The model waits for it before its first step."""
+    """The model waits for this event before its first step."""
     opens, walk = threading.Event(), job.restore_picture
 
     def restored(*args: Any, **result_name: Any) -> Iterator[Progress[Any]]:
@@ -237,7 +237,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     return opens
 
 
-def test_one_after_the_other_and_how_many_are_before(browser: Browser, gate: threading.Event) -> None:
+def test_jobs_run_in_order_and_know_how_many_are_ahead(browser: Browser, gate: threading.Event) -> None:
     first, second, third = (browser.send(png(), seed=seed) for seed in range(3))
     browser.until(first, "working")
     assert [browser.state(key)["ahead"] for key in (first, second, third)] == [0, 1, 2]
@@ -246,8 +246,8 @@ def test_one_after_the_other_and_how_many_are_before(browser: Browser, gate: thr
     assert [browser.over(key)["state"] for key in (first, second, third)] == ["done"] * 3
 
 
-def test_nobody_waits_for_what_is_removed(browser: Browser, gate: threading.Event) -> None:
-    """At work, waiting, over: its files go, and the next is done."""
+def test_removed_jobs_are_not_run(browser: Browser, gate: threading.Event) -> None:
+    """Running, waiting or finished: their files are deleted, and the next job runs."""
     over = browser.send(b"")
     browser.over(over)
     working, waiting, wanted = (browser.send(png(), seed=seed) for seed in range(3))
@@ -260,7 +260,7 @@ def test_nobody_waits_for_what_is_removed(browser: Browser, gate: threading.Even
     assert [path.name for path in Path(browser.worker.folder.name).iterdir()] == [wanted]
 
 
-def test_what_is_removed_while_it_waits_makes_room_at_once(
+def test_a_waiting_job_that_is_removed_makes_room_at_once(
     browser: Browser, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "MAX_WAITING", 2)
@@ -276,14 +276,14 @@ def test_what_is_removed_while_it_waits_makes_room_at_once(
     assert held.state == "cancelled"
 
 
-def test_what_was_sent_is_not_kept_when_it_is_over(browser: Browser) -> None:
+def test_uploads_are_deleted_when_the_job_is_finished(browser: Browser) -> None:
     for data in (png(), b"not a picture"):
         key = browser.send(data)
         browser.over(key)
         assert not browser.worker.jobs[key].upload.exists()
 
 
-def test_the_walk_ends_where_it_is_cancelled() -> None:
+def test_cancelling_stops_sampling_at_once() -> None:
     """Between two passes of a network, not at the end of a step."""
     passed: list[int] = []
     done = job.Job("photo.png", JobSettings(), OPTIONS, Path())
@@ -299,7 +299,7 @@ def test_the_walk_ends_where_it_is_cancelled() -> None:
     assert len(passed) == 1
 
 
-def test_the_newest_are_kept(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_newest_finished_jobs_are_kept(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "MAX_FINISHED", 2)
     keys = []
     for _ in range(4):
@@ -309,7 +309,9 @@ def test_the_newest_are_kept(browser: Browser, monkeypatch: pytest.MonkeyPatch) 
     assert {path.name for path in Path(browser.worker.folder.name).iterdir()} == set(keys[2:])
 
 
-def test_only_so_many_wait(browser: Browser, gate: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_waiting_jobs_is_limited(
+    browser: Browser, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(worker, "MAX_WAITING", 1)
     browser.send(png())
     answer = browser.http.post("/jobs?name=b.png", content=png(), headers={"content-type": UPLOAD_TYPE})
@@ -320,7 +322,7 @@ def test_only_so_many_wait(browser: Browser, gate: threading.Event, monkeypatch:
     gate.set()
 
 
-def test_nothing_is_left(gate: threading.Event) -> None:
+def test_no_files_are_left_behind(gate: threading.Event) -> None:
     with Worker(MODEL, OPTIONS, "tiny") as there:
         browser = Browser(there)
         browser.send(png(), steps=4)
@@ -349,7 +351,7 @@ BAD_SETTINGS = [
 
 
 @pytest.mark.parametrize(("asked", "status", "message"), REFUSED)
-def test_what_is_refused(
+def test_bad_requests_are_refused(
     browser: Browser, asked: Callable[[TestClient], Any], status: int, message: str
 ) -> None:
     answer = asked(browser.http)
@@ -378,8 +380,8 @@ def there(worker: Worker) -> list[Path]:
     return list(Path(worker.folder.name).iterdir())
 
 
-def test_a_photo_on_its_way_is_on_the_disk_and_goes_with_who_sends_it(browser: Browser) -> None:
-    """32 MiB of it, of which a tenth is in memory at most."""
+def test_an_upload_is_streamed_to_disk_and_deleted_if_aborted(browser: Browser) -> None:
+    """An upload of 32 MiB, of which at most a tenth is in memory."""
     parts, sizes, answers = iter(range(32)), list[int](), list[Any]()
 
     async def receive() -> dict[str, Any]:
@@ -404,15 +406,15 @@ def test_a_photo_on_its_way_is_on_the_disk_and_goes_with_who_sends_it(browser: B
     assert there(browser.worker) == []
 
 
-def test_a_disk_that_takes_no_photo_is_told(browser: Browser) -> None:
+def test_an_unwritable_disk_is_an_error_message(browser: Browser) -> None:
     browser.worker.folder.cleanup()
     answer = browser.http.post("/jobs?name=a.png", content=png(), headers={"content-type": UPLOAD_TYPE})
     message = "a.png: cannot be written: No such file or directory"
     assert (answer.status_code, answer.json()["message"]) == (400, message)
 
 
-def test_pages_of_other_sites_are_kept_out(browser: Browser) -> None:
-    """Neither by a name of theirs that leads here, nor by a form, which cannot send `UPLOAD_TYPE` unasked."""
+def test_pages_of_other_sites_are_refused(browser: Browser) -> None:
+    """Neither by DNS rebinding, nor by a form, which cannot send `UPLOAD_TYPE` without a CORS preflight."""
     assert browser.http.get("/model", headers={"host": "elsewhere.example"}).status_code == 400
     asked = {"origin": "http://elsewhere.example", "access-control-request-method": "POST"}
     answer = browser.http.options("/jobs", headers=asked)
@@ -420,7 +422,7 @@ def test_pages_of_other_sites_are_kept_out(browser: Browser) -> None:
     assert not any(name.startswith("access-control") for name in answer.headers)
 
 
-def test_every_answer_says_that_nothing_comes_from_elsewhere(browser: Browser) -> None:
+def test_every_response_has_the_security_headers(browser: Browser) -> None:
     for path in ("/", "/page.js", "/model", "/jobs/nothing"):
         policy = browser.http.get(path).headers["content-security-policy"]
         assert policy.startswith("default-src 'none'; script-src 'self'")
@@ -451,14 +453,14 @@ def test_no_name_is_too_long_for_a_file_system(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("model", "shut"), [(MODEL, set()), (stage(plain(1)), {"consistent"})])
-def test_the_page_asks_only_for_what_the_model_leaves_open(model: Stage, shut: set[str]) -> None:
+def test_only_settings_that_the_model_supports_are_adjustable(model: Stage, shut: set[str]) -> None:
     with Worker(model, OPTIONS, "tiny") as there:
         said = Browser(there).http.get("/model").json()
     adjustable = {name: name not in shut for name in ("steps", "consistent", "fidelity", "orientations")}
     assert said == {"name": "tiny", "scale": model.scale, "steps": model.steps, "adjustable": adjustable}
 
 
-def test_the_page_is_whole() -> None:
+def test_the_page_refers_only_to_what_exists() -> None:
     """It names no file but its own; its script asks for elements and for settings that there are."""
     html, script = ((PAGE / name).read_text(encoding="utf-8") for name in ("index.html", "page.js"))
     assert set(re.findall(r'(?:src|href)="([^"#]+)"', html)) == {"data:,", "page.css", "page.js"}
@@ -475,16 +477,16 @@ def test_the_page_is_whole() -> None:
     assert shown == {"steps", "consistent", "fidelity", "orientations"}
 
 
-def test_neither_picture_is_seen_through_the_other() -> None:
-    """What can be seen through would show both: each ends where the other begins."""
+def test_photo_and_result_do_not_overlap() -> None:
+    """Transparent pictures would show both: each is clipped where the other begins."""
     css = (PAGE / "page.css").read_text(encoding="utf-8")
     found = re.findall(r"#(before|after) \{ clip-path: inset\(-1px (.+) -1px (.+)\); \}", css)
     insets = {name: (right, left) for name, right, left in found}
     assert insets == {"before": ("calc(100% - var(--at))", "0"), "after": ("0", "var(--at)")}
 
 
-def test_the_page_can_be_used_by_keyboard_and_by_ear() -> None:
-    """An arrow moves the line by more than a pixel; of each photo one line is told, when it is over."""
+def test_the_page_works_with_keyboard_and_screen_reader() -> None:
+    """An arrow key moves the line by more than a pixel; each finished photo is announced in one line."""
     html = (PAGE / "index.html").read_text(encoding="utf-8")
     (slider,) = re.findall(r'<input id="split"[^>]*>', html)
     assert 'step="any"' in slider  # an arrow moves it by a hundredth then, and a mouse as it likes

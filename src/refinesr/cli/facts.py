@@ -75,13 +75,14 @@ class Costs:
 
 @dataclass(frozen=True)
 class Facts:
+    """Facts about a model with one sampling, and what it costs for an input of `size`, (height, width)."""
+
     subject: Subject
     sampling: Sampling
     grid: Grid
     parameters: int
     costs: Costs
     size: tuple[int, int]
-    """(height, width) of the input that costs are counted for."""
 
     @property
     def complaints(self) -> list[str]:

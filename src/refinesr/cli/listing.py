@@ -33,14 +33,14 @@ class Skipped:
 
     def message(self, recursive: bool) -> str | None:
         """What was left out, for the user; None if nothing was."""
-        hint = "" if recursive else f" (--recursive takes {'it' if self.folders == 1 else 'them'})"
-        kinds = counted(self.others, "file") + (" of another kind" if self.others == 1 else " of other kinds")
+        hint = "" if recursive else f" (--recursive includes {'it' if self.folders == 1 else 'them'})"
+        kinds = counted(self.others, "file") + (" of another type" if self.others == 1 else " of other types")
         parts = [
             f"{counted(self.folders, 'folder')}{hint}" if self.folders else "",
             kinds if self.others else "",
             f"{counted(self.results, 'result')} of earlier runs" if self.results else "",
         ]
-        return f"left out: {', '.join(filter(None, parts))}" if any(parts) else None
+        return f"skipped: {', '.join(filter(None, parts))}" if any(parts) else None
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ Examples:
     refinesr train photo-x4 --data photos/ more.tar -o runs/a
     refinesr train photo-x4-small --data photos/ -o runs/b --set plan.steps=1000
     refinesr train photo-x4 --data photos/ -o runs/try --tiny
-    refinesr train photo-x4-small --data good/ --low poor/ -o runs/pairs
+    refinesr train photo-x4-small --data high/ --low low/ -o runs/pairs
     refinesr train photo-x4-small --from photo-x4 --data photos/ -o runs/mine --set plan.rate=1e-3
     refinesr train photo-x4 --data photos/ -o runs/a --held-out others/ --set plan.measure_every=500
 

@@ -127,7 +127,7 @@ def existing_message(jobs: list[Job]) -> str | None:
     existing = sum(len(job.existing) for job in jobs)
     if not existing:
         return None
-    return f"kept: {counted(existing, 'result')} of {sum(len(job.results) for job in jobs)}"
+    return f"kept: {existing} of {counted(sum(len(job.results) for job in jobs), 'result')}"
 
 
 def similarity_message(task: Task) -> str | None:
