@@ -19,7 +19,7 @@ import torch
 from refinesr import load
 from refinesr.checkpoint import save_stage
 from refinesr.errors import ConfigError, RefineSRError
-from refinesr.pretrained import check_start
+from refinesr.pretrained import check_compatible
 from refinesr.stage import Stage
 
 
@@ -30,7 +30,7 @@ def averaged(stages: Sequence[Stage], shares: Sequence[float], names: Sequence[s
     """
     first = stages[0]
     for stage, name in zip(stages[1:], names[1:], strict=True):
-        check_start(first.method, stage, name)
+        check_compatible(first.method, stage, name)
     states = [stage.model.state_dict() for stage in stages]
     for key, value in states[0].items():
         values = torch.stack([state[key].double() for state in states])

@@ -28,8 +28,8 @@ from refinesr.errors import ConfigError
 from refinesr.method import Method, Sampling
 from refinesr.metrics.perceptual import Perceptual
 from refinesr.metrics.pixel import luma, psnr
-from refinesr.search import Search, Trial, held_out, trained
-from refinesr.search.trials import KEPT, Bench
+from refinesr.search import SearchPlan, Trial, load_search_set, trained_range
+from refinesr.search.trials import REDUCTION, Evaluator
 
 CONVENTIONS = (
     "the middle of each picture, `--size` pixels; made small by the kernel that the model keeps",
@@ -61,15 +61,15 @@ class Both:
     border: int
 
     title: ClassVar[str] = "LPIPS-like"
-    higher: ClassVar[bool] = False
-    least: ClassVar[int] = 4
+    higher_is_better: ClassVar[bool] = False
+    min_images: ClassVar[int] = 4
 
     def measure(self, high: Tensor, result: Tensor) -> Tensor:
         """(B, 2): distance, PSNR-Y."""
         y = psnr(luma(high.cpu()), luma(result.cpu()), border=self.border)
         return torch.stack((self.perceptual(high, result).cpu().double(), y.double()), 1)
 
-    def verdict(self, rows: Tensor) -> tuple[float, Tensor]:
+    def score(self, rows: Tensor) -> tuple[float, Tensor]:
         return float(rows[:, 0].mean()), rows[:, 0]
 
 
@@ -98,7 +98,7 @@ class Choices:
 
     def grids(self, rule: Sampling) -> Iterator[Karras]:
         """Within the trained levels; around what is no `Karras` grid, such a one with its upper end."""
-        span, first = trained(self.method), float(rule.grid.grid(rule.steps)[0])
+        span, first = trained_range(self.method), float(rule.grid.grid(rule.steps)[0])
         own = rule.grid if isinstance(rule.grid, Karras) else Karras(LOWS[1], min(first, span.highest))
         ends = [(low, own.high) for low in LOWS] + [(own.low, high) for high in HIGHS]
         for low, high in ends:
@@ -130,7 +130,7 @@ def in_calls(rule: Sampling, calls: int) -> Sampling:
 class Tried:
     """All that was measured, by number of calls and way of sampling."""
 
-    bench: Bench
+    evaluator: Evaluator
     found: dict[tuple[int, Sampling], Trial] = field(default_factory=dict)
 
     def scored(self, calls: Sequence[int]) -> Scored:
@@ -146,18 +146,18 @@ class Tried:
         sampling = in_calls(rule, calls)
         known = self.found.get((calls, sampling))
         if known is None or known.images < images:
-            *_, last = self.bench.tried(sampling, images)
+            *_, last = self.evaluator.evaluate(sampling, images)
             self.found[calls, sampling] = last.trial
         return self.found[calls, sampling]
 
     def numbers(self, sampling: Sampling, images: int) -> tuple[float, float]:
         """PSNR-Y and distance."""
-        distance, y = torch.stack(self.bench.rows[sampling][:images]).mean(0).tolist()
+        distance, y = torch.stack(self.evaluator.rows[sampling][:images]).mean(0).tolist()
         return y, distance
 
     def front(self, calls: int) -> list[Sampling]:
         """Of what was judged on all pictures, by falling PSNR-Y: what nothing beats in both numbers."""
-        images = len(self.bench.held)
+        images = len(self.evaluator.held_out)
         whole = [
             way for (count, way), trial in self.found.items() if (count, trial.images) == (calls, images)
         ]
@@ -191,7 +191,7 @@ def halved(ways: Sequence[Sampling], rungs: Sequence[int], score: Scored) -> Sam
     left = list(ways)
     for images in rungs:
         left = sorted(left, key=lambda way: score(way, images))
-        left = left[: math.ceil(len(left) / KEPT)]
+        left = left[: math.ceil(len(left) / REDUCTION)]
     return left[0]
 
 
@@ -205,14 +205,14 @@ def main() -> None:
     args = arguments()
     torch.set_num_threads(args.threads or torch.get_num_threads())
     name, stage = shared.loaded(args.model, *args.set)
-    held = held_out(stage.method, args.high, limit=args.limit, size=args.size)
+    held = load_search_set(stage.method, args.high, limit=args.limit, size=args.size)
     device = device_named(args.device)
     move_to(stage.model, device)
-    judge = Both(Perceptual(args.perceptual, device), stage.method.scale)
-    plan, autocast = Search(1, seed=args.seed, batch=args.batch), autocast_dtype(args.precision, device)
-    tried = Tried(Bench(stage, held, judge, plan, autocast))
+    metric = Both(Perceptual(args.perceptual, device), stage.method.scale)
+    plan, autocast = SearchPlan(1, seed=args.seed, batch=args.batch), autocast_dtype(args.precision, device)
+    tried = Tried(Evaluator(stage, held, metric, plan, autocast))
     choices, own = Choices(stage.method, frozenset(args.keep)), stage.method.sampling
-    best, rungs = {}, tried.bench.rungs
+    best, rungs = {}, tried.evaluator.rungs
     for calls in [args.calls] if args.together else [[calls] for calls in args.calls]:
         score = tried.scored(calls)
         start = min([own, *best.values()], key=lambda way: score(way, rungs[-1]))  # or what fewer calls like
@@ -227,7 +227,7 @@ def main() -> None:
 
 def told(args: argparse.Namespace, name: str, tried: Tried, best: dict[int, Sampling], own: Sampling) -> None:
     """Of each number of calls: the model's own way, the best, and the front."""
-    images = len(tried.bench.held)
+    images = len(tried.evaluator.held_out)
     rows, trials = [], []
     for calls, rule in best.items():
         tried.tried(own, calls, images)
@@ -240,7 +240,7 @@ def told(args: argparse.Namespace, name: str, tried: Tried, best: dict[int, Samp
         row = {"calls": calls, "sampling": to_data(way), "pictures": trial.images}
         trials.append(row | {"psnr_y": y, "perceptual": distance})
     text = shared.table(["", "PSNR-Y", "LPIPS-like", "sampling"], rows)
-    title = f"{name}, {args.high}, {images} pictures of {tried.bench.held.high.shape[-1]} pixels"
+    title = f"{name}, {args.high}, {images} pictures of {tried.evaluator.held_out.high.shape[-1]} pixels"
     winners = {calls: to_data(in_calls(rule, calls)) for calls, rule in best.items()}
     shared.report(args, title, text, CONVENTIONS, best=winners, trials=trials, seed=args.seed)
 

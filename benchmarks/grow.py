@@ -24,7 +24,7 @@ from refinesr.checkpoint import save_stage
 from refinesr.config import override
 from refinesr.errors import ConfigError, RefineSRError
 from refinesr.nets.packed_unet import PackedUNet
-from refinesr.run import fresh
+from refinesr.pretrained import new_model
 from refinesr.sources import Encoded
 from refinesr.stage import Stage
 
@@ -38,7 +38,7 @@ def grown(stage: Stage, *changes: str, seed: int = 0) -> Stage:
     if not (isinstance(network, PackedUNet) and isinstance(source, Encoded)):
         raise ConfigError(f"model: {type(network).__name__} is not the network that this can make grow")
     method = override(stage.method, *changes)
-    model = fresh(method, torch.device("cpu"), seed)
+    model = new_model(method, torch.device("cpu"), seed)
     old, new = stage.model.state_dict(), model.state_dict()
     if lost := sorted(old.keys() - new.keys()):
         raise ConfigError(f"--set: nothing is left of {lost[0]}; a network can only grow")

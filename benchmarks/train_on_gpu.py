@@ -30,23 +30,25 @@ from types import FrameType
 
 import gpu
 import torch
-from gpu import carried, measuring, options, pieces, profiling, training
-from gpu.pace import Watch
+from gpu import measuring, options, pieces, profiling, training, transfer
+from gpu.pace import TimeBudget
 from gpu.smoke import Smoke
-from gpu.trial import Trying, variants
+from gpu.trial import TrialSettings, variants
 
 import refinesr
 from refinesr.compiling import compile_networks
 from refinesr.config import from_data, override, parse
-from refinesr.data import Photos
+from refinesr.data import Photos, load_photos
 from refinesr.devices import autocast_dtype, device_named, move_to
 from refinesr.errors import ConfigError, RefineSRError
-from refinesr.folder import Folder
+from refinesr.fit import State
+from refinesr.folder import RunFolder
+from refinesr.pretrained import new_model
 from refinesr.recipes import RECIPES, tiny
 from refinesr.recipes.distilled import student_of
-from refinesr.run import Run, begun, begun_as, begun_with, fresh, learnt, material
+from refinesr.run import Run, load_run, training_pairs, with_start
 from refinesr.stage import Stage
-from refinesr.train import State
+from refinesr.train import build_objective, prepare_run
 
 LAST = 5.0
 """Seconds of a command's minutes that are kept free for leaving."""
@@ -71,7 +73,7 @@ def collect(args: Namespace) -> None:
 
 def check(args: Namespace) -> None:
     device, _ = computing(args)
-    photos = Photos.load(args.data, device, smallest=64)
+    photos = load_photos(args.data, device, smallest=64)
     failed = Smoke(photos, args.high, args.perceptual, args.output, say, args.seconds).go()
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}")
@@ -79,9 +81,9 @@ def check(args: Namespace) -> None:
 
 def profile(args: Namespace) -> None:
     run, (device, autocast) = recipe(args), computing(args)
-    run, distance = training.perceived(run, args.perceptual, device)
+    run, distance = training.with_distance(run, args.perceptual, device)
     view = profiling.Profile(run, loaded(args, device, run), autocast, args.repeat, distance)
-    peak, rows = profiling.ceilings(device), {}
+    peak, rows = profiling.measured_peaks(device), {}
     say(
         f"{training.flops(run) / 1e9:.1f} GFLOP a crop; " + ", ".join(f"{v:.2f} {k}" for k, v in peak.items())
     )
@@ -90,9 +92,9 @@ def profile(args: Namespace) -> None:
         for compiling in (False, True):
             name = f"batch {batch}, {'compiled' if compiling else 'eager'}"
             rows[name] = view.row(batch, compiling=compiling)
-            profiling.told(name, rows[name], say)
+            profiling.print_row(name, rows[name], say)
             written(args.json, {"peak": peak, "rows": rows})
-        profiling.verdict(rows[name], peak, say)
+        profiling.print_bottleneck(rows[name], peak, say)
     view.kernels(batches[-1], say)
 
 
@@ -100,7 +102,7 @@ def trial(args: Namespace) -> None:
     chosen, (device, autocast) = variants(args.variants, *args.set), computing(args, forgiving=True)
     photos = loaded(args, device, *(each.run for each in chosen))
     measured = args.high, args.perceptual, args.limit, args.size
-    trying = Trying(photos, args.output, autocast, 60 * args.minutes, tuple(args.steps), *measured)
+    trying = TrialSettings(photos, args.output, autocast, 60 * args.minutes, tuple(args.steps), *measured)
     rows = {}
     for name, numbers in trying.rows(chosen, say):
         rows[name] = numbers
@@ -123,8 +125,10 @@ def measure(args: Namespace) -> None:
     device, autocast = computing(args)
     stage = refinesr.load(args.model)
     move_to(stage.model, device)
-    bench = measuring.Bench.of(stage, args.high, args.perceptual, autocast, limit=args.limit, size=args.size)
-    rows = {name: bench.scores(stage, way) for name, way in measuring.ways(stage, args.steps, args.over)}
+    bench = measuring.Evaluator.of(
+        stage, args.high, args.perceptual, autocast, limit=args.limit, size=args.size
+    )
+    rows = {name: bench.scores(stage, way) for name, way in measuring.samplings(stage, args.steps, args.over)}
     if args.perceptual:
         rows = dict(sorted(rows.items(), key=lambda row: row[1]["perceptual"]))
     measuring.table(rows, say)
@@ -132,18 +136,18 @@ def measure(args: Namespace) -> None:
 
 
 def cut(args: Namespace) -> None:
-    place = Folder(args.run)
+    place = RunFolder(args.run)
     run = from_data(Run, parse(place.run.read_text(), str(place.run)), str(place.run))
-    run = training.as_spent(run, args.run)
-    state = State(fresh(run.method, torch.device("cpu"), 0), run.plan)
-    state.restore(place.state)
+    run = training.with_planned_steps(run, args.run)
+    state = State(new_model(run.method, torch.device("cpu"), 0), run.plan)
+    state.load(place.state)
     training.export(run, state, args.run, args.output, args.room * 2**20, moments=args.moments)
     say(f"{args.output}: {', '.join(sorted(file.name for file in args.output.iterdir()))}")
 
 
 def join(args: Namespace) -> None:
     for file in pieces.join(args.folder, args.output):
-        told = "; ".join(refinesr.load(file).card.training) if file.name == carried.MODEL else ""
+        told = "; ".join(refinesr.load(file).card.training) if file.name == transfer.MODEL else ""
         say(f"{file}: {file.stat().st_size / 2**20:.1f} MiB  {told}")
 
 
@@ -165,37 +169,37 @@ COMMANDS = {
 def fitted(args: Namespace, run: Run, teacher: Stage | None = None, encoder: Path | None = None) -> None:
     """A training of so many minutes, these counted from the start of the program."""
     device, autocast = computing(args, forgiving=True)
-    before = begun_as(Folder(args.output)) if args.resume else None
+    before = load_run(RunFolder(args.output)) if args.resume else None
     start = None
     if before is not None:
         run = replace(run, start=before.start, seed=before.seed)
     elif args.begin:
-        run, start = begun_with(run, args.begin)
+        run, start = with_start(run, args.begin)
     run = run if args.seed is None else replace(run, seed=args.seed)
-    run, distance = training.perceived(run, args.perceptual, device)
+    run, distance = training.with_distance(run, args.perceptual, device)
     if teacher is not None:
         move_to(teacher.model, device)
-    objective = learnt(run, teacher, distance)
-    state = begun(run, Folder(args.output), device, args.resume, teacher or start or encoder)
+    objective = build_objective(run, teacher, distance)
+    state = prepare_run(run, RunFolder(args.output), device, args.resume, teacher or start or encoder)
     if start:
-        carried.begin(state, args.begin)
+        transfer.load_transfer(state, args.begin)
     photos = loaded(args, device, run)
     for model in (state.model, *([teacher.model] if teacher else [])):
         compile_networks(model, device)
-    pairs = material(run, photos)
+    pairs = training_pairs(run, photos)
     back = args.out, args.room * 2**20
     job = training.Job(run, args.output, autocast, *back, ahead=args.ahead)
-    done = training.trained(job, pairs, state, objective, watch(args), say)
+    done = training.train_for(job, pairs, state, objective, watch(args), say)
     crops = f"{done.updates} updates, loss {done.loss:.4f}, {done.crops:.0f} crops/s"
     say(f"{args.output}: {crops}, {spent():.0f} s")
 
 
-def watch(args: Namespace) -> Watch:
+def watch(args: Namespace) -> TimeBudget:
     """From the start of the program; a run that goes on knows what has been spent on it."""
     told = args.output / training.SPENT
     before = json.loads(told.read_text())["seconds"] if args.resume and told.exists() else 0.0
     whole = None if args.of is None else 60 * args.of
-    return Watch(60 * args.minutes - LAST, whole, before, args.save_every, start=gpu.START)
+    return TimeBudget(60 * args.minutes - LAST, whole, before, args.save_every, start=gpu.START)
 
 
 def recipe(args: Namespace) -> Run:
@@ -210,7 +214,7 @@ def loaded(args: Namespace, device: torch.device, *runs: Run) -> Photos:
     channels, *others = {run.method.channels for run in runs}
     if others:
         raise ConfigError("method.channels: variants of several cannot share their photos")
-    photos = Photos.load(args.data, device, channels=channels, smallest=max(run.plan.size for run in runs))
+    photos = load_photos(args.data, device, channels=channels, smallest=max(run.plan.size for run in runs))
     if not photos.resident:  # half of the free memory is theirs
         raise ConfigError(f"--data: {args.data} does not fit in memory, and decoding is dear by the minute")
     say(f"{len(photos)} photos, {photos.left_out} left out, after {spent():.1f} s")

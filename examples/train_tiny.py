@@ -9,9 +9,10 @@ import torch
 from PIL import Image, ImageDraw
 
 import refinesr
-from refinesr.data import Photos
+from refinesr.data import load_photos
 from refinesr.recipes import RECIPES, tiny
-from refinesr.run import material, train
+from refinesr.run import training_pairs
+from refinesr.train import train
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
 dice = torch.Generator().manual_seed(0)
@@ -24,8 +25,8 @@ for number in range(12):
 
 run = tiny(RECIPES["photo-x4-small"]())
 run = replace(run, plan=replace(run.plan, steps=120, batch=8, rate=3e-3, save_every=120, preview_every=120))
-photos = Photos.load(folder / "drawn", torch.device("cpu"), smallest=run.plan.size)
-for report in train(run, material(run, photos), folder / "run", device=torch.device("cpu")):
+photos = load_photos(folder / "drawn", torch.device("cpu"), smallest=run.plan.size)
+for report in train(run, training_pairs(run, photos), folder / "run", device=torch.device("cpu")):
     if report.step % 30 == 0:
         print(f"update {report.step}: loss {float(report.loss):.4f}")
 

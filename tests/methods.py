@@ -12,6 +12,7 @@ from refinesr.diffusion.levels import LogNormal
 from refinesr.diffusion.precond import Clean
 from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Karras
+from refinesr.fit import Plan
 from refinesr.images.reduction import Bicubic
 from refinesr.images.resize import MatlabBicubic, PillowBicubic
 from refinesr.method import Method, Sampling
@@ -20,7 +21,6 @@ from refinesr.nets.packed_unet import PackedEncoder, PackedUNet
 from refinesr.nets.tiny import Tiny
 from refinesr.sources import Encoded, Labelled, Upsampled
 from refinesr.stage import Stage
-from refinesr.train import Plan
 
 
 def packed(scale: int = 4, channels: int = 3) -> Method:

@@ -10,10 +10,11 @@ import torch
 
 import refinesr
 from refinesr.cli.app import main
-from refinesr.data import Pairs, Photos
+from refinesr.data import Pairs, load_photos
 from refinesr.images.io import read
 from refinesr.recipes import RECIPES, tiny
-from refinesr.run import Run, train
+from refinesr.run import Run
+from refinesr.train import train
 
 
 def with_channels(run: Run, channels: int) -> Run:
@@ -38,7 +39,7 @@ def test_bands_of_a_satellite_are_learnt_and_enlarged_in_16_bits(bands: int, tmp
         tifffile.imwrite(path, scene, photometric="minisblack", planarconfig="contig", extrasamples=extra)
     run = with_channels(tiny(RECIPES["photo-x4-small"]()), bands)
     size = run.plan.size
-    photos = Photos.load(tmp_path / "scenes", torch.device("cpu"), channels=bands, smallest=size)
+    photos = load_photos(tmp_path / "scenes", torch.device("cpu"), channels=bands, smallest=size)
     pairs = Pairs(photos, run.method.degradation, size, run.plan.batch)
     assert pairs.at(0)[0].shape[1] == bands
     for _ in train(run, pairs, tmp_path / "run", device=torch.device("cpu")):

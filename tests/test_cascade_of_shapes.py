@@ -19,6 +19,7 @@ from refinesr.diffusion.levels import LogNormal
 from refinesr.diffusion.precond import EDM
 from refinesr.diffusion.samplers import DPM2M
 from refinesr.diffusion.schedule import Karras
+from refinesr.fit import Batches, Plan, State, fit
 from refinesr.generate import generate_images, pictures, with_options
 from refinesr.images.augment import CascadeAugmented
 from refinesr.images.picture import to_tensor
@@ -31,7 +32,6 @@ from refinesr.nets.adm_unet import ADMUNet
 from refinesr.nets.sr3_unet import BigGAN, SR3UNet
 from refinesr.sources import Augmented, Labelled
 from refinesr.stage import Stage
-from refinesr.train import Pairs, Plan, State, fit
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -97,7 +97,7 @@ def learning(method: Method, steps: int, early: int = 0) -> tuple[Stage, Stage]:
     plan = Plan(steps=steps, batch=BATCH, size=SIDE, rate=2e-3, warmup=20, halflife=steps // 10)
     torch.manual_seed(0)
     state = State(method.build(), plan)
-    pairs: Pairs = Drawn(method)
+    pairs: Batches = Drawn(method)
     half_learnt = copy.deepcopy(state.average)
     for report in fit(state, pairs, method.objective(), plan, seed=0, autocast=None):
         if report.step == early:

@@ -11,13 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from refinesr.data import Pairs, Photos, loading
+from refinesr.data import Pairs, load_photos, loading_photos
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.degrade import Bicubic, Photo
 from refinesr.images.entries import list_entries
 from refinesr.images.image_store import CropBatch, store_images
 from refinesr.images.io import write
 from refinesr.images.picture import Picture
+from refinesr.stepwise import finish
 
 CPU = torch.device("cpu")
 SIZES = {"a cat.png": (40, 50), "Straße/日本 2.png": (33, 64), "b.jpg": (80, 32), "Straße/c.PNG": (32, 32)}
@@ -57,7 +58,7 @@ def in_tar(folder, path, reverse=False):
 
 
 def load(source, smallest=32, **options):
-    return Photos.load(source, CPU, smallest=smallest, **options)
+    return load_photos(source, CPU, smallest=smallest, **options)
 
 
 def on_demand(source, smallest=32, **options):
@@ -90,7 +91,7 @@ def upright(draw):
 def test_crops_are_the_windows_they_are_said_to_be_turned_and_flipped(folder):
     photos = load(folder)
     draw = photos.draw(200, 16, seeded())
-    pictures = [as_signal(entry.pixels(3)) for entry in list_entries(folder)]
+    pictures = [as_signal(entry.read_pixels(3)) for entry in list_entries(folder)]
     for number, crop in enumerate(photos.store.crop(draw, 16)):
         top, left = int(draw.top[number]), int(draw.left[number])
         wanted = pictures[int(draw.picture[number])][:, top : top + 16, left : left + 16]
@@ -219,11 +220,11 @@ def test_grey_is_repeated_alpha_dropped_and_colour_made_luma(tmp_path):
     Image.fromarray(np.dstack([grey, opaque]), "LA").save(tmp_path / "la.png")
     found = {Path(entry.name).stem: entry for entry in list_entries(tmp_path)}
     for name in ("grey", "la"):
-        np.testing.assert_array_equal(found[name].pixels(3), grey.repeat(3, axis=2))
-        np.testing.assert_array_equal(found[name].pixels(1), grey)
-    np.testing.assert_array_equal(found["rgba"].pixels(3), colour)
+        np.testing.assert_array_equal(found[name].read_pixels(3), grey.repeat(3, axis=2))
+        np.testing.assert_array_equal(found[name].read_pixels(1), grey)
+    np.testing.assert_array_equal(found["rgba"].read_pixels(3), colour)
     by_pillow = np.asarray(Image.fromarray(colour).convert("L")).astype(int)
-    assert np.abs(found["rgba"].pixels(1)[:, :, 0] - by_pillow).max() <= 1
+    assert np.abs(found["rgba"].read_pixels(1)[:, :, 0] - by_pillow).max() <= 1
     assert crops(load(tmp_path, channels=1), 2, 8).shape == (2, 1, 8, 8)
 
 
@@ -346,10 +347,10 @@ def test_a_picture_that_shrinks_during_a_run_is_named(folder):
 
 
 def test_loading_tells_how_far_it_is(folder):
-    states = list(loading(folder, CPU, smallest=32))
-    assert [state.done for state in states] == [1, 2, 3, 4, 4]
-    assert {state.total for state in states} == {4}
-    assert [state.photos is None for state in states] == [True] * 4 + [False]
+    states: list[tuple[int, int]] = []
+    photos = finish(loading_photos(folder, CPU, smallest=32), lambda *state: states.append(state))
+    assert states == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert photos.names == load_photos(folder, CPU, smallest=32).names
 
 
 # Pairs
@@ -357,9 +358,9 @@ def test_loading_tells_how_far_it_is(folder):
 
 def test_a_batch_depends_on_seed_and_step_alone(folder):
     pairs = Pairs(load(folder), Photo(4), 32, 4, seed=3)
-    straight = list(islice(pairs.since(0), 6))
+    straight = list(islice(pairs.starting_at(0), 6))
     torch.manual_seed(99)
-    resumed = islice(Pairs(load(folder), Photo(4), 32, 4, seed=3).since(3), 3)
+    resumed = islice(Pairs(load(folder), Photo(4), 32, 4, seed=3).starting_at(3), 3)
     for before, after in zip(straight[3:], resumed, strict=True):
         assert all(map(torch.equal, before, after))
 

@@ -16,14 +16,14 @@ import pytest
 from refinesr.errors import OutputError
 from refinesr.files import (
     LOCK,
-    caseless,
+    case_folded,
     check_name,
-    held,
-    is_text,
+    check_unlocked,
+    is_case_sensitive,
+    is_utf8,
+    locked,
     refuse_existing,
-    refuse_held,
     replacing,
-    tells_cases_apart,
     writing,
 )
 
@@ -73,12 +73,12 @@ def test_a_name_that_is_too_long_is_found_out_before_its_folder_is_there(tmp_pat
 
 
 def test_names_that_some_file_systems_take_for_one() -> None:
-    assert caseless("Caf\u00e9.PNG") == caseless("cafe\u0301.png") != caseless("cafe.png")
+    assert case_folded("Caf\u00e9.PNG") == case_folded("cafe\u0301.png") != case_folded("cafe.png")
 
 
 def test_names_that_are_no_text() -> None:
-    assert is_text("日本 é")
-    assert not is_text(os.fsdecode(b"caf\xe9"))
+    assert is_utf8("日本 é")
+    assert not is_utf8(os.fsdecode(b"caf\xe9"))
 
 
 def interrupted(path: Path, error: BaseException) -> None:
@@ -175,8 +175,8 @@ def test_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:
 HOLDING = """
 import sys
 from pathlib import Path
-from refinesr.files import held
-with held(Path(sys.argv[1])):
+from refinesr.files import locked
+with locked(Path(sys.argv[1])):
     print("held", flush=True)
     input()
 print("free", flush=True)
@@ -209,7 +209,7 @@ def go_on(process: subprocess.Popen[str]) -> None:
 
 
 def kept_out(folder: Path) -> str:
-    with pytest.raises(OutputError) as caught, held(folder):
+    with pytest.raises(OutputError) as caught, locked(folder):
         pytest.fail("two at once")
     return str(caught.value)
 
@@ -219,10 +219,10 @@ def test_a_folder_is_held_by_one_process_at_a_time(tmp_path: Path) -> None:
     with holding(tmp_path) as process:
         assert kept_out(tmp_path) == f"{tmp_path}: another process is at work in this folder; {wait}"
         with pytest.raises(OutputError, match="another process is at work"):
-            refuse_held(tmp_path)
+            check_unlocked(tmp_path)
         go_on(process)
         assert heard(process) == "free\n"
-        with held(tmp_path):
+        with locked(tmp_path):
             pass
 
 
@@ -231,7 +231,7 @@ def test_a_killed_process_is_in_nobodys_way(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         assert names(tmp_path) == {LOCK}
-        with held(tmp_path):
+        with locked(tmp_path):
             pass
 
 
@@ -240,27 +240,27 @@ def test_children_that_were_forked_meanwhile_do_not_keep_it(tmp_path: Path) -> N
     child = "    import os\n    os.fork() or os._exit(len(sys.stdin.read()))\n"  # lives until stdin is closed
     with holding(tmp_path, HOLDING.replace("    input()\n", child)) as process:
         assert heard(process) == "free\n"
-        with held(tmp_path):
+        with locked(tmp_path):
             pass
 
 
 def test_one_process_does_not_hold_a_folder_twice_either(tmp_path: Path) -> None:
-    with held(tmp_path):
+    with locked(tmp_path):
         assert "another process is at work" in kept_out(tmp_path)
-    with held(tmp_path), held(tmp_path / "other"):
+    with locked(tmp_path), locked(tmp_path / "other"):
         pass
 
 
 def test_an_error_frees_the_folder(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), held(tmp_path):
+    with pytest.raises(KeyboardInterrupt), locked(tmp_path):
         raise KeyboardInterrupt
-    refuse_held(tmp_path)
+    check_unlocked(tmp_path)
 
 
 def test_holding_makes_the_folder_and_asking_makes_nothing(tmp_path: Path) -> None:
-    refuse_held(tmp_path / "a" / "b")
+    check_unlocked(tmp_path / "a" / "b")
     assert names(tmp_path) == set()
-    with held(tmp_path / "a" / "b"):
+    with locked(tmp_path / "a" / "b"):
         assert names(tmp_path / "a" / "b") == {LOCK}
     assert (tmp_path / "a" / "b" / LOCK).read_bytes() == b""
 
@@ -277,7 +277,7 @@ def test_a_file_system_without_locks_is_told_of_and_worked_on(
     monkeypatch.setattr(filelock, "lock_descriptor", lacking)
     monkeypatch.setattr(filelock, "unlock_descriptor", lacking)
     said = f"the file system has no locks .{os.strerror(code)}.: nothing keeps a second process"
-    with pytest.warns(UserWarning, match=said), held(tmp_path):
+    with pytest.warns(UserWarning, match=said), locked(tmp_path):
         (tmp_path / "result").write_text("")
 
 
@@ -319,9 +319,9 @@ def test_cases_are_told_apart_by_the_nearest_folder_that_is_there(
 ) -> None:
     folder = tmp_path / "Letters" / "7"
     folder.mkdir(parents=True)
-    own = tells_cases_apart(folder)
+    own = is_case_sensitive(folder)
     (tmp_path / "lETTERS").mkdir(exist_ok=True)  # another folder of that name is no sign, the same one is
-    assert tells_cases_apart(folder / "not there yet") is own
+    assert is_case_sensitive(folder / "not there yet") is own
     if own:
         monkeypatch.setattr("os.path.samefile", lambda one, other: True)
-        assert not tells_cases_apart(folder)
+        assert not is_case_sensitive(folder)

@@ -20,7 +20,7 @@ from methods import FewPairs, packed, plain, plan
 from PIL import Image
 from torch import Tensor
 
-import refinesr.run
+import refinesr.train
 from refinesr import load
 from refinesr.config import override
 from refinesr.diffusion.levels import Independent, LogNormal, OneLevel, Stratified
@@ -28,17 +28,25 @@ from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.precond import Blind
 from refinesr.diffusion.walking import last
 from refinesr.errors import ConfigError, InputError, OutputError
-from refinesr.held_out import HeldOut, check_apart, set_aside
+from refinesr.fit import Report
+from refinesr.held_out import HeldOutSet, check_disjoint, load_held_out
 from refinesr.images.reduction import Bicubic
 from refinesr.images.resize import PillowBicubic
-from refinesr.measured import Measurement, known, least, measurement, measurements
+from refinesr.measurements import (
+    Measurement,
+    lowest_loss,
+    parse_measurement,
+    read_measurements,
+    read_valid_measurements,
+)
 from refinesr.method import Method
 from refinesr.model import Model
+from refinesr.monitoring import HeldOutEvaluator
+from refinesr.pretrained import new_model
 from refinesr.recipes import RECIPES, tiny
-from refinesr.run import Run, fresh, train
+from refinesr.run import Run
 from refinesr.stage import Stage
-from refinesr.train import Report
-from refinesr.watching import Ruler
+from refinesr.train import train
 
 CPU = torch.device("cpu")
 METHOD = replace(packed(2), degradation=Bicubic(2, PillowBicubic()))
@@ -67,22 +75,22 @@ def folder(tmp_path: Path) -> Path:
     return place
 
 
-def held(method: Method, folder: Path, **options: Any) -> HeldOut:
-    return set_aside(method, folder, size=SIDE, **options)
+def held(method: Method, folder: Path, **options: Any) -> HeldOutSet:
+    return load_held_out(method, folder, size=SIDE, **options)
 
 
 @pytest.fixture
-def pictures(folder: Path) -> HeldOut:
+def pictures(folder: Path) -> HeldOutSet:
     return held(METHOD, folder)
 
 
-def ruler(method: Method, pictures: HeldOut, batch: int = 2) -> Ruler:
-    return Ruler(method, pictures, replace(method, spread=Stratified()).objective(), batch)
+def ruler(method: Method, pictures: HeldOutSet, batch: int = 2) -> HeldOutEvaluator:
+    return HeldOutEvaluator(method, pictures, replace(method, spread=Stratified()).objective(), batch)
 
 
 def awake(method: Method) -> Model:
     """Fresh weights end in zeros, and would say nothing."""
-    model = fresh(method, CPU, 0).eval()
+    model = new_model(method, CPU, 0).eval()
     rng = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -91,7 +99,7 @@ def awake(method: Method) -> Model:
 
 
 def test_of_each_picture_the_middle_is_kept_and_reduced_as_pillow_does(
-    folder: Path, pictures: HeldOut
+    folder: Path, pictures: HeldOutSet
 ) -> None:
     """The corner is even, as the scale is; the picture of 15 pixels is counted.
 
@@ -122,7 +130,7 @@ def test_the_loss_of_a_regression_is_the_mean_square_of_its_error(folder: Path) 
     assert ruler(BLIND, pictures).loss(model) == pytest.approx(np.mean(losses), rel=1e-5)
 
 
-def test_psnr_is_that_of_pictures_as_sampled_one_by_one(pictures: HeldOut) -> None:
+def test_psnr_is_that_of_pictures_as_sampled_one_by_one(pictures: HeldOutSet) -> None:
     """Three steps from the noise of the picture's place; by scikit-image, of a range of two."""
     model, found = awake(METHOD), []
     for k, (high, low) in enumerate(zip(pictures.high.split(1), pictures.low.split(1), strict=True)):
@@ -132,19 +140,19 @@ def test_psnr_is_that_of_pictures_as_sampled_one_by_one(pictures: HeldOut) -> No
                 high.numpy().astype(np.float64), made.numpy().astype(np.float64), data_range=2
             )
         )
-    psnr, distance = ruler(METHOD, pictures).restored(model)
+    psnr, distance = ruler(METHOD, pictures).restoration(model)
     assert psnr == pytest.approx(np.mean(found), abs=1e-3)
     assert distance is None
 
 
-def test_a_distance_is_of_pictures_between_0_and_1(pictures: HeldOut) -> None:
+def test_a_distance_is_of_pictures_between_0_and_1(pictures: HeldOutSet) -> None:
     seen = []
 
     def distance(high: Tensor, other: Tensor) -> Tensor:
         seen.extend([high, other])
         return (high - other).abs().mean((1, 2, 3))
 
-    _, far = replace(ruler(METHOD, pictures), distance=distance).restored(awake(METHOD))
+    _, far = replace(ruler(METHOD, pictures), distance=distance).restoration(awake(METHOD))
     assert far is not None
     assert 0 < far < 0.5
     assert all(float(images.min()) >= 0 and float(images.max()) <= 1 for images in seen)
@@ -153,31 +161,31 @@ def test_a_distance_is_of_pictures_between_0_and_1(pictures: HeldOut) -> None:
 def test_levels_are_spread_evenly_over_all_pictures_whatever_training_does(folder: Path) -> None:
     """One in each fifth of the distribution, though training draws each by itself."""
     method = replace(METHOD, spread=Independent(), levels=LogNormal(0.3, 1.1))
-    sigma, *_ = refinesr.run.ruler(
+    sigma, *_ = refinesr.train.build_evaluator(
         replace(RUN, method=method), held(method, folder), None, None, None
-    ).chances
+    ).drawn
     parts = 5 * torch.special.ndtr((sigma.log() - 0.3) / 1.1)
     assert sorted(parts.long().tolist()) == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("batch", [1, 3, 5, 8])
-def test_how_many_at_a_time_changes_nothing(pictures: HeldOut, batch: int) -> None:
+def test_how_many_at_a_time_changes_nothing(pictures: HeldOutSet, batch: int) -> None:
     model = awake(METHOD)
-    whole = ruler(METHOD, pictures, 5).measured(model, 1, restoring=True)
-    parts = ruler(METHOD, pictures, batch).measured(model, 1, restoring=True)
+    whole = ruler(METHOD, pictures, 5).measure(model, 1, restoring=True)
+    parts = ruler(METHOD, pictures, batch).measure(model, 1, restoring=True)
     assert parts.loss == pytest.approx(whole.loss, rel=1e-5)
     assert parts.psnr == pytest.approx(whole.psnr, abs=1e-3)
 
 
 def test_what_is_measured_is_the_same_each_time_and_torchs_generator_is_untouched(
-    pictures: HeldOut,
+    pictures: HeldOutSet,
 ) -> None:
     model, measured = awake(METHOD), []
     torch.manual_seed(1)
     expected = torch.rand(2)
     for seed in (1, 2):
         torch.manual_seed(seed)
-        measured.append(ruler(METHOD, pictures).measured(model, 1, restoring=True))
+        measured.append(ruler(METHOD, pictures).measure(model, 1, restoring=True))
         if seed == 1:
             assert torch.equal(torch.rand(2), expected)
     assert measured[0] == measured[1]
@@ -190,7 +198,7 @@ def test_levels_of_a_cascades_noise_travel_as_in_training(folder: Path) -> None:
     assert pictures.low.shape == (5, 4, SIDE // 4, SIDE // 4)
     assert len(set(pictures.low[:, 3, 0, 0].tolist())) == 5
     assert math.isfinite(
-        ruler(method, pictures).measured(fresh(method, CPU, 0).eval(), 1, restoring=True).loss
+        ruler(method, pictures).measure(new_model(method, CPU, 0).eval(), 1, restoring=True).loss
     )
 
 
@@ -205,7 +213,7 @@ def test_a_class_is_its_place_among_those_learnt(tmp_path: Path) -> None:
         drawing(tmp_path / name / "0.png", 20, 20)
     pictures = held(CLASSED, tmp_path, classes=("birds", "cats", "dogs"))
     assert pictures.low[:, -1].flatten(1).mean(1).tolist() == [0, 2]
-    made = ruler(CLASSED, pictures).measured(fresh(CLASSED, CPU, 0).eval(), 1, restoring=True)
+    made = ruler(CLASSED, pictures).measure(new_model(CLASSED, CPU, 0).eval(), 1, restoring=True)
     assert math.isfinite(made.loss)
     assert made.psnr is None
     with pytest.raises(ConfigError) as caught:
@@ -238,11 +246,11 @@ def test_what_is_learnt_from_too_is_refused_by_whatever_name(tmp_path: Path, way
     if way == "itself":
         named += [photos / "1.png", photos / "3.png"]
     with pytest.raises(ConfigError) as caught:
-        check_apart(named, [photos])
+        check_disjoint(named, [photos])
     first = photos / "1.png" if way == "itself" else place / "z1.png"
     wrong = f"also learnt from: {first} and 1 more; hold out other pictures"
     assert str(caught.value) == f"--held-out: {wrong}"
-    check_apart([place / "a.png"], [photos])
+    check_disjoint([place / "a.png"], [photos])
 
 
 def test_members_of_one_tar_are_told_apart(tmp_path: Path) -> None:
@@ -251,9 +259,9 @@ def test_members_of_one_tar_are_told_apart(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "one.tar", "w") as archive:
         archive.add(tmp_path / "in/0.png", "0.png")
     shutil.copy(tmp_path / "one.tar", tmp_path / "other.tar")
-    check_apart([tmp_path / "other.tar", tmp_path / "out"], [tmp_path / "one.tar", tmp_path / "in"])
+    check_disjoint([tmp_path / "other.tar", tmp_path / "out"], [tmp_path / "one.tar", tmp_path / "in"])
     with pytest.raises(ConfigError, match=r"also learnt from: .*one\.tar:0\.png; hold out"):
-        check_apart([tmp_path / "one.tar"], [tmp_path / "in", tmp_path / "one.tar"])
+        check_disjoint([tmp_path / "one.tar"], [tmp_path / "in", tmp_path / "one.tar"])
 
 
 # --------------------------------------------------------------------------------------------- while training
@@ -275,7 +283,7 @@ def files(folder: Path, *names: str) -> list[bytes]:
 
 
 def test_a_run_is_measured_at_its_beginning_now_and_then_and_at_its_end(
-    tmp_path: Path, pictures: HeldOut
+    tmp_path: Path, pictures: HeldOutSet
 ) -> None:
     """Restored at 5 and 7, when previews are made; reports tell what the file does."""
     reports = list(training(tmp_path / "run", held_out=pictures))
@@ -284,7 +292,7 @@ def test_a_run_is_measured_at_its_beginning_now_and_then_and_at_its_end(
     assert [line["step"] for line in found if "psnr" in line] == [5, 7]
     assert all(set(line) - {"psnr"} == {"step", "loss", "pictures"} for line in found)
     told = [each for report in reports for each in report.measured]
-    assert told == measurements(tmp_path / "run" / "held_out.jsonl")
+    assert told == read_measurements(tmp_path / "run" / "held_out.jsonl")
     assert [[each.step for each in report.measured] for report in reports] == [
         [0], [2], [], [4], [5], [6], [7],
     ]  # fmt: skip
@@ -292,17 +300,17 @@ def test_a_run_is_measured_at_its_beginning_now_and_then_and_at_its_end(
 
 
 def test_trained_weights_are_seen_restoring_before_the_first_update(
-    tmp_path: Path, pictures: HeldOut
+    tmp_path: Path, pictures: HeldOutSet
 ) -> None:
     first = Stage(METHOD, METHOD.build())
     *_, final = training(tmp_path / "run", held_out=pictures, start=first)
-    told = measurements(tmp_path / "run" / "held_out.jsonl")
+    told = read_measurements(tmp_path / "run" / "held_out.jsonl")
     assert [each.step for each in told if each.psnr is not None] == [0, 5, 7]
-    assert told[0].psnr == pytest.approx(ruler(METHOD, pictures).restored(first.model)[0], abs=1e-9)
+    assert told[0].psnr == pytest.approx(ruler(METHOD, pictures).restoration(first.model)[0], abs=1e-9)
     assert final.step == 7
 
 
-def test_each_is_of_the_averaged_weights_of_its_update(tmp_path: Path, pictures: HeldOut) -> None:
+def test_each_is_of_the_averaged_weights_of_its_update(tmp_path: Path, pictures: HeldOutSet) -> None:
     run, place = replace(RUN, plan=replace(PLAN, save_every=1)), tmp_path / "run"
     models = {}
     for report in training(place, run, held_out=pictures):
@@ -320,7 +328,7 @@ def test_each_is_of_the_averaged_weights_of_its_update(tmp_path: Path, pictures:
 
 @pytest.mark.parametrize("stop", [None, 2, 3])
 def test_training_is_the_same_to_the_bit_with_and_without(
-    tmp_path: Path, pictures: HeldOut, stop: int | None
+    tmp_path: Path, pictures: HeldOutSet, stop: int | None
 ) -> None:
     """Also with dropout of nothing less than torch's own generator, and when a run is resumed."""
     for name, given in (("with", pictures), ("without", None)):
@@ -340,12 +348,12 @@ def test_training_is_the_same_to_the_bit_with_and_without(
 
 
 @pytest.fixture(scope="module")
-def moments(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, HeldOut]:
+def moments(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, HeldOutSet]:
     """What is on the disk after each update of a run, in a folder named by it; and its pictures."""
     folder = tmp_path_factory.mktemp("moments")
     high = torch.stack([FewPairs(METHOD, 1).at(100 + k)[0][0] for k in range(3)])
     low = METHOD.degradation(high, torch.Generator())
-    pictures = HeldOut(("a", "b", "c"), high, low, mark="0a1b2c3d")
+    pictures = HeldOutSet(("a", "b", "c"), high, low, fingerprint="0a1b2c3d")
     for report in training(folder / "run", held_out=pictures):
         shutil.copytree(folder / "run", folder / str(report.step))
     return folder, pictures
@@ -354,7 +362,7 @@ def moments(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, HeldOut]:
 @pytest.mark.parametrize("step", [3, 4, 5, 6])
 @pytest.mark.parametrize("damage", ["none", "lines too many", "half a line", "lost"])
 def test_a_killed_run_goes_on_with_its_curve_and_its_best(
-    moments: tuple[Path, HeldOut], tmp_path: Path, step: int, damage: str
+    moments: tuple[Path, HeldOutSet], tmp_path: Path, step: int, damage: str
 ) -> None:
     """Saved at 3 and 6; what was measured after that is measured again."""
     (folder, pictures), path = moments, tmp_path / "held_out.jsonl"
@@ -376,7 +384,7 @@ def test_a_killed_run_goes_on_with_its_curve_and_its_best(
 
 
 def test_what_was_broken_off_while_it_was_measured_is_measured_when_the_run_goes_on(
-    tmp_path: Path, pictures: HeldOut, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, pictures: HeldOutSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A second Ctrl-C while pictures are restored, after the last save: nothing would be due any more."""
     list(training(tmp_path / "through", held_out=pictures))
@@ -388,7 +396,7 @@ def test_what_was_broken_off_while_it_was_measured_is_measured_when_the_run_goes
     while next(walk).step < 6:
         pass
     with monkeypatch.context() as patch:
-        patch.setattr(Ruler, "restored", breaking)
+        patch.setattr(HeldOutEvaluator, "restoration", breaking)
         with pytest.raises(KeyboardInterrupt):
             next(walk)
     assert lines(tmp_path / "broken")[-1]["step"] == 6
@@ -400,11 +408,11 @@ def test_what_was_broken_off_while_it_was_measured_is_measured_when_the_run_goes
 def scripted(monkeypatch: pytest.MonkeyPatch, *losses: float) -> None:
     """What measurements give, one after the other."""
     values = iter(losses)
-    monkeypatch.setattr(Ruler, "loss", lambda *_: next(values))
+    monkeypatch.setattr(HeldOutEvaluator, "loss", lambda *_: next(values))
 
 
 def test_the_best_is_the_first_of_the_least_and_a_resumed_run_knows_it(
-    tmp_path: Path, pictures: HeldOut, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, pictures: HeldOutSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At 2, of 7; and neither 4, equal to it, nor a better one than those after it, once resumed."""
     scripted(monkeypatch, 0.5, 0.2, 0.2, 0.3, 0.3)
@@ -420,19 +428,19 @@ def test_the_best_is_the_first_of_the_least_and_a_resumed_run_knows_it(
 
 
 def test_a_loss_that_is_no_number_never_counts(
-    tmp_path: Path, pictures: HeldOut, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, pictures: HeldOutSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """JSON has no NaN either; the run goes on."""
     scripted(monkeypatch, math.nan, math.inf, 0.3, math.nan, 0.4, math.nan)
     list(training(tmp_path, held_out=pictures))
     assert [line["loss"] for line in lines(tmp_path)] == [None, None, 0.3, None, 0.4, None]
     assert "4 of 7 updates" in load(tmp_path / "best.safetensors").card.training[0]
-    found = measurements(tmp_path / "held_out.jsonl")
+    found = read_measurements(tmp_path / "held_out.jsonl")
     assert [math.isnan(each.loss) for each in found] == [True, True, False, True, False, True]
-    assert least(found) is found[2]
+    assert lowest_loss(found) is found[2]
 
 
-def test_a_run_of_nothing_but_nan_has_no_best(tmp_path: Path, pictures: HeldOut) -> None:
+def test_a_run_of_nothing_but_nan_has_no_best(tmp_path: Path, pictures: HeldOutSet) -> None:
     """Of pictures with an infinite value, through all of the measuring."""
     high = pictures.high.clone()
     high[2, 0, 3, 3] = math.inf
@@ -442,7 +450,7 @@ def test_a_run_of_nothing_but_nan_has_no_best(tmp_path: Path, pictures: HeldOut)
 
 
 def test_nothing_is_kept_of_a_run_before_its_first_save_and_another_try_begins_anew(
-    tmp_path: Path, pictures: HeldOut
+    tmp_path: Path, pictures: HeldOutSet
 ) -> None:
     """A best without its state would be in the way, and is refused as a model is."""
     walk = training(tmp_path, held_out=pictures)
@@ -460,7 +468,7 @@ def test_nothing_is_kept_of_a_run_before_its_first_save_and_another_try_begins_a
         next(training(tmp_path, held_out=pictures))
 
 
-def test_a_run_can_be_measured_later_than_from_its_beginning(tmp_path: Path, pictures: HeldOut) -> None:
+def test_a_run_can_be_measured_later_than_from_its_beginning(tmp_path: Path, pictures: HeldOutSet) -> None:
     with closing(training(tmp_path)) as walk:
         while next(walk).step < 3:
             pass
@@ -470,7 +478,7 @@ def test_a_run_can_be_measured_later_than_from_its_beginning(tmp_path: Path, pic
     assert [line["step"] for line in lines(tmp_path)] == [3, 4, 5, 6, 7]
 
 
-def test_a_finished_run_can_be_measured(tmp_path: Path, pictures: HeldOut) -> None:
+def test_a_finished_run_can_be_measured(tmp_path: Path, pictures: HeldOutSet) -> None:
     list(training(tmp_path))
     before = files(tmp_path, "model.safetensors", "log.jsonl")
     assert list(training(tmp_path, held_out=pictures, resume=True)) == []
@@ -482,7 +490,7 @@ def test_a_finished_run_can_be_measured(tmp_path: Path, pictures: HeldOut) -> No
 
 
 def test_a_run_is_not_measured_on_two_sets_of_pictures(
-    tmp_path: Path, folder: Path, pictures: HeldOut
+    tmp_path: Path, folder: Path, pictures: HeldOutSet
 ) -> None:
     list(training(tmp_path / "run", held_out=pictures))
     before = files(tmp_path / "run", "held_out.jsonl", "best.safetensors")
@@ -496,11 +504,11 @@ def test_a_run_is_not_measured_on_two_sets_of_pictures(
     assert files(tmp_path / "run", "held_out.jsonl", "best.safetensors") == before
 
 
-def test_the_same_pictures_elsewhere_are_no_others(folder: Path, pictures: HeldOut) -> None:
+def test_the_same_pictures_elsewhere_are_no_others(folder: Path, pictures: HeldOutSet) -> None:
     moved = folder.rename(folder.with_name("moved"))
-    assert held(METHOD, moved).mark == pictures.mark
+    assert held(METHOD, moved).fingerprint == pictures.fingerprint
     drawing(moved / "0.png", 22, 30)
-    assert held(METHOD, moved).mark != pictures.mark
+    assert held(METHOD, moved).fingerprint != pictures.fingerprint
 
 
 def test_what_is_known_by_heart_is_seen_by_its_gap(tmp_path: Path) -> None:
@@ -514,7 +522,7 @@ def test_what_is_known_by_heart_is_seen_by_its_gap(tmp_path: Path) -> None:
         plain(2), precond=Blind(), levels=OneLevel(1.0), sampling=replace(plain(2).sampling, steps=1)
     )
     high = torch.stack([FewPairs(method, 1).at(100 + k)[0][0] for k in range(3)])
-    pictures = HeldOut(("a", "b", "c"), high, method.degradation(high, torch.Generator()))
+    pictures = HeldOutSet(("a", "b", "c"), high, method.degradation(high, torch.Generator()))
     few = replace(PLAN, steps=60, batch=1, measure_every=60, preview_every=60, rate=1e-2, halflife=5)
     reports = list(training(tmp_path, Run("one", method, few), OnePicture(method, 1), held_out=pictures))
     learnt = np.mean([float(report.loss) for report in reports[-10:]])
@@ -530,15 +538,15 @@ def test_what_is_known_by_heart_is_seen_by_its_gap(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_is_no_measurement_is_told(tmp_path: Path, line: str) -> None:
     with pytest.raises(ValueError, match=r"Expecting|not a "):
-        measurement(line)
+        parse_measurement(line)
     path = tmp_path / "held_out.jsonl"
     path.write_text(Measurement(0, 0.5).line() + "\n" + line + "\n" + Measurement(4, 0.4).line() + "\n")
     with pytest.raises(InputError) as caught:
-        measurements(path)
+        read_measurements(path)
     assert str(caught.value).startswith(f"{path}: line 2 is no measurement: ")
-    assert [each.step for each in known(path)] == [0, 4]
+    assert [each.step for each in read_valid_measurements(path)] == [0, 4]
 
 
 def test_a_line_tells_what_it_was_made_of() -> None:
     for made in (Measurement(3, 0.25, 28.5, 0.1, "0a"), Measurement(0, 0.5), Measurement(7, 1.0, None, 0.3)):
-        assert measurement(made.line()) == made
+        assert parse_measurement(made.line()) == made

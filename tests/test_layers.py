@@ -17,21 +17,22 @@ LAYERS = """
     cli
     web
     recipes
-    run mixing evaluate
-    pretrained watching restore convert search generate
+    train mixing evaluate
+    run
+    pretrained monitoring restore convert search generate
     cascade_files
     shipped
     checkpoint
     editing cascade album distill held_out log compiling folder
-    stage train data preview
+    stage fit data preview
     method
     encoding
     sources objective
     model
     diffusion nets metrics
     images
-    optimizers decays measured
-    shapes tiles config files devices team memory
+    optimizers decays measurements
+    shapes tiles config files devices process_group memory stepwise
     validation
     errors torchrun
     weights

@@ -12,13 +12,13 @@ import torch
 from methods import packed, plain
 from numpy.typing import NDArray
 
-from refinesr.data import Pairs, Photos
+from refinesr.data import Pairs, Photos, load_photos
 from refinesr.errors import ConfigError, InputError
-from refinesr.held_out import set_aside
+from refinesr.held_out import load_held_out
 from refinesr.images.degrade import Given
 from refinesr.images.reduction import Bicubic
 from refinesr.method import Method
-from refinesr.search import held_out
+from refinesr.search import load_search_set
 
 CPU = torch.device("cpu")
 FAR = -9999.0
@@ -47,7 +47,7 @@ def save(path: Path, values: NDArray[Any], nodata: float | None = None) -> None:
 
 
 def load(source: Path, smallest: int = 8, channels: int = 1, **options: Any) -> Photos:
-    return Photos.load(source, CPU, smallest=smallest, channels=channels, **options)
+    return load_photos(source, CPU, smallest=smallest, channels=channels, **options)
 
 
 def free(lost: NDArray[Any], size: int, step: int = 1) -> list[tuple[int, int]]:
@@ -151,7 +151,7 @@ def nearest(lost: NDArray[Any], size: int, corner: tuple[int, int]) -> tuple[int
     return min(free(lost, size), key=lambda place: np.square(np.subtract(place, corner)).sum())
 
 
-@pytest.mark.parametrize("taken", [set_aside, held_out])
+@pytest.mark.parametrize("taken", [load_held_out, load_search_set])
 def test_a_middle_that_misses_values_moves_to_the_nearest_place_that_misses_none(
     tmp_path: Path, taken: Any
 ) -> None:
@@ -161,10 +161,12 @@ def test_a_middle_that_misses_values_moves_to_the_nearest_place_that_misses_none
     save(tmp_path / "a.tif", scene)
     save(tmp_path / "b.tif", field(24, 30, seed=1))
     held = taken(method, tmp_path, size=8)
-    top, left = nearest(np.isnan(scene).any(2), 8, (8, 10 if taken is set_aside else 11))
+    top, left = nearest(np.isnan(scene).any(2), 8, (8, 10 if taken is load_held_out else 11))
     wanted = scene[top : top + 8, left : left + 8, 0]
     assert np.abs((held.high[0, 0].numpy() + 1) / 2 - wanted).max() < 1e-6
-    middle = field(24, 30, seed=1)[8:16, 10:18] if taken is set_aside else field(24, 30, seed=1)[8:16, 11:19]
+    middle = (
+        field(24, 30, seed=1)[8:16, 10:18] if taken is load_held_out else field(24, 30, seed=1)[8:16, 11:19]
+    )
     assert np.abs((held.high[1, 0].numpy() + 1) / 2 - middle[..., 0]).max() < 1e-6
     assert torch.isfinite(held.low).all()
 
@@ -174,11 +176,11 @@ def test_held_out_pictures_without_a_whole_crop_are_left_out_and_a_search_names_
     holes[7::8, 7::8] = np.nan
     save(tmp_path / "a.tif", field(24, 30, seed=1))
     save(tmp_path / "b.tif", holes)
-    held = set_aside(plain(2, 1), tmp_path, size=8)
+    held = load_held_out(plain(2, 1), tmp_path, size=8)
     assert (len(held), held.left_out, held.holed) == (1, 1, 1)
     told = r"b\.tif: 30 x 24 pixels do not hold a crop of size {} without missing values$"
     with pytest.raises(InputError, match=told.format(8)):
-        held_out(plain(2, 1), tmp_path, size=8)
+        load_search_set(plain(2, 1), tmp_path, size=8)
     with pytest.raises(InputError, match=told.format(24)):
-        held_out(plain(2, 1), tmp_path)
-    assert held_out(plain(2, 1), tmp_path, size=4).high.shape == (2, 1, 4, 4)
+        load_search_set(plain(2, 1), tmp_path)
+    assert load_search_set(plain(2, 1), tmp_path, size=4).high.shape == (2, 1, 4, 4)

@@ -16,17 +16,17 @@ from refinesr.config import from_data, override, to_data
 from refinesr.diffusion.labels import LogSigma
 from refinesr.diffusion.levels import Few, Independent, LogNormal, OneLevel, Stratified
 from refinesr.diffusion.precond import EDM, Blind, Clean, Eps, Precond, Velocity, over_pixels
-from refinesr.distill import student
+from refinesr.distill import student_method
 from refinesr.errors import ConfigError
+from refinesr.fit import State, accumulate_gradients, fit
 from refinesr.images.projection import Projection
 from refinesr.images.resize import PillowBicubic
 from refinesr.method import Method
 from refinesr.model import Model, Pixels, Residual
 from refinesr.nets.tiny import Tiny
-from refinesr.objective import CHANCES, LEAST, SHIFTS, Objective, Perception, Rollout, pattern
+from refinesr.objective import MIN_SIZE, SHIFTS, UNIFORMS, Objective, Perception, Rollout, pattern_energy
 from refinesr.recipes import METHODS
 from refinesr.sources import Blank, Upsampled
-from refinesr.train import State, backward, fit
 
 PRECONDS = [Eps(), Velocity(), Clean(), EDM(0.5), Blind()]
 HIGH = normal(8, 3, 48, 48).clamp(-1, 1)
@@ -155,7 +155,7 @@ def test_levels_and_noise_are_those_of_before() -> None:
         drawn = replace(bare, **more).draw(HIGH, 4, 2)
         assert torch.equal(drawn[0], sigma)
         assert torch.equal(drawn[1], eps)
-        assert drawn[2].shape == (8, CHANCES)
+        assert drawn[2].shape == (8, UNIFORMS)
     other = replace(bare, rollout=Rollout()).draw(HIGH, 4, 2)[3]
     assert abs(float((other * eps).mean())) < 4 / eps.numel() ** 0.5
 
@@ -236,7 +236,7 @@ def test_damage_is_not_kept_and_16_bits_lose_nothing(autocast: bool) -> None:
     low, made = projection.down(HIGH), HIGH + 0.1 * normal(8, 3, 48, 48, seed=3)
     low[4:] += 4 / 127.5 * normal(4, 3, 12, 12, seed=4)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        kept = Perception(consistent=PillowBicubic()).kept(made, HIGH, low)
+        kept = Perception(consistent=PillowBicubic()).projected(made, HIGH, low)
     assert float((projection.down(kept) - low)[:4].abs().max()) < 1e-5
     assert torch.equal(kept[4:], made[4:])
 
@@ -269,7 +269,7 @@ def test_pictures_are_seen_from_every_corner_alike() -> None:
 
     even = (torch.arange(64, dtype=torch.float64) + 0.5) / 64
     chances = torch.stack((even, even.flip(0)), 1)
-    Perception().learnt(note, pictures, pictures, chances)
+    Perception().shifted_distance(note, pictures, pictures, chances)
     ((high, other),) = seen
     assert torch.equal(high, other)
     assert high.shape == (64, 3, 48 - SHIFTS + 1, 48 - SHIFTS + 1)
@@ -281,7 +281,7 @@ def test_pictures_are_seen_from_every_corner_alike() -> None:
 
 
 @pytest.mark.parametrize(
-    ("side", "left"), [(LEAST - 8, LEAST - 8), (LEAST, LEAST), (LEAST + 4, LEAST), (64, 49)]
+    ("side", "left"), [(MIN_SIZE - 8, MIN_SIZE - 8), (MIN_SIZE, MIN_SIZE), (MIN_SIZE + 4, MIN_SIZE), (64, 49)]
 )
 def test_small_pictures_are_shifted_less(side: int, left: int) -> None:
     shapes: list[torch.Size] = []
@@ -291,7 +291,7 @@ def test_small_pictures_are_shifted_less(side: int, left: int) -> None:
         return squares(high, other)
 
     images = normal(2, 3, side, side + 3)
-    Perception().learnt(note, images, images, torch.full((2, 2), 0.99, dtype=torch.float64))
+    Perception().shifted_distance(note, images, images, torch.full((2, 2), 0.99, dtype=torch.float64))
     assert shapes == [(2, 3, left, left + 3)]
 
 
@@ -301,18 +301,18 @@ def test_a_pattern_counts_with_its_whole_energy(period: int) -> None:
     tile = normal(1, 3, period, period)
     tile = tile - tile.mean((2, 3), keepdim=True)
     error = tile.repeat(1, 1, 128 // period, 192 // period)
-    torch.testing.assert_close(pattern(error), error.square().mean((1, 2, 3)))
-    torch.testing.assert_close(pattern(error + 0.7), pattern(error), rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(pattern(-error), pattern(error))
+    torch.testing.assert_close(pattern_energy(error), error.square().mean((1, 2, 3)))
+    torch.testing.assert_close(pattern_energy(error + 0.7), pattern_energy(error), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(pattern_energy(-error), pattern_energy(error))
 
 
 def test_what_has_no_pattern_counts_next_to_nothing() -> None:
     """Means of 32 blocks of white noise have 1 / 32 of its variance, their products that as their standard
     deviation, and the mean of 256 of these a 16th of it; four standard errors of 8 x 3 x 4 such means."""
-    found = float(pattern(normal(8, 3, 256, 256)).mean())
+    found = float(pattern_energy(normal(8, 3, 256, 256)).mean())
     assert found == pytest.approx((2 / math.pi) ** 0.5 / 32 / 16, rel=4 * (math.pi / 2 - 1) ** 0.5 / 96**0.5)
     wide = torch.linspace(-1, 1, 128).expand(1, 3, 128, 128)
-    assert float(pattern(wide)) < 0.02 * float(wide.square().mean())
+    assert float(pattern_energy(wide)) < 0.02 * float(wide.square().mean())
 
 
 def test_a_pattern_whose_sign_turns_in_the_middle_counts_as_well() -> None:
@@ -320,20 +320,20 @@ def test_a_pattern_whose_sign_turns_in_the_middle_counts_as_well() -> None:
     tile = normal(1, 3, 16, 16)
     error = (tile - tile.mean((2, 3), keepdim=True)).repeat(1, 1, 8, 8)
     turned = torch.cat((error[..., :64], -error[..., 64:]), 3)
-    torch.testing.assert_close(pattern(turned), pattern(error))
+    torch.testing.assert_close(pattern_energy(turned), pattern_energy(error))
 
 
 def test_a_pattern_is_found_beneath_noise_of_nine_times_its_energy() -> None:
     tile = normal(1, 3, 16, 16)
     tile = tile - tile.mean((2, 3), keepdim=True)
     noise = 3 * torch.randn(32, 3, 128, 128, generator=torch.Generator().manual_seed(5))
-    found = pattern(tile.repeat(32, 1, 8, 8) + noise).mean()
+    found = pattern_energy(tile.repeat(32, 1, 8, 8) + noise).mean()
     assert float(found) == pytest.approx(float(tile.square().mean()), rel=0.05)
 
 
 @pytest.mark.parametrize(("side", "counted"), [(31, False), (32, True), (36, True), (100, True)])
 def test_of_any_size_as_much_as_there_is_is_looked_at(side: int, counted: bool) -> None:
-    found = pattern(normal(2, 3, side, side + 1))
+    found = pattern_energy(normal(2, 3, side, side + 1))
     assert found.shape == (2,)
     assert bool((found != 0).all()) == counted
 
@@ -348,7 +348,7 @@ def test_a_pattern_is_added_to_the_distance() -> None:
     x = HIGH + over_pixels(drawn[0], HIGH) * drawn[1]
     error = model(x, drawn[0], model.condition(LOW)) - HIGH
     besides = more.loss(model, HIGH, LOW, *drawn) - bare.loss(model, HIGH, LOW, *drawn)
-    torch.testing.assert_close(besides, 50 * pattern(error), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(besides, 50 * pattern_energy(error), rtol=1e-3, atol=1e-5)
 
 
 def test_only_what_a_mask_marks_is_compared() -> None:
@@ -398,7 +398,7 @@ def test_in_how_many_parts_a_batch_is_worked_on_changes_nothing(parts: int) -> N
     def gradients(parts: int) -> Tensor:
         model.zero_grad()
         batch = (high, low, *objective.draw(high, 7, 0))
-        backward(lambda *part: objective.loss(model, *part), batch, parts)
+        accumulate_gradients(lambda *part: objective.loss(model, *part), batch, parts)
         return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
     whole, in_parts = gradients(1), gradients(parts)
@@ -448,7 +448,7 @@ def test_looks_are_judged_in_colour() -> None:
 
 
 def test_a_student_learns_neither() -> None:
-    taught = student(replace(METHOD, perception=Perception()), (20.0, 1.0))
+    taught = student_method(replace(METHOD, perception=Perception()), (20.0, 1.0))
     assert taught.rollout is None
     assert taught.perception is None
     assert taught.levels == Few((20.0, 1.0))
@@ -494,7 +494,7 @@ def test_a_saved_run_goes_on_to_the_bit(tmp_path: Path) -> None:
         if report.step == 2:
             break
     half.save(tmp_path / "state.pt")
-    rest.restore(tmp_path / "state.pt")
+    rest.load(tmp_path / "state.pt")
     list(fit(rest, FewPairs(method), learning(method), few, seed=7, autocast=None))
     for name, value in whole.model.state_dict().items():
         assert torch.equal(rest.model.state_dict()[name], value)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from refinesr.decays import Constant
 from refinesr.errors import CheckpointError, ConfigError
-from refinesr.optimizers import Adam, Muon, orthogonal
-from refinesr.train import Plan, Report, State, fit
+from refinesr.fit import Plan, Report, State, fit
+from refinesr.optimizers import Adam, Muon, orthogonalized
 
 METHOD = packed(2)
 BETAS = (0.9, 0.99)
@@ -55,7 +55,7 @@ def test_matrices_move_as_by_torchs_muon(shape: tuple[int, int], decay: float, m
 def test_singular_values_become_about_one_and_vectors_stay(shape: tuple[int, int, int]) -> None:
     """Jordan 2024: the quintic leaves them between 0.68 and 1.13, if they were not next to nothing."""
     matrices = next(gradients(shape, 1)) * 1e3
-    made = orthogonal(matrices)
+    made = orthogonalized(matrices)
     u, s, v = torch.linalg.svd(matrices, full_matrices=False)
     inner = u.mT @ made @ v.mT
     values = inner.diagonal(dim1=-2, dim2=-1)
@@ -151,7 +151,7 @@ def test_another_optimisers_state_is_refused(tmp_path_factory: pytest.TempPathFa
     path = tmp_path_factory.mktemp("run") / "state.pt"
     state(plan(optimizer=Adam())).save(path)
     with pytest.raises(CheckpointError, match=r"state\.pt: not the state of this run"):
-        state().restore(path)
+        state().load(path)
 
 
 @pytest.mark.parametrize(
@@ -175,4 +175,4 @@ def test_closures_are_refused() -> None:
 
 def test_of_nothing_there_is_no_direction() -> None:
     """Weights that a batch does not reach have gradients of 0; 0 / 0 would be the end of the training."""
-    assert torch.equal(orthogonal(torch.zeros(2, 3, 5)), torch.zeros(2, 3, 5))
+    assert torch.equal(orthogonalized(torch.zeros(2, 3, 5)), torch.zeros(2, 3, 5))

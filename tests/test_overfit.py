@@ -7,12 +7,12 @@ from torch import Tensor
 
 from refinesr.config import override
 from refinesr.diffusion.noise import NoiseField
+from refinesr.fit import Plan, State, fit
 from refinesr.method import Method
 from refinesr.metrics.pixel import psnr
 from refinesr.recipes import RECIPES, tiny
 from refinesr.run import Run
 from refinesr.stage import Stage
-from refinesr.train import Plan, State, fit
 
 SIDE = 32
 QUICK = ("warmup=20", "decay=CosineDecay", "halflife=30", "betas=[0.9, 0.99]")

@@ -14,7 +14,7 @@ from methods import packed, plain, plan
 from numpy.typing import NDArray
 from torch import Tensor
 
-from refinesr.data import Pairs, Photos
+from refinesr.data import Pairs, Photos, load_photos
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.degrade import Bicubic, Given, Photo
 from refinesr.images.io import write
@@ -22,8 +22,9 @@ from refinesr.images.picture import Picture
 from refinesr.images.span import Span
 from refinesr.method import Method
 from refinesr.recipes import RECIPES, paired
-from refinesr.run import Run, material, train
-from refinesr.search import held_out
+from refinesr.run import Run, training_pairs
+from refinesr.search import load_search_set
+from refinesr.train import train
 
 CPU = torch.device("cpu")
 SIZES = {"a": (40, 52), "deep/b": (67, 33), "c": (35, 46), "deep/er/d": (32, 32)}
@@ -53,7 +54,7 @@ def given(folder: Path, scale: int, channels: int = 3, dtype: type = np.uint16, 
 
 def load(folder: Path, scale: int, **options) -> Photos:
     options = {"smallest": 16, **options}
-    return Photos.load(folder / "good", CPU, low=folder / "poor", scale=scale, **options)
+    return load_photos(folder / "good", CPU, low=folder / "poor", scale=scale, **options)
 
 
 def means(high: Tensor, scale: int) -> NDArray[np.float64]:
@@ -159,8 +160,8 @@ def test_tar_files_are_paired_as_folders_are_whatever_all_of_one_lie_in(
     given(tmp_path, 4)
     for name, top in zip(("good", "poor"), tops, strict=True):
         in_tar(tmp_path / name, top)
-    packed_up = Photos.load(tmp_path / "good.tar", CPU, low=tmp_path / "poor.tar", scale=4, smallest=16)
-    mixed = Photos.load(tmp_path / "good.tar", CPU, low=[tmp_path / "poor"], scale=4, smallest=16)
+    packed_up = load_photos(tmp_path / "good.tar", CPU, low=tmp_path / "poor.tar", scale=4, smallest=16)
+    mixed = load_photos(tmp_path / "good.tar", CPU, low=[tmp_path / "poor"], scale=4, smallest=16)
     for photos in (packed_up, mixed):
         for one, other in zip(
             Pairs(photos, Given(4), 16, 8).at(5), Pairs(load(tmp_path, 4), Given(4), 16, 8).at(5), strict=True
@@ -173,7 +174,7 @@ def test_a_batch_depends_on_seed_and_step_alone_and_not_on_where_it_is_decoded(t
     pairs = Pairs(load(tmp_path, 4), Given(4), 16, 4, seed=3)
     with pytest.warns(UserWarning, match="each batch is decoded anew"):
         decoded = Pairs(load(tmp_path, 4, budget_bytes=0), Given(4), 16, 4, seed=3)
-    for step, batch in enumerate(islice(pairs.since(0), 5)):
+    for step, batch in enumerate(islice(pairs.starting_at(0), 5)):
         assert all(map(torch.equal, batch, decoded.at(step)))
         assert all(map(torch.equal, batch, pairs.at(step)))
     assert not torch.equal(pairs.at(0)[1], pairs.at(1)[1])
@@ -225,7 +226,7 @@ def test_classes_come_beside_given_pictures(tmp_path: Path) -> None:
 def test_without_poor_pictures_crops_are_drawn_as_they_were(tmp_path: Path) -> None:
     """The rule of runs begun before pairs could be given, in other words."""
     given(tmp_path, 4)
-    photos = Photos.load(tmp_path / "good", CPU, smallest=16)
+    photos = load_photos(tmp_path / "good", CPU, smallest=16)
     draw = photos.draw(500, 13, torch.Generator().manual_seed(5))
     rng = torch.Generator().manual_seed(5)
     counts = np.array([min(height * width, 64 * 16**2) for height, width in photos.sizes])
@@ -250,12 +251,12 @@ def test_without_poor_pictures_crops_are_drawn_as_they_were(tmp_path: Path) -> N
 def test_the_listing_covers_both(tmp_path: Path) -> None:
     given(tmp_path, 4)
     first = load(tmp_path, 4).listing
-    alone = Photos.load(tmp_path / "good", CPU, smallest=16).listing
+    alone = load_photos(tmp_path / "good", CPU, smallest=16).listing
     (tmp_path / "poor").rename(tmp_path / "moved")
-    moved = Photos.load(tmp_path / "good", CPU, low=tmp_path / "moved", scale=4, smallest=16)
+    moved = load_photos(tmp_path / "good", CPU, low=tmp_path / "moved", scale=4, smallest=16)
     assert first == moved.listing != alone
     (tmp_path / "moved" / "cx4.png").rename(tmp_path / "moved" / "c_LR.png")
-    other = Photos.load(tmp_path / "good", CPU, low=tmp_path / "moved", scale=4, smallest=16)
+    other = load_photos(tmp_path / "good", CPU, low=tmp_path / "moved", scale=4, smallest=16)
     assert other.listing != first
 
 
@@ -336,7 +337,7 @@ def test_pairs_with_small_good_pictures_are_left_out_and_counted(tmp_path: Path)
 
 def test_pairs_are_made_or_given(tmp_path: Path) -> None:
     given(tmp_path, 4)
-    both, alone = load(tmp_path, 4), Photos.load(tmp_path / "good", CPU, smallest=16)
+    both, alone = load(tmp_path, 4), load_photos(tmp_path / "good", CPU, smallest=16)
     with pytest.raises(ConfigError, match=r"^method\.degradation: Given: nothing makes poor pictures"):
         Pairs(alone, Given(4), 16, 2)
     with pytest.raises(ConfigError, match=r"^method\.degradation: Bicubic, but poor pictures are given"):
@@ -370,7 +371,7 @@ def test_a_paired_run_makes_and_keeps_nothing() -> None:
 
 
 def trained(run: Run, folder: Path, name: str, stop: int | None = None, resume: bool = False) -> None:
-    pairs = material(run, load(folder, run.method.scale))
+    pairs = training_pairs(run, load(folder, run.method.scale))
     with closing(train(run, pairs, folder / name, device=CPU, resume=resume)) as steps:
         assert list(islice(steps, stop))
 
@@ -395,15 +396,15 @@ def test_a_run_that_was_stopped_makes_the_same_updates(tmp_path: Path, method: M
 def test_held_out_pairs_are_the_middles_of_both(tmp_path: Path, size: int | None) -> None:
     given(tmp_path, 4)
     method = paired(Run("few", packed(4), plan())).method
-    held = held_out(method, tmp_path / "good", low=tmp_path / "poor", size=size, limit=3)
+    held = load_search_set(method, tmp_path / "good", low=tmp_path / "poor", size=size, limit=3)
     assert held.high.shape == (3, 3, 32 if size is None else size, 32 if size is None else size)
     np.testing.assert_allclose(held.low.numpy(), means(held.high, 4), rtol=0, atol=2e-7)
     with pytest.raises(ConfigError, match=r"^method\.degradation: Given: nothing makes poor pictures"):
-        held_out(method, tmp_path / "good")
-    others = held_out(packed(4), tmp_path / "good", low=tmp_path / "poor", size=size, limit=3)
+        load_search_set(method, tmp_path / "good")
+    others = load_search_set(packed(4), tmp_path / "good", low=tmp_path / "poor", size=size, limit=3)
     assert torch.equal(others.low, held.low)  # as shown to a model that makes its own in training
     with pytest.raises(InputError, match=r"c_HR\.png: 44 x 32 pixels do not hold a crop of size 36"):
-        held_out(method, tmp_path / "good", low=tmp_path / "poor", size=36)
+        load_search_set(method, tmp_path / "good", low=tmp_path / "poor", size=36)
 
 
 def test_the_first_picture_that_is_out_of_place_is_told_with_how_many(tmp_path: Path) -> None:
@@ -427,9 +428,9 @@ def test_a_search_tells_of_pictures_out_of_place(tmp_path: Path) -> None:
     method = paired(Run("few", packed(4), plan())).method
     place = r"its content lies \+0 pixels to the right and \+2 down of where .*good/1.png has it"
     with pytest.warns(UserWarning, match=rf"poor/1\.png: {place}"):
-        held = held_out(method, tmp_path / "good", low=tmp_path / "poor")
+        held = load_search_set(method, tmp_path / "good", low=tmp_path / "poor")
     assert len(held) == 2
-    held_out(method, tmp_path / "good", low=tmp_path / "poor", limit=1)  # the other one alone
+    load_search_set(method, tmp_path / "good", low=tmp_path / "poor", limit=1)  # the other one alone
 
 
 def in_kelvin(folder: Path) -> Span:
@@ -453,5 +454,5 @@ def test_the_first_pair_in_two_units_is_told_with_how_many(tmp_path: Path) -> No
     assert len(photos) == 3  # learnt all the same
     method = replace(paired(Run("few", packed(4, 1), plan())).method, span=span)
     with pytest.warns(UserWarning, match=f"{told} "):
-        held_out(method, tmp_path / "good", low=tmp_path / "poor")
-    held_out(method, tmp_path / "good", low=tmp_path / "poor", limit=1)
+        load_search_set(method, tmp_path / "good", low=tmp_path / "poor")
+    load_search_set(method, tmp_path / "good", low=tmp_path / "poor", limit=1)

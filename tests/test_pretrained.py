@@ -18,9 +18,10 @@ from refinesr.method import Method, Sampling
 from refinesr.model import Pixels
 from refinesr.nets.rrdb import RRDB, RRDBNetwork
 from refinesr.nets.tiny import Tiny
-from refinesr.pretrained import begin_with
-from refinesr.run import Run, fresh, train
+from refinesr.pretrained import load_pretrained, new_model
+from refinesr.run import Run
 from refinesr.sources import Encoded, Low
+from refinesr.train import train
 
 CPU = torch.device("cpu")
 VALUE = RRDB(width=4, growth=2, blocks=2, scale=2)
@@ -53,15 +54,15 @@ def test_a_frozen_encoder_stays_what_the_first_stage_made_it(tmp_path: Path) -> 
     learnt, kept = first.model.network.rrdb.state_dict(), second.model.source.encoder.state_dict()  # type: ignore[union-attr, operator]
     assert learnt.keys() == kept.keys()
     assert all(torch.equal(learnt[name], kept[name]) for name in learnt)
-    begun = fresh(FIRST, CPU, seed=0).network.rrdb.state_dict()  # type: ignore[union-attr, operator]
+    begun = new_model(FIRST, CPU, seed=0).network.rrdb.state_dict()  # type: ignore[union-attr, operator]
     assert any(not torch.equal(learnt[name], begun[name]) for name in learnt)
 
 
 def test_an_encoder_that_is_not_frozen_begins_there_and_goes_on(tmp_path: Path) -> None:
     trained(FIRST, tmp_path / "first")
     thawed = replace(SECOND, source=Encoded(VALUE, MatlabBicubic()))
-    begins = fresh(thawed, CPU, seed=0)
-    begin_with(begins, thawed, tmp_path / "first")
+    begins = new_model(thawed, CPU, seed=0)
+    load_pretrained(begins, thawed, tmp_path / "first")
     second = refinesr.load(trained(thawed, tmp_path / "second", encoder=tmp_path / "first"))
     there, here = begins.source.encoder.state_dict(), second.model.source.encoder.state_dict()  # type: ignore[union-attr, operator]
     assert not torch.equal(there["conv_first.weight"], here["conv_first.weight"])

@@ -16,8 +16,9 @@ from refinesr.diffusion.precond import Blind
 from refinesr.diffusion.schedule import check
 from refinesr.recipes import METHODS, RECIPES, tiny
 from refinesr.recipes.tiny import narrow
-from refinesr.run import Run, train
+from refinesr.run import Run
 from refinesr.sources import Blank, Encoded
+from refinesr.train import train
 
 RUNS = {name: recipe() for name, recipe in RECIPES.items()}
 each = pytest.mark.parametrize("name", RECIPES)

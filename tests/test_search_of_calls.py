@@ -16,8 +16,8 @@ from refinesr.checkpoint import save_stage
 from refinesr.diffusion.samplers import Ancestral, Heun
 from refinesr.diffusion.schedule import Even, Karras, Linear
 from refinesr.method import Sampling
-from refinesr.search import HeldOut, Search
-from refinesr.search.trials import Bench
+from refinesr.search import HeldOutSet, SearchPlan
+from refinesr.search.trials import Evaluator
 from refinesr.stage import Stage
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -33,8 +33,8 @@ def squared(high: Tensor, result: Tensor) -> Tensor:
 def tried(made: Stage, count: int = 8) -> Any:
     """Pictures that the poor ones, all black, say nothing about."""
     high = (MEAN + 0.5 * STD * normal(count, 3, 32, 32, seed=5)).clamp(-1, 1)
-    held = HeldOut(tuple(map(str, range(count))), high, torch.zeros(count, 3, 16, 16))
-    return calls.Tried(Bench(made, held, calls.Both(squared, 2), Search(1), None))
+    held = HeldOutSet(tuple(map(str, range(count))), high, torch.zeros(count, 3, 16, 16))
+    return calls.Tried(Evaluator(made, held, calls.Both(squared, 2), SearchPlan(1), None))
 
 
 START = Sampling(Ancestral(0.0), Karras(0.05, 20.0), 4)
@@ -45,7 +45,7 @@ def test_by_the_squared_error_the_mean_wins_and_ends_the_front() -> None:
     found = tried(made)
     score = found.scored([2, 4])
     choices = calls.Choices(made.method, frozenset({"sampler", "grid"}))
-    best = calls.descended(START, choices, found.bench.rungs, score, 4)
+    best = calls.descended(START, choices, found.evaluator.rungs, score, 4)
     assert score(best, 8) < score(START, 8)
     assert best.fidelity == 1 or best.temperature == min(calls.TEMPERATURES)
     front = [found.numbers(way, 8) for way in found.front(4)]

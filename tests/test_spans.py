@@ -16,9 +16,9 @@ import refinesr
 from refinesr.cascade import Cascade, Link
 from refinesr.checkpoint import load_stage, save_stage
 from refinesr.config import from_data, override, to_data
-from refinesr.data import Photos
+from refinesr.data import load_photos
 from refinesr.diffusion.walking import last
-from refinesr.distill import Lesson, student, taught
+from refinesr.distill import Lesson, distillation_objective, student_method
 from refinesr.errors import ConfigError, InputError
 from refinesr.generate import with_options
 from refinesr.images.io import write
@@ -27,15 +27,16 @@ from refinesr.images.span import Span
 from refinesr.method import Method
 from refinesr.mixing import Patch, fuse, interpolate
 from refinesr.mixing.interpolating import side_by_side
-from refinesr.pretrained import check_start
+from refinesr.pretrained import check_compatible
 from refinesr.recipes import RECIPES, tiny
 from refinesr.restore import Options, restore_picture, upscale
 from refinesr.restore.rescaling import resampled
-from refinesr.run import Run, material, train
-from refinesr.search.held_out import held_out
+from refinesr.run import Run, training_pairs
+from refinesr.search import load_search_set
 from refinesr.sources import Blank
 from refinesr.stage import Stage
 from refinesr.tiles import Box
+from refinesr.train import train
 
 CPU = torch.device("cpu")
 KELVIN, REFLECTANCE = Span((254.0,), (316.0,)), Span((0.0,), (10000.0,))
@@ -181,10 +182,10 @@ def run_of(span: Span | None, channels: int = 1) -> Run:
 
 
 def crops(run: Run, path: Path, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    photos = Photos.load(
+    photos = load_photos(
         path, CPU, channels=run.method.channels, smallest=16, span=run.method.span, **options
     )
-    return material(run, photos).at(0)  # type: ignore[return-value]
+    return training_pairs(run, photos).at(0)  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize(("span", "bands"), [(KELVIN, 1), (EACH, 3)])
@@ -212,8 +213,8 @@ def test_a_training_learns_the_same_in_any_unit(tmp_path: Path) -> None:
     losses, models = [], []
     for name, span in (("unit", None), ("own", KELVIN)):
         run, path = run_of(span), folder(tmp_path / name, span)
-        photos = Photos.load(path, CPU, channels=1, smallest=16, span=span)
-        reports = train(run, material(run, photos), tmp_path / f"run-{name}", device=CPU)
+        photos = load_photos(path, CPU, channels=1, smallest=16, span=span)
+        reports = train(run, training_pairs(run, photos), tmp_path / f"run-{name}", device=CPU)
         losses.append([float(report.loss) for report in reports])
         models.append(refinesr.load(tmp_path / f"run-{name}"))
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
@@ -236,16 +237,16 @@ def test_files_outside_are_named_with_what_would_hold_them(tmp_path: Path) -> No
 
 
 def test_photos_of_another_span_are_no_material(tmp_path: Path) -> None:
-    photos = Photos.load(folder(tmp_path / "unit", None), CPU, channels=1, smallest=16)
+    photos = load_photos(folder(tmp_path / "unit", None), CPU, channels=1, smallest=16)
     with pytest.raises(
         ConfigError, match=r"^method\.span: is 254 to 316, and the photos were loaded by None"
     ):
-        material(run_of(KELVIN), photos)
+        training_pairs(run_of(KELVIN), photos)
 
 
 def test_held_out_crops_do_not_depend_on_the_unit(tmp_path: Path) -> None:
-    plainly = held_out(run_of(None).method, folder(tmp_path / "unit", None))
-    measured = held_out(run_of(KELVIN).method, folder(tmp_path / "own", KELVIN))
+    plainly = load_search_set(run_of(None).method, folder(tmp_path / "unit", None))
+    measured = load_search_set(run_of(KELVIN).method, folder(tmp_path / "own", KELVIN))
     torch.testing.assert_close(plainly.high, measured.high, rtol=0, atol=3e-6)
     torch.testing.assert_close(plainly.low, measured.low, rtol=0, atol=3e-6)
 
@@ -277,21 +278,21 @@ def test_a_span_is_stored_and_files_without_one_are_read(tmp_path: Path) -> None
 def test_models_of_other_spans_do_not_begin_teach_or_follow_one_another() -> None:
     one, other = spanned(GREY, KELVIN), spanned(GREY, REFLECTANCE)
     with pytest.raises(ConfigError, match=r"^--from: a: its method\.span is 254 to 316, this run's is None$"):
-        check_start(GREY.method, one, "a")
+        check_compatible(GREY.method, one, "a")
     with pytest.raises(
         ConfigError, match=r"^stages\.1: has method\.span 0 to 10000, the one before has 254 to 3"
     ):
         Cascade((Link(one), Link(other)))
     assert Cascade((Link(one), Link(one))).span == KELVIN
     levels = (float(one.method.sampling.levels()[0]),)
-    method = student(one.method, levels)
+    method = student_method(one.method, levels)
     assert method.span == KELVIN
     lesson = Lesson("a", "0", 4)
-    taught(lesson, one, method)
+    distillation_objective(lesson, one, method)
     with pytest.raises(
         ConfigError, match=r"^method\.span: None is not what the student is taught with, 254 to 3"
     ):
-        taught(lesson, one, replace(method, span=None))
+        distillation_objective(lesson, one, replace(method, span=None))
 
 
 def test_a_cascade_keeps_the_unit() -> None:

@@ -1,436 +1,559 @@
-"""What an update does, that a resumed run makes the same ones, and what stops it."""
+"""What a training leaves in its folder, whatever ends it."""
 
+import io
+import itertools
+import json
 import math
-from collections.abc import Callable, Iterator
-from contextlib import closing
+import shutil
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from methods import FewPairs, normal, packed, plain, plan
+from methods import FewPairs, packed, plan
+from PIL import Image
 from torch import Tensor
 
+import refinesr.fit
 import refinesr.train
-from refinesr.decays import Constant, CosineDecay, Halving
-from refinesr.diffusion.levels import OneLevel
-from refinesr.diffusion.precond import Blind
-from refinesr.errors import CheckpointError, ConfigError
-from refinesr.method import Method
-from refinesr.model import Model
-from refinesr.nets.sr3_unet import SR3UNet
-from refinesr.train import (
-    Pairs,
-    Plan,
-    Report,
-    State,
-    backward,
-    fit,
-    follow,
-    seeded,
-)
+from refinesr import load
+from refinesr.config import from_data, override
+from refinesr.errors import CheckpointError, ConfigError, OutputError
+from refinesr.files import check_unlocked, new_partial_file
+from refinesr.fit import Report, State, fit, update_average
+from refinesr.folder import RunFolder, check_folder
+from refinesr.log import DivergedError, TrainingLog
+from refinesr.pretrained import new_model
+from refinesr.run import Run
+from refinesr.stage import Card
+from refinesr.train import train
 
-METHOD = packed(2)
+CPU = torch.device("cpu")
+PLAN = plan(steps=6, save_every=2, preview_every=3)
+RUN = Run("face-x2", packed(2), PLAN)
+EVERYTHING = {"run.json", "model.safetensors", "state.pt", "log.jsonl", "previews", ".lock"}
 
 
-FEW = plan()
+def training(
+    folder: Path, run: Run = RUN, pairs: Any = None, **options: Any
+) -> Generator[Report, None, None]:
+    pairs = pairs or FewPairs(run.method, run.plan.batch)
+    return cast("Generator[Report, None, None]", train(run, pairs, folder, device=CPU, **options))
 
 
-def state(method: Method = METHOD, plan: Plan = FEW, seed: int = 0) -> State:
-    torch.manual_seed(seed)
-    return State(method.build(), plan)
-
-
-def run(made: State, plan: Plan, method: Method = METHOD, pairs: Pairs | None = None) -> Iterator[Report]:
-    pairs = pairs or FewPairs(method, plan.batch)
-    return fit(made, pairs, method.objective(), plan, seed=7, autocast=None)
-
-
-def weights(model: Model) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
-
-
-def same(first: Model, second: Model, tolerance: float = 0.0) -> bool:
-    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
-    return all(torch.allclose(a, b, rtol=0, atol=tolerance) for a, b in pairs)
-
-
-def test_reports_count_updates_from_one() -> None:
-    reports = list(run(state(), plan(steps=3)))
-    assert [report.step for report in reports] == [1, 2, 3]
-    assert all(report.loss.shape == () and report.gradient.shape == () for report in reports)
-    assert [report.rate for report in reports] == [plan(steps=3).rate_at(step) for step in range(3)]
-
-
-def test_the_first_update_is_adams() -> None:
-    """Kingma and Ba 2015, algorithm 1, first step without a decay: rate * sign(gradient), but for epsilon."""
-    few = plan(steps=1, warmup=0, decay=Constant(), clip=1e9)
-    made = state(plan=few)
-    before = weights(made.model)
-    model = state(plan=few).model
-    high, low = FewPairs(METHOD).at(0)
-    METHOD.objective().loss(model, high, low, *METHOD.objective().draw(high, 7, 0)).mean().backward()
-    list(run(made, few))
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is not None
-        step = few.rate * parameter.grad / (parameter.grad.abs() + 1e-8)
-        torch.testing.assert_close(made.model.state_dict()[name], before[name] - step, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("parts", [1, 2, 4])
-def test_in_how_many_parts_a_batch_is_worked_on_changes_nothing(parts: int) -> None:
-    """Levels and noise are drawn for the whole batch.  Gradients to the rounding of float32."""
-    objective, model = METHOD.objective(), state().model
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
-    high, low = FewPairs(METHOD).at(0)
-
-    def gradients(parts: int) -> tuple[Tensor, Tensor]:
-        model.zero_grad()
-        batch = (high, low, *objective.draw(high, 7, 0))
-        loss = backward(lambda *part: objective.loss(model, *part), batch, parts)
-        return loss, torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
-
-    (loss, whole), (again, in_parts) = gradients(1), gradients(parts)
-    torch.testing.assert_close(again, loss, rtol=1e-5, atol=0)
-    assert (in_parts - whole).norm() < 1e-5 * whole.norm()
-
-
-def test_accumulated_updates_are_the_same_updates() -> None:
-    """For the first few, and not to rounding: Adam divides by gradients, however small."""
-    whole, parts = state(plan=plan(steps=3)), state(plan=plan(steps=3, accumulate=4))
-    losses = [
-        [float(report.loss) for report in run(made, plan(steps=3, accumulate=number))]
-        for made, number in ((whole, 1), (parts, 4))
+def whole(folder: Path, run: Run = RUN, **options: Any) -> list[dict[str, float]]:
+    """Train to the end; what was reported."""
+    return [
+        {"step": r.step, "loss": float(r.loss), "gradient": float(r.gradient), "rate": r.rate}
+        for r in training(folder, run, **options)
     ]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
-    assert same(whole.model, parts.model, tolerance=1e-4)
 
 
-@settings(deadline=None, max_examples=25)
-@given(halflife=st.floats(0.5, 1e4), updates=st.integers(1, 20))
-def test_the_average_forgets_half_in_a_halflife(halflife: float, updates: int) -> None:
-    """Towards constant weights: old + (new - old) * (1 - 2**(-n / halflife)).  float32, twenty roundings."""
-    model, average = (METHOD.build() for _ in range(2))
-    for parameter in model.parameters():
-        torch.nn.init.constant_(parameter, 3.0)
-    for parameter in average.parameters():
-        torch.nn.init.constant_(parameter, 1.0)
-    for _ in range(updates):
-        follow(average, model, halflife)
-    expected = 1 + 2 * (1 - 2 ** (-updates / halflife))
-    for parameter in average.parameters():
-        torch.testing.assert_close(parameter, torch.full_like(parameter, expected), rtol=1e-5, atol=0)
+def log(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
-def test_the_average_starts_short_so_that_it_forgets_the_beginning() -> None:
-    """In the k-th update its halflife is k / 10: the closed form of the first updates, weight by weight."""
-    few = plan(steps=4, halflife=1000)
-    made = state(plan=few)
-    expected = weights(made.average)
-    for step, _ in enumerate(run(made, few), start=1):
-        kept = 0.5 ** (10 / step)
-        now = weights(made.model)
-        expected = {name: kept * expected[name] + (1 - kept) * now[name] for name in now}
-    for name, tensor in made.average.state_dict().items():
-        torch.testing.assert_close(tensor, expected[name], rtol=1e-5, atol=1e-6)
+def saved(folder: Path) -> int:
+    return int(torch.load(folder / "state.pt", weights_only=True)["step"])
 
 
-def test_only_the_model_learns_the_average_is_at_rest() -> None:
-    made = state()
-    assert not made.average.training
-    assert not any(parameter.requires_grad for parameter in made.average.parameters())
-    list(run(made, plan(steps=1)))
-    assert made.model.training
+def test_a_run_leaves_what_is_documented_and_nothing_else(tmp_path: Path) -> None:
+    reports = whole(tmp_path / "a" / "run")
+    folder = tmp_path / "a" / "run"
+    assert {path.name for path in folder.iterdir()} == EVERYTHING
+    assert log(folder) == reports
+    assert [report["step"] for report in reports] == [1, 2, 3, 4, 5, 6]
+    assert saved(folder) == 6
+    assert {path.name for path in (folder / "previews").iterdir()} == {"0000003.png", "0000006.png"}
 
 
-def test_the_rate_rises_over_the_warm_up_and_falls_along_half_a_cosine() -> None:
-    falling = plan(steps=100, rate=2.0, warmup=10, decay=CosineDecay(floor=0.1))
-    assert falling.rate_at(0) == pytest.approx(0.2 * falling.decay.at(0.0))
-    assert falling.rate_at(9) == pytest.approx(2.0 * falling.decay.at(0.09))
-    for step in (10, 50, 99):
-        cosine = 0.1 + 0.9 * (1 + math.cos(math.pi * step / 100)) / 2
-        assert falling.rate_at(step) == pytest.approx(2.0 * cosine)
-    steady = replace(falling, decay=Constant(), warmup=0)
-    assert {steady.rate_at(step) for step in range(100)} == {2.0}
+def test_the_run_is_kept_as_a_value(tmp_path: Path) -> None:
+    whole(tmp_path)
+    data = json.loads((tmp_path / "run.json").read_text())
+    assert from_data(Run, data, "run.json") == RUN
+    assert str(tmp_path) not in json.dumps(data)
 
 
-def test_the_rate_is_halved_after_each_part() -> None:
-    """SRDiff's code: 2e-4, times 0.5 every 100 000 of 300 000 updates."""
-    halved = plan(steps=300, rate=2.0, warmup=0, decay=Halving(3))
-    rates = [halved.rate_at(step) for step in range(300)]
-    assert [rates[step] for step in (0, 99, 100, 199, 200, 299)] == [2.0, 2.0, 1.0, 1.0, 0.5, 0.5]
-    with pytest.raises(ConfigError, match="parts: 0"):
-        Halving(0)
+def test_the_model_is_the_average_and_loads_by_the_folder(tmp_path: Path) -> None:
+    whole(tmp_path)
+    stage = load(tmp_path)
+    assert stage.method == RUN.method
+    average = torch.load(tmp_path / "state.pt", weights_only=True)["average"]
+    for name, tensor in stage.model.state_dict().items():
+        assert torch.equal(tensor, average[name])
 
 
-def test_gradients_are_clipped_and_reported_as_they_were() -> None:
-    """SGD in Adam's place shows it: weights move by rate times a gradient of norm `clip`."""
-    few = plan(steps=1, clip=1e-3, warmup=0, decay=Constant())
-    made = state(plan=few)
-    made.optimizer = torch.optim.SGD([{"params": made.model.parameters(), "share": 1.0}], lr=1.0)
-    before = weights(made.model)
-    (report,) = run(made, few)
-    moved = torch.cat([(made.model.state_dict()[name] - before[name]).flatten() for name in before]).norm()
-    assert float(report.gradient) > 10 * few.clip
-    assert float(moved) == pytest.approx(few.rate * few.clip, rel=1e-2)
+def test_a_card_tells_how_much_training_there_was(tmp_path: Path) -> None:
+    whole(tmp_path / "a")
+    assert load(tmp_path / "a").card.training == ("face-x2: 6 of 6 updates of 4 crops of 16 x 16 pixels",)
+    whole(tmp_path / "b", replace(RUN, card=Card("name", training=("on a laptop",))))
+    assert load(tmp_path / "b").card == Card("name", training=("on a laptop",))
 
 
-@pytest.mark.parametrize(
-    "method",
-    [
-        METHOD,
-        replace(
-            plain(2),
-            network=SR3UNet(width=8, multipliers=(1,), blocks=1, attention=(), groups=4, dropout=0.5),
-        ),
-    ],
-    ids=["packed", "with dropout"],
-)
-def test_a_resumed_run_makes_the_same_updates_bit_by_bit(tmp_path: Path, method: Method) -> None:
-    """Weights, their average and all losses; whatever was asked of torch's own generator in between."""
-    few = plan(steps=6)
-    through = state(method, few)
-    losses = [float(report.loss) for report in run(through, few, method)]
+def test_the_same_seed_makes_the_same_model_byte_by_byte(tmp_path: Path) -> None:
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        torch.rand(5)
+        whole(tmp_path / name, replace(RUN, seed=seed))
+    first, second, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in "abc")
+    assert first == second
+    assert first != other
 
-    torch.manual_seed(99)
-    before, resumed = state(method, few), []
-    with closing(run(before, few, method)) as walk:  # type: ignore[type-var]
+
+def test_fresh_weights_are_the_seeds_and_torchs_generator_is_untouched() -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(2)
+    torch.manual_seed(1)
+    first, second = (new_model(RUN.method, CPU, 2**63 - 1).state_dict() for _ in range(2))
+    assert torch.equal(torch.rand(2), expected)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
+def test_weights_of_a_short_seed_are_those_torch_draws(seed: int) -> None:
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        expected = RUN.method.build().state_dict()
+    found = new_model(RUN.method, CPU, seed).state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_all_bits_of_a_seed_count_for_the_weights() -> None:
+    """torch's generator on a CPU takes the lower 32 alone."""
+    seeds = (1, 1 + 2**32, 1 + 2**62)
+    drawn = [
+        torch.cat([p.flatten() for p in new_model(RUN.method, CPU, seed).parameters()]) for seed in seeds
+    ]
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(drawn, 2))
+
+
+def test_weights_are_drawn_on_the_cpu_whatever_the_callers_default() -> None:
+    expected = new_model(RUN.method, CPU, 3).state_dict()
+    with torch.device("meta"):
+        found = new_model(RUN.method, CPU, 3).state_dict()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_preview_shows_low_estimate_and_truth(tmp_path: Path) -> None:
+    """Four rows of three columns of 16 pixels, each with a gap of 4; the last column is the truth."""
+    whole(tmp_path)
+    with Image.open(tmp_path / "previews" / "0000006.png") as image:
+        sheet = np.asarray(image)
+    assert sheet.shape == (4 * 20, 3 * 20, 3)
+    high, _ = FewPairs(RUN.method).at(PLAN.steps)
+    truth = ((high[1] + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    assert np.array_equal(sheet[20:36, 40:56], truth)
+    assert len(np.unique(sheet[:16, 20:36])) > 50
+
+
+def test_grey_previews_are_grey(tmp_path: Path) -> None:
+    whole(tmp_path, replace(RUN, method=packed(2, 1)))
+    with Image.open(tmp_path / "previews" / "0000006.png") as image:
+        assert (np.ptp(np.asarray(image), axis=2) == 0).all()
+
+
+@pytest.mark.parametrize("stop", [1, 3, 4])
+def test_whoever_closes_a_run_can_resume_it_and_nothing_is_lost(tmp_path: Path, stop: int) -> None:
+    reports = whole(tmp_path / "through")
+    with closing(training(tmp_path / "parts")) as walk:
         for report in walk:
-            resumed.append(float(report.loss))
-            torch.rand(3)
-            if report.step == 3:
+            if report.step == stop:
                 break
-    before.save(tmp_path / "state.pt")
-    after = state(method, few, seed=1)
-    after.restore(tmp_path / "state.pt")
-    assert after.step == 3
-    resumed += [float(report.loss) for report in run(after, few, method)]
-
-    assert resumed == losses
-    assert same(after.model, through.model)
-    assert same(after.average, through.average)
+    assert saved(tmp_path / "parts") == stop
+    assert log(tmp_path / "parts") == reports[:stop]
+    whole(tmp_path / "parts", resume=True)
+    assert log(tmp_path / "parts") == reports
+    models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("through", "parts")]
+    assert models[0] == models[1]
 
 
-def test_the_callers_random_numbers_are_untouched() -> None:
-    made = state()
-    torch.manual_seed(5)
-    expected = torch.rand(4)
-    torch.manual_seed(5)
-    found = [float(torch.rand(1)) for _ in run(made, plan(steps=4))]
-    assert found == expected.tolist()
+def test_an_exception_in_the_callers_loop_saves_as_well(tmp_path: Path) -> None:
+    walk = training(tmp_path)
+    for _ in range(3):
+        next(walk)
+    with pytest.raises(KeyboardInterrupt):
+        walk.throw(KeyboardInterrupt())
+    assert saved(tmp_path) == 3
 
 
-def test_what_is_lent_to_dropout_depends_on_the_seeds_alone() -> None:
-    def drawn(*seed: int) -> list[float]:
-        with seeded(torch.device("cpu"), *seed):
-            return torch.rand(3).tolist()
-
-    assert drawn(1, 2) == drawn(1, 2)
-    assert drawn(1, 2) != drawn(1, 3)
-    assert drawn(2**63 - 1, 2) != drawn(2**62, 2)
-
-
-def break_off(*given: Any, **named: Any) -> None:
-    raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize("broken", ["optimizer.step", "optimizer.zero_grad", "follow", "after follow"])
-def test_a_state_knows_that_an_update_is_half_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+@pytest.mark.parametrize("place", ["before the average", "after it", "before anybody is told"])
+def test_half_an_update_is_never_saved_and_the_last_save_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    """It is neither saved nor learnt on; what was saved before brings it back."""
-    few = plan(steps=3)
-    made = state(plan=few)
-    walk = run(made, few)
-    next(walk)
-    made.save(tmp_path / "state.pt")
+    """Ctrl-C in Python, or memory that lacks for the optimiser, in the fifth update: the fourth is kept."""
+    reports, calls = whole(tmp_path / "through"), itertools.count(1)
 
-    def follow_and_break(*given: Any) -> None:
-        follow(*given)
-        raise KeyboardInterrupt
+    def breaking(*given: Any) -> None:
+        fifth = next(calls) == 5
+        if not fifth or place == "after it":
+            update_average(*given)
+        if fifth:
+            raise KeyboardInterrupt
 
-    places: dict[str, tuple[Any, str, Any]] = {
-        "optimizer.step": (made.optimizer, "step", break_off),
-        "optimizer.zero_grad": (made.optimizer, "zero_grad", break_off),
-        "follow": (refinesr.train, "follow", break_off),
-        "after follow": (refinesr.train, "follow", follow_and_break),
+    def late(*given: Any, **named: Any) -> Iterator[Report]:
+        for report in fit(*given, **named):
+            if report.step == 5:
+                raise KeyboardInterrupt
+            yield report
+
+    with monkeypatch.context() as patch:
+        if place == "before anybody is told":
+            patch.setattr(refinesr.train, "fit", late)
+        else:
+            patch.setattr(refinesr.fit, "update_average", breaking)
+        with pytest.raises(KeyboardInterrupt):
+            whole(tmp_path / "broken")
+    assert saved(tmp_path / "broken") == 4
+    assert log(tmp_path / "broken") == reports[:4]
+    whole(tmp_path / "broken", resume=True)
+    assert log(tmp_path / "broken") == reports
+    models = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("through", "broken")]
+    assert models[0] == models[1]
+
+
+def test_an_exception_between_updates_saves_all_that_were_made(tmp_path: Path) -> None:
+    """Before the weights of the sixth change, five are whole."""
+
+    class Ending(FewPairs):
+        def at(self, step: int) -> tuple[Tensor, Tensor]:
+            if step == 5:
+                raise MemoryError
+            return super().at(step)
+
+    with pytest.raises(MemoryError):
+        whole(tmp_path, pairs=Ending(RUN.method))
+    assert saved(tmp_path) == len(log(tmp_path)) == 5
+
+
+def test_a_log_that_is_broken_in_upon_has_no_half_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 1}\n')
+    report = Report(2, torch.zeros(()), torch.zeros(()), 0.1)
+    kept = TrainingLog(path, [report])
+
+    class Breaking(io.TextIOWrapper):
+        def write(self, text: str) -> int:
+            super().write(text[:5])
+            raise KeyboardInterrupt
+
+    def open_breaking(self: Path, mode: str, **named: Any) -> Breaking:
+        return Breaking(io.BufferedWriter(io.FileIO(self, mode)), **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", open_breaking)
+        with pytest.raises(KeyboardInterrupt):
+            kept.write()
+    assert path.read_text() == '{"step": 1}\n'
+    kept.write()
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [1, 2]
+
+
+@pytest.fixture(scope="module")
+def moments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is on the disk after each update of a run, in a folder with the update's number: what a kill
+    leaves, as nobody closes anything."""
+    folder = tmp_path_factory.mktemp("moments")
+    for report in training(folder / "run"):
+        shutil.copytree(folder / "run", folder / str(report.step))
+    return folder
+
+
+@pytest.mark.parametrize("step", [3, 4, 5])
+@pytest.mark.parametrize("damage", ["none", "half a line", "lines too many", "each twice", "nested", "lost"])
+def test_a_killed_run_goes_on_from_its_last_save_with_one_line_an_update(
+    moments: Path, tmp_path: Path, step: int, damage: str
+) -> None:
+    """Whatever the log was left with: half a line, or lines of updates that the state does not know."""
+    shutil.copytree(moments / str(step), tmp_path, dirs_exist_ok=True)
+    assert saved(tmp_path) == step // 2 * 2
+    text, all_of_it = ((folder / "log.jsonl").read_text() for folder in (tmp_path, moments / "run"))
+    damaged = {
+        "none": text,
+        "half a line": text + all_of_it.splitlines()[-1][:20],
+        "lines too many": all_of_it,
+        "each twice": "".join(line + line for line in all_of_it.splitlines(keepends=True)),
+        "nested": text + "[" * 100_000 + "\n",
+        "lost": "",
     }
-    with monkeypatch.context() as patch:
-        patch.setattr(*places[broken])
-        with pytest.raises(KeyboardInterrupt):
-            next(walk)
-    assert not made.stands_at(1)
-    assert not made.stands_at(2)
-    with pytest.raises(ValueError, match="update 2 is half made; there is nothing to be saved"):
-        made.save(tmp_path / "state.pt")
-    with pytest.raises(ValueError, match="update 2 is half made; restore the state"):
-        next(run(made, few))
-    made.restore(tmp_path / "state.pt")
-    assert made.stands_at(1)
-    assert [report.step for report in run(made, few)] == [2, 3]
-    through = state(plan=few)
-    list(run(through, few))
-    assert same(made.model, through.model)
+    (tmp_path / "log.jsonl").write_text(damaged[damage])
+    whole(tmp_path, resume=True)
+    lost = step // 2 * 2 if damage == "lost" else 0
+    assert log(tmp_path) == log(moments / "run")[lost:]
+    models = [(folder / "model.safetensors").read_bytes() for folder in (tmp_path, moments / "run")]
+    assert models[0] == models[1]
 
 
-def test_gradients_that_an_interrupted_update_left_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before the weights change a state is whole, and whoever goes on with it makes the same updates."""
-    few = plan(steps=2)
-    made, through = state(plan=few), state(plan=few)
-    with monkeypatch.context() as patch:
-        patch.setattr(torch.nn.utils, "clip_grad_norm_", break_off)
-        with pytest.raises(KeyboardInterrupt):
-            next(run(made, few))
-    assert any(p.grad is not None for p in made.model.parameters())
-    assert made.stands_at(0)
-    for each in (made, through):
-        list(run(each, few))
-    assert same(made.model, through.model)
+def test_what_a_killed_run_left_half_written_is_gone_when_it_goes_on(tmp_path: Path) -> None:
+    """Under a hidden name and as large as a state: nobody would look for it."""
+    whole(tmp_path, override(RUN, "plan.steps=2"))
+    new_partial_file(tmp_path).write_bytes(b"half a state")
+    (tmp_path / ".mine.part").write_text("")
+    whole(tmp_path, override(RUN, "plan.steps=4"), resume=True)
+    assert [path.name for path in tmp_path.glob(".*.part")] == [".mine.part"]
 
 
-class OnePair:
-    """The same picture for ever."""
+def test_a_run_killed_before_its_first_save_starts_again(moments: Path, tmp_path: Path) -> None:
+    shutil.copytree(moments / "1", tmp_path, dirs_exist_ok=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"run.json", "log.jsonl", ".lock"}
+    with pytest.raises(OutputError, match="no run to resume here; start one without --resume"):
+        whole(tmp_path, resume=True)
+    whole(tmp_path)
+    assert log(tmp_path) == log(moments / "run")
 
-    high = normal(1, 3, 8, 8).clamp(-1, 1) * 0.5
-    low = normal(1, 3, 4, 4, seed=1)
+
+def test_lines_are_written_now_and_then_between_saves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For whoever follows the file, and to notice a loss that is no number."""
+    monkeypatch.setattr(refinesr.train, "LOG_INTERVAL", 2)
+    with closing(training(tmp_path, replace(RUN, plan=plan(steps=6)))) as walk:
+        lines = [len(log(tmp_path)) for _ in walk]
+    assert lines == [0, 2, 2, 4, 4, 6]
+
+
+def test_a_folder_with_a_run_is_refused_without_resume(tmp_path: Path) -> None:
+    whole(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    with pytest.raises(OutputError) as caught:
+        whole(tmp_path)
+    assert str(caught.value) == f"{tmp_path}: holds a run already; --resume continues it"
+    assert {path: path.read_bytes() for path in before} == before
+    check_folder(RunFolder(tmp_path), resume=True)
+
+
+def contents(folder: Path) -> dict[Path, tuple[bytes, int]]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+@pytest.mark.parametrize("updates", [1, 3])
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_in_which_a_run_is_at_work_is_refused_and_stays_as_it_is(
+    tmp_path: Path, updates: int, resume: bool
+) -> None:
+    """Before its first save as after it."""
+    walk = training(tmp_path)
+    for _ in range(updates):
+        next(walk)
+    before = contents(tmp_path)
+    with pytest.raises(OutputError) as caught:
+        whole(tmp_path, resume=resume)
+    wait = "wait until it is done, or choose another folder"
+    assert str(caught.value) == f"{tmp_path}: another process is at work in this folder; {wait}"
+    assert contents(tmp_path) == before
+    walk.close()
+    assert [report["step"] for report in whole(tmp_path, resume=True)] == list(range(updates + 1, 7))
+
+
+def test_one_that_came_and_went_while_the_weights_were_made_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is looked at before weights are made and again when it is held."""
+    make = refinesr.train.initial_model
+
+    def slow(*given: Any) -> Any:
+        monkeypatch.undo()
+        whole(tmp_path)
+        return make(*given)
+
+    monkeypatch.setattr(refinesr.train, "initial_model", slow)
+    with pytest.raises(OutputError, match="holds a run already"):
+        whole(tmp_path)
+    assert len(log(tmp_path)) == 6
+
+
+def test_however_a_run_ends_the_folder_is_free(tmp_path: Path) -> None:
+    closed, thrown, dropped = (training(tmp_path / name) for name in ("closed", "thrown", "dropped"))
+    for walk in (closed, thrown, dropped):
+        next(walk)
+    closed.close()
+    with pytest.raises(KeyboardInterrupt):
+        thrown.throw(KeyboardInterrupt())
+    del walk, dropped
+    whole(tmp_path / "exhausted")
+    with pytest.raises(DivergedError):
+        list(training(tmp_path / "diverged", RUN, Poisoned(RUN.method)))
+    for name in ("closed", "thrown", "dropped", "exhausted", "diverged"):
+        check_unlocked(tmp_path / name)
+        assert len(whole(tmp_path / name, resume=True)) <= 6
+
+
+def test_a_model_that_lies_there_alone_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_text("precious")
+    with pytest.raises(OutputError, match="exists, without the state of its run; choose another folder"):
+        whole(tmp_path)
+    assert (tmp_path / "model.safetensors").read_text() == "precious"
+
+
+def test_a_finished_run_resumed_makes_no_update_and_changes_nothing(tmp_path: Path) -> None:
+    reports = whole(tmp_path)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    for there in (True, False):  # a process may have been killed after its last state, before the model
+        if not there:
+            (tmp_path / "model.safetensors").unlink()
+        assert whole(tmp_path, resume=True) == []
+        assert log(tmp_path) == reports
+        assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
+def test_a_run_can_be_made_longer(tmp_path: Path) -> None:
+    whole(tmp_path)
+    longer = override(RUN, "plan.steps=8")
+    assert [report["step"] for report in whole(tmp_path, longer, resume=True)] == [7, 8]
+    assert from_data(Run, json.loads((tmp_path / "run.json").read_text()), "run.json") == longer
+
+
+def test_the_state_of_another_network_is_refused(tmp_path: Path) -> None:
+    whole(tmp_path)
+    (tmp_path / "run.json").unlink()  # which would tell
+    with pytest.raises(CheckpointError, match=r"state\.pt: not the state of this run"):
+        whole(tmp_path, replace(RUN, method=packed(4)), resume=True)
+
+
+@pytest.mark.parametrize("damaged", [b"\xe9", b"{"])
+def test_a_run_that_cannot_be_read_is_named(tmp_path: Path, damaged: bytes) -> None:
+    whole(tmp_path)
+    (tmp_path / "run.json").write_bytes(damaged)
+    with pytest.raises(ConfigError, match=r"run\.json: not to be read as JSON"):
+        whole(tmp_path, resume=True)
+
+
+def test_places_that_cannot_be_written_are_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(OutputError) as caught:
+            whole(place)
+        assert str(caught.value).startswith(f"{place}: cannot be written: ")
+
+
+def test_sampling_that_cannot_be_is_found_before_anything_is_written(tmp_path: Path) -> None:
+    """Not at the first preview, thousands of updates later."""
+    wrong = override(RUN, "method.sampling.grid=" + json.dumps({"kind": "Explicit", "levels": [1.0]}))
+    with pytest.raises(ConfigError, match="steps: 3 is not possible"):
+        whole(tmp_path / "run", wrong)
+    assert not (tmp_path / "run").exists()
+
+
+class Poisoned(FewPairs):
+    """From the fifth batch on, one value is infinite."""
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
-        return self.high, self.low
+        high, low = super().at(step)
+        if step >= 4:
+            high[0, 0, 0, 0] = math.inf
+        return high, low
 
 
-def test_regression_learns_one_pair_by_heart() -> None:
-    """It sees no x, and low knows nothing of high: the error falls a hundredfold in 200 updates if gradients
-    reach all of the network."""
-    method = replace(METHOD, precond=Blind(), levels=OneLevel(1.0))
-    long = plan(steps=200, batch=1, rate=1e-2, warmup=10)
-    made = state(method, long)
-    losses = [float(report.loss) for report in run(made, long, method, OnePair())]
-    assert losses[-1] < losses[0] / 100
+def test_a_loss_that_is_no_number_stops_the_run_and_the_last_save_is_from_before(tmp_path: Path) -> None:
+    long = replace(RUN, plan=replace(PLAN, steps=20))
+    with pytest.raises(DivergedError) as caught:
+        for _ in training(tmp_path, long, Poisoned(RUN.method)):
+            pass
+    text = "the loss is inf at step 5; try a smaller plan.rate or --precision fp32"
+    assert str(caught.value) in (text, text.replace("inf", "nan"))
+    assert saved(tmp_path) == 4
+    assert all(bool(tensor.isfinite().all()) for tensor in load(tmp_path).model.state_dict().values())
+    assert [entry["step"] for entry in log(tmp_path)] == [1, 2, 3, 4]
 
 
-@torch.no_grad()
-def error(model: Model) -> float:
-    """Mean loss on eight batches that no update sees."""
-    batches = [FewPairs(METHOD).at(step) for step in range(1000, 1008)]
-    return sum(float(METHOD.objective()(model, *batch, seed=1).mean()) for batch in batches) / 8
+def test_a_gradient_that_is_none_stops_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finite loss with an infinite gradient leaves no finite weights: it is noticed before a save."""
+    clip = torch.nn.utils.clip_grad_norm_
+    norms: Iterator[float] = iter([1.0, 1.0, 1.0, math.inf])
+    monkeypatch.setattr(
+        torch.nn.utils, "clip_grad_norm_", lambda *given: clip(*given) * next(norms, math.inf)
+    )
+    with pytest.raises(DivergedError, match="the gradient is inf at step 4"):
+        whole(tmp_path)
+    assert saved(tmp_path) == 2
 
 
-@pytest.mark.slow
-def test_diffusion_learns_too() -> None:
-    """What the averaged weights say of other pictures is better by a tenth after 100 updates."""
-    long = plan(steps=100, rate=3e-3, warmup=10, halflife=10)
-    made = state(plan=long)
-    before = error(made.average)
-    list(run(made, long))
-    assert error(made.average) < 0.9 * before
+@contextmanager
+def small_files() -> Iterator[None]:
+    """Files may hold 20 000 bytes: as good as a full disk."""
+    resource = pytest.importorskip("resource")  # not on Windows
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        yield
+    finally:  # before anything is told of the test, which may go into a larger file
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_bf16_is_for_the_network_and_weights_stay_float32() -> None:
-    made, few = state(), plan(steps=2)
-    found: list[torch.dtype] = []
-    middle = made.model.network.get_submodule("middle")
-    middle.register_forward_hook(lambda *given: found.append(given[2].dtype))
-    pairs = FewPairs(METHOD)
-    reports = list(fit(made, pairs, METHOD.objective(), few, seed=0, autocast=torch.bfloat16))
-    assert set(found) == {torch.bfloat16}
-    assert {report.loss.dtype for report in reports} == {torch.float32}
-    assert {tensor.dtype for tensor in made.model.state_dict().values()} == {torch.float32}
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    with small_files(), pytest.raises(OutputError) as caught:
+        whole(tmp_path)
+    assert str(caught.value) == f"{tmp_path}/state.pt: cannot be written: File too large"
+    assert {path.name for path in tmp_path.iterdir()} == {"run.json", "log.jsonl", ".lock"}
+    assert [entry["step"] for entry in log(tmp_path)] == [1, 2]
 
 
-def test_a_plan_that_has_changed_is_followed_from_the_next_update(tmp_path: Path) -> None:
-    made = state()
-    list(run(made, plan(steps=1)))
-    made.save(tmp_path / "state.pt")
-    changed = plan(steps=2, betas=(0.5, 0.6), weight_decay=0.1)
-    after = state(plan=changed)
-    after.restore(tmp_path / "state.pt")
-    (group,) = after.optimizer.param_groups
-    assert (group["betas"], group["weight_decay"]) == ((0.5, 0.6), 0.1)
-    assert [report.step for report in run(after, changed)] == [2]
-
-
-@pytest.mark.parametrize("step", ["3", 2.5, -1, None])
-def test_a_state_of_no_number_of_updates_is_one_line(tmp_path: Path, step: object) -> None:
-    path = tmp_path / "state.pt"
-    state().save(path)
-    torch.save(torch.load(path, weights_only=True) | {"step": step}, path)
-    with pytest.raises(CheckpointError) as caught:
-        state().restore(path)
-    assert str(caught.value).endswith(f"state of this run: step: {step!r} is no number of updates")
-
-
-@pytest.mark.parametrize("damage", ["missing", "empty", "text", "truncated", "list", "lacking", "another"])
-def test_a_state_that_is_none_of_this_run_is_one_line(tmp_path: Path, damage: str) -> None:
-    path = tmp_path / "state.pt"
-    state().save(path)
-    match damage:
-        case "missing":
-            path.unlink()
-        case "empty":
-            path.write_bytes(b"")
-        case "text":
-            path.write_text("hello")
-        case "truncated":
-            path.write_bytes(path.read_bytes()[:5000])
-        case "list":
-            torch.save([1, 2], path)
-        case "lacking":
-            torch.save({"step": 1}, path)
-        case "another":
-            state(plain(2)).save(path)
-    with pytest.raises(CheckpointError) as caught:
-        state().restore(path)
-    assert str(caught.value).startswith(f"{path}: not the state of this run: ")
-    assert "\n" not in str(caught.value)
-
-
-WRONG: list[tuple[dict[str, object], str]] = [
-    ({"steps": 0}, "steps: 0 is not positive"),
-    ({"batch": -1}, "batch: -1 is not positive"),
-    ({"rate": 0.0}, "rate: 0.0 is not positive"),
-    ({"rate": math.nan}, "rate: nan is not positive"),
-    ({"save_every": 0}, "save_every: 0 is not positive"),
-    ({"measure_every": 0}, "measure_every: 0 is not positive"),
-    ({"warmup": -1}, "warmup: -1 is negative"),
-    ({"weight_decay": -0.1}, "weight_decay: -0.1 is negative"),
-    ({"halflife": -1}, "halflife: -1 is negative"),
-    ({"betas": (0.9, 1.0)}, "betas: (0.9, 1.0) are not both in [0, 1)"),
-    ({"accumulate": 3}, "accumulate: 3 does not divide batch 4"),
-]
-
-
-@pytest.mark.parametrize(("change", "message"), WRONG, ids=[message for _, message in WRONG])
-def test_plans_without_a_meaning_are_refused(change: dict[str, object], message: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        plan(**change)
-    assert str(caught.value) == message
-
-
-def test_a_rate_that_rises_again_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"floor: 1\.5 is not between 0 and 1"):
-        CosineDecay(1.5)
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        (lambda high: (high + 1) * 127.5, r"pairs: values up to 255; "),
-        (lambda high: ((high + 1) * 127.5).to(torch.uint8), r"pairs: torch\.uint8; "),
-    ],
-    ids=["floats", "bytes"],
-)
-def test_pictures_of_another_range_are_refused(change: Callable[[Tensor], Tensor], told: str) -> None:
-    """A loader of one's own that forgot to scale would train without a word."""
-
-    class Wrong(FewPairs):
+def test_a_run_that_learnt_nothing_is_in_nobodys_way(tmp_path: Path) -> None:
+    class Broken:
         def at(self, step: int) -> tuple[Tensor, Tensor]:
-            high, low = super().at(step)
-            high[0, 0, 0, 0] = 1
-            return change(high), low
+            raise MemoryError
 
-    with pytest.raises(ConfigError, match=told):
-        next(run(state(), FEW, pairs=Wrong(METHOD, 4)))
+    with suppress(MemoryError):
+        list(training(tmp_path, RUN, Broken()))
+    assert len(whole(tmp_path)) == 6
+
+
+def test_bf16_can_be_asked_for(tmp_path: Path) -> None:
+    whole(tmp_path, autocast=torch.bfloat16)
+    assert {tensor.dtype for tensor in load(tmp_path).model.state_dict().values()} == {torch.float32}
+
+
+def test_a_state_is_ready_for_what_the_plan_says() -> None:
+    (group,) = State(new_model(RUN.method, CPU, 0), PLAN).optimizer.param_groups
+    assert (group["betas"], group["lr"]) == (PLAN.betas, PLAN.rate)
+
+
+def test_another_optimizer_is_not_resumed(tmp_path: Path) -> None:
+    """It could not go on with the other's moments."""
+    muon = override(RUN, "plan.steps=2", "plan.optimizer=Muon")
+    whole(tmp_path, muon)
+    with pytest.raises(ConfigError, match=r"with plan\.optimizer=Muon; --resume may not change it"):
+        whole(tmp_path, override(RUN, "plan.steps=4"), resume=True)
+    rest = override(muon, "plan.steps=4", "plan.optimizer.momentum=0.9")
+    assert [report["step"] for report in whole(tmp_path, rest, resume=True)] == [3, 4]
+
+
+def test_another_method_is_not_resumed(tmp_path: Path) -> None:
+    """Weights of equal shape would load, and two methods be mixed."""
+    whole(tmp_path, override(RUN, "plan.steps=2"))
+    other = override(RUN, "plan.steps=4", "method.p=1" if RUN.method.p == 2 else "method.p=2")
+    with pytest.raises(
+        ConfigError, match=r"holds a run of another method\.p; --resume may only change the plan"
+    ):
+        whole(tmp_path, other, resume=True)
+
+
+def test_a_run_keeps_its_seed(tmp_path: Path) -> None:
+    steady = override(RUN, "plan.decay=Constant", "seed=5")
+    whole(tmp_path, override(steady, "plan.steps=2"))
+    with pytest.raises(ConfigError, match="holds a run of seed 5; --resume may not change it"):
+        whole(tmp_path, replace(steady, seed=0), resume=True)
+    rest = whole(tmp_path, steady, resume=True)
+    assert [each["step"] for each in rest] == [3, 4, 5, 6]
+    assert rest == whole(tmp_path / "straight", steady)[2:]
+    assert rest != whole(tmp_path / "other", replace(steady, seed=0))[2:]
+
+
+def test_a_plan_that_ends_before_the_run_has_come_is_refused(tmp_path: Path) -> None:
+    """Its card would tell of 6 of 4 updates."""
+    whole(tmp_path)
+    before = {name: (tmp_path / name).read_bytes() for name in ("run.json", "model.safetensors")}
+    with pytest.raises(ConfigError, match=r"plan\.steps: 4, but the run has made 6 updates already"):
+        whole(tmp_path, override(RUN, "plan.steps=4"), resume=True)
+    assert before == {name: (tmp_path / name).read_bytes() for name in before}
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_is_a_number_that_all_parts_can_use(seed: int) -> None:
+    with pytest.raises(ConfigError, match=rf"seed: {seed} is not between 0 and 2\*\*63 - 1"):
+        replace(RUN, seed=seed)

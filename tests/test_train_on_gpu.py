@@ -19,28 +19,30 @@ from PIL import Image
 from squeezenets import squeezenet
 from torch import Tensor, nn
 
-import refinesr.run
-import refinesr.train
+import refinesr.fit
 from refinesr import load
 from refinesr.checkpoint import save_stage
 from refinesr.decays import Constant, CosineDecay
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.samplers import Heun
 from refinesr.errors import CheckpointError, ConfigError, InputError
-from refinesr.folder import Folder
+from refinesr.fit import Plan, Report, State, fit, update_average
+from refinesr.folder import RunFolder
+from refinesr.log import DivergedError
 from refinesr.metrics.pixel import luma, psnr
 from refinesr.optimizers import Adam, Muon
+from refinesr.pretrained import new_model
 from refinesr.recipes import RECIPES, tiny
-from refinesr.run import DivergedError, Run, begun, fresh
-from refinesr.search import held_out
+from refinesr.run import Run
+from refinesr.search import load_search_set
 from refinesr.sources import LabelledModule
-from refinesr.train import Plan, Report, State, fit, follow
+from refinesr.train import prepare_run
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
 import train_on_gpu
-from gpu import carried, measuring, pace, pieces, training, trial
-from gpu.pace import Watch, stretches
+from gpu import measuring, pace, pieces, training, transfer, trial
+from gpu.pace import TimeBudget, train_in_stretches
 
 CPU = torch.device("cpu")
 METHOD = packed(4)
@@ -63,7 +65,7 @@ class Clock:
 
 @dataclass
 class Made:
-    """What `stretches` did with a machine whose updates take `cost(seconds since the start)` each."""
+    """What `train_in_stretches` did where an update takes `cost(seconds since the start)`."""
 
     rates: list[float]
     times: list[float]
@@ -74,7 +76,9 @@ class Made:
 def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Made]:
     clock = Clock()
 
-    def run(cost: Callable[[float], float], watch: Watch, few: Plan, step: int = 0, **options: Any) -> Made:
+    def run(
+        cost: Callable[[float], float], watch: TimeBudget, few: Plan, step: int = 0, **options: Any
+    ) -> Made:
         state, made = SimpleNamespace(step=step), Made([], [], [])
         begin = clock.time
 
@@ -88,7 +92,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Made]:
 
         monkeypatch.setattr(pace, "fit", updates)
         watch.now, watch.start = clock, clock.time
-        for stretch in stretches(state, None, None, few, watch, seed=0, autocast=None, **options):
+        for stretch in train_in_stretches(state, None, None, few, watch, seed=0, autocast=None, **options):
             made.plans.append(stretch.plan)
         return made
 
@@ -113,7 +117,7 @@ def test_whatever_the_speed_the_decay_ends_with_the_time(
 ) -> None:
     """At most one update of the time is left over; the last one's share is 1 - 1 / steps, so its rate is
     about (pi / 2 / steps)² of the highest."""
-    watch = Watch(mine=100.0, reserve=4.0)
+    watch = TimeBudget(mine=100.0, reserve=4.0)
     made = machine(cost, watch, PLAN)
     assert 96 - 2 * cost(99.0) <= made.times[-1] <= 96 + 1e-6
     assert made.rates[-1] <= 1.5 * (math.pi / 2 / len(made.rates)) ** 2 + 1e-12
@@ -122,7 +126,7 @@ def test_whatever_the_speed_the_decay_ends_with_the_time(
 
 def test_the_rate_of_a_steady_machine_is_a_cosine_of_time(machine: Callable[..., Made]) -> None:
     """But for the warm-up, and the six updates after which the speed is known."""
-    made = machine(lambda at: 0.1, Watch(mine=100.0, reserve=0.0), PLAN)
+    made = machine(lambda at: 0.1, TimeBudget(mine=100.0, reserve=0.0), PLAN)
     late = [(at, rate) for at, rate in zip(made.times, made.rates, strict=True) if at > 10]
     assert len(made.rates) == pytest.approx(1000, abs=1)
     assert all(rate == pytest.approx(0.5 + 0.5 * math.cos(math.pi * at / 100), abs=5e-3) for at, rate in late)
@@ -130,7 +134,7 @@ def test_the_rate_of_a_steady_machine_is_a_cosine_of_time(machine: Callable[...,
 
 def test_a_warm_up_is_a_twentieth_at_most_and_else_the_plans(machine: Callable[..., Made]) -> None:
     long, short = (
-        machine(lambda at: 0.1, Watch(mine=100.0, reserve=0.0), replace(PLAN, warmup=warmup)).plans[-1]
+        machine(lambda at: 0.1, TimeBudget(mine=100.0, reserve=0.0), replace(PLAN, warmup=warmup)).plans[-1]
         for warmup in (2000, 10)
     )
     assert long.warmup == 50
@@ -139,28 +143,30 @@ def test_a_warm_up_is_a_twentieth_at_most_and_else_the_plans(machine: Callable[.
 
 def test_saving_takes_of_the_time_before_not_after(machine: Callable[..., Made]) -> None:
     """Two saves of 5 seconds fit into the 100; the updates are fitted to the 90 that are left."""
-    made = machine(lambda at: 0.1, Watch(mine=100.0, reserve=0.0, saving=5.0, every=40.0), PLAN)
+    made = machine(lambda at: 0.1, TimeBudget(mine=100.0, reserve=0.0, saving=5.0, every=40.0), PLAN)
     assert made.plans[2].steps == pytest.approx(900, abs=10)
 
 
 def test_commands_that_share_a_training_share_its_decay(machine: Callable[..., Made]) -> None:
-    first = machine(lambda at: 0.1, Watch(mine=50.0, whole=100.0, reserve=0.0), PLAN)
+    first = machine(lambda at: 0.1, TimeBudget(mine=50.0, whole=100.0, reserve=0.0), PLAN)
     assert first.times[-1] <= 50
     assert first.rates[-1] == pytest.approx(0.5, abs=0.01)
     known = replace(PLAN, steps=first.plans[-1].steps)
-    watch = Watch(mine=50.0, whole=100.0, before=50.0, reserve=0.0)
+    watch = TimeBudget(mine=50.0, whole=100.0, before=50.0, reserve=0.0)
     second = machine(lambda at: 0.1, watch, known, step=len(first.rates))
     assert second.rates[0] == pytest.approx(0.5, abs=0.01)
     assert second.rates[-1] < 1e-4
 
 
 def test_the_time_may_begin_when_everything_is_compiled(machine: Callable[..., Made]) -> None:
-    made = machine(lambda at: 40.0 if at == 0 else 0.1, Watch(mine=100.0, reserve=0.0), PLAN, from_first=True)
+    made = machine(
+        lambda at: 40.0 if at == 0 else 0.1, TimeBudget(mine=100.0, reserve=0.0), PLAN, from_first=True
+    )
     assert made.times[-1] == pytest.approx(140, abs=0.5)
 
 
 def test_without_time_only_the_first_updates_are_made(machine: Callable[..., Made]) -> None:
-    assert len(machine(lambda at: 5.0, Watch(mine=3.0), PLAN).rates) == pace.FIRST
+    assert len(machine(lambda at: 5.0, TimeBudget(mine=3.0), PLAN).rates) == pace.FIRST
 
 
 # ------------------------------------------------------------------------------ pieces
@@ -254,10 +260,10 @@ def train(
 ) -> State:
     """A training of so many seconds; the state it ends in."""
     resume, pairs = options.pop("resume", False), pairs or Timed()
-    state = begun(run, Folder(folder), CPU, resume)
+    state = prepare_run(run, RunFolder(folder), CPU, resume)
     job = training.Job(run, folder, **options)
-    watch = Watch(seconds, now=pairs.clock, every=12.0)
-    training.trained(job, pairs, state, run.method.objective(), watch, lambda text: None)
+    watch = TimeBudget(seconds, now=pairs.clock, every=12.0)
+    training.train_for(job, pairs, state, run.method.objective(), watch, lambda text: None)
     return state
 
 
@@ -295,7 +301,7 @@ def test_what_goes_on_is_what_would_have_been(tmp_path: Path) -> None:
     first = train(tmp_path / "run").step
     state = train(tmp_path / "run", resume=True)
     assert state.step > first
-    through = State(fresh(METHOD, CPU, 0), STEADY)
+    through = State(new_model(METHOD, CPU, 0), STEADY)
     few = replace(STEADY, steps=state.step)
     pairs = Timed()
     list(fit(through, pairs, METHOD.objective(), few, seed=0, autocast=None))
@@ -343,9 +349,9 @@ def test_half_an_update_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def breaking(*given: Any) -> None:
         if next(calls) == 5:
             raise SystemExit(143)
-        follow(*given)
+        update_average(*given)
 
-    monkeypatch.setattr(refinesr.train, "follow", breaking)
+    monkeypatch.setattr(refinesr.fit, "update_average", breaking)
     with pytest.raises(SystemExit):
         train(tmp_path / "run")
     assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] == 2
@@ -373,7 +379,7 @@ def test_a_loss_that_is_no_number_spoils_no_save(tmp_path: Path) -> None:
 def test_weights_that_are_not_averaged_stay_behind_if_there_is_no_room(tmp_path: Path) -> None:
     state = learnt(STEADY)
     (tmp_path / "run").mkdir()
-    files = carried.carry(RUN, state, tmp_path / "carried")
+    files = transfer.save_transfer(RUN, state, tmp_path / "carried")
     needed = sum(file.stat().st_size for file in files)
     for room, count in ((needed, 2), (needed - 1, 1)):
         training.export(RUN, state, tmp_path / "run", tmp_path / "out", room)
@@ -404,7 +410,7 @@ def test_operations_of_an_update_are_about_three_times_a_forward_pass() -> None:
 
 
 def learnt(plan: Plan, steps: int = 3) -> State:
-    state = State(fresh(METHOD, CPU, 0), plan)
+    state = State(new_model(METHOD, CPU, 0), plan)
     few = replace(plan, steps=steps)
     list(fit(state, Timed(), METHOD.objective(), few, seed=0, autocast=None))
     return state
@@ -417,9 +423,9 @@ def test_a_training_begins_with_what_was_carried(
 ) -> None:
     """bfloat16 has 8 bits of each number and float16 11: relative errors of 2**-8 and 2**-11 at most."""
     plan = replace(STEADY, optimizer=optimizer)
-    state, other = learnt(plan), State(fresh(METHOD, CPU, 1), plan)
-    carried.carry(RUN, state, tmp_path, moments=moments)
-    carried.begin(other, tmp_path)
+    state, other = learnt(plan), State(new_model(METHOD, CPU, 1), plan)
+    transfer.save_transfer(RUN, state, tmp_path, moments=moments)
+    transfer.load_transfer(other, tmp_path)
     for name, bits in (("model", 8), ("average", 11)):
         pairs = zip(weights(getattr(state, name)), weights(getattr(other, name)), strict=True)
         for before, after in pairs:
@@ -439,8 +445,8 @@ def test_a_training_begins_with_what_was_carried(
 
 def test_a_model_file_alone_is_a_beginning(tmp_path: Path) -> None:
     save_stage(stage(METHOD), tmp_path / "model.safetensors")
-    state = State(fresh(METHOD, CPU, 1), STEADY)
-    carried.begin(state, tmp_path / "model.safetensors")
+    state = State(new_model(METHOD, CPU, 1), STEADY)
+    transfer.load_transfer(state, tmp_path / "model.safetensors")
     for model in (state.model, state.average):
         assert same(weights(model), weights(stage(METHOD).model))
     assert all(parameter.requires_grad for parameter in state.model.parameters())
@@ -449,7 +455,7 @@ def test_a_model_file_alone_is_a_beginning(tmp_path: Path) -> None:
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     save_stage(stage(packed(2)), tmp_path / "model.safetensors")
     with pytest.raises(CheckpointError, match="weights of another network"):
-        carried.begin(State(fresh(METHOD, CPU, 1), STEADY), tmp_path)
+        transfer.load_transfer(State(new_model(METHOD, CPU, 1), STEADY), tmp_path)
 
 
 # ------------------------------------------------------------------------------ what is measured
@@ -481,7 +487,7 @@ def test_scores_are_means_over_pictures_in_any_chunks(
 ) -> None:
     """By hand: a picture at a time, from the same noise."""
     made = stage(METHOD)
-    held, found = held_out(METHOD, pictures), []
+    held, found = load_search_set(METHOD, pictures), []
     for number in range(3):
         *_, last = made(held.low[number : number + 1], NoiseField((number,)))
         result = ((last.image.clamp(-1, 1) + 1) * 127.5).round() / 255
@@ -489,7 +495,7 @@ def test_scores_are_means_over_pictures_in_any_chunks(
         found.append(psnr(luma(high), luma(result), border=4).item())
     for chunk in (2, 16):
         monkeypatch.setattr(measuring, "CHUNK", chunk)
-        bench = measuring.Bench.of(made, pictures, None, None)
+        bench = measuring.Evaluator.of(made, pictures, None, None)
         scores = bench.scores(made, METHOD.sampling)
         assert scores["psnr_y"] == pytest.approx(sum(found) / 3, abs=1e-3)
 
@@ -497,16 +503,16 @@ def test_scores_are_means_over_pictures_in_any_chunks(
 def test_all_ways_that_fit_are_tried() -> None:
     made = stage(METHOD)
     over = ["sampling.sampler.eta=[0, 1]", 'sampling.consistent=[null, "PillowBicubic"]']
-    ways = dict(measuring.ways(made, [1, 2], over))
+    ways = dict(measuring.samplings(made, [1, 2], over))
     assert len(ways) == 8
     chosen = ways["2 calls, sampler.eta=0, consistent=null"]
     assert (chosen.steps, chosen.sampler.eta, chosen.consistent) == (2, 0.0, None)
     grid = ['sampling.grid=[{"kind": "Explicit", "levels": [20.0]}]']
-    assert len(dict(measuring.ways(made, [1, 2], grid))) == 1  # one level is for one call
+    assert len(dict(measuring.samplings(made, [1, 2], grid))) == 1  # one level is for one call
     with pytest.raises(ConfigError, match="fits no number of steps"):
-        list(measuring.ways(made, [2], grid))
+        list(measuring.samplings(made, [2], grid))
     with pytest.raises(ConfigError, match="is not of the form"):
-        list(measuring.ways(made, [2], ["sampling.steps=3"]))
+        list(measuring.samplings(made, [2], ["sampling.steps=3"]))
 
 
 def test_variants_are_recipes_with_settings(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from refinesr.cascade_files import load_model
 from refinesr.errors import ConfigError
 from refinesr.images.tasks import Grey
 from refinesr.restore import Options
-from refinesr.search import Search
+from refinesr.search import SearchPlan
 from refinesr.tiles import Box
 from refinesr.validation import as_bool, as_float, as_int, short_repr
 
@@ -79,8 +79,8 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: replace(SAMPLING, steps=1.5), "steps: 1.5 is no whole number"),
     (lambda: replace(SAMPLING, steps=True), "steps: True is no whole number"),
     (lambda: replace(SAMPLING, clip="no"), "clip: 'no' is neither True nor False"),
-    (lambda: Search(steps=1.5), "steps: 1.5 is no whole number"),
-    (lambda: Search(steps="2"), "steps: '2' is no whole number"),
+    (lambda: SearchPlan(steps=1.5), "steps: 1.5 is no whole number"),
+    (lambda: SearchPlan(steps="2"), "steps: '2' is no whole number"),
     (
         lambda: refinesr.upscale(CAT, X2),
         "model: .* is a Tensor; a Stage, a Cascade, a name or a path is taken",

@@ -14,15 +14,15 @@ from torch import Tensor
 
 import refinesr.restore.pictures
 from refinesr.diffusion.walking import last
-from refinesr.distill import Distilled
+from refinesr.distill import DistillationObjective
 from refinesr.errors import CheckpointError
-from refinesr.folder import Folder
+from refinesr.fit import State
+from refinesr.folder import RunFolder
 from refinesr.images.picture import Picture
 from refinesr.mixing import Patch, fuse, interpolate
+from refinesr.monitoring import write_preview
 from refinesr.restore import refine, upscale
 from refinesr.tiles import Box
-from refinesr.train import State
-from refinesr.watching import preview
 
 STEPS = 12
 X2 = stage(packed(2))
@@ -57,12 +57,14 @@ def test_a_walk_of_nothing_ends_with_nothing() -> None:
 
 def shown(folder: Path) -> None:
     method = replace(packed(2), sampling=replace(packed(2).sampling, steps=STEPS))
-    preview(method, plan(), Folder(folder), State(method.build(), plan()), FewPairs(method))
+    write_preview(method, plan(), RunFolder(folder), State(method.build(), plan()), FewPairs(method))
 
 
 def taught() -> Tensor:
     high, low = FewPairs(X2.method).at(0)
-    return Distilled(X2, (20.0,), STEPS).walked(20.0 * torch.randn_like(high), high, low, 20.0, None)
+    return DistillationObjective(X2, (20.0,), STEPS).teacher_sample(
+        20.0 * torch.randn_like(high), high, low, 20.0, None
+    )
 
 
 WAYS: dict[str, Callable[[Path], object]] = {

@@ -21,7 +21,7 @@ from refinesr.errors import ConfigError
 from refinesr.method import Sampling
 from refinesr.metrics.perceptual import Perceptual
 from refinesr.metrics.pixel import luma, psnr
-from refinesr.search import HeldOut, held_out
+from refinesr.search import HeldOutSet, load_search_set
 from refinesr.shapes import Noise
 from refinesr.stage import Stage
 
@@ -50,10 +50,10 @@ class Draws:
 
 
 @dataclass(frozen=True)
-class Bench:
+class Evaluator:
     """Pictures on the device, and what results are compared by."""
 
-    held: HeldOut
+    held: HeldOutSet
     distance: Perceptual | None
     autocast: torch.dtype | None
     draws: tuple[Draws, ...]
@@ -67,14 +67,14 @@ class Bench:
         *,
         limit: int = 32,
         size: int | None = None,
-    ) -> "Bench":
+    ) -> "Evaluator":
         """The pictures go where the model is."""
         device = next(stage.model.parameters()).device
-        found = held_out(stage.method, pictures, limit=limit, size=size)
+        found = load_search_set(stage.method, pictures, limit=limit, size=size)
         held = replace(found, high=found.high.to(device), low=found.low.to(device))
         seeds = [tuple(range(k, min(k + CHUNK, len(held)))) for k in range(0, len(held), CHUNK)]
         distance = Perceptual(perceptual, device) if perceptual else None
-        return Bench(held, distance, autocast, tuple(map(Draws, seeds)))
+        return Evaluator(held, distance, autocast, tuple(map(Draws, seeds)))
 
     def scores(self, stage: Stage, sampling: Sampling) -> dict[str, float]:
         """Means over the pictures; seconds of one, without measuring."""
@@ -120,7 +120,7 @@ class exact:  # noqa: N801  (a context, as torch's own are called)
         torch.backends.cudnn.allow_tf32 = self.before
 
 
-def ways(stage: Stage, counts: Sequence[int], over: Sequence[str]) -> Iterator[tuple[str, Sampling]]:
+def samplings(stage: Stage, counts: Sequence[int], over: Sequence[str]) -> Iterator[tuple[str, Sampling]]:
     """Every way of sampling: each number of steps with all values of each `FIELD=[VALUE, ...]`, by its cost.
 
     What fits together in no method is left out.  Raises ConfigError if nothing is left.

@@ -1,4 +1,4 @@
-"""Updates fitted to minutes: `refinesr.train.fit`, a stretch at a time, its plan fitted to the time left."""
+"""Updates fitted to minutes: `refinesr.fit.fit`, a stretch at a time, its plan fitted to the time left."""
 
 import math
 import time
@@ -9,7 +9,7 @@ from itertools import islice
 
 import torch
 
-from refinesr.train import Learning, Pairs, Plan, Report, State, fit
+from refinesr.fit import Batches, Plan, Report, State, TrainingObjective, fit
 
 FIRST, SECOND = 2, 4
 """Updates of the first stretch, which compiles and is not counted, and of the one that is measured first."""
@@ -22,7 +22,7 @@ WARM = 20
 
 
 @dataclass
-class Watch:
+class TimeBudget:
     """What time there is, in seconds.
 
     mine     of this command, from `start` on
@@ -81,13 +81,13 @@ class Pace:
         updates, seconds = (sum(column) for column in zip(*self.recent, strict=True))
         return max(seconds / updates, 1e-9)
 
-    def updates(self, watch: Watch) -> int:
+    def updates(self, watch: TimeBudget) -> int:
         """Of the next stretch; 0 when the time is over."""
         if self.seconds is None:
             return FIRST if not self.begun else SECOND if watch.left() > 0 else 0
         return max(0, min(int(watch.left() / self.seconds), max(1, round(LENGTH / self.seconds))))
 
-    def fitted(self, plan: Plan, step: int, watch: Watch) -> Plan:
+    def fitted(self, plan: Plan, step: int, watch: TimeBudget) -> Plan:
         """The plan whose updates end when the time for all of them does."""
         if self.seconds is None:
             steps = max(plan.steps, step + SECOND)
@@ -105,12 +105,12 @@ class Stretch:
     plan: Plan
 
 
-def stretches(
+def train_in_stretches(
     state: State,
-    pairs: Pairs,
-    objective: Learning,
+    pairs: Batches,
+    objective: TrainingObjective,
     plan: Plan,
-    watch: Watch,
+    watch: TimeBudget,
     *,
     seed: int,
     autocast: torch.dtype | None,

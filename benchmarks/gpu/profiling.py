@@ -12,9 +12,10 @@ import torch
 from gpu.training import Tell, flops, memory
 from refinesr.compiling import compile_networks
 from refinesr.data import Pairs, Photos
+from refinesr.fit import State, update_average
 from refinesr.objective import Distance
-from refinesr.run import Run, fresh, material
-from refinesr.train import State, follow
+from refinesr.pretrained import new_model
+from refinesr.run import Run, training_pairs
 
 PARTS = ("data", "forward", "backward", "optimiser", "average")
 
@@ -37,7 +38,7 @@ def timed(work: Callable[[], object], device: torch.device, repeat: int = 10) ->
     return median(found)
 
 
-def ceilings(device: torch.device) -> dict[str, float]:
+def measured_peaks(device: torch.device) -> dict[str, float]:
     """Measured, on random numbers: TFLOP/s of a matrix product in bf16, TB/s of a copy, read and written."""
     side = 8192 if device.type == "cuda" else 512
     a, b = (torch.randn(side, side, device=device).bfloat16() for _ in range(2))
@@ -73,7 +74,7 @@ class Update:
         state.optimizer.step()
         state.optimizer.zero_grad()
         yield "optimiser"
-        follow(state.average, state.model, float(plan.halflife))
+        update_average(state.average, state.model, float(plan.halflife))
         yield "average"
 
     def seconds(self, repeat: int) -> dict[str, float]:
@@ -106,12 +107,12 @@ class Profile:
 
     def update(self, batch: int, compiling: bool) -> Update:
         run = replace(self.run, plan=replace(self.run.plan, batch=batch, accumulate=1))
-        model = fresh(run.method, self.device, 0)
+        model = new_model(run.method, self.device, 0)
         state = State(model, run.plan)
         if compiling:
             compile_networks(model, self.device)
         state.model.train()
-        return Update(run, material(run, self.photos), state, self.autocast, self.distance)
+        return Update(run, training_pairs(run, self.photos), state, self.autocast, self.distance)
 
     def row(self, batch: int, *, compiling: bool) -> dict[str, float]:
         """Milliseconds of each part, seconds until the first update was made, crops a second."""
@@ -164,7 +165,7 @@ def kinds(rows: Iterator[tuple[str, float]]) -> dict[str, float]:
     return found
 
 
-def verdict(row: dict[str, float], peak: dict[str, float], tell: Tell) -> None:
+def print_bottleneck(row: dict[str, float], peak: dict[str, float], tell: Tell) -> None:
     """What holds it back, in words."""
     share = row["TFLOP/s"] / peak["TFLOP/s"]
     parts = {name: row[f"{name} ms"] for name in PARTS}
@@ -178,5 +179,5 @@ def verdict(row: dict[str, float], peak: dict[str, float], tell: Tell) -> None:
         tell("parts do not overlap, so the device is busy: kernels for pixels (memory) or narrow products")
 
 
-def told(name: str, row: dict[str, float], tell: Tell) -> None:
+def print_row(name: str, row: dict[str, float], tell: Tell) -> None:
     tell(f"{name}: " + "  ".join(f"{key} {value:.1f}" for key, value in row.items()) + memory())

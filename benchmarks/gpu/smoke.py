@@ -13,26 +13,28 @@ from pathlib import Path
 import torch
 
 import refinesr
-from gpu.ahead import Ahead
-from gpu.carried import begin
-from gpu.measuring import Bench
-from gpu.pace import Watch
+from gpu.measuring import Evaluator
+from gpu.pace import TimeBudget
 from gpu.pieces import join
-from gpu.profiling import ceilings
-from gpu.training import Job, Tell, perceived, trained
+from gpu.prefetching import PrefetchedBatches
+from gpu.profiling import measured_peaks
+from gpu.training import Job, Tell, train_for, with_distance
+from gpu.transfer import load_transfer
 from refinesr.compiling import compile_networks
 from refinesr.config import override
 from refinesr.data import Photos
 from refinesr.devices import autocast_dtype, move_to
 from refinesr.diffusion.noise import NoiseField
-from refinesr.folder import Folder
+from refinesr.folder import RunFolder
 from refinesr.images.degrade import Photo
 from refinesr.images.jpeg import jpeg_roundtrip
 from refinesr.images.reduction import downsampled
 from refinesr.images.resize import PillowBicubic
+from refinesr.pretrained import new_model
 from refinesr.recipes import RECIPES, tiny
 from refinesr.recipes.distilled import student_of
-from refinesr.run import Run, begun, fresh, learnt, material
+from refinesr.run import Run, training_pairs
+from refinesr.train import build_objective, prepare_run
 
 SECONDS = 5.0
 """Of each small training, when everything is compiled."""
@@ -65,7 +67,7 @@ class Smoke:
         return override(small, "plan.batch=8", "plan.size=64", "plan.rate=1e-3")
 
     def roads(self) -> Iterator[tuple[str, Callable[[], object]]]:
-        yield "ceilings", lambda: ceilings(self.device)
+        yield "ceilings", lambda: measured_peaks(self.device)
         yield "degradations as on the CPU", self.degraded
         yield "the loss as on the CPU", self.losses
         yield "a training", lambda: self.training(self.run, "run")
@@ -94,8 +96,8 @@ class Smoke:
 
     def degraded(self) -> str:
         """Apart by rounding, which JPEG may turn into a step of its quantisation, but seldom does."""
-        batch = material(self.run, self.photos).at(0)
-        here, there = made_of(*batch), made_of(*(images.cpu() for images in batch))
+        batch = training_pairs(self.run, self.photos).at(0)
+        here, there = degraded_pair(*batch), degraded_pair(*(images.cpu() for images in batch))
         reduction, jpeg = (255 * (one.cpu() - other).abs() for one, other in zip(here, there, strict=True))
         share = float(jpeg.gt(0.5).float().mean())
         told = f"reduced {reduction.max():.5f} levels of 255 apart, JPEG in {share:.2%} of values"
@@ -107,9 +109,9 @@ class Smoke:
     def losses(self) -> str:
         """Of fresh weights shaken up: float32 here and on the CPU, and in training's precision, compiled."""
         run, objective = self.run, self.run.method.objective()
-        high, low = material(run, self.photos).at(0)
+        high, low = training_pairs(run, self.photos).at(0)
         sigma, eps = objective.draw(high, 0)
-        model = fresh(run.method, self.device, 0)
+        model = new_model(run.method, self.device, 0)
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter += 0.02 * torch.randn_like(parameter)
@@ -120,7 +122,7 @@ class Smoke:
             mean = objective.loss(model, high, low, sigma, eps).mean()
         mean.backward()
         fast = mean.item()
-        copy = fresh(run.method, torch.device("cpu"), 0)
+        copy = new_model(run.method, torch.device("cpu"), 0)
         copy.load_state_dict({name: tensor.cpu() for name, tensor in model.state_dict().items()})
         other = objective.loss(copy, *there).mean().item()
         if not abs(plain - other) < 1e-2 * other or not abs(fast - other) < 5e-2 * other:
@@ -133,20 +135,22 @@ class Smoke:
             run, model = student_of(teacher, steps=4)
             run = override(run, "plan.batch=8", "plan.size=64")
             move_to(model.model, self.device)
-        run, distance = perceived(run, self.perceptual, self.device)
-        pairs, place = material(run, self.photos), Folder(self.folder / name)
-        objective = learnt(run, model, distance)
-        state = begun(run, place, self.device, resume, model)
+        run, distance = with_distance(run, self.perceptual, self.device)
+        pairs, place = training_pairs(run, self.photos), RunFolder(self.folder / name)
+        objective = build_objective(run, model, distance)
+        state = prepare_run(run, place, self.device, resume, model)
         for each in (state.model, *([model.model] if model else [])):
             compile_networks(each, self.device)
         job = Job(run, place.path, self.autocast, out=self.folder / "out", from_first=True)
-        done = trained(job, pairs, state, objective, Watch(self.seconds), lambda text: None)
+        done = train_for(job, pairs, state, objective, TimeBudget(self.seconds), lambda text: None)
         return f"{done.updates} updates, loss {done.loss:.4f}, {done.crops:.0f} crops/s"
 
     def pieces(self) -> str:
         files = join(self.folder / "out", self.folder / "joined")
-        state = begun(replace(self.run, seed=1), Folder(self.folder / "from"), self.device, resume=False)
-        begin(state, self.folder / "joined")
+        state = prepare_run(
+            replace(self.run, seed=1), RunFolder(self.folder / "from"), self.device, resume=False
+        )
+        load_transfer(state, self.folder / "joined")
         return ", ".join(f"{file.name} {file.stat().st_size}" for file in files)
 
     def picture(self) -> str:
@@ -158,7 +162,7 @@ class Smoke:
     def measured(self) -> dict[str, float]:
         stage = refinesr.load(self.folder / "run")
         move_to(stage.model, self.device)
-        bench = Bench.of(stage, self.pictures, self.perceptual, self.autocast, limit=2, size=128)
+        bench = Evaluator.of(stage, self.pictures, self.perceptual, self.autocast, limit=2, size=128)
         sampling = replace(stage.method.sampling, steps=2)
         *_, last = stage(bench.held.low, NoiseField((0, 1)), sampling=sampling)
         return bench.scores(stage, sampling) | {"largest": float(last.image.abs().max())}
@@ -172,8 +176,8 @@ class Smoke:
         return self.training(run, "looks")
 
     def ahead(self) -> str:
-        pairs = material(self.run, self.photos)
-        walk = Ahead(pairs)
+        pairs = training_pairs(self.run, self.photos)
+        walk = PrefetchedBatches(pairs)
         for step in (0, 1, 2, 7):
             for one, other in zip(walk.at(step), pairs.at(step), strict=True):
                 if not torch.equal(one, other):
@@ -181,7 +185,7 @@ class Smoke:
         return "the same batches"
 
 
-def made_of(high: torch.Tensor, low: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def degraded_pair(high: torch.Tensor, low: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """high reduced, and low as JPEG of several qualities."""
     quality = torch.linspace(60, 95, len(low), device=low.device)
     halved = torch.arange(len(low), device=low.device) % 2 == 0

@@ -1,4 +1,4 @@
-"""A run trained for a number of minutes: what `refinesr.run.train` leaves, and pieces of it to be carried.
+"""A run trained for a number of minutes: what `refinesr.train.train` leaves, and pieces of it to be carried.
 
 Everything is saved about once a minute, so that a command that is killed has not worked for nothing.
 """
@@ -14,18 +14,20 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from gpu.ahead import Ahead
-from gpu.carried import MODEL, carry
-from gpu.pace import Stretch, Watch, stretches
+from gpu.pace import Stretch, TimeBudget, train_in_stretches
 from gpu.pieces import cut
+from gpu.prefetching import PrefetchedBatches
+from gpu.transfer import MODEL, save_transfer
 from refinesr.errors import ConfigError
 from refinesr.files import replacing
-from refinesr.folder import Folder
+from refinesr.fit import Batches, Report, State, TrainingObjective
+from refinesr.folder import RunFolder
+from refinesr.log import DivergedError, TrainingLog
 from refinesr.metrics.perceptual import Perceptual
+from refinesr.monitoring import write_preview
 from refinesr.objective import Distance
-from refinesr.run import DivergedError, Log, Run, save
-from refinesr.train import Learning, Pairs, Report, State
-from refinesr.watching import preview
+from refinesr.run import Run
+from refinesr.train import save_run
 
 FAR = 2**31 - 1
 """The batch that previews show: no run is so long."""
@@ -64,8 +66,13 @@ class Summary:
     crops: float
 
 
-def trained(
-    job: Job, pairs: Pairs, state: State, objective: Learning, watch: Watch, tell: Tell = print
+def train_for(
+    job: Job,
+    pairs: Batches,
+    state: State,
+    objective: TrainingObjective,
+    watch: TimeBudget,
+    tell: Tell = print,
 ) -> Summary:
     """Update until the watch says so, telling how it goes.
 
@@ -73,16 +80,16 @@ def trained(
     half made, that is the last save.  Raises DivergedError if the loss is no number, the last save being from
     before.
     """
-    keeper, material = Keeper(job, pairs, watch, tell), Ahead(pairs) if job.ahead else pairs
+    keeper, material = Recorder(job, pairs, watch, tell), PrefetchedBatches(pairs) if job.ahead else pairs
     how = {"seed": job.run.seed, "autocast": job.autocast, "from_first": job.from_first, "hear": keeper.hear}
-    plan = as_spent(job.run, job.folder).plan
+    plan = with_planned_steps(job.run, job.folder).plan
     try:
-        for stretch in stretches(state, material, objective, plan, watch, **how):
+        for stretch in train_in_stretches(state, material, objective, plan, watch, **how):
             keeper.note(state, stretch)
     except DivergedError:
         raise
     except BaseException:
-        if keeper.made and state.stands_at(keeper.told):
+        if keeper.made and state.is_complete_at(keeper.told):
             with suppress(Exception):  # what went wrong first is what counts
                 keeper.keep(state)
         raise
@@ -91,7 +98,7 @@ def trained(
     return keeper.summary(state)
 
 
-def perceived(run: Run, folder: Path | None, device: torch.device) -> tuple[Run, Distance | None]:
+def with_distance(run: Run, folder: Path | None, device: torch.device) -> tuple[Run, Distance | None]:
     """The run and the distance that its perception, if it has one, learns by.  Raises ConfigError."""
     if run.method.perception is None:
         return run, None
@@ -100,26 +107,26 @@ def perceived(run: Run, folder: Path | None, device: torch.device) -> tuple[Run,
     return replace(run, distance=Perceptual.title), Perceptual(folder, device)
 
 
-def as_spent(run: Run, folder: Path) -> Run:
+def with_planned_steps(run: Run, folder: Path) -> Run:
     """The run, its plan as long as it was last thought to be."""
     spent = folder / SPENT
     steps = json.loads(spent.read_text())["steps"] if spent.exists() else run.plan.steps
     return replace(run, plan=replace(run.plan, steps=steps))
 
 
-class Keeper:
+class Recorder:
     """The body of the loop: tells, logs, saves."""
 
-    def __init__(self, job: Job, pairs: Pairs, watch: Watch, tell: Tell) -> None:
+    def __init__(self, job: Job, pairs: Batches, watch: TimeBudget, tell: Tell) -> None:
         self.job, self.pairs, self.watch, self.tell = job, pairs, watch, tell
-        self.run, self.log = job.run, Log(Folder(job.folder).log)
+        self.run, self.log = job.run, TrainingLog(RunFolder(job.folder).log)
         self.flops = flops(job.run) if job.run.lesson is None else 0.0  # a teacher's are not counted
         self.last: Stretch | None = None
         self.made, self.counted, self.seconds, self.saved = 0, 0, 0.0, -watch.every
         self.told = 0
 
     def hear(self, report: Report) -> None:
-        self.log.waiting.append(report)
+        self.log.pending.append(report)
         self.told = report.step
 
     def note(self, state: State, stretch: Stretch) -> None:
@@ -137,9 +144,9 @@ class Keeper:
     def keep(self, state: State) -> None:
         """Save; the time it takes is kept free for the last time."""
         begun = self.watch.spent
-        save(self.run, Folder(self.job.folder), state, self.log)
+        save_run(self.run, RunFolder(self.job.folder), state, self.log)
         far = replace(self.run.plan, steps=FAR)
-        preview(self.run.method, far, Folder(self.job.folder), state, self.pairs)
+        write_preview(self.run.method, far, RunFolder(self.job.folder), state, self.pairs)
         spent = {"seconds": self.watch.before + self.watch.spent, "steps": self.run.plan.steps}
         with replacing(self.job.folder / SPENT, overwrite=True) as part:
             part.write_text(json.dumps(spent) + "\n")
@@ -169,11 +176,11 @@ class Keeper:
 
 def export(run: Run, state: State, folder: Path, out: Path, room: int, *, moments: bool = False) -> None:
     """Pieces of the model and, if there is room, of the weights, the log and the latest preview."""
-    files = carry(run, state, folder / "carried", moments=moments)
+    files = save_transfer(run, state, folder / "carried", moments=moments)
     if sum(file.stat().st_size for file in files) > room:
         files = [file for file in files if file.name == MODEL]
     cut(files, out)
-    place = Folder(folder)
+    place = RunFolder(folder)
     if place.log.exists():
         shutil.copyfile(place.log, out / place.log.name)
     pictures = sorted(place.preview(0).parent.glob("*.png"))

@@ -10,17 +10,18 @@ from typing import Any
 
 import torch
 
-from gpu.measuring import Bench, cost
-from gpu.pace import Watch
-from gpu.training import Job, Tell, perceived, trained
+from gpu.measuring import Evaluator, cost
+from gpu.pace import TimeBudget
+from gpu.training import Job, Tell, train_for, with_distance
 from refinesr.compiling import compile_networks
 from refinesr.config import override
 from refinesr.data import Photos
 from refinesr.errors import ConfigError, RefineSRError
-from refinesr.folder import Folder
+from refinesr.folder import RunFolder
 from refinesr.recipes import RECIPES
-from refinesr.run import Run, begun, material
+from refinesr.run import Run, training_pairs
 from refinesr.stage import Stage
+from refinesr.train import prepare_run
 
 TITLES = {"psnr_y": "PSNR-Y", "perceptual": "LPIPS-like"}
 
@@ -50,7 +51,7 @@ def variant(path: Path, entry: Mapping[str, Any], settings: tuple[str, ...]) -> 
 
 
 @dataclass(frozen=True)
-class Trying:
+class TrialSettings:
     """Where and how all variants are trained and measured."""
 
     photos: Photos
@@ -78,22 +79,22 @@ class Trying:
             self.cleared()
 
     def row(self, each: Variant, tell: Tell) -> dict[str, float]:
-        run, distance = perceived(each.run, self.perceptual, self.device)
+        run, distance = with_distance(each.run, self.perceptual, self.device)
         folder = self.folder / each.name
         shutil.rmtree(folder, ignore_errors=True)
-        pairs = material(run, self.photos)
-        state = begun(run, Folder(folder), self.device, resume=False)
+        pairs = training_pairs(run, self.photos)
+        state = prepare_run(run, RunFolder(folder), self.device, resume=False)
         compile_networks(state.model, self.device)
-        watch = Watch(self.seconds, every=float("inf"))
+        watch = TimeBudget(self.seconds, every=float("inf"))
         job = Job(run, folder, self.autocast, from_first=True)
-        done = trained(job, pairs, state, run.method.objective(distance), watch, tell)
+        done = train_for(job, pairs, state, run.method.objective(distance), watch, tell)
         stage = Stage(run.method, state.average)
         numbers = {"updates": float(done.updates), "crops/s": done.crops, "loss": done.loss}
         return numbers | self.measured(stage, tell)
 
     def measured(self, stage: Stage, tell: Tell) -> dict[str, float]:
         of = self.pictures, self.perceptual, self.autocast
-        bench = Bench.of(stage, *of, limit=self.limit, size=self.size)
+        bench = Evaluator.of(stage, *of, limit=self.limit, size=self.size)
         numbers = {}
         for steps in self.steps:
             sampling = override(stage.method, f"sampling.steps={steps}").sampling

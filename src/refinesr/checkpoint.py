@@ -20,7 +20,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from refinesr.config import from_data, parse, to_data
 from refinesr.config.messages import printable_name, short_json
 from refinesr.errors import CheckpointError
-from refinesr.files import is_text, replacing
+from refinesr.files import is_utf8, replacing
 from refinesr.method import Method
 from refinesr.model import Model
 from refinesr.stage import Card, Stage
@@ -134,7 +134,7 @@ def contents(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
                 raise CheckpointError(f"{path}: {OF_RUN}, {path.parent}; give that")
             advice = f"refinesr convert {path} -o MODEL.safetensors"
             raise CheckpointError(f"{path}: a pickled checkpoint, which is not opened; try: {advice}")
-        if not is_text(str(path)):
+        if not is_utf8(str(path)):
             why = "safetensors opens no file whose path is no UTF-8; rename it, or its folder"
             raise CheckpointError(f"{str(path)!r}: {why}")
         with safe_open(path, framework="pt") as file:

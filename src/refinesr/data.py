@@ -1,10 +1,10 @@
-"""Material to learn from: photos on the device, and pairs of a good and a poor image made of them.
+"""Training data: photos in memory, and random crops of them with their low-resolution counterparts.
 
-A batch is a function of (seed, step) alone, so that a resumed run goes on with what it would have seen.
+A batch is a function of (seed, step) alone, so a resumed run sees the same batches as an uninterrupted one.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -22,19 +22,21 @@ from refinesr.images.loader import ImageLoader, ItemReader, list_items, size_req
 from refinesr.images.span import Span
 from refinesr.model import with_plane
 from refinesr.shapes import Images, LowWithPlanes
+from refinesr.stepwise import Steps, at_once
 from refinesr.torchrun import local_world_size
 
-_CAP = 64
-"""A picture counts by its pixels, but never for more than this many crops: no panorama drowns the rest."""
+_MAX_CROPS = 64
+"""A picture is drawn in proportion to its pixels, but as if it held at most so many crops: a panorama should
+not dominate."""
 
 FOR_ONE_SIZE = "photos with missing values are loaded for crops of one size,"
 
 
 @dataclass(frozen=True, eq=False)
 class Photos:
-    """Photos of any names, sizes and depths, of which crops are drawn at random.
+    """Photos of any sizes and bit depths, of which crops are drawn at random; `load_photos` makes them.
 
-    If `resident`, all are decoded on the device.  Else each batch is decoded anew: the same crops, slower.
+    If `resident`, all are decoded in memory; otherwise each batch is decoded anew: the same crops, slower.
     """
 
     names: tuple[str, ...]
@@ -43,43 +45,25 @@ class Photos:
     store: ImageStore | LazyImageStore
     channels: int
     smallest: int
-    """Side of the largest crop that fits all of them."""
+    """Side of the largest crop that all of them hold."""
     left_out: int
-    """How many were too small for that, or miss values in all such crops."""
+    """Number of photos left out: too small for that, or with missing values in all such crops."""
     device: torch.device
     groups: tuple[str, ...] = ()
-    """The outermost folder each lies in: its class, for those who learn classes."""
+    """The outermost folder of each: its class, for class-conditional methods."""
     classes: tuple[str, ...] = ()
-    """All such folders, sorted, even if what lies in one is too small; a class is a place in it."""
+    """All such folders, sorted, even those whose photos are all too small; class labels are indices of it."""
     listing: str = ""
-    """SHA-256 of the names and sizes of all pictures, the small ones too, inside what was named: it stays the
-    same where that moves."""
+    """SHA-256 of the names and sizes of all pictures, small ones included, relative to their source: it does
+    not change if the source is moved."""
     low: ImageStore | LazyImageStore | None = None
-    """The poor pictures, if they are given;"""
+    """The low-resolution pictures, if they are given."""
     scale: int = 1
-    """pixels of a picture per pixel of its poor one, a side.  Crops lie on multiples of it."""
+    """Pixels of a photo per pixel of its low-resolution picture, a side; crops lie on multiples of it."""
     free: PositionTable | None = None
-    """Where crops of the size `smallest` miss no value, in pixels of the poor ones; None: everywhere."""
+    """Where crops of the size `smallest` miss no value, in low-resolution pixels; None: everywhere."""
     holed: int = 0
-    """How many are left out because of missing values."""
-
-    @staticmethod
-    def load(
-        source: Path | Sequence[Path],
-        device: torch.device,
-        *,
-        channels: int = 3,
-        smallest: int,
-        budget_bytes: int | None = None,
-        span: Span | None = None,
-        low: Path | Sequence[Path] | None = None,
-        scale: int = 1,
-    ) -> "Photos":
-        """See `loading`, which this waits for."""
-        sizes = {"channels": channels, "smallest": smallest, "scale": scale}
-        *_, last = loading(source, device, budget_bytes=budget_bytes, span=span, low=low, **sizes)
-        assert last.photos is not None
-        return last.photos
+    """Number of photos left out because of missing values."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -89,12 +73,13 @@ class Photos:
         return isinstance(self.store, ImageStore)
 
     def draw(self, n: int, size: int, rng: torch.Generator, *, upright: bool = False) -> CropBatch:
-        """`n` crops of size x size pixels, for `store.cut`; `rng` is on the photos' device.
+        """`n` random crops of size x size pixels, for `cut`; `rng` is on the photos' device.
 
-        A picture is drawn as often as it has pixels, those beyond 64 * smallest**2 not counted; places are
-        even, and so are the eight ways up, or, of `upright` crops, the two: as it is and mirrored.  Where
-        values are missing, pixels count that lie in a crop without, and only such crops are drawn.  Raises
-        ValueError if `size` is above `smallest`, or, where values are missing, below it.
+        A picture's probability is proportional to its pixels, at most 64 * smallest**2 of them.  Positions
+        are uniform, and so are the eight orientations or, of `upright` crops, the two: unchanged and
+        mirrored. Where values are missing, only pixels count that lie in a crop without missing values, and
+        only such crops are drawn.  Raises ValueError if `size` is above `smallest` or, where values are
+        missing, not equal to it.
         """
         if not 0 < size <= self.smallest:
             raise ValueError(f"size is {size}; it must be in [1, {self.smallest}], the smallest side kept")
@@ -102,40 +87,40 @@ class Photos:
             raise ValueError(f"size is {size}; {FOR_ONE_SIZE} {self.smallest}")
         number = torch.randint(self._total, (n,), generator=rng, device=self.device)
         picture = torch.searchsorted(self._ends, number, right=True)
-        room = (self._sides[picture] - size) // self.scale + 1
-        part = torch.rand(n, 2, generator=rng, device=self.device)
+        positions = (self._sides[picture] - size) // self.scale + 1
+        uniform = torch.rand(n, 2, generator=rng, device=self.device)
         # a float just below 1 times a large number may round up to it
-        place = torch.minimum((part * room).long(), room - 1)
+        corner = torch.minimum((uniform * positions).long(), positions - 1)
         if self.free is not None:
-            place = self.free.sample_corners(picture, part, place)
-        top, left = (self.scale * place).unbind(1)
+            corner = self.free.sample_corners(picture, uniform, corner)
+        top, left = (self.scale * corner).unbind(1)
         turned, upside, mirrored = torch.randint(2, (3, n), generator=rng, device=self.device).bool()
         if upright:
             turned, upside = torch.zeros_like(turned), torch.zeros_like(upside)
         return CropBatch(picture, top, left, turned, upside, mirrored)
 
     def cut(self, draw: CropBatch, size: int) -> list[Images]:
-        """The crops, (n, C, size, size), and the same of the poor pictures, if they are given."""
-        self.ask(draw, size)
+        """The crops, (n, C, size, size), and those of the low-resolution pictures, if they are given."""
+        self.prefetch(draw, size)
         return [store.crop(draw.downscaled(scale), size // scale) for store, scale in self._stores]
 
-    def ask(self, draw: CropBatch, size: int) -> None:
-        """Begins to decode what will be cut next, if it must be."""
+    def prefetch(self, draw: CropBatch, size: int) -> None:
+        """Start to decode crops that will be cut next, unless they are in memory."""
         for store, scale in self._stores:
             if isinstance(store, LazyImageStore):
                 store.prefetch(draw.downscaled(scale), size // scale)
 
     @property
     def _stores(self) -> list[tuple[ImageStore | LazyImageStore, int]]:
-        """Each with how much smaller it is."""
-        own: list[tuple[ImageStore | LazyImageStore, int]] = [(self.store, 1)]
-        return own if self.low is None else [*own, (self.low, self.scale)]
+        """The stores of photos and, if given, of low-resolution pictures, each with its reduction."""
+        photos: list[tuple[ImageStore | LazyImageStore, int]] = [(self.store, 1)]
+        return photos if self.low is None else [*photos, (self.low, self.scale)]
 
     @cached_property
     def labels(self) -> Tensor:
         """The class of each picture, (pictures,) float32."""
-        places = {name: float(place) for place, name in enumerate(self.classes)}
-        return torch.tensor([places[name] for name in self.groups], device=self.device)
+        index = {name: float(number) for number, name in enumerate(self.classes)}
+        return torch.tensor([index[name] for name in self.groups], device=self.device)
 
     @cached_property
     def _sides(self) -> Tensor:
@@ -143,27 +128,18 @@ class Photos:
 
     @cached_property
     def _ends(self) -> Tensor:
-        """Running sum of what each picture counts, in pixels."""
-        shown = self._sides.prod(1)
+        """Cumulative sum of the pixels that each picture counts for."""
+        pixels = self._sides.prod(1)
         if self.free is not None:
-            shown = torch.where(self.free.count > 0, self.free.covered * self.scale**2, shown)
-        return shown.clamp(max=_CAP * self.smallest**2).cumsum(0)
+            pixels = torch.where(self.free.count > 0, self.free.covered * self.scale**2, pixels)
+        return pixels.clamp(max=_MAX_CROPS * self.smallest**2).cumsum(0)
 
     @cached_property
     def _total(self) -> int:
         return int(self._ends[-1])
 
 
-@dataclass(frozen=True)
-class Loading:
-    """How far photos are loaded: `done` of `total` decoded and checked; the last one has the `photos`."""
-
-    done: int
-    total: int
-    photos: Photos | None = None
-
-
-def loading(
+def loading_photos(
     source: Path | Sequence[Path],
     device: torch.device,
     *,
@@ -173,49 +149,62 @@ def loading(
     span: Span | None = None,
     low: Path | Sequence[Path] | None = None,
     scale: int = 1,
-) -> Iterator[Loading]:
+) -> Steps[Photos]:
     """Decode and check all pictures of a folder (with subfolders), of tar files, or of a list of these.
 
-    Pictures of 8 and 16 bit and of floats keep their depth in memory, and their numbers, of which `span` says
-    what -1 and 1 are; None: 0 and the largest of the type, of floats 0 and 1.  Grey is repeated for three
-    `channels`, alpha is dropped, and of colour BT.601 luma is kept for one.  Pictures with a side below
-    `smallest` pixels, or with missing values in all crops of that size, are left out.  If all do not fit in
-    `budget_bytes` (half of the free memory unless given, shared by all processes of torchrun), none is kept:
-    they are decoded for each batch, and a warning says so.
+    Pictures keep their bit depth (8 or 16 bits, floats) in memory.  `span` gives the values that become -1
+    and 1; None: 0 and the largest of the type, of floats 0 and 1.  Grey is repeated for three `channels`,
+    alpha is dropped, and for one channel colour is converted to BT.601 luma.  Pictures with a side below
+    `smallest` pixels, or with missing values in all crops of that size, are left out.  If the others do not
+    fit in `budget_bytes` (by default half of the free memory, shared by the processes of torchrun), none is
+    kept in memory: crops are decoded for each batch, and a warning says so.
 
-    `low` are the poor pictures of such sources, if they are given (see `partners`), smaller by `scale`.
-    Warnings say so if one is shifted against its good one, or seems to be in another unit.
+    `low` are sources of low-resolution pictures, if given (see `pairing`), smaller by `scale`.  Warnings
+    tell of one that is shifted against its high-resolution picture, or seems to be in another unit.
 
-    Raises InputError for pictures that cannot be read, have another number of channels, or are no pairs, when
-    all have been tried, naming them and what is wrong with the first; and if none is large enough.
+    Yields (done, total) as pictures are read.  Raises InputError, after all have been tried, for pictures
+    that cannot be read, have another number of channels, or lack a partner, naming them and the first
+    error; and if no picture is large enough.
     """
     if budget_bytes is None:
         budget_bytes = available_memory(device) // (2 * local_world_size())
-    found = list_entries(source)
-    loader = ImageLoader(ItemReader(channels, scale, span, smallest), budget_bytes)
+    found, loader = (
+        list_entries(source),
+        ImageLoader(ItemReader(channels, scale, span, smallest), budget_bytes),
+    )
     for done in loader.read(list_items(found, low)):
-        yield Loading(done, len(found))
+        yield done, len(found)
     loader.check()
-    store, *poor = loader.build_stores(device)
+    store, *low_store = loader.build_stores(device)
     names = tuple(entry.name for entry, *_ in loader.items)
-    sizes, left_out = tuple(loader.sizes), len(found) - len(names)
-    groups = tuple(entry.group for entry, *_ in loader.items)
-    classes, listing = class_names(found), loader.digest.hexdigest()
-    photos = Photos(names, sizes, store, channels, smallest, left_out, device, groups, classes, listing)
-    free = PositionTable.build(loader.positions, device)
-    photos = replace(photos, free=free, holed=loader.skipped_for_holes)
-    if poor:
-        photos = replace(photos, low=poor[0], scale=scale)
-    yield Loading(len(found), len(found), photos)
+    return Photos(
+        names=names,
+        sizes=tuple(loader.sizes),
+        store=store,
+        channels=channels,
+        smallest=smallest,
+        left_out=len(found) - len(names),
+        device=device,
+        groups=tuple(entry.group for entry, *_ in loader.items),
+        classes=class_names(found),
+        listing=loader.digest.hexdigest(),
+        low=low_store[0] if low_store else None,
+        scale=scale if low_store else 1,
+        free=PositionTable.build(loader.positions, device),
+        holed=loader.skipped_for_holes,
+    )
+
+
+load_photos = at_once(loading_photos)
 
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Training pairs: crops of `photos` and what `degradation` makes of them, or the same crops of the poor
-    pictures, if they are given with the photos: then the degradation is `Given`.
+    """Batches of training pairs: random crops of `photos`, and each crop degraded.
 
-    With `classes`, the number of them, low has one more plane: the class, from 0, of each crop's photo.
-    `upright` crops are mirrored at most, others also turned and put upside down.
+    If the photos have low-resolution pictures, their crops are used instead, and the degradation is `Given`.
+    With `classes`, the number of them, low has one more plane: the class label, from 0, of each crop's photo.
+    `upright` crops are at most mirrored; others are also rotated and flipped upside down.
     """
 
     photos: Photos
@@ -230,8 +219,8 @@ class Pairs:
     def __post_init__(self) -> None:
         if self.classes:
             check_classes(self.classes, self.photos.classes)
-            self._check_all_have_photos()
-        self._check_poor()
+            self._check_classes()
+        self._check_low()
         if self.size % self.degradation.scale:
             raise ConfigError(f"size: {self.size} is not a multiple of scale {self.degradation.scale}")
         if self.size > self.photos.smallest:
@@ -241,12 +230,12 @@ class Pairs:
         if self.size < self.photos.smallest and self.photos.free is not None:
             raise ConfigError(f"size: {self.size}, but {FOR_ONE_SIZE} these for {self.photos.smallest}")
 
-    def _check_all_have_photos(self) -> None:
+    def _check_classes(self) -> None:
         for name in sorted({*self.photos.classes} - {*self.photos.groups}):
             wanted = f"{size_requirement(self.photos.smallest, self.photos.holed)}, the size of a crop"
             raise ConfigError(f"data: no photo in {name or '.'} has {wanted}")
 
-    def _check_poor(self) -> None:
+    def _check_low(self) -> None:
         given, low = isinstance(self.degradation, Given), self.photos.low
         if given and low is None:
             raise ConfigError(NEEDS_GIVEN_LOW)
@@ -260,18 +249,18 @@ class Pairs:
     def at(self, step: int) -> tuple[Images, LowWithPlanes]:
         """(high, low) of a step, any integer: (batch, C, size, size) and smaller by scale, in [-1, 1].
 
-        The same values whenever and however often it is asked for, on one kind of device.
+        Repeated calls return the same values, on one kind of device.
         """
         rng = self._rng(step)
         draw, photos = self._draw(rng), self.photos
-        high, *poor = photos.cut(draw, self.size)
+        high, *given = photos.cut(draw, self.size)
         if not photos.resident:
-            photos.ask(self._draw(self._rng(step + 1)), self.size)
-        low = poor[0] if poor else self.degradation(high, rng)
+            photos.prefetch(self._draw(self._rng(step + 1)), self.size)
+        low = given[0] if given else self.degradation(high, rng)
         return high, with_plane(low, self.photos.labels[draw.picture]) if self.classes else low
 
-    def since(self, step: int) -> Iterator[tuple[Images, LowWithPlanes]]:
-        """The batches of `step` and all that follow, without end."""
+    def starting_at(self, step: int) -> Iterator[tuple[Images, LowWithPlanes]]:
+        """The batches of `step` and of all following steps, without end."""
         while True:
             yield self.at(step)
             step += 1
@@ -280,12 +269,12 @@ class Pairs:
         return self.photos.draw(self.batch, self.size, rng, upright=self.upright)
 
     def _rng(self, step: int) -> torch.Generator:
-        # torch's CPU generator takes 32 bits of a seed; mixing is a bijection of them, so no two steps agree
+        # torch's CPU generator uses 32 bits of a seed; _mixed is a bijection of them, so all steps differ
         return torch.Generator(self.photos.device).manual_seed(_mixed(step + _mixed(fold_seed(self.seed))))
 
 
 def _mixed(number: int) -> int:
-    """The finaliser of MurmurHash3: neighbours come out unrelated, 32 bits."""
+    """The finaliser of MurmurHash3, 32 bits: neighbouring numbers become unrelated."""
     number &= 0xFFFFFFFF
     number = (number ^ number >> 16) * 0x85EBCA6B & 0xFFFFFFFF
     number = (number ^ number >> 13) * 0xC2B2AE35 & 0xFFFFFFFF

@@ -1,4 +1,4 @@
-"""How the learning rate falls while learning."""
+"""Schedules of the learning rate after the warm-up."""
 
 import math
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from refinesr.errors import ConfigError
 
 @dataclass(frozen=True)
 class Constant:
-    """The rate stays after the warm-up (SR3, SRDiff)."""
+    """No decay (SR3, SRDiff)."""
 
-    def at(self, share: float) -> float:
-        """The rate, of 1, when a `share` of the updates is made."""
+    def at(self, progress: float) -> float:
+        """Factor of the learning rate, where `progress` is the fraction of updates made."""
         return 1.0
 
 
@@ -25,9 +25,9 @@ class CosineDecay:
         if not 0 <= self.floor <= 1:
             raise ConfigError(f"floor: {self.floor} is not between 0 and 1")
 
-    def at(self, share: float) -> float:
-        """The rate, of 1, when a `share` of the updates is made."""
-        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+    def at(self, progress: float) -> float:
+        """Factor of the learning rate, where `progress` is the fraction of updates made."""
+        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,6 @@ class Halving:
         if self.parts < 1:
             raise ConfigError(f"parts: {self.parts} is not a number of parts; at least 1")
 
-    def at(self, share: float) -> float:
-        """The rate, of 1, when a `share` of the updates is made."""
-        return 0.5 ** min(int(share * self.parts), self.parts - 1)
+    def at(self, progress: float) -> float:
+        """Factor of the learning rate, where `progress` is the fraction of updates made."""
+        return 0.5 ** min(int(progress * self.parts), self.parts - 1)

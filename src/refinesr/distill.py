@@ -1,9 +1,9 @@
-"""Distillation: a student says in one call where a trained model, its teacher, arrives in many.
+"""Distillation: a student learns to predict in one network call the sample its teacher reaches in many.
 
-The teacher's deterministic walk is a function of the noisy state it begins with, so it can be learnt by
-regression, without an adversary: as SinSR does (Wang et al. 2024), and before it Luhman and Luhman 2021.
-From a lower level, x0 + sigma * eps, it is the consistency function of Song et al. 2023.  Samples of the
-student in several calls are made by their algorithm 1, `Renoised`.
+The teacher's deterministic sampling is a function of the noisy state it starts from, so it can be learnt by
+regression, without an adversary: as in SinSR (Wang et al. 2024), and before in Luhman and Luhman 2021.
+From a lower noise level, starting at x0 + sigma * eps, it is the consistency function of Song et al. 2023.
+With several calls the student samples by their algorithm 1, `Renoised`.
 """
 
 import math
@@ -33,24 +33,24 @@ from refinesr.stage import Stage
 ODE = Ancestral | Heun | DPM2M
 DDIM = Ancestral(0.0)
 
-DATA = 0.5
-"""Standard deviation of what is diffused, as EDM assumes it of images in [-1, 1]."""
+SIGMA_DATA = 0.5
+"""Standard deviation of x0, as EDM assumes for images in [-1, 1]."""
 
-NEAR = 1e-6
-"""Of themselves, by which levels that are one may differ: a table's have many digits."""
+LEVEL_TOLERANCE = 1e-6
+"""Relative difference up to which two levels count as equal, as levels of tables are rounded."""
 
 SHARED = ("scale", "channels", "target", "spread", "weighting", "rollout", "perception", "span")
-"""Fields of a method in which a student is what its teacher and its lesson make of it."""
+"""Fields of the student's method that the teacher and the lesson determine."""
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a student is taught, as its run tells it.
+    """The teacher of a student, and how it samples.
 
     teacher   name of the teacher's file, without its folder
     checksum  SHA-256 of that file
-    steps     of the teacher's walk, from each of the student's levels
-    sampler   what the teacher walks by; one that draws no noise
+    steps     of the teacher, from each of the student's levels
+    sampler   of the teacher; a deterministic one
     """
 
     teacher: str
@@ -64,24 +64,25 @@ class Lesson:
         if self.sampler not in (DDIM, Heun(), DPM2M()):
             raise ConfigError(f"sampler: {self.sampler} draws noise; use Ancestral(0.0), Heun() or DPM2M()")
 
-    def told(self) -> str:
-        """A line for the card of a model."""
-        walk = f"{self.steps} steps of {self.sampler}"
-        return f"distilled from {self.teacher} (SHA-256 {self.checksum}), which walks {walk}"
+    def card_line(self) -> str:
+        """A line for the student's card."""
+        sampling = f"{self.steps} steps of {self.sampler}"
+        return f"distilled from {self.teacher} (SHA-256 {self.checksum}), which walks {sampling}"
 
 
 @dataclass(frozen=True, eq=False)
-class Distilled:
-    """|x0 of the student - x0 that the teacher's walk ends with|**p, for `train.fit`.
+class DistillationObjective:
+    """The loss |x0 of the student - x0 of the teacher's sample|**p, for `fit`.
 
-    The student is asked at `levels`, which descend, each equally often.  At the first the state is what
-    sampling starts with, sqrt(1 + sigma²) eps, below it x0 + sigma * eps.  From each the teacher walks so
-    many steps down to 0, with its sampling's guidance and clipping.  Its estimates are made consistent if its
-    sampling's are, where the low image is what the good one is reduced to: elsewhere noise and JPEG blocks
-    would be learnt.  The student's answer is compared as it is: sampling clips and projects it, which only
-    brings it nearer, but without the projection it is to be of use too.
+    The student is trained at `levels`, descending, each equally often.  At the first the state is that in
+    which sampling starts, sqrt(1 + sigma²) eps; at the others it is x0 + sigma * eps.  From there the
+    teacher samples in `steps` steps, with the guidance and clipping of its sampling.  Its estimates are
+    projected to be consistent if its sampling does so, but only for images whose low is exactly the reduced
+    high: otherwise the student would learn noise and JPEG artefacts.  The student's own estimate is
+    compared without clipping and projection: these only bring it nearer in sampling, and it should be good
+    without them.
 
-    Raises ConfigError for a teacher without such a walk.
+    Raises ConfigError for a teacher without deterministic sampling from such levels.
     """
 
     teacher: Stage
@@ -91,21 +92,21 @@ class Distilled:
     p: int = 2
 
     def __post_init__(self) -> None:
-        top, lowest = float(self.own[0]), float(self.own[-2])
+        top, lowest = float(self.teacher_grid[0]), float(self.teacher_grid[-2])
         for level in Few(self.levels).levels:
-            if not lowest < level <= top * (1 + NEAR):
+            if not lowest < level <= top * (1 + LEVEL_TOLERANCE):
                 ends = f"{lowest:g} and up to {top:g}, as in the teacher's grid of {self.steps} steps"
                 raise ConfigError(f"levels: {level:g} is not above {ends}")
 
     @property
-    def own(self) -> Grid:
+    def teacher_grid(self) -> Grid:
         """The teacher's own grid of so many steps."""
-        return path(self.teacher.method, self.steps)
+        return teacher_grid(self.teacher.method, self.steps)
 
-    def grid(self, level: float) -> Grid:
-        """The teacher's way down: its own grid from its top, else steps as EDM spaces them."""
-        own = self.own
-        if math.isclose(level, float(own[0]), rel_tol=NEAR):
+    def grid_from(self, level: float) -> Grid:
+        """The levels that the teacher visits from `level`: its own grid from its top, else EDM's spacing."""
+        own = self.teacher_grid
+        if math.isclose(level, float(own[0]), rel_tol=LEVEL_TOLERANCE):
             return own
         return Karras(float(own[-2]), level).grid(self.steps)
 
@@ -117,65 +118,65 @@ class Distilled:
     def loss(
         self, model: Model, high: Images, low: LowWithPlanes, sigma: PerImage, eps: Images, *more: Tensor
     ) -> PerImage:
-        """Mean over each image's values.  Networks run in what autocast is on, all else does not."""
-        autocast, device = running(high.device), high.device.type
+        """Mean over each image's values.  Autocast applies to the networks only."""
+        autocast, device = active_autocast(high.device), high.device.type
         with torch.autocast(device, enabled=False):
             base = self.teacher.model.base(low)
-            x = self.state(self.teacher.method.target.learnt(high, base), sigma, eps)
+            x = self.noisy_state(self.teacher.method.target.learnt(high, base), sigma, eps)
             own = self.teacher.method.sampling
-            bare = replace(own, clip=False, consistent=None, guidance=1.0, orientations=1, label=None)
-            # the stage's denoiser: what is put around a network with a mask is the same in sampling
-            say = Stage(self.teacher.method, model).denoiser(low, base, bare, 0, autocast)
-            error = say(x, sigma) - self.answers(x, high, low, sigma, autocast)
+            plain = replace(own, clip=False, consistent=None, guidance=1.0, orientations=1, label=None)
+            # the stage's denoiser, so that a mask is handled as in sampling
+            denoise = Stage(self.teacher.method, model).denoiser(low, base, plain, 0, autocast)
+            error = denoise(x, sigma) - self.targets(x, high, low, sigma, autocast)
         return error.abs().pow(self.p).mean((1, 2, 3))
 
-    def state(self, x0: Images, sigma: PerImage, eps: Images) -> Images:
-        """What the student is shown: at the first level what sampling starts with, whatever x0."""
+    def noisy_state(self, x0: Images, sigma: PerImage, eps: Images) -> Images:
+        """The student's input: at the first level pure noise, as in sampling; else x0 + sigma * eps."""
         first = sigma == self.levels[0]
-        kept, std = torch.where(first, 0.0, 1.0), torch.where(first, (1 + sigma**2).sqrt(), sigma)
-        return over_pixels(kept, x0) * x0 + over_pixels(std, x0) * eps
+        signal, std = torch.where(first, 0.0, 1.0), torch.where(first, (1 + sigma**2).sqrt(), sigma)
+        return over_pixels(signal, x0) * x0 + over_pixels(std, x0) * eps
 
     @torch.no_grad()
-    def answers(
+    def targets(
         self, x: Images, high: Images, low: LowWithPlanes, sigma: PerImage, autocast: torch.dtype | None
     ) -> Images:
-        """Where the teacher arrives from x; those at one level walk together."""
-        found = torch.full_like(x, math.nan)
+        """x0 of the teacher's samples from x; images at the same level are sampled together."""
+        samples = torch.full_like(x, math.nan)
         for level in self.levels:
             chosen = (sigma == level).nonzero().flatten().to(x.device)
             if len(chosen):
-                found[chosen] = self.walked(x[chosen], high[chosen], low[chosen], level, autocast)
-        return found
+                samples[chosen] = self.teacher_sample(x[chosen], high[chosen], low[chosen], level, autocast)
+        return samples
 
-    def walked(
+    def teacher_sample(
         self, x: Images, high: Images, low: LowWithPlanes, level: float, autocast: torch.dtype | None
     ) -> Images:
-        """Where the teacher arrives from x at a level; low is encoded once."""
+        """x0 of the teacher's samples from x at a level; low is encoded once."""
         teacher, sampling = self.teacher, self.teacher.method.sampling
         base = teacher.model.base(low)
         denoise = teacher.denoiser(low, base, replace(sampling, consistent=None), 0, autocast)
         if sampling.consistent is not None:
-            denoise = consistent(denoise, self.kept(high, low, base, sampling.consistent))
-        return last(self.sampler(denoise, x, self.grid(level), torch.zeros_like))
+            denoise = consistent(denoise, self.exact_projection(high, low, base, sampling.consistent))
+        return last(self.sampler(denoise, x, self.grid_from(level), torch.zeros_like))
 
-    def kept(
+    def exact_projection(
         self, high: Images, low: LowWithPlanes, base: Images, kernel: Kernel
     ) -> Callable[[Tensor], Tensor]:
-        """The teacher's projection, of images whose low is exactly the good one reduced; others stay."""
+        """The teacher's projection where low is exactly the reduced high; the identity elsewhere."""
         project = self.teacher.projection(low, base, kernel)
         image = low[:, : self.teacher.method.channels]
         exact = Projection.between(high, image, kernel).is_consistent(high, image)
         return lambda x0: torch.where(exact, project(x0), x0)
 
 
-def running(device: torch.device) -> torch.dtype | None:
-    """The dtype of the autocast that is on, None if none is."""
-    on = torch.is_autocast_enabled(device.type)
-    return torch.get_autocast_dtype(device.type) if on else None
+def active_autocast(device: torch.device) -> torch.dtype | None:
+    """The dtype of the active autocast; None if there is none."""
+    enabled = torch.is_autocast_enabled(device.type)
+    return torch.get_autocast_dtype(device.type) if enabled else None
 
 
-def path(teacher: Method, steps: int) -> Grid:
-    """A teacher's own grid of so many steps.  Raises ConfigError for a teacher without a walk."""
+def teacher_grid(teacher: Method, steps: int) -> Grid:
+    """A teacher's own grid of so many steps.  Raises ConfigError if it cannot be distilled."""
     if isinstance(teacher.precond, Blind):
         raise ConfigError("method.precond: Blind answers in one call already: nothing to distil")
     if isinstance(teacher.sampling.sampler, Renoised):
@@ -186,26 +187,27 @@ def path(teacher: Method, steps: int) -> Grid:
         raise ConfigError(f"lesson.steps, of the teacher: {error}") from error
 
 
-def few(top: float, calls: int) -> tuple[float, ...]:
-    """The levels of a student of so many calls, from the top of the teacher's grid on.
+def student_levels(top: float, calls: int) -> tuple[float, ...]:
+    """The levels of a student of so many calls, starting at `top`, the highest of the teacher's grid.
 
-    On Gaussian data the flow turns the state by the angle arctan(sigma / DATA) on its way from sigma to 0;
-    each call is left an equal part of it.  The first is rounded to seven digits, the others to three.
+    On Gaussian data the probability flow from sigma to 0 rotates the state by arctan(sigma / SIGMA_DATA);
+    each call covers an equal part of this angle.  The first level is rounded to seven digits, the others to
+    three.
     """
     if calls < 1:
         raise ConfigError(f"calls: {calls} is not positive")
-    whole = math.atan2(top, DATA)
-    lower = (DATA * math.tan(whole * (1 - k / calls)) for k in range(1, calls))
+    angle = math.atan2(top, SIGMA_DATA)
+    lower = (SIGMA_DATA * math.tan(angle * (1 - k / calls)) for k in range(1, calls))
     levels = float(f"{top:.7g}"), *(float(f"{level:.3g}") for level in lower)
     if len(set(levels)) < calls:
         raise ConfigError(f"calls: {calls} are more than levels that can be told apart")
     return levels
 
 
-def student(teacher: Method, levels: tuple[float, ...]) -> Method:
-    """The method of a student: trained at these levels, one for each of its calls.
+def student_method(teacher: Method, levels: tuple[float, ...]) -> Method:
+    """The method of a student that is trained and sampled at these levels, one for each call.
 
-    It is not told how much guidance its teacher has, but has learnt it; so it is always told the class.
+    The teacher's guidance is learnt and needs no second call, so class labels are never withheld.
     """
     sampling = Sampling(
         Renoised(), Leading(levels), len(levels), teacher.sampling.clip, teacher.sampling.consistent
@@ -225,30 +227,30 @@ def student(teacher: Method, levels: tuple[float, ...]) -> Method:
     )
 
 
-def taught(lesson: Lesson, teacher: Stage, method: Method) -> Distilled:
-    """What a student of that method is to learn.  Raises ConfigError where it cannot."""
+def distillation_objective(lesson: Lesson, teacher: Stage, method: Method) -> DistillationObjective:
+    """The objective of a student with that method.  Raises ConfigError if it does not fit the teacher."""
     if not isinstance(method.levels, Few):
         raise ConfigError(f"method.levels: {method.levels} are not the Few that a student is asked at")
     if isinstance(method.precond, Eps):
         wrong = f"of predicted noise an error counts {method.levels.highest():.3g} times in the picture"
         right = "use --set method.precond=Velocity; the network learns what its numbers mean anew"
         raise ConfigError(f"method.precond: {wrong}; {right}")
-    objective = Distilled(teacher, method.levels.levels, lesson.steps, lesson.sampler, method.p)
-    first, top = objective.levels[0], float(objective.own[0])
-    if not math.isclose(first, top, rel_tol=NEAR):
+    objective = DistillationObjective(teacher, method.levels.levels, lesson.steps, lesson.sampler, method.p)
+    first, top = objective.levels[0], float(objective.teacher_grid[0])
+    if not math.isclose(first, top, rel_tol=LEVEL_TOLERANCE):
         raise ConfigError(f"levels: {first:g}, the first, is not the top of the teacher's grid, {top:g}")
     with torch.device("meta"):
-        own = method.build().state_dict()
-    given = teacher.model.state_dict()
-    for name in (*own, *given):
-        if name not in given or name not in own or own[name].shape != given[name].shape:
+        ours = method.build().state_dict()
+    theirs = teacher.model.state_dict()
+    for name in (*ours, *theirs):
+        if name not in theirs or name not in ours or ours[name].shape != theirs[name].shape:
             raise ConfigError(f"method: {name} is not as in the teacher, whose copy the student begins as")
-    check_alike(method, student(teacher.method, objective.levels))
+    check_shared_fields(method, student_method(teacher.method, objective.levels))
     return objective
 
 
-def check_alike(method: Method, wanted: Method) -> None:
-    """Raises ConfigError where a student would be taught in other units than it answers in."""
+def check_shared_fields(method: Method, wanted: Method) -> None:
+    """Raise ConfigError for a field of the student's method that differs from what the teacher implies."""
     source = method.source
     if isinstance(source, Encoded) and isinstance(wanted.source, Encoded):
         source = replace(source, frozen=wanted.source.frozen)

@@ -1,25 +1,25 @@
-"""Where a run lives.
+"""The files in the folder of a run.
 
-- run.json: the run as a value
-- model.safetensors: the averaged weights, at the end and at every save
-- state.pt: what an exact continuation needs
-- log.jsonl: one line for every update: step, loss, gradient, rate
+- run.json: the `Run`
+- model.safetensors: the averaged weights, written at every save
+- state.pt: everything that an exact continuation needs
+- log.jsonl: one line for every update: step, loss, gradient norm, learning rate
 - held_out.jsonl: one line for every measurement on held-out pictures, if there are any
-- best.safetensors: the averaged weights of the least loss on them
-- previews/STEP.png: rows of: low plainly enlarged, estimate, truth
-- .lock: empty; held by the process that trains here, as long as it lives
+- best.safetensors: the averaged weights of the lowest held-out loss
+- previews/STEP.png: rows of: base, estimate, truth
+- .lock: empty; locked by the process that trains here, as long as it lives
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from refinesr.errors import OutputError
-from refinesr.files import refuse_held
+from refinesr.files import check_unlocked
 
 
 @dataclass(frozen=True)
-class Folder:
-    """Where a run lives."""
+class RunFolder:
+    """Paths of the files in the folder of a run."""
 
     path: Path
 
@@ -51,18 +51,18 @@ class Folder:
         return self.path / "previews" / f"{step:07d}.png"
 
 
-def check_folder(place: Folder, resume: bool) -> None:
-    """Raises OutputError; cheap, to be asked before photos are read."""
-    refuse_held(place.path)
-    check_files(place, resume)
+def check_folder(files: RunFolder, resume: bool) -> None:
+    """Raise OutputError if a run cannot start, or resume, in this folder."""
+    check_unlocked(files.path)
+    check_files(files, resume)
 
 
-def check_files(place: Folder, resume: bool) -> None:
-    """Raises OutputError if what lies there does not go with `resume`."""
-    if resume and not place.state.exists():
-        raise OutputError(f"{place.path}: no run to resume here; start one without --resume")
-    if not resume and place.state.exists():
-        raise OutputError(f"{place.path}: holds a run already; --resume continues it")
-    for model in (place.model, place.best):
+def check_files(files: RunFolder, resume: bool) -> None:
+    """Raise OutputError if there is no state to resume, or a run that a fresh start would overwrite."""
+    if resume and not files.state.exists():
+        raise OutputError(f"{files.path}: no run to resume here; start one without --resume")
+    if not resume and files.state.exists():
+        raise OutputError(f"{files.path}: holds a run already; --resume continues it")
+    for model in (files.model, files.best):
         if not resume and model.exists():
             raise OutputError(f"{model} exists, without the state of its run; choose another folder")

@@ -226,7 +226,7 @@ class Method:
         if self.perception is None:
             return
         asked = float(self.sampling.levels()[0]) if mean is None else mean
-        if self.perception.at(torch.tensor(asked)) > 0:
+        if self.perception.active(torch.tensor(asked)) > 0:
             why = f"needs a mean of all answers, and at {asked:g} this network has learnt sharper ones"
             least = self.perception.below
             right = "use 0" if least is None else f"use 0, or a sampling.mean of at least {least:g}"

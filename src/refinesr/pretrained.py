@@ -1,4 +1,4 @@
-"""Weights to begin with: fresh ones, a trained model's, or those of its encoder (SRDiff, section 3.3)."""
+"""Initial weights: random ones, those of a trained model, or those of its encoder (SRDiff, section 3.3)."""
 
 from pathlib import Path
 
@@ -15,27 +15,30 @@ from refinesr.sources import Encoded, Encoder
 from refinesr.stage import Stage
 
 
-def fresh(method: Method, device: torch.device, seed: int) -> Model:
-    """The same weights for the same seed, on every device; the caller's random numbers are untouched."""
-    cpu = torch.device("cpu")  # whatever the caller's default is: every device draws other numbers
+def new_model(method: Method, device: torch.device, seed: int) -> Model:
+    """A model with random weights, the same for the same seed on every device.
+
+    The caller's random number generators are left as they were.
+    """
+    cpu = torch.device("cpu")  # whatever the caller's default is, as random numbers depend on the device
     with seeded_generators(cpu, fold_seed(seed)), cpu:
         model = method.build()
     move_to(model, device)
     return model
 
 
-def begin_with(model: Model, method: Method, trained: Path | Stage | None) -> None:
-    """Give `model`, of `method`, the encoder of the model in a file or folder, if one is named.
+def load_pretrained(model: Model, method: Method, pretrained: Path | Stage | None) -> None:
+    """Load pretrained weights into `model`, of `method`; None leaves it as it is.
 
-    Of a stage all weights are taken, which have to fit.
-    Raises ConfigError if the method has no encoder, another one, or one that is frozen and nothing is named:
-    features of random weights would be learnt from without a word.  Raises CheckpointError as `load` does.
+    From a stage all weights are taken; from a file or folder only those of the encoder.
+    Raises ConfigError if the method has no encoder or another one, and for None if its encoder is frozen: its
+    weights would stay random.  Raises CheckpointError as `load` does.
     """
-    if isinstance(trained, Stage):
-        model.load_state_dict(trained.model.state_dict())
+    if isinstance(pretrained, Stage):
+        model.load_state_dict(pretrained.model.state_dict())
         return
     source = method.source
-    if trained is None:
+    if pretrained is None:
         if isinstance(source, Encoded) and source.frozen:
             raise ConfigError(
                 "method.source.frozen: the encoder is not trained here; name a model that has been with "
@@ -43,16 +46,17 @@ def begin_with(model: Model, method: Method, trained: Path | Stage | None) -> No
             )
         return
     if not isinstance(source, Encoded):
-        raise ConfigError(f"--encoder: the method has no encoder that {trained} could give its weights to")
-    value, module = encoder_of(load(trained), trained)
-    if value != source.encoder:
-        raise ConfigError(f"--encoder: {trained}: holds {value}, but the method has {source.encoder}")
+        raise ConfigError(f"--encoder: the method has no encoder that {pretrained} could give its weights to")
+    encoder, module = encoder_of(load(pretrained), pretrained)
+    if encoder != source.encoder:
+        raise ConfigError(f"--encoder: {pretrained}: holds {encoder}, but the method has {source.encoder}")
     model.source.get_submodule("encoder").load_state_dict(module.state_dict())
 
 
-def check_start(method: Method, start: Stage, name: str) -> None:
-    """Raises ConfigError if the weights of `start` mean something else to `method`; levels, sampling and
-    degradation are free.
+def check_compatible(method: Method, start: Stage, name: str) -> None:
+    """Raise ConfigError if the weights of `start` would mean something else in `method`.
+
+    Levels, sampling and degradation may differ.
     """
     for field in ("scale", "channels", "network", "source", "precond", "label", "target", "span"):
         given, wanted = getattr(start.method, field), getattr(method, field)
@@ -61,7 +65,7 @@ def check_start(method: Method, start: Stage, name: str) -> None:
 
 
 def encoder_of(stage: Stage, name: Path) -> tuple[Encoder, nn.Module]:
-    """That of a model which was trained for the encoder's sake, or which has one."""
+    """The encoder of a model that has one, or of a model that pretrains one, and its module."""
     method = stage.method
     if isinstance(method.network, RRDBNetwork):
         return method.network.rrdb, stage.model.network.get_submodule("rrdb")

@@ -1,295 +1,267 @@
-"""Training: a loop that computes and yields a report after each update; its caller decides all the rest."""
+"""Training a run: everything it leaves is written to its folder."""
 
-import copy
-import math
-import pickle
-import warnings
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from refinesr.decays import Constant, CosineDecay, Halving
-from refinesr.devices import seeded_generators
-from refinesr.errors import CheckpointError, ConfigError
-from refinesr.files import replacing
-from refinesr.measured import Measurement
+from refinesr.checkpoint import save_stage
+from refinesr.compiling import compile_distance, compile_networks
+from refinesr.config import to_data
+from refinesr.data import Pairs
+from refinesr.diffusion.levels import Stratified
+from refinesr.distill import distillation_objective
+from refinesr.errors import ConfigError
+from refinesr.files import locked, remove_partial_files, replacing, writing
+from refinesr.fit import Batches, Plan, Report, State, TrainingObjective, check_divisible, fit
+from refinesr.folder import RunFolder, check_files, check_folder
+from refinesr.held_out import HeldOutSet
+from refinesr.log import DivergedError, TrainingLog
+from refinesr.measurements import Measurement, truncate_measurements
 from refinesr.model import Model
-from refinesr.optimizers import Adam, Muon
-from refinesr.shapes import Images, LowWithPlanes, PerImage
-from refinesr.team import ALONE, Team
+from refinesr.monitoring import HeldOutEvaluator, HeldOutTracker, check_same_pictures, write_preview
+from refinesr.objective import MIN_SIZE, Distance
+from refinesr.pretrained import load_pretrained, new_model
+from refinesr.process_group import SINGLE_PROCESS, ProcessGroup
+from refinesr.run import Run, check_resumable
+from refinesr.stage import Stage
 
-FAR_OUT = 8.0
-"""No picture in [-1, 1] has such values, whatever overshoots."""
-
-UNREADABLE = (OSError, EOFError, LookupError, TypeError, ValueError, RuntimeError, pickle.PickleError)
-"""What torch raises for files that are not what they should be."""
+LOG_INTERVAL = 100
+"""Updates between two writes of the log: reading a loss waits for the GPU."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How long and how fast is learnt.
+def train(
+    run: Run,
+    batches: Batches,
+    folder: Path,
+    *,
+    device: torch.device,
+    autocast: torch.dtype | None = None,
+    resume: bool = False,
+    encoder: Path | None = None,
+    teacher: Stage | None = None,
+    start: Stage | None = None,
+    distance: Distance | None = None,
+    compiling: bool | None = None,
+    processes: ProcessGroup = SINGLE_PROCESS,
+    held_out: HeldOutSet | None = None,
+) -> Iterator[Report]:
+    """Train and yield a report after each update.
 
-    steps, warmup, halflife and what ends in `_every` are counted in updates; `batch` in images an update, of
-    which `accumulate` equal parts go through the network one after the other; `size` is the side of a crop
-    of the good image in pixels; `clip` bounds the norm of the gradient.  `halflife` is that of the average of
-    the weights, shortened at the beginning to a tenth of the updates made.  `upright` crops are mirrored at
-    most, others also turned and put upside down: photos have a way up, faces above all, satellites' have not.
-    `betas` and `weight_decay` are AdamW's, and of the part that `optimizer` leaves to it.
+    encoder    a trained model whose encoder's weights are used; required if the encoder is frozen
+    start      a model to take all initial weights from; its method must be compatible (`check_compatible`)
+    teacher    the model to distil, on the device; required by, and only by, a run with a lesson
+    distance   the perceptual distance that `method.perception` needs, on the device
+    compiling  as in `compile_networks`
+    held_out   pictures to measure on (`HeldOutTracker`); reports carry the measurements, and training is
+               not affected.  Only the main process needs them
+    processes  all processes of a group call this with the same arguments; only the main one writes files
+
+    Closing the generator, or an exception in it or in the caller's loop, saves the state first, unless an
+    update is only half made: then the last save remains.  A resumed run uses the method and plan of `run`.
+
+    The folder is locked from the first `next` until the generator ends or the process does.  Raises
+    OutputError if the folder is locked, cannot be written, or does not go with `resume` (`check_files`);
+    ConfigError for an invalid combination of arguments; DivergedError if the loss is NaN or infinite, in
+    which case nothing is saved after the last regular save.
     """
+    files = RunFolder(folder)
+    run.method.sampling.levels()  # previews need the sampling grid: an invalid one should fail now
+    objective = build_objective(run, teacher, compile_distance(distance, compiling))
+    check_divisible(run.plan, processes)
+    if processes.is_main:
+        check_folder(files, resume)
+        check_same_pictures(files, held_out if resume else None)
+    model = initial_model(run, device, resume, teacher or start or encoder)
 
-    steps: int
-    batch: int = 16
-    size: int = 128
-    rate: float = 2e-4
-    warmup: int = 1000
-    decay: Constant | CosineDecay | Halving = field(default_factory=CosineDecay)
-    weight_decay: float = 0.0
-    betas: tuple[float, float] = (0.9, 0.99)
-    optimizer: Adam | Muon = field(default_factory=Adam)
-    clip: float = 1.0
-    accumulate: int = 1
-    halflife: int = 2000
-    save_every: int = 1000
-    preview_every: int = 5000
-    measure_every: int = 1000
-    upright: bool = False
+    def updates(state: State) -> Iterator[Report]:
+        for each in (state.model, *([teacher.model] if teacher else [])):
+            compile_networks(each, device, compiling)
+        yield from fit(
+            state, batches, objective, run.plan, seed=run.seed, autocast=autocast, processes=processes
+        )
+
+    if not processes.is_main:
+        state = initial_state(run, files, model, resume)
+        check_steps(run.plan, state)
+        yield from updates(state)
+        return
+    with locked(files.path):
+        remove_partial_files(files.path)  # of a killed process; they may be as large as the state
+        state = initial_state(run, files, model, resume)
+        check_steps(run.plan, state)
+        prepare_folder(run, files, state, resume)
+        recorder = Recorder(run, files, state)
+        if held_out is not None:
+            evaluator = build_evaluator(run, held_out, autocast, teacher, distance)
+            recorder.tracker = HeldOutTracker(evaluator, run.plan, files)
+        if state.step == run.plan.steps:
+            recorder.save()  # the process may have been killed after saving the state, before the model
+        else:
+            state.set_listing(batches.photos.listing if isinstance(batches, Pairs) else "")
+        try:
+            measured = recorder.measure_start(resumed=resume, pretrained=bool(start or teacher))
+            for report in updates(state):
+                measured += recorder.record(report, batches)
+                yield replace(report, measured=tuple(measured))
+                measured = []
+        except DivergedError:
+            raise
+        except BaseException:
+            recorder.save_interrupted()
+            raise
+
+
+@dataclass(eq=False)
+class Recorder:
+    """Writes the log, the state, the model, measurements and previews of a run to its folder."""
+
+    run: Run
+    files: RunFolder
+    state: State
+    tracker: HeldOutTracker | None = None
+    log: TrainingLog = field(init=False)
+    last_step: int = field(init=False)
+    """The last update whose report is recorded."""
 
     def __post_init__(self) -> None:
-        often = "save_every", "preview_every", "measure_every"
-        for name in ("steps", "batch", "size", "rate", "clip", "accumulate", *often):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name}: {getattr(self, name)} is not positive")
-        for name in ("warmup", "weight_decay", "halflife"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"{name}: {getattr(self, name)} is negative")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ConfigError(f"betas: {self.betas} are not both in [0, 1)")
-        if self.batch % self.accumulate:
-            raise ConfigError(f"accumulate: {self.accumulate} does not divide batch {self.batch}")
+        self.log = TrainingLog(self.files.log)
+        self.last_step = self.state.step
 
-    def rate_at(self, step: int) -> float:
-        """The learning rate of update `step`, counted from 0."""
-        warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
-        return self.rate * warm * self.decay.at(step / self.steps)
+    def measure_start(self, *, resumed: bool, pretrained: bool) -> list[Measurement]:
+        """The measurement due before the first update, if any."""
+        card = self.run.card_after(self.last_step)
+        if self.tracker is None:
+            return []
+        return self.tracker.measure_start(self.state, card, resumed=resumed, pretrained=pretrained)
 
+    def record(self, report: Report, batches: Batches) -> list[Measurement]:
+        """Log the report and do what is due after its update; the new measurements.
 
-@dataclass(frozen=True)
-class Report:
-    """After update `step` (from 1).  `gradient` is the norm before clipping.
-
-    `loss` and `gradient` stay on the device until somebody reads them.  `measured` is what held-out pictures,
-    if there are any, have told since the last report.
-    """
-
-    step: int
-    loss: Tensor
-    gradient: Tensor
-    rate: float
-    measured: tuple[Measurement, ...] = ()
-
-
-@runtime_checkable  # for those who check types at run time
-class Pairs(Protocol):
-    """Training material; the batch of a step depends on nothing but the step."""
-
-    def at(self, step: int) -> tuple[Images, LowWithPlanes]:
-        """(high, low) of an update, counted from 0, both in [-1, 1]; low with its planes."""
-        ...
-
-
-@runtime_checkable
-class Learning(Protocol):
-    """What is learnt: `Objective`, or anything else with a loss of what it draws.
-
-    That is levels, noise and whatever else is random; the first dimension of each is the image.
-    """
-
-    def draw(self, like: Images, *seed: int) -> tuple[Tensor, ...]: ...
-
-    def loss(
-        self, model: Model, high: Images, low: LowWithPlanes, sigma: PerImage, eps: Images, *more: Tensor
-    ) -> PerImage: ...
-
-
-class State:
-    """All that changes while learning: weights, their average, the optimiser's moments, updates made."""
-
-    def __init__(self, model: Model, plan: Plan) -> None:
-        self.model = model
-        self.average = copy.deepcopy(model).eval().requires_grad_(False)
-        trained = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = plan.optimizer.build(trained, plan.rate, plan.betas, plan.weight_decay)
-        self.step = 0
-        self.whole = True
-        """False in the middle of an update, when some of its weights are new and some are not."""
-        self.listing = ""
-        """What tells its photos from others (`Photos.listing`); empty if nobody has said."""
-
-    def stands_at(self, step: int) -> bool:
-        """Whether it is what so many updates make: no more of them, and none by half."""
-        return self.whole and self.step == step
-
-    def sees(self, listing: str) -> None:
-        """From now on it learns from these photos; warns if they are others than before: people add some."""
-        if self.listing and listing and self.listing != listing:
-            warnings.warn(
-                "data: not the photos that the run was saved with, by their names and sizes; it goes on with "
-                "these, and other updates than it would have made",
-                stacklevel=2,
-            )
-        self.listing = listing
-
-    def save(self, path: Path) -> None:
-        """Raises OutputError, and ValueError in the middle of an update."""
-        if not self.whole:
-            raise ValueError(f"update {self.step + 1} is half made; there is nothing to be saved")
-        facts = {"step": self.step, "listing": self.listing}
-        parts = {name: getattr(self, name).state_dict() for name in ("model", "average", "optimizer")}
-        # opened here, because torch has errors of its own for a full disk
-        with replacing(path, overwrite=True) as part, part.open("wb") as file:
-            try:
-                torch.save({**facts, **parts}, file)
-            except RuntimeError as error:  # torch stumbles over the end of a file that could not be written
-                raise error.__context__ if isinstance(error.__context__, OSError) else error from None
-
-    def restore(self, path: Path) -> None:
-        """What was saved, but for what the plan says of the optimiser: it may have changed.
-
-        Raises CheckpointError unless the file holds the state of such a model and such an optimiser.
+        Saves first, because measuring and previews take long and may be interrupted.
         """
-        device = next(self.model.parameters()).device
-        asked = [
-            {name: value for name, value in group.items() if name != "params"}
-            for group in self.optimizer.param_groups
-        ]
-        try:
-            stored = torch.load(path, map_location=device, weights_only=True)
-            self.whole = False
-            for name in ("model", "average", "optimizer"):
-                getattr(self, name).load_state_dict(stored[name])
-            self.step = counted(stored["step"])
-            self.listing = str(stored.get("listing", ""))  # those of earlier versions do not tell
-            self.whole = True
-        except UNREADABLE as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise CheckpointError(f"{path}: not the state of this run: {reason}") from error
-        for group, options in zip(self.optimizer.param_groups, asked, strict=True):
-            group.update(options)
+        self.log.pending.append(report)
+        plan, step = self.run.plan, report.step
+        self.last_step = step
+        saved = step % plan.save_every == 0 or step == plan.steps
+        if saved:
+            self.save()
+        elif len(self.log.pending) >= LOG_INTERVAL:
+            self.log.write()
+        measured = []
+        if self.tracker is not None:
+            measured = self.tracker.measure_if_due(self.state, self.run.card_after(step), saved=saved)
+        if step % plan.preview_every == 0 or step == plan.steps:
+            write_preview(self.run.method, plan, self.files, self.state, batches)
+        return measured
+
+    def save(self) -> None:
+        save_run(self.run, self.files, self.state, self.log, self.tracker)
+
+    def save_interrupted(self) -> None:
+        """Save, unless nothing is learnt yet or the state is not exactly that of the last recorded update."""
+        if self.last_step and self.state.is_complete_at(self.last_step):
+            self.save()
 
 
-def counted(step: object) -> int:
-    """The number of updates that a file tells.  Raises ValueError for what is none."""
-    if type(step) is not int or step < 0:
-        raise ValueError(f"step: {step!r:.60} is no number of updates")
-    return step
+def save_run(
+    run: Run, files: RunFolder, state: State, log: TrainingLog, tracker: HeldOutTracker | None = None
+) -> None:
+    """Save log, best weights, state and model.
+
+    The log and the best weights come first: the saved state is never ahead of the other files.
+    """
+    log.write()
+    if tracker is not None:
+        tracker.save_best()
+    state.save(files.state)
+    save_stage(Stage(run.method, state.average, run.card_after(state.step)), files.model, overwrite=True)
 
 
-def check_shares(plan: Plan, team: Team) -> None:
-    """Raises ConfigError for a batch that does not go evenly through the processes."""
-    if plan.batch % (team.size * plan.accumulate):
-        among = f"{team.size} processes in {plan.accumulate} parts each"
-        raise ConfigError(f"plan.batch: {plan.batch} cannot be shared evenly among {among}")
+def build_objective(run: Run, teacher: Stage | None, distance: Distance | None = None) -> TrainingObjective:
+    """The distillation objective of a student, or the method's own.
+
+    Raises ConfigError if the teacher or the distance is missing, superfluous or does not fit.
+    """
+    if (run.lesson is None) != (teacher is None):
+        raise ConfigError("lesson: a student needs one, and no other run has a teacher")
+    if run.lesson is not None and teacher is not None:
+        return distillation_objective(run.lesson, teacher, run.method)
+    if (run.method.perception is None) != (distance is None):
+        raise ConfigError("method.perception: needs a distance to learn by, and nothing else takes one")
+    if distance is not None and run.plan.size < MIN_SIZE:
+        raise ConfigError(
+            f"plan.size: {run.plan.size} is too small for a perceptual distance; at least {MIN_SIZE}"
+        )
+    return run.method.objective(distance)
 
 
-def check_alike(pairs: Pairs, state: State, team: Team) -> None:
-    """Raises ConfigError unless all processes go on from the same update with the same pictures."""
-    if team.size > 1:
-        high, _ = pairs.at(state.step)
-        seen = zlib.crc32(high.float().cpu().contiguous().numpy().tobytes())
-        if not (team.agrees(state.step) and team.agrees(seen)):
-            raise ConfigError("data: not all processes read the same photos, or the same state")
-
-
-def check_values(images: Tensor) -> None:
-    """Raises ConfigError for what cannot be pictures in [-1, 1], as bytes from 0 to 255 cannot."""
-    largest = float(images.abs().max()) if images.is_floating_point() else math.inf
-    if largest > FAR_OUT:
-        kind = f"values up to {largest:.4g}" if images.is_floating_point() else str(images.dtype)
-        raise ConfigError(f"pairs: {kind}; pictures to learn from are floats from -1 to 1")
-
-
-def fit(
-    state: State,
-    pairs: Pairs,
-    objective: Learning,
-    plan: Plan,
-    *,
-    seed: int,
+def build_evaluator(
+    run: Run,
+    held_out: HeldOutSet,
     autocast: torch.dtype | None,
-    team: Team = ALONE,
-) -> Iterator[Report]:
-    """Update `state` from its step to `plan.steps`; the same seed gives the same updates, resumed or not.
+    teacher: Stage | None,
+    distance: Distance | None,
+) -> HeldOutEvaluator:
+    """Measures the run's own objective, with noise levels stratified over all held-out pictures together."""
+    stratified = replace(run, method=replace(run.method, spread=Stratified()))
+    objective, batch = build_objective(stratified, teacher, distance), run.plan.batch // run.plan.accumulate
+    return HeldOutEvaluator(run.method, held_out, objective, batch, autocast, distance)
 
-    All of a team go through the same updates, each with all arguments alike.  The seed is not negative.
-    Between two yields the caller's random numbers are untouched.  An exception that breaks in upon an update
-    leaves the state whole, as it was before, or not `whole` at all.
-    Raises ValueError for a state that is not, ConfigError for a team that does not see the same, and for what
-    are no pictures in [-1, 1].
+
+def prepare_run(
+    run: Run,
+    files: RunFolder,
+    device: torch.device,
+    resume: bool,
+    source: Path | Stage | None = None,
+) -> State:
+    """Prepare the folder and return the state to start from, for a training loop other than `train`.
+
+    The folder is not locked.  `source` is as in `initial_model`.
     """
-    if not state.whole:
-        raise ValueError(f"update {state.step + 1} is half made; restore the state that was saved last")
-    check_alike(pairs, state, team)
-    state.model.train()
-    state.optimizer.zero_grad()  # whoever broke in upon the last update may have left some
-
-    def losses(high: Images, low: LowWithPlanes, *drawn: Tensor) -> PerImage:
-        with torch.autocast(high.device.type, autocast, enabled=autocast is not None):
-            return objective.loss(state.model, high, low, *drawn)
-
-    first = state.step
-    while state.step < plan.steps:
-        high, low = pairs.at(state.step)
-        if state.step == first:  # once: a GPU is waited for
-            check_values(high)
-        rate = plan.rate_at(state.step)
-        for group in state.optimizer.param_groups:
-            group["lr"] = rate * group["share"]
-        share = team.share((high, low, *objective.draw(high, seed, state.step)))
-        with seeded(high.device, seed, state.step, *([team.rank] if team.rank else [])):
-            loss = backward(losses, share, plan.accumulate)
-        team.average([loss, *(p.grad for p in state.model.parameters() if p.grad is not None)])
-        gradient = torch.nn.utils.clip_grad_norm_(state.model.parameters(), plan.clip)
-        state.whole = False
-        state.optimizer.step()
-        state.optimizer.zero_grad()
-        follow(state.average, state.model, min(float(plan.halflife), (state.step + 1) / 10))
-        report = Report(state.step + 1, loss, gradient, rate)
-        state.step += 1
-        state.whole = True
-        yield report
+    state = initial_state(run, files, initial_model(run, device, resume, source), resume)
+    prepare_folder(run, files, state, resume)
+    return state
 
 
-def backward(losses: Callable[..., PerImage], batch: tuple[Tensor, ...], parts: int) -> Tensor:
-    """Gradients of the mean loss over a batch, part by part; returns that mean.
-
-    What is random is drawn for the whole batch before: the number of parts changes nothing but the memory
-    needed (and what dropout drops).
-    """
-    total = torch.zeros((), device=batch[0].device)
-    for part in zip(*(values.chunk(parts) for values in batch), strict=True):
-        loss = losses(*part).sum() / len(batch[0])
-        loss.backward()  # type: ignore[no-untyped-call]
-        total += loss.detach()
-    return total
+def initial_model(run: Run, device: torch.device, resume: bool, source: Path | Stage | None) -> Model:
+    """A new model, with weights from `source` (`load_pretrained`) unless a saved state will replace them."""
+    model = new_model(run.method, device, run.seed)
+    if not resume:
+        load_pretrained(model, run.method, source)
+    return model
 
 
-def seeded(device: torch.device, *seed: int) -> AbstractContextManager[None]:
-    """Dropout has no generator of its own: torch's are lent for a while, and put back as they were."""
-    *_, own = np.random.SeedSequence(seed).generate_state(3).tolist()  # the first two are Objective.draw's
-    return seeded_generators(device, own)
+def initial_state(run: Run, files: RunFolder, model: Model, resume: bool) -> State:
+    """The state before the first update: that of `model`, or the saved one.  Writes nothing."""
+    check_files(files, resume)  # again: another run may have come and gone since the first check
+    state = State(model, run.plan)
+    if resume:
+        check_resumable(run, files)
+        state.load(files.state)
+    return state
 
 
-@torch.no_grad()
-def follow(average: Model, model: Model, halflife: float) -> None:
-    """Exponential moving average of the weights; after `halflife` updates half of an old value is left."""
-    weight = 1 - 0.5 ** (1 / max(halflife, 1e-3))
-    torch._foreach_lerp_(list(average.parameters()), [p.detach() for p in model.parameters()], weight)
-    for kept, new in zip(average.buffers(), model.buffers(), strict=True):
-        kept.copy_(new)
+def check_steps(plan: Plan, state: State) -> None:
+    """Raise ConfigError if the state has more updates than the plan."""
+    if state.step > plan.steps:
+        raise ConfigError(f"plan.steps: {plan.steps}, but the run has made {state.step} updates already")
+
+
+def prepare_folder(run: Run, files: RunFolder, state: State, resume: bool) -> None:
+    """Write run.json, and remove from the log and the measurements what comes after the state."""
+    with writing(files.path):
+        files.path.mkdir(parents=True, exist_ok=True)
+    if resume:
+        TrainingLog(files.log).truncate(state.step)
+        truncate_measurements(files.held_out, state.step)
+    with replacing(files.run, overwrite=True) as part:
+        part.write_text(json.dumps(to_data(run), indent=2) + "\n", encoding="utf-8")
+    if not resume:
+        with replacing(files.log, overwrite=True) as part:
+            part.write_text("", encoding="utf-8")
+        with writing(files.held_out):
+            files.held_out.unlink(missing_ok=True)

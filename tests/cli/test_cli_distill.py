@@ -16,13 +16,14 @@ from commands import Command
 from methods import FewPairs, packed, stage
 
 import refinesr.run
+import refinesr.train
 from refinesr import load
 from refinesr.checkpoint import save_stage
 from refinesr.diffusion.levels import Few
 from refinesr.diffusion.samplers import Renoised
 from refinesr.diffusion.schedule import Leading
 from refinesr.errors import ConfigError
-from refinesr.train import Plan, Report
+from refinesr.fit import Plan, Report
 
 SHORT = ("steps=4", "batch=2", "size=32", "preview_every=4")
 SET = [word for change in SHORT for word in ("--set", f"plan.{change}")]
@@ -117,8 +118,8 @@ def test_the_same_command_makes_the_same_bytes_and_the_seed_others(distill: Comm
 
 
 def stopping_after(updates: int) -> Any:
-    """`refinesr.run.train`, in whose course Ctrl-C comes."""
-    real = refinesr.run.train
+    """`refinesr.train.train`, in whose course Ctrl-C comes."""
+    real = refinesr.train.train
 
     def train(*args: Any, **options: Any) -> Iterator[Report]:
         for report in real(*args, **options):
@@ -134,7 +135,7 @@ def test_a_resumed_run_is_the_run_that_was_not_stopped(
 ) -> None:
     distill("-o", "whole", "--calls", 2)
     with monkeypatch.context() as patch:
-        patch.setattr(refinesr.run, "train", stopping_after(2))
+        patch.setattr(refinesr.train, "train", stopping_after(2))
         ran = distill("-o", "run", "--calls", 2)
     said = "interrupted after update 2 of 4; the same command with --resume goes on\n"
     assert (ran.code, ran.err) == (130, said)
@@ -217,7 +218,7 @@ def test_what_is_wrong_is_one_line(
     distill: Command, monkeypatch: pytest.MonkeyPatch, words: list[object], said: str
 ) -> None:
     """Before any photo is read."""
-    monkeypatch.setattr("refinesr.data.loading", None)
+    monkeypatch.setattr("refinesr.data.loading_photos", None)
     ran = distill("-o", "run", *words)
     assert (ran.code, ran.out, ran.err) == (2, "", said + "\n")
     assert not Path("run").exists()
@@ -230,7 +231,7 @@ def test_a_teacher_that_is_not_there_is_named(refinesr: Command, photos: Path) -
 
 def test_a_run_and_its_teacher_come_together(tmp_path: Path) -> None:
     run = refinesr.run.Run("x", packed(4), Plan(1))
-    walk = refinesr.run.train(
+    walk = refinesr.train.train(
         run, FewPairs(run.method), tmp_path / "run", device=torch.device("cpu"), teacher=stage(packed(4))
     )
     with pytest.raises(ConfigError, match="lesson: a student needs one, and no other run has a teacher"):

@@ -27,7 +27,7 @@ from refinesr.diffusion.samplers import Ancestral, Heun
 from refinesr.diffusion.schedule import Explicit
 from refinesr.errors import OutputError
 from refinesr.evaluate.evaluation import Evaluation
-from refinesr.files import held, refuse_held
+from refinesr.files import check_unlocked, locked
 from refinesr.method import Sampling
 
 FORMAT = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
@@ -104,19 +104,19 @@ def test_the_report_is_held_until_its_page_is_written(
 
     def asking(output: Path) -> Path:
         with pytest.raises(OutputError, match="another process is at work in this folder"):
-            refuse_held(output)
+            check_unlocked(output)
         return page(output)
 
     monkeypatch.setattr(refinesr.evaluate.page, "write_page", asking)
     assert evaluate("bicubic", "--scale", 4).code == 0
-    refuse_held(Path("out"))
+    check_unlocked(Path("out"))
 
 
 def test_a_report_that_is_held_is_refused_before_anything_is_read(
     evaluate: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(refinesr.cli.evaluate, "plan_evaluation", None)
-    with held(Path("out")):
+    with locked(Path("out")):
         ran = evaluate("bicubic", "--scale", 4)
     wait = "wait until it is done, or choose another folder"
     assert (ran.code, ran.out) == (2, "")

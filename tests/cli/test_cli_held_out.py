@@ -13,7 +13,7 @@ from squeezenets import squeezenet
 
 from refinesr import load
 from refinesr.checkpoint import save_stage
-from refinesr.watching import Ruler
+from refinesr.monitoring import HeldOutEvaluator
 
 TINY = ("--tiny", "--set", "plan.steps=6", "--precision", "fp32")
 OFTEN = ("--set", "plan.measure_every=2", "--set", "plan.preview_every=4")
@@ -54,8 +54,8 @@ def test_the_summary_names_the_best_weights_if_they_are_not_the_last(
     train: Command, held: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = iter([0.5, 0.25, 0.375, 0.3125, 0.5, 0.4, 0.3, 0.2])
-    monkeypatch.setattr(Ruler, "loss", lambda *_: next(values))
-    monkeypatch.setattr(Ruler, "restored", lambda *_: (28.305, None))
+    monkeypatch.setattr(HeldOutEvaluator, "loss", lambda *_: next(values))
+    monkeypatch.setattr(HeldOutEvaluator, "restoration", lambda *_: (28.305, None))
     ran = train("-o", "run", "--held-out", held)
     assert ran.err.splitlines() == [
         "update 0: held-out loss 0.5 (the best)",
@@ -138,7 +138,7 @@ def test_other_pictures_than_before_are_refused_before_any_photo_is_decoded(
 ) -> None:
     train("-o", "run", "--held-out", held)
     picture("held/3.png", 40, 40)
-    monkeypatch.setattr("refinesr.cli.train.material", None)
+    monkeypatch.setattr("refinesr.cli.train.load_pairs", None)
     ran = train("-o", "run", "--held-out", held, "--resume", "--set", "plan.steps=8")
     given = "others by their names and sizes, or by plan.size, than the run was measured on"
     assert (ran.code, ran.err) == (2, f"--held-out: {given}; give the same ones, or none\n")

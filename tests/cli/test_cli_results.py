@@ -13,7 +13,7 @@ from refinesr.cli.listing import Skipped, list_inputs
 from refinesr.cli.results import Job, plan_jobs
 from refinesr.cli.upscale_options import ResultOptions
 from refinesr.errors import ConfigError, InputError, OutputError, RefineSRError
-from refinesr.files import tells_cases_apart
+from refinesr.files import is_case_sensitive
 
 
 def planned(
@@ -182,7 +182,7 @@ def test_a_clash_of_names_is_refused() -> None:
 @pytest.fixture
 def folding(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on macOS and Windows."""
-    monkeypatch.setattr("refinesr.cli.results.tells_cases_apart", lambda folder: False)
+    monkeypatch.setattr("refinesr.cli.results.is_case_sensitive", lambda folder: False)
 
 
 @pytest.mark.usefixtures("folding")
@@ -196,7 +196,7 @@ def test_results_that_differ_in_case_clash_on_a_case_insensitive_file_system() -
     assert refused(OutputError, "PHOTO.PNG", suffix="", overwrite=True) == itself
 
 
-@pytest.mark.skipif(not tells_cases_apart(Path("tests")), reason="they are one file here")
+@pytest.mark.skipif(not is_case_sensitive(Path("tests")), reason="they are one file here")
 def test_results_that_differ_in_case_are_two_on_a_case_sensitive_file_system() -> None:
     assert planned("a.png", "A.png") == {"a.png": ["a-x4.png"], "A.png": ["A-x4.png"]}
 
@@ -314,9 +314,9 @@ def test_each_folder_is_looked_up_once(
 
     def apart(folder: Path) -> bool:
         asked.append(folder)
-        return tells_cases_apart(folder)
+        return is_case_sensitive(folder)
 
-    monkeypatch.setattr(refinesr.cli.results, "tells_cases_apart", apart)
+    monkeypatch.setattr(refinesr.cli.results, "is_case_sensitive", apart)
     counts = []
     for number in (2, 30):
         for k in range(number):

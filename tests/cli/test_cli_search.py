@@ -30,7 +30,7 @@ from refinesr.diffusion.precond import Blind
 from refinesr.diffusion.schedule import Explicit, GridChoice, Karras
 from refinesr.metrics.perceptual import FEATURES, LINEAR
 from refinesr.nets.tiny import Tiny
-from refinesr.search import Psnr, Search, Searching, Trial, held_out, ranked, search
+from refinesr.search import Psnr, SearchPlan, SearchProgress, Trial, load_search_set, ranked, search
 from refinesr.sources import Blank
 
 FAST = ("--steps", 2, "--candidates", 4, "--precision", "fp32")
@@ -50,12 +50,12 @@ def test_the_table_says_what_each_grid_scored_against_the_models_own(seek: Comma
     assert [line.split()[0] for line in lines[2:-1]] in (["1", "2", "3", "4"], ["2", "3", "4", "5"])
     assert lines[-1].startswith("PSNR, higher is better: ")
     made = load_stage(Path(model))
-    held = held_out(made.method, Path("photos"))
-    found = [s.trial for s in search(made, held, Psnr(), Search(2, candidates=4)) if s.trial]
+    held = load_search_set(made.method, Path("photos"))
+    found = [s.trial for s in search(made, held, Psnr(), SearchPlan(2, candidates=4)) if s.trial]
     order = ranked(found, Psnr())
     others = [trial for trial in order if trial.sampling != found[0].sampling]
     for line, trial in zip(lines[2:-1], others, strict=True):
-        difference, error = trial.beyond(found[0])
+        difference, error = trial.difference(found[0])
         assert str(trial.sampling.grid) in line
         assert f"{trial.score:.4g} ± {trial.error:.2g}" in line
         assert f"{difference:+.3g} ± {error:.2g}" in line
@@ -126,7 +126,7 @@ def test_without_matplotlib_a_plot_is_refused_before_any_work(
     seek: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     missing(monkeypatch, "matplotlib")
-    monkeypatch.setattr(searching, "reading", None)
+    monkeypatch.setattr(searching, "loading_search_set", None)
     ran = seek("--plot", "a.png")
     assert (ran.code, ran.err) == (2, "--plot: needs matplotlib: pip install 'refinesr[plot]'\n")
 
@@ -236,7 +236,7 @@ def test_a_signal_ends_the_search_with_what_is_known_and_stores_nothing(
 ) -> None:
     real = searching.search
 
-    def stopping(*args: Any) -> Iterator[Searching]:
+    def stopping(*args: Any) -> Iterator[SearchProgress]:
         for count, state in enumerate(real(*args)):
             if count == 6:
                 os.kill(os.getpid(), number)
@@ -251,7 +251,7 @@ def test_a_signal_ends_the_search_with_what_is_known_and_stores_nothing(
 
 
 def test_too_little_memory_is_told_with_what_to_do(seek: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*args: Any) -> Iterator[Searching]:
+    def full(*args: Any) -> Iterator[SearchProgress]:
         raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
         yield
 

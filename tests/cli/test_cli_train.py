@@ -14,10 +14,10 @@ import torch
 from commands import Command, picture
 from safetensors.torch import load_file
 
-import refinesr.run
+import refinesr.train
 from refinesr.cli.signals import signals_recorded
-from refinesr.team import Team
-from refinesr.train import Report
+from refinesr.fit import Report
+from refinesr.process_group import ProcessGroup
 
 SIGNALS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 TINY = ("--tiny", "--set", "plan.steps=6", "--precision", "fp32")
@@ -76,8 +76,8 @@ def test_photos_left_out_are_told(train: Command) -> None:
 
 
 def stopping_after(updates: int, number: int) -> Any:
-    """`refinesr.run.train`, in whose course a signal comes."""
-    real = refinesr.run.train
+    """`refinesr.train.train`, in whose course a signal comes."""
+    real = refinesr.train.train
 
     def train(*args: Any, **options: Any) -> Iterator[Report]:
         for report in real(*args, **options):
@@ -94,7 +94,7 @@ def test_a_signal_ends_the_update_and_saves_and_resume_goes_on(
 ) -> None:
     train("-o", "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(refinesr.run, "train", stopping_after(3, number))
+        patch.setattr(refinesr.train, "train", stopping_after(3, number))
         ran = train("-o", "run")
     message = f"{word} after update 3 of 6; the same command with --resume goes on\n"
     assert (ran.code, ran.out, ran.err) == (code, "", message)
@@ -164,7 +164,7 @@ def test_a_finished_run_has_no_use_for_photos_and_says_nothing_of_them(train: Co
 
 
 def test_a_signal_at_the_last_update_is_no_failure(train: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refinesr.run, "train", stopping_after(6, signal.SIGINT))
+    monkeypatch.setattr(refinesr.train, "train", stopping_after(6, signal.SIGINT))
     assert train("-o", "run").code == 0
 
 
@@ -177,13 +177,13 @@ def test_a_finished_run_has_nothing_to_resume(train: Command) -> None:
 def test_nor_is_a_signal_that_comes_to_it_a_failure(train: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was told as interrupted after update 0."""
     train("-o", "run")
-    real = refinesr.run.train
+    real = refinesr.train.train
 
     def pressed(*words: Any, **named: Any) -> Iterator[Report]:
         os.kill(os.getpid(), signal.SIGINT)
         yield from real(*words, **named)
 
-    monkeypatch.setattr(refinesr.run, "train", pressed)
+    monkeypatch.setattr(refinesr.train, "train", pressed)
     ran = train("-o", "run", "--resume")
     assert (ran.code, ran.out) == (0, "run/model.safetensors  has made all its updates already\n")
     assert ran.err == ""
@@ -193,7 +193,7 @@ def test_the_folder_is_checked_before_photos_are_read(
     train: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train("-o", "run")
-    monkeypatch.setattr("refinesr.data.loading", None)
+    monkeypatch.setattr("refinesr.data.loading_photos", None)
     again, resumed = train("-o", "run"), train("-o", "new", "--resume")
     assert (again.code, again.err) == (2, "run: holds a run already; --resume continues it\n")
     assert (resumed.code, resumed.err) == (2, "new: no run to resume here; start one without --resume\n")
@@ -243,7 +243,7 @@ def by_class(refinesr: Command) -> Command:
 def test_a_wrong_number_of_classes_is_told_before_a_photo_is_decoded(
     by_class: Command, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr("refinesr.data.loading", None)
+    monkeypatch.setattr("refinesr.data.loading_photos", None)
     ran, folders = by_class(*words), "the photos lie in 2 folders (cats, dogs), each a class"
     right = "--set method.source.count=2 --set method.network.vector=2"
     assert (ran.code, ran.err) == (2, f"method.source.count: 1000 classes, but {folders}; use {right}\n")
@@ -265,7 +265,7 @@ def test_too_little_memory_is_one_line(
         raise RuntimeError("CUDA out of memory")
         yield
 
-    monkeypatch.setattr(refinesr.run, "train", lacking)
+    monkeypatch.setattr(refinesr.train, "train", lacking)
     ran = train("-o", "run", "--set", f"plan.batch={batch}")
     assert (ran.code, ran.err) == (2, f"not enough memory for a batch of {batch}; use --set {hint}\n")
 
@@ -360,13 +360,13 @@ def test_a_signal_that_comes_while_processes_talk_is_heard_after_the_next_update
 ) -> None:
     talked: list[int] = []
 
-    def largest(team: Team, number: int) -> int:
+    def largest(team: ProcessGroup, number: int) -> int:
         talked.append(number)
         if len(talked) == 2:
             os.kill(os.getpid(), signal.SIGTERM)
         return number
 
-    monkeypatch.setattr(Team, "largest", largest)
+    monkeypatch.setattr(ProcessGroup, "largest", largest)
     ran = train("-o", "run")
     assert (ran.code, talked) == (143, [0, 0, signal.SIGTERM])
     assert "terminated after update 3 of 6" in ran.err

@@ -21,7 +21,7 @@ from refinesr.images.resize import PillowBicubic
 from refinesr.method import Sampling
 from refinesr.model import Pixels
 from refinesr.nets.sr3_unet import SR3UNet, TimeStep
-from refinesr.search.trials import established
+from refinesr.search.trials import baseline_samplings
 from refinesr.sources import Blank, Upsampled
 from refinesr.stage import Stage
 from refinesr.tiles import cover, largest_core
@@ -141,7 +141,7 @@ def test_the_ddpm_variant_is_taught_rows_of_the_table_it_was_trained_with(tmp_pa
     for row in (0, 7, 19):
         sigma = torch.tensor([sigmas[row]])
         stage.method.objective().loss(stage.model, high, torch.zeros(1, 3, 4, 4), sigma, high)
-    respaced = established(stage.method, 2)[1]
+    respaced = baseline_samplings(stage.method, 2)[1]
     *_, _ = stage(torch.zeros(1, 3, 4, 4), torch.zeros_like, sampling=respaced)
     assert told == [0, 7, 19, 19, 9]
 

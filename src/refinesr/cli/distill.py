@@ -1,4 +1,4 @@
-"""`refinesr distill`: a trained model and photos in, a model out that takes one or two calls."""
+"""`refinesr distill`: distil a trained model into one that samples in one or two network calls."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from .holding import HOLDING, Holding
-from .material import beside, check_low, material
+from .held_out import HELD_OUT, HeldOutOptions
 from .options import Data, OptionalData, Output, Settings
 from .recipes import with_settings
-from .train import COMPUTING, Computing, placed, trained
+from .train import TRAINING, TrainingOptions, run_training, training_devices
+from .training_data import check_low, load_pairs, with_low
 
 if TYPE_CHECKING:
     from ..run import Run
@@ -30,8 +30,8 @@ Ctrl-C and --resume work as in `refinesr train`.
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Teaching:
-    """What the student is taught, and how its run differs from the usual one."""
+class DistillationOptions:
+    """The student's levels, the teacher's steps, and changes to the run."""
 
     calls: int | None = None
     """Network calls (sampling steps) of the student; `upscale --steps` can choose fewer.  Default: 1."""
@@ -45,18 +45,18 @@ class Teaching:
 
     set: Settings = ()
 
-    def of(self, model: str, low: tuple[Path, ...] | None) -> "tuple[Run, Stage]":
-        """The student's run, and its teacher.  Raises ConfigError."""
+    def load(self, model: str, low: tuple[Path, ...] | None) -> "tuple[Run, Stage]":
+        """The student's run, and the teacher.  Raises ConfigError."""
         from ..images.degrade import check_accepts_low
         from ..recipes.distilled import student_of
 
         run, teacher = student_of(model, self.calls, self.levels, self.teacher_steps)
         if low is not None:
             check_accepts_low(teacher.method.degradation)
-        return with_settings(beside(run, low), self.set), teacher
+        return with_settings(with_low(run, low), self.set), teacher
 
 
-TEACHING = Teaching()
+DISTILLATION = DistillationOptions()
 
 
 def distill(
@@ -66,9 +66,9 @@ def distill(
     data: Data,
     output: Output,
     low: OptionalData = None,
-    teaching: Teaching = TEACHING,
-    computing: Computing = COMPUTING,
-    holding: Holding = HOLDING,
+    distillation: DistillationOptions = DISTILLATION,
+    options: TrainingOptions = TRAINING,
+    held_out: HeldOutOptions = HELD_OUT,
 ) -> int:
     """Distill a model of many sampling steps into a student of one or two.
 
@@ -88,29 +88,35 @@ def distill(
         Low-resolution pictures, as in `refinesr train`; needed if the teacher was trained with such pairs.
     """
     from ..devices import move_to
-    from ..run import learnt
+    from ..train import build_objective
 
-    with placed(data, output, computing) as (device, team):
-        run, teacher = teaching.of(model, low)
+    with training_devices(data, output, options) as (device, processes):
+        run, teacher = distillation.load(model, low)
         check_low(run, low)
-        run = planned(run, teaching, output, computing, low)
-        learnt(run, teacher)  # what is wrong with it is said before any photo is decoded
-        held = holding.of(run, data, output, computing.resume) if team.leads else None
-        pairs = material(run, data, device, team, low)
+        run = resumed_plan(run, distillation, output, options, low)
+        build_objective(run, teacher)  # raises its errors before any photo is decoded
+        held = held_out.load(run, data, output, options.resume) if processes.is_main else None
+        pairs = load_pairs(run, data, device, processes, low)
         move_to(teacher.model, device)
-        return trained(run, pairs, output, computing, team, held, teacher=teacher)
+        return run_training(run, pairs, output, options, processes, held, teacher=teacher)
 
 
-def planned(
-    run: "Run", teaching: Teaching, output: Path, computing: Computing, low: tuple[Path, ...] | None
+def resumed_plan(
+    run: "Run",
+    distillation: DistillationOptions,
+    output: Path,
+    options: TrainingOptions,
+    low: tuple[Path, ...] | None,
 ) -> "Run":
-    """A resumed run has the plan and the seed it was started with but for what is set now, and learns from
-    poor pictures that are given if it did.  Raises ConfigError."""
-    from ..folder import Folder
-    from ..run import begun_as
+    """The run; with --resume, with the plan and the seed of the run in the folder and the settings of --set.
 
-    before = begun_as(Folder(output)) if computing.resume else None
-    if before is not None:
-        check_low(before, low)
-        run = replace(run, plan=with_settings(before, teaching.set).plan, seed=before.seed)
-    return computing.seeded(run)
+    Raises ConfigError unless low-resolution pictures are given exactly if the stored run used them.
+    """
+    from ..folder import RunFolder
+    from ..run import load_run
+
+    stored = load_run(RunFolder(output)) if options.resume else None
+    if stored is not None:
+        check_low(stored, low)
+        run = replace(run, plan=with_settings(stored, distillation.set).plan, seed=stored.seed)
+    return options.with_seed(run)

@@ -100,14 +100,14 @@ def evaluate(
     """
     from ..devices import autocast_dtype, device_named
     from ..evaluate.protocols import PROTOCOLS
-    from ..files import refuse_held
+    from ..files import check_unlocked
 
     metrics.check()
     device = device_named(methods.device)
     autocast_dtype(methods.precision, device)
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit: {limit} is not positive")
-    refuse_held(output)
+    check_unlocked(output)
     source = Source(data, low, limit)
     asked = plan_evaluation(things, source, PROTOCOLS[protocol], span, methods, metrics, device)
     check_name_lengths(asked, output)
@@ -192,7 +192,7 @@ def run_and_report(asked: "Evaluation", source: Source, output: Path, overwrite:
     from ..evaluate.page import write_page
     from ..evaluate.report import Report
     from ..evaluate.set_metrics import SetAccumulators
-    from ..files import held
+    from ..files import locked
 
     names = [entrant.name for entrant in asked.methods]
     sets = SetAccumulators.of(asked.set_metrics, names)
@@ -200,7 +200,7 @@ def run_and_report(asked: "Evaluation", source: Source, output: Path, overwrite:
         with evaluation_bars() as show:
             for at in asked.check(None if overwrite else output):
                 show(at)
-            stack.enter_context(held(output))
+            stack.enter_context(locked(output))
             if overwrite:
                 Report.remove(output)
             images = list(measured_images(asked, output, sets, overwrite, show))

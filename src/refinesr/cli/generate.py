@@ -126,13 +126,13 @@ def generate(
 
 def fill_album(cascade: "Cascade", album: "Album", count: int, options: GenerateOptions) -> int:
     """Generate until the folder holds `count` pictures; the exit code."""
-    from ..files import held
+    from ..files import locked
     from ..generate import settings
 
     started, precision = perf_counter(), precision_name(options)
     wanted = settings(cascade, label=options.label, seed=options.seed, precision=precision)
     album.check(wanted, overwrite=options.overwrite)  # before a lock file is made in the folder
-    with held(album.path):
+    with locked(album.path):
         album.open(wanted, overwrite=options.overwrite)
         kept = make_missing(cascade, album, count, options)
     few = f", {kept} of them kept" if kept else ""

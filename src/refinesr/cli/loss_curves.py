@@ -1,4 +1,4 @@
-"""What runs have told of themselves while they learnt, and the picture of it."""
+"""The loss curves of runs, read from their folders and plotted."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ConfigError, InputError
-from ..folder import Folder
-from ..log import losses
-from ..measured import Measurement, least, measurements
-from ..run import Run, begun_as, taught_by
+from ..folder import RunFolder
+from ..log import read_losses
+from ..measurements import Measurement, lowest_loss, read_measurements
+from ..run import Run, lesson_key, load_run
 from .drawing import matplotlib_figure, save_figure
 
 if TYPE_CHECKING:
@@ -73,14 +73,14 @@ class RunHistory:
 
 def read_history(folder: Path) -> RunHistory:
     """What a run's folder tells.  Raises InputError, and ConfigError for a run.json that cannot be read."""
-    place = Folder(folder)
+    place = RunFolder(folder)
     if not folder.is_dir():
         why = "is a file, not the folder of a run" if folder.exists() else "no such folder"
         raise InputError(f"{folder}: {why}")
     for file in (place.run, place.log):
         if not file.is_file():
             raise InputError(f"{folder}: holds no run; there is no {file.name}")
-    run, told, measured = begun_as(place), losses(place.log), measurements(place.held_out)
+    run, told, measured = load_run(place), read_losses(place.log), read_measurements(place.held_out)
     assert run is not None
     if not (told or measured):
         raise InputError(f"{folder}: its run has made no update yet")
@@ -106,7 +106,7 @@ def differences(courses: Sequence[RunHistory]) -> Iterator[str]:
     """What keeps numbers of these runs from being compared."""
     methods = [course.run.method for course in courses]
     names = [f"method.{name}" for name in OBJECTIVE if len({getattr(method, name) for method in methods}) > 1]
-    names += ["lesson"] * (len({taught_by(course.run) for course in courses}) > 1)
+    names += ["lesson"] * (len({lesson_key(course.run) for course in courses}) > 1)
     names += ["distance"] * (len({course.run.distance for course in courses}) > 1)
     if names:
         yield f"losses of different objectives do not compare; the runs differ in {', '.join(names)}"
@@ -129,7 +129,7 @@ def draw(courses: Sequence[RunHistory], window: int, path: Path, form: str) -> N
         first.plot(*course.smoothed(window), color=colour, linewidth=1, alpha=0.6)
         for axes, name in ((first, "loss"), *zip(others, (name for name, _ in more), strict=True)):
             axes.plot(*course.measurements_of(name), ".-", color=colour)
-        best = least(course.measured)
+        best = lowest_loss(course.measured)
         if best is not None:
             first.plot(best.step, best.loss, color=colour, **RING)
     set_log_scale(first)

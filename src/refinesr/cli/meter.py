@@ -1,4 +1,4 @@
-"""What the reports of a training come to."""
+"""Smoothed loss and speed of a training."""
 
 import math
 from time import perf_counter
@@ -10,33 +10,33 @@ from .messages import counted
 if TYPE_CHECKING:
     import torch
 
-    from ..train import Report
+    from ..fit import Report
 
-SMOOTH = 0.02
-"""Share of an update in the smoothed loss; the first ones have more."""
+SMOOTHING = 0.02
+"""Weight of an update in the smoothed loss; the first updates weigh more."""
 
 
 class Meter:
-    """What the reports come to.  The loss stays on its device and is read seldom: to read is to wait."""
+    """Averages the losses of reports; they stay on their device, as reading them waits for it."""
 
     def __init__(self, batch: int) -> None:
         self.batch = batch
         self.step = self.made = 0
-        self.smooth: torch.Tensor | None = None
-        self.started = self.looked = perf_counter()
+        self.smoothed: torch.Tensor | None = None
+        self.started = self.last_shown = perf_counter()
 
     def read(self, report: "Report") -> None:
         self.step, self.made = report.step, self.made + 1
-        share = max(SMOOTH, 1 / self.made)
-        self.smooth = report.loss if self.smooth is None else self.smooth.lerp(report.loss, share)
+        weight = max(SMOOTHING, 1 / self.made)
+        self.smoothed = report.loss if self.smoothed is None else self.smoothed.lerp(report.loss, weight)
 
     def is_time(self) -> bool:
-        due = on_terminal() and perf_counter() > self.looked + LOSS_INTERVAL
-        self.looked = perf_counter() if due else self.looked
+        due = on_terminal() and perf_counter() > self.last_shown + LOSS_INTERVAL
+        self.last_shown = perf_counter() if due else self.last_shown
         return due
 
     def loss(self) -> float:
-        return math.nan if self.smooth is None else float(self.smooth)
+        return math.nan if self.smoothed is None else float(self.smoothed)
 
     def summary(self) -> str:
         if self.made == 0:

@@ -1,4 +1,4 @@
-"""What a search has found, for people: a table, JSON, a picture."""
+"""The results of a search: as a table, as JSON, and as a plot."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import to_data
-from ..search import Judge, Trial, ranked
+from ..search import Metric, Trial, ranked
 from .drawing import matplotlib_figure, save_figure
 from .grids import grid_name
 from .messages import counted
@@ -27,12 +27,12 @@ CHANCE = 2.0
 class Ranking:
     """All trials in their order; the first is of the model's own grid."""
 
-    judge: Judge
+    metric: Metric
     trials: tuple[Trial, ...]
 
     @cached_property
     def order(self) -> list[Trial]:
-        return ranked(self.trials, self.judge)
+        return ranked(self.trials, self.metric)
 
     @property
     def best(self) -> Trial:
@@ -47,7 +47,7 @@ class Ranking:
     def against_own(self, trial: Trial) -> tuple[float, float] | None:
         """The paired difference and its standard error, where the same pictures were judged."""
         other = trial.sampling != self.own.sampling and trial.images == self.own.images
-        return trial.beyond(self.own) if other else None
+        return trial.difference(self.own) if other else None
 
     # -------------------------------------------------------------------------------------------- in words
 
@@ -57,7 +57,7 @@ class Ranking:
         numbered = [(str(rank), trial) for rank, trial in enumerate(self.order, start=1)]
         others = [row for row in numbered if row[1].sampling != self.own.sampling]
         rows = [("own", self.own), *others[:SHOWN]]
-        cells = [("rank", "grid", self.judge.title, "against own", "pictures"), *map(self.cells, rows)]
+        cells = [("rank", "grid", self.metric.title, "against own", "pictures"), *map(self.cells, rows)]
         widths = [max(len(row[column]) for row in cells) for column in range(5)]
         for row in cells:
             yield "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -72,13 +72,13 @@ class Ranking:
         return name, grid, f"{trial.score:.4g} ± {trial.error:.2g}", difference, str(trial.images)
 
     def summary(self) -> str:
-        apart, better = self.against_own(self.best), "higher" if self.judge.higher else "lower"
-        start = f"{self.judge.title}, {better} is better:"
+        apart, better = self.against_own(self.best), "higher" if self.metric.higher_is_better else "lower"
+        start = f"{self.metric.title}, {better} is better:"
         if apart is None:
             return f"{start} nothing that was tried beats the model's own grid"
         difference, error = apart
         sure = "" if abs(difference) > CHANCE * error else ", which may be chance"
-        word = "better" if (difference > 0) == self.judge.higher else "worse"
+        word = "better" if (difference > 0) == self.metric.higher_is_better else "worse"
         gain = f"{abs(difference):.3g} ± {error:.2g} {word} than the model's own grid"
         if self.own.sampling.steps != self.best.sampling.steps:
             gain += f" in {counted(self.own.sampling.steps, 'step')}"
@@ -87,7 +87,7 @@ class Ranking:
     def remark(self) -> str:
         """For the model's card."""
         best, own = self.best, self.own
-        came = f"{self.judge.title} {best.score:.4g} ± {best.error:.2g} on {counted(best.images, 'picture')}"
+        came = f"{self.metric.title} {best.score:.4g} ± {best.error:.2g} on {counted(best.images, 'picture')}"
         steps = counted(best.sampling.steps, "step")
         return f"grid for {steps} searched: {came} it was chosen by, {own.score:.4g} with the grid before"
 
@@ -120,7 +120,7 @@ class Ranking:
         figure = matplotlib_figure("--plot", 12, 5)
         left, right = figure.subplots(1, 2)
         self.draw_ends(left)
-        figure.colorbar(left.collections[0], ax=left, label=self.judge.title)
+        figure.colorbar(left.collections[0], ax=left, label=self.metric.title)
         for name, trial, look in (("own", self.own, "k.--"), ("best", self.best, "C3.-")):
             right.plot(
                 trial.sampling.levels()[:-1].tolist(), look, label=f"{name}: {grid_name(trial.sampling.grid)}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, OutputError
-from ..files import caseless, refuse_existing, replacing, tells_cases_apart
+from ..files import case_folded, is_case_sensitive, refuse_existing, replacing
 from .listing import InputFile, Listing
 from .upscale_options import ResultOptions
 
@@ -151,7 +151,7 @@ def inputs_by_location(inputs: Iterable[Path]) -> dict[str, Path]:
 def resolved_folder(folder: str) -> tuple[str, bool]:
     """The folder's path without symbolic links, and whether names in it are case-sensitive."""
     place = os.path.realpath(folder)
-    return place, tells_cases_apart(Path(place))
+    return place, is_case_sensitive(Path(place))
 
 
 def location(path: Path, resolve: Callable[[str], tuple[str, bool]] = resolved_folder) -> str:
@@ -163,7 +163,7 @@ def location(path: Path, resolve: Callable[[str], tuple[str, bool]] = resolved_f
     """
     folder, name = os.path.split(os.path.abspath(path))
     place, case_sensitive = resolve(folder)
-    return os.path.join(place, name if case_sensitive else caseless(name))
+    return os.path.join(place, name if case_sensitive else case_folded(name))
 
 
 def check_folders(folders: Iterable[Path]) -> None:

@@ -13,16 +13,16 @@ from ..memory import out_of_memory_as
 from .bars import progress_bars, reading_progress
 from .drawing import PLOTS, matplotlib_figure
 from .grids import grid_name
-from .judging import JUDGES
 from .messages import counted, print_message, print_result
 from .options import Device, Flag, OptionalData, Precision
 from .results import check_output_file, refuse_same_file, write_json
+from .search_metrics import METRICS
 from .signals import ReceivedSignal, signals_recorded
 
 if TYPE_CHECKING:
     import torch
 
-    from ..search import HeldOut, Judge, Search, Searching
+    from ..search import HeldOutSet, Metric, SearchPlan, SearchProgress
     from ..stage import Stage
     from .ranking import Ranking
 
@@ -41,7 +41,7 @@ evaluate it on others.
 @Parameter(name="*", group="Results")
 @dataclass(frozen=True)
 class Outputs:
-    """Where results go, and what to do if something is there."""
+    """Where results are written, and whether existing files are replaced."""
 
     store: Annotated[Path | None, Parameter(name=("--store", "-o"))] = None
     """File for a copy of the model, .safetensors, with the best grid and number of steps as its default."""
@@ -57,7 +57,7 @@ class Outputs:
     """Replace files that exist."""
 
     def check(self, inputs: Sequence[Path]) -> None:
-        """Raises ConfigError or OutputError for what could not be written after hours of work."""
+        """Raise ConfigError or OutputError for results that could not be written after hours of work."""
         refuse_same_file({"--store": self.store, "--plot": self.plot, "--json": self.json})
         for option, path, suffixes in (
             ("--store", self.store, (".safetensors",)),
@@ -70,10 +70,10 @@ class Outputs:
             matplotlib_figure("--plot", 12, 5)
 
 
-@Parameter(name="*", group="Search")
+@Parameter(name="*", group="SearchPlan")
 @dataclass(frozen=True)
-class Trying:
-    """What is tried, on what."""
+class SearchOptions:
+    """How much is searched, on which pictures, by which metric."""
 
     metric: Literal["psnr", "perceptual", "fid"] = "psnr"
     """psnr: PSNR of all channels, which favours smooth pictures.  perceptual: LPIPS-like distance on
@@ -104,29 +104,29 @@ class Trying:
     device: Device = "auto"
     precision: Precision = "auto"
 
-    def plan(self, steps: int) -> "Search":
-        from ..search import Search
+    def plan(self, steps: int) -> "SearchPlan":
+        from ..search import SearchPlan
 
-        return Search(steps, self.candidates, self.seed, self.batch)
+        return SearchPlan(steps, self.candidates, self.seed, self.batch)
 
     def feature_files(self) -> list[Path]:
-        """What of --features is read: itself, or in it as a folder."""
+        """The files that --features may stand for: itself, or those in it as a folder."""
         from ..metrics.perceptual import FEATURES, LINEAR
 
         return [] if self.features is None else [self.features / name for name in ("", FEATURES, LINEAR)]
 
 
-OUTPUTS, TRYING = Outputs(), Trying()
+OUTPUTS, SEARCH = Outputs(), SearchOptions()
 
 
 def search(
     model: Annotated[str, Parameter(name="MODEL")],
     /,
     *,
-    data: Annotated[Path, Parameter(group="Search")],
-    steps: Annotated[int, Parameter(group="Search")],
-    low: Annotated[OptionalData, Parameter(group="Search")] = None,
-    trying: Trying = TRYING,
+    data: Annotated[Path, Parameter(group="SearchPlan")],
+    steps: Annotated[int, Parameter(group="SearchPlan")],
+    low: Annotated[OptionalData, Parameter(group="SearchPlan")] = None,
+    options: SearchOptions = SEARCH,
     outputs: Outputs = OUTPUTS,
 ) -> int:
     """Search for the best noise levels to sample at with a given number of steps, on held-out pictures.
@@ -149,71 +149,75 @@ def search(
     """
     from ..devices import autocast_dtype, device_named, move_to
     from ..images.entries import list_entries
-    from ..search import trained
+    from ..search import trained_range
     from ..shipped import load, model_file
 
     with model_file(model) as file:
-        read = {entry.path for entry in list_entries((data, *(low or ())))}
-        outputs.check([file, *read, *trying.feature_files()])
-    plan, device = trying.plan(steps), device_named(trying.device)
-    autocast, judge = autocast_dtype(trying.precision, device), JUDGES[trying.metric](trying.features, device)
+        inputs = {entry.path for entry in list_entries((data, *(low or ())))}
+        outputs.check([file, *inputs, *options.feature_files()])
+    plan, device = options.plan(steps), device_named(options.device)
+    autocast = autocast_dtype(options.precision, device)
+    metric_for = METRICS[options.metric](options.features, device)
     stage = load(model)
-    trained(stage.method)
-    held = pictures(stage, data, trying, low)
+    trained_range(stage.method)  # raises its errors before any picture is read
+    pictures = load_pictures(stage, data, options, low)
     move_to(stage.model, device)
-    work = Work(model, data, stage, held, judge(held), plan, low)
+    job = SearchJob(model, data, stage, pictures, metric_for(pictures), plan, low)
     with signals_recorded() as notice:
-        ranking = work.ranking(autocast, notice)
-    return finished(work, ranking, notice, outputs)
+        ranking = job.run(autocast, notice)
+    return write_results(job, ranking, notice, outputs)
 
 
-def pictures(stage: "Stage", data: Path, trying: Trying, low: tuple[Path, ...] | None) -> "HeldOut":
-    from ..search import reading
+def load_pictures(
+    stage: "Stage", data: Path, options: SearchOptions, low: tuple[Path, ...] | None
+) -> "HeldOutSet":
+    """Load the pictures, with a progress bar."""
+    from ..search import loading_search_set
+    from ..stepwise import finish
 
-    states = reading(stage.method, data, limit=trying.limit, size=trying.size, seed=trying.seed, low=low)
+    steps = loading_search_set(
+        stage.method, data, limit=options.limit, size=options.size, seed=options.seed, low=low
+    )
     with reading_progress() as show:
-        for state in states:
-            show(state.done, state.total)
-    assert state.held is not None
-    return state.held
+        return finish(steps, show)
 
 
 @dataclass(frozen=True)
-class Work:
-    """All that a search is about."""
+class SearchJob:
+    """Everything that determines a search."""
 
     name: str
     data: Path
     stage: "Stage"
-    held: "HeldOut"
-    judge: "Judge"
-    plan: "Search"
+    pictures: "HeldOutSet"
+    metric: "Metric"
+    plan: "SearchPlan"
     low: tuple[Path, ...] | None = None
 
-    def ranking(self, autocast: "torch.dtype | None", notice: ReceivedSignal) -> "Ranking":
-        """As far as no signal has come."""
-        from ..search import search as searching
+    def run(self, autocast: "torch.dtype | None", notice: ReceivedSignal) -> "Ranking":
+        """The ranking of all trials made until the end, or until a signal arrives."""
+        from .. import search as searching
         from .ranking import Ranking
 
         trials = []
-        with out_of_memory_as(advice(self)), of_trials(self.plan.steps) as show:
-            for state in searching(self.stage, self.held, self.judge, self.plan, autocast):
+        with out_of_memory_as(advice(self)), search_progress(self.plan.steps) as show:
+            for state in searching.search(self.stage, self.pictures, self.metric, self.plan, autocast):
                 trials += [state.trial] if state.trial else []
                 show(state, len(trials))
                 if notice.signal is not None:
                     break
-        return Ranking(self.judge, tuple(trials))
+        return Ranking(self.metric, tuple(trials))
 
     def facts(self) -> dict[str, object]:
-        """For JSON: with these, anybody can repeat it."""
+        """For JSON: everything needed to repeat the search."""
         return {
             "model": self.name,
             "data": str(self.data),
             "low": [str(path) for path in self.low or ()],
-            "pictures": list(self.held.names),
-            "size": list(self.held.high.shape[2:]),
-            "metric": self.judge.title,
-            "higher_is_better": self.judge.higher,
+            "pictures": list(self.pictures.names),
+            "size": list(self.pictures.high.shape[2:]),
+            "metric": self.metric.title,
+            "higher_is_better": self.metric.higher_is_better,
             "steps": self.plan.steps,
             "candidates": self.plan.candidates,
             "batch": self.plan.batch,
@@ -221,44 +225,46 @@ class Work:
         }
 
 
-def finished(work: Work, ranking: "Ranking", notice: ReceivedSignal, outputs: Outputs) -> int:
-    """Write what is asked for and tell the ranking; the exit code."""
+def write_results(job: SearchJob, ranking: "Ranking", notice: ReceivedSignal, outputs: Outputs) -> int:
+    """Write the requested files and print the ranking; the exit code."""
     if notice.signal is not None:
         print_result(*ranking.lines())
         print_message(f"{notice.word} after {counted(len(ranking.trials), 'trial')}; nothing is stored")
         return 128 + notice.signal
     try:
-        write(work, ranking, outputs)
-    finally:  # it is told if nothing can be written, and all is written if nobody reads it
+        write_files(job, ranking, outputs)
+    finally:  # print even if a file cannot be written; files are written even if printing fails
         print_result(*ranking.lines())
     if outputs.store is not None:
         print_result(f"{outputs.store}  {grid_name(ranking.best.sampling.grid)}")
     return 0
 
 
-def write(work: Work, ranking: "Ranking", outputs: Outputs) -> None:
+def write_files(job: SearchJob, ranking: "Ranking", outputs: Outputs) -> None:
     if outputs.json is not None:
-        write_json(outputs.json, work.facts() | ranking.data(), outputs.overwrite)
+        write_json(outputs.json, job.facts() | ranking.data(), outputs.overwrite)
     if outputs.plot is not None:
         with replacing(outputs.plot, overwrite=outputs.overwrite) as part:
             ranking.draw(part, outputs.plot.suffix[1:].lower())
     if outputs.store is not None:
-        stored(work, ranking, outputs)
+        store_model(job, ranking, outputs)
 
 
-def stored(work: Work, ranking: "Ranking", outputs: Outputs) -> None:
-    """Weights as they were, bit for bit and in as few of them; the card says what was done."""
+def store_model(job: SearchJob, ranking: "Ranking", outputs: Outputs) -> None:
+    """Save the model with the best grid and a note on its card; its weights and their dtype are unchanged."""
     from ..checkpoint import save_stage
-    from ..search import adopted
+    from ..search import with_sampling
 
     assert outputs.store is not None
-    stage = adopted(work.stage, ranking.best)
+    stage = with_sampling(job.stage, ranking.best)
     card = replace(stage.card, figures=(*stage.card.figures, ranking.remark()))
-    save_stage(replace(stage, card=card), outputs.store, dtype=kept(stage), overwrite=outputs.overwrite)
+    save_stage(
+        replace(stage, card=card), outputs.store, dtype=lossless_dtype(stage), overwrite=outputs.overwrite
+    )
 
 
-def kept(stage: "Stage") -> "torch.dtype | None":
-    """What all weights fit in without a loss: a file of 16 bits was loaded as float32."""
+def lossless_dtype(stage: "Stage") -> "torch.dtype | None":
+    """A 16-bit dtype that holds all weights exactly, as after loading a 16-bit file; else None."""
     import torch
 
     weights = [tensor for tensor in stage.model.state_dict().values() if tensor.is_floating_point()]
@@ -269,8 +275,8 @@ def kept(stage: "Stage") -> "torch.dtype | None":
 
 
 @contextmanager
-def of_trials(steps: int) -> Iterator[Callable[["Searching", int], None]]:
-    """`show(state, trials)`: steps of single pictures, and how many grids were judged."""
+def search_progress(steps: int) -> Iterator[Callable[["SearchProgress", int], None]]:
+    """A progress bar; `show(state, trials)` updates the sampling steps and the number of evaluated grids."""
     from rich.progress import TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     judged = TextColumn("{task.fields[judged]}", markup=False)
@@ -281,8 +287,8 @@ def of_trials(steps: int) -> Iterator[Callable[["Searching", int], None]]:
         )
 
 
-def advice(work: Work) -> str:
-    """What to do when memory lacks."""
-    batch, side = work.plan.batch, work.held.high.shape[-1]
+def advice(job: SearchJob) -> str:
+    """What to change when memory runs out."""
+    batch, side = job.plan.batch, job.pictures.high.shape[-1]
     hint = f"--batch {batch // 2}" if batch > 1 else "a smaller --size"
     return f"not enough memory for {batch} x {side} x {side} pixels; use {hint}"

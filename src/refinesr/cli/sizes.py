@@ -1,4 +1,4 @@
-"""What is odd about the sizes that a run learns and works at."""
+"""Checks of the sizes that a run trains and samples at."""
 
 from typing import TYPE_CHECKING
 
@@ -6,8 +6,8 @@ if TYPE_CHECKING:
     from ..run import Run
 
 
-def small_crops(run: "Run") -> str | None:
-    """Says so if a network that sees its whole window would be shown larger ones than it learns from."""
+def crop_size_warning(run: "Run") -> str | None:
+    """A warning if a network with a global receptive field would sample windows larger than its crops."""
     from ..stage import window_size
     from ..tiles import largest_core
 

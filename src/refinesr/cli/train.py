@@ -1,4 +1,4 @@
-"""`refinesr train`: a recipe and photos in, a model out."""
+"""`refinesr train`: train a model from photos by a recipe."""
 
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
@@ -11,26 +11,26 @@ from cyclopts import Parameter
 from ..errors import ConfigError
 from ..memory import out_of_memory_as
 from .bars import training_progress
-from .holding import HOLDING, Holding, left_out, news, summary
-from .material import beside, check_low, material
+from .held_out import HELD_OUT, HeldOutOptions, left_out, print_measurements, summary
 from .messages import print_message, print_result
 from .meter import Meter
 from .options import Data, Device, Flag, OptionalData, Output, Precision, Settings
-from .perceiving import PERCEIVING, Perceiving
+from .perceptual import PERCEPTUAL, PerceptualOptions
 from .recipes import recipe_named, with_settings
 from .signals import signals_recorded
-from .sizes import small_crops
+from .sizes import crop_size_warning
+from .training_data import check_low, load_pairs, with_low
 
 if TYPE_CHECKING:
     import torch
 
     from ..data import Pairs
-    from ..held_out import HeldOut
+    from ..fit import Report
+    from ..held_out import HeldOutSet
     from ..objective import Distance
+    from ..process_group import ProcessGroup
     from ..run import Run
     from ..stage import Stage
-    from ..team import Team
-    from ..train import Report
 
 EXAMPLES = """
 Examples:
@@ -64,15 +64,15 @@ for each update, and RUN/previews has sample pictures; `refinesr curves RUN` plo
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Changes:
-    """What differs from the recipe."""
+class RecipeChanges:
+    """Changes to the recipe."""
 
     set: Settings = ()
 
     tiny: Flag = False
     """Train the narrowest network for 20 updates, to try things out; --set is applied afterwards."""
 
-    def of(self, run: "Run") -> "Run":
+    def apply(self, run: "Run") -> "Run":
         from ..recipes import tiny
 
         return with_settings(tiny(run) if self.tiny else run, self.set)
@@ -80,8 +80,8 @@ class Changes:
 
 @Parameter(name="*")
 @dataclass(frozen=True)
-class Computing:
-    """On what, and in what numbers."""
+class TrainingOptions:
+    """How a training is computed, and whether it is resumed."""
 
     resume: Flag = False
     """Resume the run in RUN with the settings that it was started with, except those that --set changes now.
@@ -97,7 +97,7 @@ class Computing:
     """Whether to compile the networks first, which takes a minute or two and makes updates faster; default:
     only on CUDA.  On a CPU this needs a C++ compiler."""
 
-    def check(self) -> "tuple[torch.device, torch.dtype | None]":
+    def device_and_autocast(self) -> "tuple[torch.device, torch.dtype | None]":
         """The device, and the dtype of autocast.  Raises ConfigError."""
         from ..compiling import check_compiler
         from ..devices import autocast_dtype, device_named
@@ -106,12 +106,12 @@ class Computing:
         check_compiler(device, self.compile)
         return device, autocast_dtype(self.precision, device)
 
-    def seeded(self, run: "Run") -> "Run":
-        """The run, by the seed that is asked for."""
+    def with_seed(self, run: "Run") -> "Run":
+        """The run with the seed of --seed, if it is given."""
         return run if self.seed is None else replace(run, seed=self.seed)
 
 
-CHANGES, COMPUTING = Changes(), Computing()
+CHANGES, TRAINING = RecipeChanges(), TrainingOptions()
 
 
 def train(
@@ -123,10 +123,10 @@ def train(
     low: OptionalData = None,
     start: Annotated[str | None, Parameter(name="--from")] = None,
     encoder: Path | None = None,
-    changes: Changes = CHANGES,
-    computing: Computing = COMPUTING,
-    perceiving: Perceiving = PERCEIVING,
-    holding: Holding = HOLDING,
+    changes: RecipeChanges = CHANGES,
+    options: TrainingOptions = TRAINING,
+    perceptual: PerceptualOptions = PERCEPTUAL,
+    held_out: HeldOutOptions = HELD_OUT,
 ) -> int:
     """Train a model from photos.
 
@@ -147,138 +147,140 @@ def train(
     encoder
         A trained model, file or folder, whose encoder to start from; recipes with a frozen encoder need it.
     """
-    from ..run import learnt
+    from ..train import build_objective
 
-    run = asked(beside(recipe_named(recipe), low), changes, output, computing)
+    run = selected_run(with_low(recipe_named(recipe), low), changes, output, options)
     check_low(run, low)
-    with placed(data, output, computing) as (device, team):
-        run, distance = perceiving.of(run, device)
-        learnt(run, None, distance)  # what is wrong with it is said before any photo is decoded
-        if team.leads and not changes.tiny and (odd := small_crops(run)):
-            print_message(odd)
-        run, first = beginning(run, start, encoder, computing)
-        held = holding.of(run, data, output, computing.resume) if team.leads else None
-        pairs = material(run, data, device, team, low)
-        return trained(
-            run, pairs, output, computing, team, held, encoder=encoder, start=first, distance=distance
+    with training_devices(data, output, options) as (device, processes):
+        run, distance = perceptual.load(run, device)
+        build_objective(run, None, distance)  # raises its errors before any photo is decoded
+        if processes.is_main and not changes.tiny and (warning := crop_size_warning(run)):
+            print_message(warning)
+        run, stage = load_start(run, start, encoder, options)
+        held = held_out.load(run, data, output, options.resume) if processes.is_main else None
+        pairs = load_pairs(run, data, device, processes, low)
+        return run_training(
+            run, pairs, output, options, processes, held, encoder=encoder, start=stage, distance=distance
         )
 
 
-def asked(recipe: "Run", changes: Changes, output: Path, computing: Computing) -> "Run":
-    """The recipe with its changes; a resumed run is as it was started but for what is set now.
+def selected_run(recipe: "Run", changes: RecipeChanges, output: Path, options: TrainingOptions) -> "Run":
+    """The recipe with its changes; with --resume, the run in the folder with the settings of --set.
 
     Raises ConfigError for a folder that holds a run of another recipe.
     """
-    from ..folder import Folder
-    from ..run import begun_as
+    from ..folder import RunFolder
+    from ..run import load_run
 
-    before = begun_as(Folder(output)) if computing.resume else None
-    if before is None:
-        return computing.seeded(changes.of(recipe))
-    run = with_settings(replace(before, name=recipe.name), changes.set)
-    if run.name != before.name:
-        raise ConfigError(f"{output}: holds a run of {before.name}, not of {run.name}")
-    return computing.seeded(run)
+    stored = load_run(RunFolder(output)) if options.resume else None
+    if stored is None:
+        return options.with_seed(changes.apply(recipe))
+    run = with_settings(replace(stored, name=recipe.name), changes.set)
+    if run.name != stored.name:
+        raise ConfigError(f"{output}: holds a run of {stored.name}, not of {run.name}")
+    return options.with_seed(run)
 
 
-def beginning(
-    run: "Run", start: str | None, encoder: Path | None, computing: Computing
+def load_start(
+    run: "Run", start: str | None, encoder: Path | None, options: TrainingOptions
 ) -> "tuple[Run, Stage | None]":
-    """The run, and the model that it begins with all weights of; a resumed one has begun.
+    """The run with the model of --from noted, and that model; a resumed run needs neither.
 
-    Raises ConfigError for a model that is unlike.
+    Raises ConfigError for an incompatible model.
     """
-    from ..run import begun_with
+    from ..run import with_start
 
-    if start is None or computing.resume:
+    if start is None or options.resume:
         return run, None
     if encoder is not None:
         raise ConfigError("--encoder: --from brings an encoder along; give one of them")
-    return begun_with(run, start)
+    return with_start(run, start)
 
 
 @contextmanager
-def placed(
-    data: tuple[Path, ...], output: Path, computing: Computing
-) -> "Iterator[tuple[torch.device, Team]]":
-    """Where to compute, and with whom.
+def training_devices(
+    data: tuple[Path, ...], output: Path, options: TrainingOptions
+) -> "Iterator[tuple[torch.device, ProcessGroup]]":
+    """The device and the processes that train together.
 
-    Raises ConfigError and OutputError for what is wrong before any photo is read.
+    Raises ConfigError and OutputError for errors that can be found before any photo is read.
     """
-    from ..folder import Folder, check_folder
-    from ..team import assembled
+    from ..folder import RunFolder, check_folder
+    from ..process_group import joined_process_group
 
-    device, _ = computing.check()
+    device, _ = options.device_and_autocast()
     if not data:
         raise ConfigError("--data: no folder given")
-    with assembled(device) as team:
-        if team.leads:
-            check_folder(Folder(output), computing.resume)
-        yield device, team
+    with joined_process_group(device) as processes:
+        if processes.is_main:
+            check_folder(RunFolder(output), options.resume)
+        yield device, processes
 
 
-def trained(
+def run_training(
     run: "Run",
     pairs: "Pairs",
     output: Path,
-    computing: Computing,
-    team: "Team",
-    held: "HeldOut | None" = None,
+    options: TrainingOptions,
+    processes: "ProcessGroup",
+    held_out: "HeldOutSet | None" = None,
     *,
     encoder: Path | None = None,
     teacher: "Stage | None" = None,
     start: "Stage | None" = None,
     distance: "Distance | None" = None,
 ) -> int:
-    """Update until the plan or a signal ends it; the exit code."""
-    from ..folder import Folder
-    from ..run import train as updates
+    """Train until the plan is complete or a signal arrives; the exit code."""
+    from .. import train as training
+    from ..folder import RunFolder
 
-    device, autocast = computing.check()
-    steps = updates(
+    device, autocast = options.device_and_autocast()
+    reports = training.train(
         run,
         pairs,
         output,
         device=device,
         autocast=autocast,
-        resume=computing.resume,
+        resume=options.resume,
         encoder=encoder,
         teacher=teacher,
         start=start,
         distance=distance,
-        compiling=computing.compile,
-        team=team,
-        held_out=held,
+        compiling=options.compile,
+        processes=processes,
+        held_out=held_out,
     )
     meter = Meter(run.plan.batch)
     bar = training_progress(run.name, run.plan.steps, run.plan.batch)
-    closed = closing(cast("Generator[Report]", steps))  # it saves when it is closed
-    heard = 0
-    with out_of_memory_as(advice(run, team)), signals_recorded() as notice, bar as show, closed:
-        for report in steps:
+    closed = closing(cast("Generator[Report]", reports))  # closing it saves the state
+    signal = 0
+    with out_of_memory_as(advice(run, processes)), signals_recorded() as notice, bar as show, closed:
+        for report in reports:
             meter.read(report)
-            news(report.measured, output)
+            print_measurements(report.measured, output)
             if meter.is_time():
                 show(report.step, meter.loss())
-            # it may have come to some of the team only; one that comes while they talk is not forgotten
-            heard = team.largest(notice.signal or 0)
-            if heard:
-                notice.signal = heard
+            # only some processes may receive it; one that arrives meanwhile is found after the next update
+            signal = processes.maximum(notice.signal or 0)
+            if signal:
+                notice.signal = signal
                 break
-    ended = heard > 0 and meter.step < run.plan.steps  # a run that was whole before makes no update
-    if ended and team.leads:
+    interrupted = (
+        signal > 0 and meter.step < run.plan.steps
+    )  # a resumed run may be complete: no update is made
+    if interrupted and processes.is_main:
         place = f"after update {meter.step} of {run.plan.steps}"
         print_message(f"{notice.word} {place}; the same command with --resume goes on")
-    if not ended and team.leads:
-        print_result(f"{Folder(output).model}  {meter.summary()}{left_out(pairs, held)}")
-        print_result(*(summary(output, meter.made) if held else ()))
-    return 128 + heard if ended else 0
+    if not interrupted and processes.is_main:
+        print_result(f"{RunFolder(output).model}  {meter.summary()}{left_out(pairs, held_out)}")
+        print_result(*(summary(output, meter.made) if held_out else ()))
+    return 128 + signal if interrupted else 0
 
 
-def advice(run: "Run", team: "Team") -> str:
-    """What to do when memory lacks."""
+def advice(run: "Run", processes: "ProcessGroup") -> str:
+    """What to change when memory runs out."""
     batch, parts = run.plan.batch, 2 * run.plan.accumulate
-    shared = team.size * run.plan.accumulate
-    fewer = max(shared, batch // 2 // shared * shared)
-    hint = f"plan.accumulate={parts}" if batch % (team.size * parts) == 0 else f"plan.batch={fewer}"
+    multiple = processes.size * run.plan.accumulate
+    smaller = max(multiple, batch // 2 // multiple * multiple)
+    hint = f"plan.accumulate={parts}" if batch % (processes.size * parts) == 0 else f"plan.batch={smaller}"
     return f"not enough memory for a batch of {batch}; use --set {hint}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from ..errors import RefineSRError
-from ..files import is_full, writing
+from ..files import is_disk_full, writing
 from ..memory import out_of_memory_as
 from .bars import file_progress
 from .listing import list_inputs
@@ -164,7 +164,7 @@ def run_jobs(task: Task, jobs: list[Job]) -> int:
             except RefineSRError as error:
                 print_message(error)
                 failed += 1
-                if is_full(error):
+                if is_disk_full(error):
                     full_disks.add(disk)
     done = len(jobs) - failed - untried
     if failed and len(jobs) > 1:

@@ -23,7 +23,7 @@ from refinesr.evaluate.protocols import Protocol
 from refinesr.evaluate.set_metrics import SetAccumulators, SetMetric
 from refinesr.evaluate.store import Store, derived_seed
 from refinesr.evaluate.upscalers import Upscaler
-from refinesr.files import caseless, is_text
+from refinesr.files import case_folded, is_utf8
 from refinesr.images.span import Span
 
 Scores = dict[str, float]
@@ -38,7 +38,7 @@ class EvaluatedMethod:
 
     def __post_init__(self) -> None:
         name = self.name
-        unfit = caseless(name) in RESERVED or not is_text(name)
+        unfit = case_folded(name) in RESERVED or not is_utf8(name)
         if unfit or name.startswith(".") or set(name) & set("/\\:\0") or not name.strip():
             raise ConfigError(f"'{name}' cannot be a method's name, which is a folder's; give NAME=...")
 
@@ -103,7 +103,7 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         self.protocol.check(self.scale)
-        names = [caseless(method.name) for method in self.methods]  # folders' names may ignore case
+        names = [case_folded(method.name) for method in self.methods]  # folders' names may ignore case
         for method, name in zip(self.methods, names, strict=True):
             if names.count(name) > 1:
                 raise ConfigError(f"{method.name}: two methods of one name; give NAME=... to one of them")

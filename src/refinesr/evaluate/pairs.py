@@ -19,7 +19,7 @@ from refinesr.evaluate.depths import (
     resized,
     to_unit_range,
 )
-from refinesr.files import is_text
+from refinesr.files import is_utf8
 from refinesr.images.entries import Entry, list_entries
 from refinesr.images.naming import IDENTIFIED_BY_NAME, entry_path, stem, without_marks
 from refinesr.images.picture import format_size, with_span
@@ -127,7 +127,7 @@ def check_name(entry: Entry) -> None:
     Names in a tar file may be invalid on this system.  Training writes no files by these names.
     """
     name = entry_path(entry).name
-    if not is_text(name):
+    if not is_utf8(name):
         raise InputError(f"{entry.name!r}: its name is no text in UTF-8, as names in reports are; rename it")
     if entry.length is not None and set(name) & set("\\:"):
         why = "results are called as it is, and no file on Windows has \\ or : in its name"

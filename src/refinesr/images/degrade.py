@@ -147,7 +147,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class Given:
-    """Poor pictures are given beside the good ones, and nothing makes them: see `data.Photos.load`."""
+    """Poor pictures are given beside the good ones, and nothing makes them: see `data.load_photos`."""
 
     scale: int
     """Pixels of `high` per pixel of `low`, a side; 1 for pictures of one size."""

@@ -3,7 +3,7 @@
 import re
 from pathlib import PurePosixPath
 
-from refinesr.files import caseless
+from refinesr.files import case_folded
 from refinesr.images.entries import Entry
 
 MARK = re.compile(r"(?<=.)[-_ .]?(x\d+|hr|lr\d*|sr|lrbi|gt|srf[-_]\d+)$")
@@ -26,7 +26,7 @@ def stem(entry: Entry) -> str:
 
 def without_marks(name: str) -> str:
     """The name in lower case without marks: 0801x4 becomes 0801, img_001_SRF_4_LR img_001."""
-    short = caseless(name)
+    short = case_folded(name)
     while (shorter := MARK.sub("", short)) != short:
         short = shorter
     return short

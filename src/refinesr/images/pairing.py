@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from refinesr.errors import InputError
-from refinesr.files import caseless
+from refinesr.files import case_folded
 from refinesr.images.crop_positions import Mask
 from refinesr.images.entries import Entry
 from refinesr.images.image_store import Raster
@@ -22,7 +22,7 @@ def pair_entries(high: Sequence[Entry], low: Sequence[Entry]) -> list[tuple[Entr
     ignored as well: img_HR, img_LR, imgx4.  Raises InputError with the names of unpaired images, and of those
     whose names are not unique.
     """
-    for normalise in (caseless, without_marks):
+    for normalise in (case_folded, without_marks):
         high_keys, low_keys = pairing_keys(high, normalise), pairing_keys(low, normalise)
         if set(high_keys) == set(low_keys) and len(set(high_keys)) == len(high_keys) == len(low_keys):
             low_by_key = dict(zip(low_keys, low, strict=True))
@@ -39,7 +39,7 @@ def pairing_keys(found: Sequence[Entry], normalise: Callable[[str], str]) -> lis
     steps = enumerate(zip(*folders, strict=False))
     shared = next((depth for depth, step in steps if len({*step}) > 1), min(map(len, folders)))
     return [
-        "/".join((*map(caseless, folder[shared:]), normalise(entry.relative_path.stem)))
+        "/".join((*map(case_folded, folder[shared:]), normalise(entry.relative_path.stem)))
         for folder, entry in zip(folders, found, strict=True)
     ]
 

@@ -14,13 +14,13 @@ from refinesr.diffusion.levels import Discrete, Independent
 from refinesr.diffusion.precond import Eps
 from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Cosine, Even
+from refinesr.fit import Plan
 from refinesr.images.reduction import Bicubic
 from refinesr.method import Method, Sampling
 from refinesr.model import Pixels
 from refinesr.nets.adm_unet import ADMUNet
 from refinesr.run import Run
 from refinesr.sources import Blank, Labelled
-from refinesr.train import Plan
 
 TABLE = Cosine(1000)
 NETWORK = ADMUNet(

@@ -3,13 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
-from refinesr.distill import Lesson, few, path, student
+from refinesr.distill import Lesson, student_levels, student_method, teacher_grid
 from refinesr.errors import ConfigError
+from refinesr.fit import Plan
 from refinesr.method import Method
 from refinesr.run import Run
 from refinesr.shipped import load_with_checksum
 from refinesr.stage import Stage, window_size
-from refinesr.train import Plan
 
 SIDE = 128
 """Pixels a side of the crops, at least, of networks that see no whole window."""
@@ -21,7 +21,7 @@ def student_of(
     """The run of a student, and its teacher: the model that `refinesr.load(source)` loads.
 
     calls   of the student; 1 unless `levels` says otherwise
-    levels  sigma of each call, descending; by default those of `few`
+    levels  sigma of each call, descending; by default those of `student_levels`
     steps   of the teacher's walk from each level
 
     Raises ConfigError, and CheckpointError as `load` does.
@@ -29,7 +29,7 @@ def student_of(
     teacher, name, checksum = load_with_checksum(source)
     lesson = Lesson(name, checksum, steps)
     if levels is None:
-        levels = few(float(path(teacher.method, steps)[0]), 1 if calls is None else calls)
+        levels = student_levels(float(teacher_grid(teacher.method, steps)[0]), 1 if calls is None else calls)
     if calls not in (None, len(levels)):
         raise ConfigError(f"calls: {calls} is not the number of levels, {len(levels)}")
     return distilled(teacher, lesson, levels), teacher
@@ -40,7 +40,7 @@ def distilled(teacher: Stage, lesson: Lesson, levels: tuple[float, ...]) -> Run:
 
     The card keeps where the teacher comes from, and of its figures none, for they are not the student's.
     """
-    method = student(teacher.method, levels)
+    method = student_method(teacher.method, levels)
     name = f"{lesson.teacher.removesuffix('.safetensors')}-in-{len(levels)}"
     plan = Plan(
         steps=4000,

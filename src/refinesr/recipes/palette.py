@@ -12,6 +12,7 @@ from refinesr.diffusion.levels import Continuous, Independent
 from refinesr.diffusion.precond import Eps
 from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Even, Linear
+from refinesr.fit import Plan
 from refinesr.images.degrade import Degradation
 from refinesr.images.masks import FreeForm
 from refinesr.images.tasks import Grey, Inpainting, JpegRestoration, Uncropping
@@ -20,7 +21,6 @@ from refinesr.model import Pixels
 from refinesr.nets.adm_unet import ADMUNet
 from refinesr.run import Run
 from refinesr.sources import Upsampled
-from refinesr.train import Plan
 
 TABLE = Linear(1e-6, 1e-2, 2000)
 

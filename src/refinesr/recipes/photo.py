@@ -5,6 +5,7 @@ from refinesr.diffusion.levels import LogNormal
 from refinesr.diffusion.precond import Clean
 from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Karras
+from refinesr.fit import Plan
 from refinesr.images.degrade import Photo
 from refinesr.images.resize import PillowBicubic
 from refinesr.method import Method, Sampling
@@ -13,7 +14,6 @@ from refinesr.nets.packed_unet import PackedEncoder, PackedUNet
 from refinesr.optimizers import Muon
 from refinesr.run import Run
 from refinesr.sources import Encoded
-from refinesr.train import Plan
 
 
 def photo(network: PackedUNet, encoder: PackedEncoder) -> Method:

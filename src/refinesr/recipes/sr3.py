@@ -15,6 +15,7 @@ from refinesr.diffusion.levels import Continuous, Independent, OneLevel
 from refinesr.diffusion.precond import Blind, Eps
 from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Even, Explicit, Linear
+from refinesr.fit import Plan
 from refinesr.images.reduction import Bicubic
 from refinesr.images.resize import PillowBicubic
 from refinesr.method import Method, Sampling
@@ -22,7 +23,6 @@ from refinesr.model import Pixels
 from refinesr.nets.sr3_unet import BigGAN, SR3UNet
 from refinesr.run import Run
 from refinesr.sources import Upsampled
-from refinesr.train import Plan
 
 TABLE = Linear(1e-6, 1e-2, 2000)
 """The paper does not state the ends; these are the public code's."""

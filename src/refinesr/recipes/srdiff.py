@@ -6,6 +6,7 @@ from refinesr.diffusion.levels import Discrete, Independent, OneLevel
 from refinesr.diffusion.precond import Blind, Eps
 from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Cosine, Even, Explicit
+from refinesr.fit import Plan
 from refinesr.images.reduction import Bicubic
 from refinesr.images.resize import MatlabBicubic
 from refinesr.method import Method, Sampling
@@ -14,7 +15,6 @@ from refinesr.nets.rrdb import RRDB, RRDBNetwork
 from refinesr.nets.srdiff_unet import SRDiffUNet
 from refinesr.run import Run
 from refinesr.sources import Encoded, Low
-from refinesr.train import Plan
 
 TABLE = Cosine(100)
 ADAM = (0.9, 0.999)

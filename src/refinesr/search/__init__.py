@@ -1,34 +1,34 @@
-"""Which levels to sample at: the two ends of the grid, and its spacing, by quality on held-out pictures.
+"""Search for the noise levels to sample at, by quality on held-out pictures: the grid's ends and spacing.
 
-SR3's paper does so for its linear schedule (section 4: by FID, for PSNR does not tell), once for each number
-of steps.  `search` tries grids one after the other and yields how far it is; `ranked` orders its trials.
+SR3's paper does so for its linear schedule, once for each number of steps (section 4: by FID, because PSNR
+does not discriminate).  `search` evaluates one grid after the other and yields its progress; `ranked` orders
+the trials.
 """
 
-from refinesr.held_out import HeldOut, Reading
-from refinesr.search.held_out import held_out, reading
-from refinesr.search.judges import Distance, FrechetDistance, Judge, Psnr
-from refinesr.search.space import LogEven, NewTable, Power, Range, Spacing, trained
-from refinesr.search.trials import Search, Searching, Trial, adopted, ranked, search
+from refinesr.held_out import HeldOutSet
+from refinesr.search.held_out import load_search_set, loading_search_set
+from refinesr.search.metrics import Distance, FrechetDistance, Metric, Psnr
+from refinesr.search.space import LogEven, NewTable, Power, Range, Spacing, trained_range
+from refinesr.search.trials import SearchPlan, SearchProgress, Trial, ranked, search, with_sampling
 
 __all__ = [
     "Distance",
     "FrechetDistance",
-    "HeldOut",
-    "Judge",
+    "HeldOutSet",
     "LogEven",
+    "Metric",
     "NewTable",
     "Power",
     "Psnr",
     "Range",
-    "Reading",
-    "Search",
-    "Searching",
+    "SearchPlan",
+    "SearchProgress",
     "Spacing",
     "Trial",
-    "adopted",
-    "held_out",
+    "load_search_set",
+    "loading_search_set",
     "ranked",
-    "reading",
     "search",
-    "trained",
+    "trained_range",
+    "with_sampling",
 ]

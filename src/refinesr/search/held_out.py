@@ -1,11 +1,10 @@
-"""Pictures that a model was not trained on, and the poor ones it is to restore."""
+"""Pictures to search grids on, and the low-resolution images that a model restores them from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypedDict, Unpack
 
 from refinesr.errors import ConfigError, InputError
-from refinesr.held_out import ENDLESS, HeldOut, Reading, cut
+from refinesr.held_out import UNLIMITED, HeldOutSet, centre_crops
 from refinesr.images.augment import CascadeAugmented
 from refinesr.images.degrade import NEEDS_GIVEN_LOW, Degradation, Given, Photo, check_accepts_low
 from refinesr.images.entries import Entry, class_names, list_entries
@@ -14,28 +13,13 @@ from refinesr.images.picture import format_size
 from refinesr.images.reduction import Bicubic, GaussianBlurred
 from refinesr.method import Method
 from refinesr.sources import Labelled
+from refinesr.stepwise import Steps, at_once
 
 LARGEST = 256
-"""Pixels a side of the crops, at most, if nobody says; if made from nothing, as many as in training."""
+"""Default limit of the crops' side in pixels; generative models use the side they were trained at."""
 
 
-class Choice(TypedDict, total=False):
-    """What `reading` may be told besides."""
-
-    limit: int
-    size: int | None
-    seed: int
-    low: Path | Sequence[Path] | None
-
-
-def held_out(method: Method, source: str | Path, **choice: Unpack[Choice]) -> HeldOut:
-    """See `reading`, which this waits for."""
-    *_, last = reading(method, source, **choice)
-    assert last.held is not None
-    return last.held
-
-
-def reading(
+def loading_search_set(
     method: Method,
     source: str | Path,
     *,
@@ -43,50 +27,60 @@ def reading(
     size: int | None = None,
     seed: int = 0,
     low: Path | Sequence[Path] | None = None,
-) -> Iterator[Reading]:
-    """The middles of `limit` pictures of a folder, evenly spread over its names, and what a model is given.
+) -> Steps[HeldOutSet]:
+    """The central crops of `limit` pictures, evenly spread over a folder's sorted names, and their inputs.
 
-    `size` is the side of the crops, a multiple of the scale; by default the largest that all pictures have,
-    `LARGEST` at most.  Where values are missing in the middle, the nearest part that has them all is taken.
-    Nothing is random that need not be: see `plain`; what is, follows from `seed` and the picture's place.
-    Channels are made the model's as in training.  `low` are the poor pictures of all, if they are given
-    (`images.pairing`); warnings say so if one is shifted, or seems to be in another unit.  Raises
-    ConfigError, and InputError for pictures that cannot be read, are too small, miss values everywhere or are
-    no pairs.
+    size  side of the crops, a multiple of the scale; by default the largest that all pictures hold, at most
+          `LARGEST`
+    low   sources of given low-resolution pictures (`images.pairing`); warnings tell of one that is shifted,
+          or seems to be in another unit
+
+    Where the central crop misses values, the nearest one without missing values is taken.  Inputs are
+    degraded by `plain_degradation`; a random one depends on `seed` and on the picture's position in the
+    list.  Channels are converted as in training.
+
+    Yields (done, total) as pictures are read.  Raises ConfigError, and InputError for pictures that cannot be
+    read, are too small, have missing values everywhere or lack a partner.
     """
     check_low(method, low)
-    if limit < 1 or (size is not None and (size < 1 or size % method.scale)):
-        of = f"size: {size} is not a positive multiple of scale {method.scale}"
-        raise ConfigError(f"limit: {limit} is not positive" if limit < 1 else of)
+    if limit < 1:
+        raise ConfigError(f"limit: {limit} is not positive")
+    if size is not None and (size < 1 or size % method.scale):
+        raise ConfigError(f"size: {size} is not a positive multiple of scale {method.scale}")
     found = list_entries(Path(source))
     items = list_items(found, low)
     picked = [items[k * len(items) // limit] for k in range(limit)] if len(items) > limit else items
     most = size or (method.tile * method.scale if method.generates and method.tile else LARGEST)
-    # a middle that has no poor picture may begin anywhere
+    # without given low-resolution pictures the crop may begin at any pixel
     scale = 1 if low is None else method.scale
-    loader = ImageLoader(ItemReader(method.channels, scale, method.span, size or method.scale, most), ENDLESS)
+    loader = ImageLoader(
+        ItemReader(method.channels, scale, method.span, size or method.scale, most), UNLIMITED
+    )
     for done in loader.read(picked):
-        yield Reading(done, len(picked))
-    check_all(loader, most)
+        yield done, len(picked)
+    check_none_left_out(loader, most)
     side = min(map(min, loader.sizes)) // method.scale * method.scale
-    labels = classes(method, found, [entry for entry, *_ in picked])
-    yield Reading(len(picked), len(picked), cut(method, loader, side, plain(method), seed, labels))
+    labels = class_labels(method, found, [entry for entry, *_ in picked])
+    return centre_crops(method, loader, side, plain_degradation(method), seed, labels)
 
 
-def check_all(loader: ImageLoader, most: int) -> None:
-    """Raises InputError for a picture that was left out."""
+load_search_set = at_once(loading_search_set)
+
+
+def check_none_left_out(loader: ImageLoader, most: int) -> None:
+    """Raise InputError for a picture that was left out."""
     for (entry, *_), outcome in loader.skipped:
-        whole = outcome.sizes[0]
+        full_size = outcome.sizes[0]
         size, without = loader.reader.smallest, ""
         if outcome.has_holes:
-            size, without = min(most, *whole), " without missing values"
+            size, without = min(most, *full_size), " without missing values"
         raise InputError(
-            f"{entry.name}: {format_size(whole)} pixels do not hold a crop of size {size}{without}"
+            f"{entry.name}: {format_size(full_size)} pixels do not hold a crop of size {size}{without}"
         )
 
 
 def check_low(method: Method, low: object) -> None:
-    """Raises ConfigError for a model that wants poor pictures and has none, or has no use for given ones."""
+    """Raise ConfigError for a model that needs given low-resolution pictures, or has no use for them."""
     if low is None and isinstance(method.degradation, Given):
         raise ConfigError(NEEDS_GIVEN_LOW)
     if low is not None and method.generates:
@@ -95,11 +89,11 @@ def check_low(method: Method, low: object) -> None:
         check_accepts_low(method.degradation)
 
 
-def plain(method: Method) -> Degradation:
-    """What makes held-out inputs: the training's, but of a reduction with random blur, noise and JPEG about
-    it the reduction alone, by the kernel that the model promises to keep, else the first it was trained with.
+def plain_degradation(method: Method) -> Degradation:
+    """The training degradation; of one with random blur, noise and JPEG, only its reduction.
 
-    So numbers are about the task of the papers, and few pictures tell more.
+    The reduction's kernel is the one that the method's sampling is consistent with, else the first of the
+    training.  So results are about the task of the papers, and have less variance.
     """
     match method.degradation:
         case (
@@ -112,8 +106,8 @@ def plain(method: Method) -> Degradation:
             return degradation
 
 
-def classes(method: Method, found: list[Entry], picked: list[Entry]) -> list[int]:
-    """Of each picked picture: the place of its folder among all, sorted, where the model knows classes."""
+def class_labels(method: Method, found: list[Entry], picked: list[Entry]) -> list[int]:
+    """For a class-conditional model, the label of each picked picture: the index of its folder."""
     if not isinstance(method.source, Labelled):
         return []
     names = class_names(found)

@@ -1,7 +1,7 @@
-"""Where to search: the ends of a grid within the trained levels, and how the levels between are spaced.
+"""The search space: the two ends of a grid within the trained noise levels, and the spacing between them.
 
-A place is a spacing and two numbers in [0, 1], on a logarithmic scale: `low` from the lowest trained level to
-a middle one, `high` from there to the highest.  So all spacings share one plane, and one step in it.
+A `Point` is a spacing and two coordinates in [0, 1], logarithmic in sigma: `low` goes from the lowest trained
+level to a middle one, `high` from there to the highest.  All spacings share these coordinates.
 """
 
 import math
@@ -18,25 +18,25 @@ from refinesr.errors import ConfigError
 from refinesr.method import Method
 
 DIGITS = 4
-"""Of the numbers of a grid: as many as anybody can read, rounded into the trained range."""
+"""Significant digits of a grid's numbers; they are rounded into the trained range."""
 
 EDGE = 0.05
-"""How near the ends come to the middle, of the way; there the grid has no length."""
+"""Smallest distance, in coordinates, of either end from the middle level, where the grid would be empty."""
 
 
 @dataclass(frozen=True)
 class Power:
-    """sigma**(1/rho) evenly spaced: the larger rho, the more levels are low."""
+    """sigma**(1/rho) evenly spaced (Karras et al. 2022): a larger rho has more low levels."""
 
     rho: float = 7.0
 
     def grid(self, low: float, high: float, steps: int) -> GridChoice:
         return Karras(low, high, self.rho)
 
-    def near(self, step: float) -> tuple["Spacing", ...]:
-        """Those next to it, nearer for a smaller step."""
-        more = 1 + 4 * step
-        return tuple(Power(round(max(1.0, rho), 2)) for rho in (self.rho * more, self.rho / more))
+    def neighbours(self, step: float) -> tuple["Spacing", ...]:
+        """Spacings with a larger and a smaller rho, closer for a smaller step."""
+        factor = 1 + 4 * step
+        return tuple(Power(round(max(1.0, rho), 2)) for rho in (self.rho * factor, self.rho / factor))
 
 
 @dataclass(frozen=True)
@@ -46,21 +46,21 @@ class LogEven:
     def grid(self, low: float, high: float, steps: int) -> GridChoice:
         return LogSNR(low, high)
 
-    def near(self, step: float) -> tuple["Spacing", ...]:
+    def neighbours(self, step: float) -> tuple["Spacing", ...]:
         return (Power(14.0),)
 
 
 @dataclass(frozen=True)
 class NewTable:
-    """SR3's: a new table of `steps` betas, evenly spaced, all of whose rows are visited."""
+    """As in SR3: a new table of `steps` evenly spaced betas, all of whose rows are visited."""
 
     def grid(self, low: float, high: float, steps: int) -> GridChoice | None:
-        """None where no such table has these ends."""
+        """None if no such table has these ends."""
         first = rounded(low**2 / (1 + low**2), ROUND_CEILING)  # of sigma² = 1 / (1 - beta) - 1
         last = last_beta(first, high, steps)
         return None if last is None else Even(Linear(first if steps > 1 else last, last, steps))
 
-    def near(self, step: float) -> tuple["Spacing", ...]:
+    def neighbours(self, step: float) -> tuple["Spacing", ...]:
         return ()
 
 
@@ -68,42 +68,46 @@ Spacing = Power | LogEven | NewTable
 
 
 def last_beta(first: float, high: float, steps: int) -> float | None:
-    """The last of `steps` evenly spaced betas whose last row is at most sigma = `high`, by bisection."""
+    """The last of `steps` evenly spaced betas such that the last row is at most sigma = `high`, by bisection.
 
-    def reached(last: float) -> float:
-        """-log(gamma) of the last row; ascends with `last`."""
+    None if `first` alone exceeds it.
+    """
+
+    def log_inverse_gamma(last: float) -> float:
+        """-log(gamma) of the last row; increases with `last`."""
         betas = torch.linspace(first if steps > 1 else last, last, steps, dtype=torch.float64)
         return float(-torch.log1p(-betas).sum())
 
-    wanted, least, most = math.log1p(high**2), 0.0, 1.0
-    if reached(1e-9) > wanted:
+    target, lower, upper = math.log1p(high**2), 0.0, 1.0
+    if log_inverse_gamma(1e-9) > target:
         return None
     for _ in range(60):
-        half = (least + most) / 2
-        least, most = (half, most) if reached(half) <= wanted else (least, half)
-    # close to 1 what counts is the distance from it
-    return rounded(least, ROUND_FLOOR) if least < 0.5 else 1 - rounded(1 - least, ROUND_CEILING)
+        middle = (lower + upper) / 2
+        lower, upper = (middle, upper) if log_inverse_gamma(middle) <= target else (lower, middle)
+    # close to 1, the digits of the distance from 1 matter
+    return rounded(lower, ROUND_FLOOR) if lower < 0.5 else 1 - rounded(1 - lower, ROUND_CEILING)
 
 
 @dataclass(frozen=True)
 class Range:
-    """Noise levels: the lowest and highest trained, and one between, where the two ends meet."""
+    """The lowest and highest trained noise level, and one between, which separates the two ends of a grid."""
 
     lowest: float
     middle: float
     highest: float
 
     def ends(self, low: float, high: float) -> tuple[float, float]:
-        """sigma of the two ends at a place, inside the range."""
-        least = self.lowest * (self.middle / self.lowest) ** low
-        most = self.middle * (self.highest / self.middle) ** high
-        return rounded(least, ROUND_CEILING), rounded(most, ROUND_FLOOR)
+        """sigma of a grid's two ends for the coordinates `low` and `high`."""
+        last = self.lowest * (self.middle / self.lowest) ** low
+        first = self.middle * (self.highest / self.middle) ** high
+        return rounded(last, ROUND_CEILING), rounded(first, ROUND_FLOOR)
 
 
-def trained(method: Method) -> Range:
-    """The middle is sigma = 1, noise as strong as white is bright, if it was trained.
+def trained_range(method: Method) -> Range:
+    """The range of a method's training levels.
 
-    The lowest is what one level in a thousand is below.  Raises ConfigError if there is nothing to search.
+    The lowest is their 0.1 % quantile; the middle is sigma = 1 if that is well inside.  Raises ConfigError if
+    the method has no range of levels to search.
     """
     if isinstance(method.precond, Blind):
         raise ConfigError("method.precond: Blind answers in one call, whatever the level: nothing to search")
@@ -117,11 +121,10 @@ def trained(method: Method) -> Range:
     return Range(lowest, middle, highest)
 
 
-def spacings(method: Method, steps: int) -> tuple[Spacing, ...]:
-    """Those to try; new tables where the model was trained with one, for that is how its paper does it.
+def usable_spacings(method: Method, steps: int) -> tuple[Spacing, ...]:
+    """The spacings to search; `NewTable` is among them if the model was trained with a table, as in SR3.
 
-    One or two levels are the ends, whatever the spacing: a single one is tried, and none where a single
-    level is visited.
+    Two levels are the ends alone, so one spacing is enough; for a single level there is none.
     """
     sampling = method.sampling
     if sampling.fidelity == 1 and sampling.mean is not None:
@@ -135,29 +138,30 @@ def spacings(method: Method, steps: int) -> tuple[Spacing, ...]:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A grid's place in the search: `low` in [0, 1), `high` in (0, 1]."""
+class Point:
+    """A point of the search space: `low` in [0, 1), `high` in (0, 1]."""
 
     spacing: Spacing
     low: float
     high: float
 
-    def grid(self, span: Range, steps: int) -> GridChoice | None:
-        return self.spacing.grid(*span.ends(self.low, self.high), steps)
+    def grid(self, levels: Range, steps: int) -> GridChoice | None:
+        return self.spacing.grid(*levels.ends(self.low, self.high), steps)
 
-    def around(self, step: float) -> Iterator["Place"]:
-        """One step of either end, up or down; and other spacings with these ends."""
-        for away in (-step, step):
-            yield replace(self, low=min(max(self.low + away, 0.0), 1 - EDGE))
-            yield replace(self, high=min(max(self.high + away, EDGE), 1.0))
-        yield from (replace(self, spacing=spacing) for spacing in self.spacing.near(step))
+    def neighbours(self, step: float) -> Iterator["Point"]:
+        """Points with either end moved by a step, up or down, and with neighbouring spacings."""
+        for change in (-step, step):
+            yield replace(self, low=min(max(self.low + change, 0.0), 1 - EDGE))
+            yield replace(self, high=min(max(self.high + change, EDGE), 1.0))
+        yield from (replace(self, spacing=spacing) for spacing in self.spacing.neighbours(step))
 
 
-def lattice(kinds: Sequence[Spacing], many: int) -> list[Place]:
-    """Evenly spread, `many` a side for each spacing, the whole trained range first."""
-    share = [k / many for k in range(many)]
-    return [Place(kind, low, 1 - high) for kind in kinds for low in share for high in share]
+def lattice(spacings: Sequence[Spacing], side: int) -> list[Point]:
+    """side x side evenly spaced points for each spacing; the first of each is the whole trained range."""
+    offsets = [k / side for k in range(side)]
+    return [Point(spacing, low, 1 - high) for spacing in spacings for low in offsets for high in offsets]
 
 
 def rounded(value: float, direction: str) -> float:
+    """To `DIGITS` significant digits, in a rounding direction of `decimal`."""
     return float(Context(prec=DIGITS, rounding=direction).create_decimal(value))

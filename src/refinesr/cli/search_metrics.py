@@ -1,4 +1,4 @@
-"""Judges of a search by the name of their metric."""
+"""The metrics of `refinesr search`, by name."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,12 +10,12 @@ from ..errors import ConfigError
 if TYPE_CHECKING:
     import torch
 
-    from ..search import HeldOut, Judge
+    from ..search import HeldOutSet, Metric
 
-Judging = Callable[["HeldOut"], "Judge"]
+MetricFactory = Callable[["HeldOutSet"], "Metric"]
 
 
-def psnr(features: Path | None, device: "torch.device") -> Judging:
+def psnr(features: Path | None, device: "torch.device") -> MetricFactory:
     from ..search import Psnr
 
     if features is not None:
@@ -23,7 +23,7 @@ def psnr(features: Path | None, device: "torch.device") -> Judging:
     return lambda held: Psnr()
 
 
-def perceptual(features: Path | None, device: "torch.device") -> Judging:
+def perceptual(features: Path | None, device: "torch.device") -> MetricFactory:
     from ..metrics.perceptual import FEATURES, LINEAR, Perceptual
     from ..search import Distance
 
@@ -33,7 +33,7 @@ def perceptual(features: Path | None, device: "torch.device") -> Judging:
     return lambda held: distance
 
 
-def fid(features: Path | None, device: "torch.device") -> Judging:
+def fid(features: Path | None, device: "torch.device") -> MetricFactory:
     from ..metrics.sets import Features
     from ..search import FrechetDistance
 
@@ -43,6 +43,6 @@ def fid(features: Path | None, device: "torch.device") -> Judging:
     return lambda held: FrechetDistance.of(network, held)
 
 
-JUDGES: Mapping[str, Callable[[Path | None, "torch.device"], Judging]] = MappingProxyType(
+METRICS: Mapping[str, Callable[[Path | None, "torch.device"], MetricFactory]] = MappingProxyType(
     {"psnr": psnr, "perceptual": perceptual, "fid": fid}
 )

@@ -1,4 +1,4 @@
-"""The distance that `refinesr train` learns a perception by, from files of other people."""
+"""The perceptual distance of `refinesr train`, from files of published weights."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 @Parameter(name="*", group="Perceptual loss")
 @dataclass(frozen=True)
-class Perceiving:
-    """By what a run with method.perception learns besides its error."""
+class PerceptualOptions:
+    """The perceptual distance of a run with method.perception."""
 
     perceptual: Path | None = None
     """An LPIPS-like distance on SqueezeNet: folder with squeezenet11.npz and
@@ -31,10 +31,11 @@ class Perceiving:
     backbone: Path | None = None
     """Weights of the network that LPIPS uses, if torch's cache does not have them."""
 
-    def of(self, run: "Run", device: "torch.device") -> "tuple[Run, Distance | None]":
-        """The run, told what it learns by, and that.
+    def load(self, run: "Run", device: "torch.device") -> "tuple[Run, Distance | None]":
+        """The run with its distance noted, and the distance on the device; None if the run needs none.
 
-        Raises ConfigError unless the run wants just what is given; CheckpointError for files of no use.
+        Raises ConfigError unless a distance is given exactly if the run needs one; CheckpointError for
+        unusable files.
         """
         given = [name for name in ("perceptual", "lpips") if getattr(self, name) is not None]
         if len(given) > 1:
@@ -58,4 +59,4 @@ class Perceiving:
         return run, None
 
 
-PERCEIVING = Perceiving()
+PERCEPTUAL = PerceptualOptions()

@@ -15,19 +15,19 @@ from torch import Tensor
 from refinesr import load
 from refinesr.checkpoint import save_stage
 from refinesr.errors import CheckpointError
-from refinesr.run import Run, card_of
+from refinesr.fit import State
+from refinesr.run import Run
 from refinesr.stage import Stage
-from refinesr.train import State
 
 MODEL, WEIGHTS = "model.safetensors", "weights.safetensors"
 MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer")
 """AdamW's two, Muon's one."""
 
 
-def carry(run: Run, state: State, folder: Path, *, moments: bool = False) -> list[Path]:
+def save_transfer(run: Run, state: State, folder: Path, *, moments: bool = False) -> list[Path]:
     """Write both files; the model first."""
     folder.mkdir(parents=True, exist_ok=True)
-    stage = Stage(run.method, state.average, card_of(run, state.step))
+    stage = Stage(run.method, state.average, run.card_after(state.step))
     save_stage(stage, folder / MODEL, dtype=torch.float16, overwrite=True)
     tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
     tensors |= dict(moments_of(state)) if moments else {}
@@ -43,7 +43,7 @@ def moments_of(state: State) -> Iterator[tuple[str, Tensor]]:
                 yield f"{moment}.{name}", state.optimizer.state[parameter][moment]
 
 
-def begin(state: State, source: Path) -> None:
+def load_transfer(state: State, source: Path) -> None:
     """Give a fresh state what was carried in a folder, or only the weights of a model file.
 
     The updates are counted anew, so that a plan begins with its warm-up.  Raises CheckpointError if the
@@ -59,10 +59,10 @@ def begin(state: State, source: Path) -> None:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{source}: weights of another network: {reason}") from error
     if any(name.startswith(MOMENTS) for name in stored):
-        remember(state, stored)
+        restore_moments(state, stored)
 
 
-def remember(state: State, stored: dict[str, Tensor]) -> None:
+def restore_moments(state: State, stored: dict[str, Tensor]) -> None:
     """The optimiser's moments, as of many updates: their bias has long been corrected."""
     for name, parameter in state.model.named_parameters():
         names = {moment: f"{moment}.{name}" for moment in MOMENTS}

@@ -8,7 +8,7 @@ from refinesr.data import Pairs
 Batch = tuple[Tensor, Tensor]
 
 
-class Ahead:
+class PrefetchedBatches:
     """The batches of `pairs`, on CUDA; the one after each is begun before it is asked for."""
 
     def __init__(self, pairs: Pairs) -> None:
