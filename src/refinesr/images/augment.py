@@ -1,7 +1,7 @@
-"""What makes a stage of a cascade forgive the one before it: its training inputs are spoilt a little.
+"""Conditioning augmentation: training inputs of a cascade's later stages are blurred and noisy.
 
-Samples of a model are not quite photos.  A stage that has only seen photos made small takes what is wrong
-with them for something to keep (Ho et al. 2021b, "Cascaded Diffusion Models", section 4).
+Samples of a model differ a little from downsampled photos.  A stage trained only on downsampled photos
+preserves and amplifies these artefacts (Ho et al. 2021b, "Cascaded Diffusion Models", section 4).
 """
 
 import math
@@ -18,20 +18,21 @@ from refinesr.shapes import Images, LowWithPlanes
 
 @dataclass(frozen=True)
 class CascadeAugmented:
-    """Bicubic reduction, a Gaussian blur of random width as `GaussianBlurred`, and noise of a random level.
+    """Bicubic downsampling, Gaussian blur of random width as `GaussianBlurred`, and noise of random level.
 
-    The network is told the level, not the width: one plane, for the source `Augmented`.  The noise is theirs,
-    but added to low as it is; in their variance-preserving terms level s is the row with sigma = s.
+    The network is given the noise level, as a plane for the source `Augmented`, but not the blur's width.
+    Unlike in the paper noise is added to `low` without scaling it; level s corresponds to the row with sigma
+    = s of a variance-preserving schedule.
     """
 
     scale: int
     kernel: Kernel = field(default_factory=MatlabBicubic)
     blur: float = 0.6
-    """Largest standard deviation of the blur in pixels of `low`; each image draws evenly from 0 up to it."""
+    """Largest standard deviation of the blur in pixels of `low`; drawn uniformly from 0 for each image."""
     noise: float = 0.5
-    """Largest standard deviation of the noise, where images span -1 to 1; drawn likewise."""
+    """Largest standard deviation of the noise, for images in [-1, 1]; drawn likewise."""
     eight_bit: bool = True
-    """Round to the levels of an 8-bit file before the noise; else only clip to [-1, 1]."""
+    """Round to the 256 levels of an 8-bit file before adding noise; otherwise only clip to [-1, 1]."""
 
     planes: ClassVar[int] = 1
 

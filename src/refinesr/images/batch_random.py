@@ -1,4 +1,4 @@
-"""What degradations share: chance for each image of a batch, levels of a file, spans of numbers."""
+"""Random numbers for each image of a batch, and other helpers that degradations share."""
 
 from dataclasses import dataclass
 
@@ -12,30 +12,30 @@ from refinesr.shapes import Images
 
 @dataclass(frozen=True)
 class BatchRandom:
-    """Random numbers for the images of a batch, of their type and on their device."""
+    """Random numbers for the images of the batch `like`, of its dtype and on its device."""
 
     rng: torch.Generator
     like: Tensor
 
-    def uniform(self, span: tuple[float, float], *more: int) -> Float[Tensor, "B ..."]:
-        """Even in [span[0], span[1]): one number an image, or more for each, (B, *more)."""
-        first, last = span
-        shape = (len(self.like), *more)
+    def uniform(self, bounds: tuple[float, float], *shape: int) -> Float[Tensor, "B ..."]:
+        """Uniform numbers in [bounds[0], bounds[1]), (B, *shape)."""
+        first, last = bounds
+        shape = (len(self.like), *shape)
         drawn = torch.rand(shape, generator=self.rng, device=self.like.device, dtype=self.like.dtype)
         return first + (last - first) * drawn
 
-    def bernoulli(self, share: float) -> Tensor:
-        """True with probability `share`, (B,)."""
-        return self.uniform((0.0, 1.0)) < share
+    def bernoulli(self, probability: float) -> Tensor:
+        """True with the probability, (B,)."""
+        return self.uniform((0.0, 1.0)) < probability
 
-    def integers(self, count: int, *more: int) -> Tensor:
-        """Whole numbers in [0, count): one an image, or more for each, (B, *more)."""
-        shape = (len(self.like), *more)
+    def integers(self, count: int, *shape: int) -> Tensor:
+        """Uniform integers in [0, count), (B, *shape)."""
+        shape = (len(self.like), *shape)
         return torch.randint(count, shape, generator=self.rng, device=self.like.device)
 
-    def integers_between(self, span: tuple[int, int], *more: int) -> Tensor:
-        """Whole numbers in [span[0], span[1]]: one an image, or more for each, (B, *more)."""
-        return span[0] + self.integers(span[1] - span[0] + 1, *more)
+    def integers_between(self, bounds: tuple[int, int], *shape: int) -> Tensor:
+        """Uniform integers in [bounds[0], bounds[1]], (B, *shape)."""
+        return bounds[0] + self.integers(bounds[1] - bounds[0] + 1, *shape)
 
     def normal(self, x: Tensor) -> Tensor:
         """Standard normal values of x's shape."""
@@ -43,12 +43,12 @@ class BatchRandom:
 
 
 def per_image(values: Tensor) -> Tensor:
-    """(B,) -> (B, 1, 1, 1), to be combined with a batch of images."""
+    """(B,) -> (B, 1, 1, 1), to broadcast over a batch of images."""
     return values[:, None, None, None]
 
 
 def check_bounds(name: str, values: tuple[float | int, ...], least: float, most: float) -> None:
-    """Raises ConfigError naming the field unless the values ascend within [least, most]."""
+    """Raises ConfigError naming the field unless the values are ascending and within [least, most]."""
     if list(values) != sorted(values) or not all(least <= value <= most for value in values):
         shown = f"{values[0]:g}" if len(values) == 1 else f"({', '.join(f'{value:g}' for value in values)})"
         order = " in ascending order" if len(values) > 1 else ""

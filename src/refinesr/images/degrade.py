@@ -1,8 +1,8 @@
-"""Degradations: how the poor image of a training pair is made of the good one.  A task is a degradation.
+"""Degradations: they make the low-resolution image of a training pair from the high-resolution one.
 
-Each is a value that is called with a batch and a generator of random numbers on the batch's device:
-`degrade(high, rng) -> low`, both in [-1, 1].  Nothing else is random, all happens on the device, and
-every image of a batch has its own draw.
+A degradation, and so a task, is a value that is called with a batch and a generator of random numbers on the
+batch's device:  `degrade(high, rng) -> low`, both in [-1, 1].  It has no other randomness, works on the
+device, and draws separately for each image of the batch.
 """
 
 import math
@@ -24,42 +24,44 @@ from refinesr.shapes import Images, LowImages
 
 @dataclass(frozen=True)
 class Blur:
-    """An unsharp lens: a Gaussian blur of `high` along its axes before it is reduced."""
+    """Blur of a lens: a Gaussian blur of `high` along its axes before downsampling."""
 
     share: float = 0.5
-    """Probability that a rough image is blurred."""
+    """Probability of blur for a degraded image."""
     sigma: tuple[float, float] = (0.1, 0.4)
-    """Standard deviation in pixels of `low`, to mean the same at every scale (x4: 0.4 to 1.6 of `high`)."""
+    """Standard deviation in pixels of `low`, to be independent of the scale (x4: 0.4 to 1.6 of `high`)."""
     stretch: float = 1.5
-    """Largest ratio of the widths along the two axes; 1 blurs equally in all directions."""
+    """Largest ratio of the widths along the two axes; 1 is isotropic."""
 
     def __post_init__(self) -> None:
         check_bounds("share", (self.share,), 0.0, 1.0)
         check_bounds("sigma", self.sigma, 0.0, 8.0)
         check_bounds("stretch", (self.stretch,), 1.0, 4.0)
 
-    def __call__(self, high: Images, scale: int, rough: Tensor, random: BatchRandom) -> Images:
-        sigma = scale * random.uniform(self.sigma) * (rough & random.bernoulli(self.share))
-        lean = random.uniform((-0.5, 0.5)) * math.log(self.stretch)
+    def __call__(self, high: Images, scale: int, degraded: Tensor, random: BatchRandom) -> Images:
+        """`high` with the images marked in `degraded` (B,) blurred with probability `share`."""
+        sigma = scale * random.uniform(self.sigma) * (degraded & random.bernoulli(self.share))
+        log_ratio = random.uniform((-0.5, 0.5)) * math.log(self.stretch)
         reach = math.ceil(3 * scale * self.sigma[1] * math.sqrt(self.stretch))
-        return gaussian_blur(high, sigma * lean.exp(), sigma / lean.exp(), reach)
+        return gaussian_blur(high, sigma * log_ratio.exp(), sigma / log_ratio.exp(), reach)
 
 
 @dataclass(frozen=True)
 class Grain:
-    """Sensor noise: normal, part of its variance growing with brightness as that of counted photons does."""
+    """Sensor noise: Gaussian, with a part of the variance proportional to brightness, as of photon noise."""
 
     share: float = 0.5
-    """Probability that a rough image is noisy."""
+    """Probability of noise for a degraded image."""
     std: tuple[float, float] = (0.5, 6.0)
-    """Standard deviation at white, in levels of 255; the share of its square left at black is drawn."""
+    """Standard deviation at white, in levels of 255; the fraction of the variance at black is random."""
 
     def __post_init__(self) -> None:
         check_bounds("share", (self.share,), 0.0, 1.0)
         check_bounds("std", self.std, 0.0, 255.0)
 
-    def __call__(self, low: Images, rough: Tensor, random: BatchRandom) -> Images:
-        std = random.uniform(self.std) / 127.5 * (rough & random.bernoulli(self.share))
+    def __call__(self, low: Images, degraded: Tensor, random: BatchRandom) -> Images:
+        """`low` with noise, with probability `share`, on the images marked in `degraded` (B,)."""
+        std = random.uniform(self.std) / 127.5 * (degraded & random.bernoulli(self.share))
         photons = per_image(random.uniform((0.0, 1.0)))
         brightness = (low.clamp(-1, 1) + 1) / 2
         variance = 1 - photons * (1 - brightness)
@@ -68,46 +70,47 @@ class Grain:
 
 @dataclass(frozen=True)
 class Jpeg:
-    """The file the picture came in: JPEG at low resolution.  For 1 or 3 channels only."""
+    """JPEG compression of `low`, as of the input file.  For 1 or 3 channels only."""
 
     share: float = 0.7
-    """Probability that a rough image is compressed; 0 for pictures that have neither 1 nor 3 channels."""
+    """Probability of compression for a degraded image; must be 0 unless images have 1 or 3 channels."""
     quality: tuple[float, float] = (60.0, 95.0)
-    """libjpeg's quality, 1 to 100."""
+    """Quality as in libjpeg, 1 to 100."""
     halved: float = 0.5
-    """Probability of colour at half the size (4:2:0) rather than the full size (4:4:4)."""
+    """Probability of chroma subsampling 4:2:0 instead of 4:4:4."""
 
     def __post_init__(self) -> None:
         check_bounds("share", (self.share,), 0.0, 1.0)
         check_bounds("quality", self.quality, 1.0, 100.0)
         check_bounds("halved", (self.halved,), 0.0, 1.0)
 
-    def __call__(self, low: Images, rough: Tensor, random: BatchRandom) -> Images:
+    def __call__(self, low: Images, degraded: Tensor, random: BatchRandom) -> Images:
+        """`low` with the images marked in `degraded` (B,) compressed with probability `share`."""
         if self.share == 0:
             return low
-        chosen, quality = rough & random.bernoulli(self.share), random.uniform(self.quality)
+        chosen, quality = degraded & random.bernoulli(self.share), random.uniform(self.quality)
         after = jpeg_roundtrip((low.clamp(-1, 1) + 1) / 2, quality, random.bernoulli(self.halved)) * 2 - 1
         return torch.where(per_image(chosen), after, low)
 
 
 @dataclass(frozen=True)
 class Photo:
-    """Photos as people have them: most exactly reduced, some a little unsharp, noisy or compressed as well.
+    """Realistic photos: most are only downsampled, some also slightly blurred, noisy or compressed.
 
-    A share of `clean` images is bicubic to the bit, so that a model learns to trust its input; the others,
-    called rough, go through blur, reduction, grain and JPEG, each with its own probability.
+    With probability `clean` an image is exactly the bicubic reduction, so that a model learns to trust its
+    input; otherwise it is degraded: blur, downsampling, noise and JPEG, each with its own probability.
     """
 
     scale: int
     clean: float = 0.7
-    """Probability of nothing but the reduction."""
+    """Probability of downsampling only."""
     kernels: tuple[Kernel, ...] = (MatlabBicubic(), PillowBicubic())
-    """One of these reduces each image."""
+    """Each image is downsampled with one of these, chosen at random."""
     blur: Blur = field(default_factory=Blur)
     noise: Grain = field(default_factory=Grain)
     jpeg: Jpeg = field(default_factory=Jpeg)
     eight_bit: bool = True
-    """Round to the levels of an 8-bit file, as photos are; else, of deeper pictures, only clip to [-1, 1]."""
+    """Round to the 256 levels of an 8-bit file; otherwise, for deeper images, only clip to [-1, 1]."""
 
     def __post_init__(self) -> None:
         check_bounds("scale", (float(self.scale),), 1.0, math.inf)
@@ -116,7 +119,7 @@ class Photo:
             raise ConfigError("kernels: none are named; at least one is needed, e.g. MatlabBicubic")
 
     def check(self, channels: int) -> None:
-        """Raises ConfigError for pictures that no JPEG holds, unless there is none."""
+        """Raises ConfigError for images that JPEG cannot hold, unless `jpeg.share` is 0."""
         if channels not in (1, 3) and self.jpeg.share > 0:
             raise ConfigError(
                 f"degradation.jpeg.share is {self.jpeg.share} for pictures of {channels} channels; "
@@ -125,19 +128,19 @@ class Photo:
 
     @torch.no_grad()
     def __call__(self, high: Images, rng: torch.Generator) -> LowImages:
-        """high (B, C, H, W) -> low (B, C, H / scale, W / scale), rounded up.
+        """high (B, C, H, W) -> low (B, C, H / scale, W / scale), sizes rounded up.
 
-        Raises ConfigError for pictures of neither 1 nor 3 channels unless `jpeg.share` is 0.
+        Raises ConfigError for images with neither 1 nor 3 channels unless `jpeg.share` is 0.
         """
         self.check(high.shape[1])
         random = BatchRandom(rng, high)
-        rough = ~random.bernoulli(self.clean)
-        low = self._reduced(self.blur(high, self.scale, rough, random), random)
-        low = self.jpeg(self.noise(low, rough, random), rough, random)
+        degraded = ~random.bernoulli(self.clean)
+        low = self._downsample(self.blur(high, self.scale, degraded, random), random)
+        low = self.jpeg(self.noise(low, degraded, random), degraded, random)
         return round_to_eight_bits(low) if self.eight_bit else low.clamp(-1, 1)
 
-    def _reduced(self, high: Images, random: BatchRandom) -> LowImages:
-        """Reduced by one kernel each.  All are computed: choosing first would make a GPU wait for the CPU."""
+    def _downsample(self, high: Images, random: BatchRandom) -> LowImages:
+        """Each image by one kernel.  All are computed, as selecting images would synchronise with a GPU."""
         chosen = random.integers(len(self.kernels))
         low, *others = (downsampled(high, self.scale, kernel) for kernel in self.kernels)
         for number, other in enumerate(others, start=1):
@@ -147,16 +150,16 @@ class Photo:
 
 @dataclass(frozen=True)
 class Given:
-    """Poor pictures are given beside the good ones, and nothing makes them: see `data.load_photos`."""
+    """Low-resolution images are given as files, not made from the others: see `data.load_photos`."""
 
     scale: int
-    """Pixels of `high` per pixel of `low`, a side; 1 for pictures of one size."""
+    """Ratio of the sides of `high` and `low`; 1 for images of equal size."""
 
     def __post_init__(self) -> None:
         check_bounds("scale", (float(self.scale),), 1.0, math.inf)
 
     def __call__(self, high: Images, rng: torch.Generator) -> LowImages:
-        """Raises ConfigError."""
+        """Raises ConfigError, as there is nothing to compute."""
         raise ConfigError(NEEDS_GIVEN_LOW)
 
 
@@ -175,16 +178,15 @@ Degradation = (
     | JpegRestoration
     | Given
 )
-"""Those that do not take any number of channels have a `check` of it."""
+"""Degradations that do not accept any number of channels have a method `check`."""
 
 
 def makes_low_text(degradation: Degradation) -> str:
-    """Says of any other why no poor pictures are to be given."""
+    """The reason why no low-resolution images can be given for any other degradation."""
     return f"method.degradation is {type(degradation).__name__}, which makes poor pictures of the good ones"
 
 
 def check_accepts_low(degradation: Degradation) -> None:
-    """Raises ConfigError if a model of that task restores nothing that could be given: it has learnt to fill
-    holes that it is told, or to colour what has lost its colour."""
+    """Raises ConfigError for tasks whose low images cannot be given: inpainting, uncropping, colouring."""
     if isinstance(degradation, Grey | Inpainting | Uncropping):
         raise ConfigError(f"--low: {makes_low_text(degradation)}; leave --low out")

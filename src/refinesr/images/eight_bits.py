@@ -71,9 +71,8 @@ def resize_eight_bits(
     Its device must support float64.
     """
     passes = resize_passes(kernel, (image.shape[-2], image.shape[-1]), size)
-    planes = [
-        _resized(plane, passes) for plane in image.flatten(0, 1)
-    ]  # one by one: float64 takes 8 times the memory
+    # plane by plane, as float64 takes eight times the memory
+    planes = [_resized(plane, passes) for plane in image.flatten(0, 1)]
     return torch.stack(planes).reshape(*image.shape[:2], *size)
 
 

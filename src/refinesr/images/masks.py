@@ -1,4 +1,4 @@
-"""Masks: which pixels of a picture are to be made up, 1, and which are known, 0.
+"""Masks: 1 where pixels are to be generated, 0 where they are known.
 
 Each mask is a value that is called with a `BatchRandom` whose `like` is the batch (B, C, H, W) and returns
 (B, 1, H, W), drawn for each image separately.  No mask is empty.  Lengths are fractions of the image's side,
@@ -27,7 +27,7 @@ from refinesr.shapes import Mask, PerImage
 AnyMask = Image.Image | NDArray[np.generic] | Tensor
 
 BinaryMask = Float[Tensor, "H W"]
-"""A mask: 1 where a picture is to be made up, 0 where it is known."""
+"""A mask (H, W): 1 where pixels are to be generated, 0 where they are known."""
 
 
 def _size(random: BatchRandom) -> tuple[int, int]:
@@ -35,7 +35,7 @@ def _size(random: BatchRandom) -> tuple[int, int]:
 
 
 def _axes(random: BatchRandom) -> tuple[Tensor, Tensor]:
-    """Middles of the pixels, in pixels: y (1, 1, H, 1) and x (1, 1, 1, W)."""
+    """Coordinates of pixel centres in pixels: y (1, 1, H, 1) and x (1, 1, 1, W)."""
     height, width = (torch.arange(n, device=random.like.device) + 0.5 for n in _size(random))
     return height[None, None, :, None], width[None, None, None, :]
 
@@ -43,7 +43,7 @@ def _axes(random: BatchRandom) -> tuple[Tensor, Tensor]:
 def rectangle_mask(
     random: BatchRandom, top: PerImage, left: PerImage, bottom: PerImage, right: PerImage
 ) -> Mask:
-    """Rows [top, bottom) and columns [left, right) of each image, (B,) each, in pixels."""
+    """1 in rows [top, bottom) and columns [left, right) of each image; (B,) each, in pixels."""
     y, x = _axes(random)
     rows, columns = (
         (y > per_image(top)) & (y < per_image(bottom)),
@@ -52,23 +52,23 @@ def rectangle_mask(
     return (rows & columns).to(random.like.dtype)
 
 
-def box_mask(random: BatchRandom, side: Tensor, at: Tensor) -> Mask:
-    """A box of `side` (B, 2), parts of height and width, rounded to whole pixels, at least one.
+def box_mask(random: BatchRandom, side: Tensor, position: Tensor) -> Mask:
+    """1 in a box of `side` (B, 2), fractions of height and width, rounded to pixels, at least one.
 
-    `at` (B, 2) in [0, 1] says where between the two ends of each axis.
+    `position` (B, 2) in [0, 1] is its place between the two ends of each axis.
     """
     whole = cached_tensor(_size(random), side)
     size = (side * whole).round().clamp(min=1)
-    start = (at * (whole - size)).round()
+    start = (position * (whole - size)).round()
     return rectangle_mask(random, *start.unbind(1), *(start + size).unbind(1))
 
 
 @dataclass(frozen=True)
 class Centre:
-    """A box in the middle: the mask of Palette's evaluation, 128 of 256 pixels (section 5.2)."""
+    """A centred box: the mask of Palette's evaluation, 128 of 256 pixels (section 5.2)."""
 
     side: float = 0.5
-    """Its sides over the picture's."""
+    """Its sides as a fraction of the image's."""
 
     def __post_init__(self) -> None:
         check_bounds("side", (self.side,), 0.0, 1.0)
@@ -81,13 +81,15 @@ class Centre:
 
 @dataclass(frozen=True)
 class Box:
-    """A box of any place and size.  As it stands that of DeepFill's code (Yu et al. 2018): 88 to 128 of 256
-    pixels, 20 or more from the border."""
+    """A box of random size and position.
+
+    The defaults are those of DeepFill's code (Yu et al. 2018): 88 to 128 of 256 pixels, 20 from the border.
+    """
 
     side: tuple[float, float] = (88 / 256, 0.5)
-    """Its sides over the picture's, each drawn for itself."""
+    """Its sides as fractions of the image's, drawn independently."""
     margin: float = 20 / 256
-    """What stays known between it and the border, where there is room."""
+    """Least distance to the border, as a fraction of the image's side; smaller if the box does not fit."""
 
     def __post_init__(self) -> None:
         check_bounds("side", self.side, 0.0, 1.0)
@@ -101,22 +103,22 @@ class Box:
 
 @dataclass(frozen=True)
 class FreeForm:
-    """Strokes of a brush, and a box over them: what Palette's inpainting is trained with (section 5.2).
+    """Brush strokes and a box: the masks with which Palette's inpainting is trained (section 5.2).
 
-    The strokes are those of DeepFill v2's code (Yu et al. 2019, appendix): zigzags of round ends.  Every
-    corner turns back by an angle near 72 degrees; the whole is mirrored at random.
+    The strokes are those of DeepFill v2's code (Yu et al. 2019, appendix): zigzags with round ends.  Every
+    corner turns back by an angle near 72 degrees; all strokes together are mirrored at random.
     """
 
     strokes: tuple[int, int] = (1, 3)
-    """How many."""
+    """Number of strokes."""
     corners: tuple[int, int] = (4, 11)
-    """Straight pieces of a stroke."""
+    """Number of straight segments of a stroke."""
     width: tuple[float, float] = (12 / 256, 40 / 256)
-    """Of the brush."""
+    """Width of the brush."""
     length: float = math.sqrt(2) / 8
-    """Of a piece, on average; its standard deviation is half of that, and twice it the most."""
+    """Mean length of a segment; the standard deviation is half of it, the maximum twice."""
     turn: tuple[float, float] = (48.0, 96.0)
-    """Degrees between a piece and the horizontal, up and down in turns."""
+    """Angle of a segment to the horizontal in degrees, alternately upwards and downwards."""
     box: Box | None = field(default_factory=Box)
 
     def __post_init__(self) -> None:
@@ -131,45 +133,45 @@ class FreeForm:
         return drawn if self.box is None else torch.maximum(drawn, self.box(random))
 
     def paths(self, random: BatchRandom) -> tuple[Tensor, Tensor]:
-        """Corners (B, strokes, pieces + 1, 2) as (y, x) in pixels, and radii (B, strokes, pieces).
+        """Corners (B, strokes, segments + 1, 2) as (y, x) in pixels, and radii (B, strokes, segments).
 
-        A radius below 0 is of a piece that is not drawn.
+        Segments with a negative radius are not drawn.
         """
-        strokes, pieces = self.strokes[1], self.corners[1]
+        strokes, segments = self.strokes[1], self.corners[1]
         side, whole = math.sqrt(math.prod(_size(random))), cached_tensor(_size(random), random.like)
-        # from the middle of a pixel, so that no brush is too thin to mark one
+        # from the centre of a pixel, so that even the thinnest brush marks one
         at = (random.uniform((0.0, 1.0), strokes, 2) * whole).floor() + 0.5
         path = [torch.minimum(at, whole - 0.5)]
         for step in (side * self.steps(random)).unbind(2):
             path.append((path[-1] + step).clamp(min=0).minimum(whole))
         radius = side / 2 * random.uniform(self.width, strokes, 1)
-        number = torch.arange(pieces, device=random.like.device)
+        number = torch.arange(segments, device=random.like.device)
         stroke = torch.arange(strokes, device=random.like.device)[:, None]
         drawn = number < random.integers_between(self.corners, strokes, 1)
         drawn &= stroke < random.integers_between(self.strokes, 1, 1)
         return torch.stack(path, 2), torch.where(drawn, radius, -1)
 
     def steps(self, random: BatchRandom) -> Tensor:
-        """From corner to corner, (B, strokes, pieces, 2) as (y, x)."""
-        strokes, pieces = self.strokes[1], self.corners[1]
-        angle = random.uniform(self.turn, strokes, pieces).deg2rad()
+        """Vectors from corner to corner, (B, strokes, segments, 2) as (y, x), in units of the side."""
+        strokes, segments = self.strokes[1], self.corners[1]
+        angle = random.uniform(self.turn, strokes, segments).deg2rad()
         angle[:, :, ::2] *= -1
         length = self.length * (1 + random.normal(angle) / 2).clamp(0, 2)
         mirrored = 1.0 - 2.0 * random.integers(2, 1, 1, 2)
         return length[..., None] * torch.stack((angle.sin(), angle.cos()), -1) * mirrored
 
     def drawn_mask(self, random: BatchRandom, path: Tensor, radius: Tensor) -> Mask:
-        """1 where the middle of a pixel is no farther from a piece than its radius."""
+        """1 where a pixel's centre is within the radius of a segment."""
         y, x = _axes(random)
         mask = torch.zeros((len(path), 1, *_size(random)), dtype=torch.bool, device=path.device)
-        pieces = path[:, :, :-1].flatten(1, 2), path[:, :, 1:].flatten(1, 2), radius.flatten(1)
-        for start, end, r in zip(*(part.unbind(1) for part in pieces), strict=True):
-            mask |= _near(y, x, start, end) <= per_image(torch.where(r < 0, -1, r**2))
+        segments = path[:, :, :-1].flatten(1, 2), path[:, :, 1:].flatten(1, 2), radius.flatten(1)
+        for start, end, r in zip(*(part.unbind(1) for part in segments), strict=True):
+            mask |= _squared_distance(y, x, start, end) <= per_image(torch.where(r < 0, -1, r**2))
         return mask.to(random.like.dtype)
 
 
-def _near(y: Tensor, x: Tensor, start: Tensor, end: Tensor) -> Mask:
-    """Squared distance of each place from the straight piece between two points (B, 2)."""
+def _squared_distance(y: Tensor, x: Tensor, start: Tensor, end: Tensor) -> Mask:
+    """Squared distance of each pixel from the segment between two points (B, 2)."""
     down, across = (end - start).unbind(1)
     dy, dx = y - per_image(start[:, 0]), x - per_image(start[:, 1])  # (B, 1, H, 1), (B, 1, 1, W)
     square = per_image((down**2 + across**2).clamp(min=1e-9))
@@ -181,10 +183,10 @@ MaskChoice = FreeForm | Centre | Box
 
 
 def to_mask(mask: AnyMask) -> BinaryMask:
-    """(H, W), 1 where a pixel is more white than black or True.  Raises InputError for what is no mask.
+    """The mask (H, W): 1 where a pixel is True or brighter than half of white.  Raises InputError otherwise.
 
-    White is 1 in floats, 255 or 65535 in integers; Pillow's images of mode I are of 16 bits, as all pictures.
-    Of colours the mean counts, and what is transparent is black, whatever colour is hidden there.
+    White is 1 in floats, 255 or 65535 in integers; Pillow's mode I is treated as 16 bits.  For colours the
+    mean is used, and transparent pixels are black, whatever their colour.
     """
     array = _array(mask)
     if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "buf":
@@ -199,7 +201,9 @@ def to_mask(mask: AnyMask) -> BinaryMask:
 
 def brightness(picture: Picture) -> NDArray[np.float32]:
     """(H, W) from 0, black or transparent, to 1, white and opaque.  Raises InputError for NaN, infinity."""
-    mean = (to_tensor(replace(picture, nodata=None))[0].mean(0).numpy() + 1) / 2  # 0 is black, of a mask too
+    mean = (
+        to_tensor(replace(picture, nodata=None))[0].mean(0).numpy() + 1
+    ) / 2  # in a mask 0 is black even if it is `nodata`
     alpha = 1 if picture.alpha is None else picture.alpha / picture.peak
     return np.asarray(mean * alpha, np.float32)
 

@@ -1,4 +1,4 @@
-"""Degradations that reduce: exactly, or with a little blur."""
+"""Degradations that downsample: bicubic, without or with a little blur."""
 
 import math
 from dataclasses import dataclass, field
@@ -12,40 +12,41 @@ from refinesr.shapes import Images, LowImages
 
 
 def downsampled(high: Images, scale: int, kernel: Kernel) -> LowImages:
-    """high (B, C, H, W) smaller by scale, sizes rounded up; not clipped."""
-    # crops come channels last, which the products of `resize` take three times as long for
+    """high (B, C, H, W) downsampled by `scale`, sizes rounded up; not clipped."""
+    # crops are channels last in memory, with which `resize` takes three times as long
     return resize(high.contiguous(), low_size((high.shape[2], high.shape[3]), scale), kernel)
 
 
 @dataclass(frozen=True)
 class Bicubic:
-    """Bicubic reduction and nothing else: the task of the papers.  Draws no random numbers."""
+    """Bicubic downsampling only, the degradation of most papers.  Draws no random numbers."""
 
     scale: int
     """Pixels of `high` per pixel of `low`, a side."""
     kernel: Kernel = field(default_factory=MatlabBicubic)
     eight_bit: bool = True
-    """Round to the levels of an 8-bit file, as inputs in real life are; else only clip to [-1, 1]."""
+    """Round to the 256 levels of an 8-bit file, as real inputs are; otherwise only clip to [-1, 1]."""
 
     def __post_init__(self) -> None:
         check_bounds("scale", (float(self.scale),), 1.0, math.inf)
 
     @torch.no_grad()
     def __call__(self, high: Images, rng: torch.Generator) -> LowImages:
-        """high (B, C, H, W) -> low (B, C, H / scale, W / scale), rounded up; any number of channels."""
+        """high (B, C, H, W) -> low (B, C, H / scale, W / scale), sizes rounded up; any number of channels."""
         low = downsampled(high, self.scale, self.kernel)
         return round_to_eight_bits(low) if self.eight_bit else low.clamp(-1, 1)
 
 
 @dataclass(frozen=True)
 class GaussianBlurred:
-    """Bicubic reduction, then a Gaussian blur of random width: the augmentation of cascades (Ho et al. 2021,
-    section 4; SR3's FID of 13.1 became 11.3 by it).  They blur half of the images with 0.4 to 0.6 pixels."""
+    """Bicubic downsampling, then Gaussian blur of random width: conditioning augmentation (Ho et al. 2021,
+    section 4).  It improved SR3's FID from 13.1 to 11.3.  The paper blurs half of the images, by 0.4 to 0.6
+    pixels."""
 
     scale: int
     kernel: Kernel = field(default_factory=MatlabBicubic)
     most: float = 0.6
-    """Largest standard deviation in pixels of `low`; each image draws evenly from 0 up to it."""
+    """Largest standard deviation in pixels of `low`; drawn uniformly from 0 for each image."""
     eight_bit: bool = True
 
     def __post_init__(self) -> None:
@@ -54,7 +55,7 @@ class GaussianBlurred:
 
     @torch.no_grad()
     def __call__(self, high: Images, rng: torch.Generator) -> LowImages:
-        """high (B, C, H, W) -> low (B, C, H / scale, W / scale), rounded up; any number of channels."""
+        """high (B, C, H, W) -> low (B, C, H / scale, W / scale), sizes rounded up; any number of channels."""
         low = downsampled(high, self.scale, self.kernel)
         sigma = BatchRandom(rng, low).uniform((0.0, self.most))
         low = gaussian_blur(low, sigma, sigma, math.ceil(3 * self.most))

@@ -1,7 +1,7 @@
-"""Palette's tasks as degradations (Saharia et al. 2022b): pictures that lack something, at their full size.
+"""Palette's tasks as degradations at full resolution (Saharia et al. 2022b).
 
-Where a part is missing low holds standard normal noise there, and one more channel, the mask: 1 where the
-picture is to be made up, 0 where it is known.
+If a part of the image is missing `low` has standard normal noise there, and the mask as one more channel: 1
+where pixels are to be generated, 0 where they are known.
 """
 
 from dataclasses import dataclass, field
@@ -20,15 +20,15 @@ from refinesr.shapes import Images, LowWithPlanes, Mask
 
 @dataclass(frozen=True)
 class Grey:
-    """Colourisation: low is the luma, rounded to 8 bits as a grey file is, in each of its channels.
+    """Colourisation: each channel of low is the luma, rounded to 8 bits as in a grey file.
 
-    Luma is BT.601's; Palette does not say which it takes.  Draws no random numbers.
+    The luma is BT.601's; Palette does not specify it.  Draws no random numbers.
     """
 
     scale: ClassVar[int] = 1
 
     def check(self, channels: int) -> None:
-        """Raises ConfigError for pictures that have no colour to take away."""
+        """Raises ConfigError unless images have three channels."""
         if channels != 3:
             raise ConfigError(f"degradation: Grey of pictures of {channels} channels; colour has 3")
 
@@ -41,12 +41,12 @@ class Grey:
 
 @dataclass(frozen=True)
 class JpegRestoration:
-    """JPEG at full size, of the qualities Palette is trained with (section 5.4)."""
+    """JPEG restoration at full size, with the qualities that Palette is trained with (section 5.4)."""
 
     quality: tuple[float, float] = (5.0, 30.0)
-    """libjpeg's quality, 1 to 100; each image draws its own."""
+    """Quality as in libjpeg, 1 to 100; drawn for each image."""
     halved: float = 1.0
-    """Probability of colour at half the size (4:2:0, libjpeg's habit) rather than the full size (4:4:4)."""
+    """Probability of chroma subsampling 4:2:0, libjpeg's default, instead of 4:4:4."""
 
     scale: ClassVar[int] = 1
 
@@ -55,7 +55,7 @@ class JpegRestoration:
         check_bounds("halved", (self.halved,), 0.0, 1.0)
 
     def check(self, channels: int) -> None:
-        """Raises ConfigError for pictures that no JPEG holds."""
+        """Raises ConfigError unless images have 1 or 3 channels."""
         if channels not in (1, 3):
             raise ConfigError(f"degradation: JPEG holds pictures of 1 or 3 channels, not {channels}")
 
@@ -70,7 +70,7 @@ class JpegRestoration:
 
 @dataclass(frozen=True)
 class Inpainting:
-    """Holes anywhere: masks of training, or the one of evaluation (section 5.2)."""
+    """Inpainting with random masks for training, or with the mask of the evaluation (section 5.2)."""
 
     mask: MaskChoice = field(default_factory=FreeForm)
 
@@ -78,19 +78,19 @@ class Inpainting:
 
     @torch.no_grad()
     def __call__(self, high: Images, rng: torch.Generator) -> LowWithPlanes:
-        """high (B, C, H, W) -> low (B, C + 1, H, W): the picture with noise in its holes, and the mask."""
+        """high (B, C, H, W) -> low (B, C + 1, H, W): the image with noise in its holes, and the mask."""
         random = BatchRandom(rng, high)
         return noise_filled(high, self.mask(random), random)
 
 
 @dataclass(frozen=True)
 class Uncropping:
-    """More picture past one side, or around the middle: always as much of it missing (section 5.3)."""
+    """Uncropping: a fixed area of the image is missing, at one side or on all four (section 5.3)."""
 
     area: float = 0.5
-    """The share of the picture that is missing."""
+    """The fraction of the image that is missing."""
     around: float = 0.5
-    """Probability of all four sides rather than one, each of which is as likely as the others."""
+    """Probability that all four sides are missing, instead of one that is chosen at random."""
 
     scale: ClassVar[int] = 1
 
@@ -100,12 +100,12 @@ class Uncropping:
 
     @torch.no_grad()
     def __call__(self, high: Images, rng: torch.Generator) -> LowWithPlanes:
-        """high (B, C, H, W) -> low (B, C + 1, H, W): the picture with noise past its sides, and the mask."""
+        """high (B, C, H, W) -> low (B, C + 1, H, W): the image with noise beyond its sides, and the mask."""
         random = BatchRandom(rng, high)
         return noise_filled(high, 1 - self.known_mask(random), random)
 
     def known_mask(self, random: BatchRandom) -> Mask:
-        """Rows and columns lost are whole; of each axis on which there is a loss at least one."""
+        """1 where pixels are known.  Missing are whole rows and columns, at least one on an affected axis."""
         around, side = random.bernoulli(self.around), random.integers(4)
         share = torch.where(around, 1 - (1 - self.area) ** 0.5, self.area)
         vertical, first = side < 2, side % 2 == 0
@@ -119,13 +119,13 @@ class Uncropping:
     def _edges(
         self, length: int, share: Tensor, around: Tensor, along: Tensor, first: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Where along an axis what is kept begins and ends, in pixels, (B,) each."""
-        lost = (share * length).round().clamp(min=1)
-        before = torch.where(around, (lost / 2).floor(), lost * (along & first))
-        after = torch.where(around, (lost / 2).ceil(), lost * (along & ~first))
+        """Start and end of the known part along an axis, in pixels, (B,) each."""
+        missing = (share * length).round().clamp(min=1)
+        before = torch.where(around, (missing / 2).floor(), missing * (along & first))
+        after = torch.where(around, (missing / 2).ceil(), missing * (along & ~first))
         return before, length - after
 
 
 def noise_filled(high: Images, mask: Mask, random: BatchRandom) -> LowWithPlanes:
-    """high as it is where the mask is 0, standard normal noise where it is 1; then the mask."""
+    """high where the mask is 0 and standard normal noise where it is 1, joined with the mask."""
     return torch.cat((torch.where(mask > 0, random.normal(high), high), mask), 1)
