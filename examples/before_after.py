@@ -1,4 +1,4 @@
-"""The README's picture: bicubic, photo-x4, truth.  Needs scikit-image for its cat (Chelsea, CC0)."""
+"""Make the README's picture: bicubic, photo-x4, original.  Needs scikit-image for its photo (CC0)."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from skimage.data import chelsea
 
 import refinesr
 
-BOX = (30, 13, 90, 63)  # of the small picture: left, top, right, bottom
+BOX = (30, 13, 90, 63)  # left, top, right, bottom in the small picture
 
 truth = Image.fromarray(chelsea()).crop((0, 0, 448, 300))
 small = truth.resize((112, 75), Image.Resampling.BICUBIC)

@@ -1,4 +1,4 @@
-"""A sampler of one's own, proven on data with a known answer, then used on a photo."""
+"""Define a sampler, test it on Gaussian data with a known solution, then use it on a photo."""
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -12,7 +12,7 @@ from refinesr.diffusion.schedule import LogSNR
 
 @dataclass(frozen=True)
 class Midpoint:
-    """Each step goes all the way by what the denoiser says halfway: half the step, a quarter of the error."""
+    """The midpoint method, of second order: half the step, a quarter of the error."""
 
     def __call__(self, denoise, x, grid, noise):
         for sigma, lower in pairwise(grid):
@@ -27,7 +27,7 @@ class Midpoint:
         return 2 * steps - 1
 
 
-for grid in map(LogSNR(0.001, 50.0).grid, (20, 40, 80)):  # data N(0, 0.2²): where x must end is known
+for grid in map(LogSNR(0.001, 50.0).grid, (20, 40, 80)):  # for data N(0, 0.2²) the end is known
     start = grid.new_full((1, 1, 1, 1), (0.2**2 + 50**2) ** 0.5)
     *_, last = Midpoint()(lambda x, s: x * 0.04 / (0.04 + s**2), start, grid, None)
     print(f"{len(grid) - 1} steps: off by {abs(float(last) / 0.2 - 1):.3%}")

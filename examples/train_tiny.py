@@ -1,4 +1,4 @@
-"""Train a model from nothing, on pictures drawn here, in a few seconds; then see what it has learnt."""
+"""Train a tiny model from random weights on drawn pictures, in a few seconds, and apply it."""
 
 import sys
 import tempfile
@@ -33,5 +33,5 @@ for report in train(run, training_pairs(run, photos), folder / "run", device=tor
 model = refinesr.load(folder / "run")
 page.resize((24, 24), Image.Resampling.BICUBIC).save(folder / "small.png")
 refinesr.upscale(model, Image.open(folder / "small.png"), precision="fp32").save(folder / "large.png")
-print(f"{folder}/run/previews/0000120.png: bicubic, the estimate, the truth")
-print(f"{folder}/large.png: what the model makes of {folder}/small.png; the truth is drawn/11.png")
+print(f"{folder}/run/previews/0000120.png: bicubic, estimate, original")
+print(f"{folder}/large.png: the model's result for {folder}/small.png; the original is drawn/11.png")
