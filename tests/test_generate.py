@@ -208,6 +208,13 @@ def made(cascade: Cascade, *indexes: int, **options: Any) -> list[np.ndarray[Any
     return [picture.pixels for picture in pictures(last.image)]
 
 
+def test_without_a_device_models_stay_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = made(SMALL, 3, seed=5)
+    monkeypatch.setattr("refinesr.generate.device_named", None)
+    *_, last = generate_images(SMALL, [3], seed=5, precision="fp32")
+    assert np.array_equal(pictures(last.image)[0].pixels, expected[0])
+
+
 def test_a_picture_is_what_the_cascade_makes_of_its_class_and_noise() -> None:
     (picture,) = made(SMALL, 4, label=2, seed=9)
     low = with_plane(torch.zeros(1, 3, SIDE, SIDE), torch.tensor([2.0]))
