@@ -98,7 +98,7 @@ def test_few_steps_err_by_the_samplers_order(level: float, sampler: Sampler, ord
 @pytest.mark.parametrize("level", LEVELS)
 def test_eight_steps_of_ddim_are_eight_turns(level: float) -> None:
     """Each takes x from radius sqrt(STD² + sigma²) at the angle arctan(sigma / STD): a chord in place of an
-    arc, so the contrast is lost that `doctor.lost` says.
+    arc, so the contrast is lost that `contrast_loss` says.
     """
     objective = DistillationObjective(gaussian(), LEVELS)
     angles = [math.atan2(sigma, STD) for sigma in objective.grid_from(level).tolist()]
@@ -285,7 +285,7 @@ def test_guidance_is_learnt_and_no_class_is_withheld_from_the_student() -> None:
     low = with_plane(torch.zeros_like(high), torch.tensor([0.0, 1.0]))
     x, sigma = 20 * normal(2, 3, 8, 8, seed=1), torch.full((2,), 20.0, dtype=torch.float64)
     with torch.no_grad():
-        one, none = made.model.denoiser(low), made.model.denoiser(made.model.source.withheld(low))
+        one, none = made.model.denoiser(low), made.model.denoiser(made.model.source.without_class(low))
     *_, expected = Ancestral(0.0)(guided(one, none, 2.0), x, Karras(0.05, 20.0).grid(8), torch.zeros_like)
     torch.testing.assert_close(objective.targets(x, high, low, sigma, None), expected)
     method = student_method(made.method, (20.0,))

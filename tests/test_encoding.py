@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from refinesr.devices import autocasting
 from refinesr.encoding import encode, encoder_module, encoding_boxes, strips
 from refinesr.nets.packed_unet import PackedEncoderModule
-from refinesr.nets.strips import Above
+from refinesr.nets.strips import StripCache
 from refinesr.stage import Stage
 
 MADE = stage(packed(2))
@@ -77,7 +77,7 @@ def test_every_row_comes_once_and_in_its_turn(monkeypatch: pytest.MonkeyPatch) -
     low, came, known = normal(1, 3, 50, 20), [], []
     whole = encoder(MADE).strip
 
-    def seen(strip: Tensor, above: Above) -> Tensor:
+    def seen(strip: Tensor, above: StripCache) -> Tensor:
         came.append(strip)
         known.append(whole(strip, above))
         return known[-1]
@@ -116,7 +116,7 @@ def test_a_tile_changes_nothing_of_what_is_encoded_in_strips() -> None:
 
 
 def test_more_rows_than_the_picture_has_are_refused() -> None:
-    above = Above(6)
+    above = StripCache(6)
     encoder(MADE).strip(torch.zeros(1, 3, 5, 4), above)
     with pytest.raises(ValueError, match="a strip of 2 rows, where 1 still come"):
         encoder(MADE).strip(torch.zeros(1, 3, 2, 4), above)

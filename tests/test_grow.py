@@ -38,7 +38,7 @@ def said(of: Stage) -> torch.Tensor:
     low = torch.rand(2, 3, 16, 20, generator=dice) * 2 - 1
     scale = of.method.scale
     x = torch.randn(2, 3, 16 * scale, 20 * scale, generator=dice)
-    return model.estimate(x, torch.tensor([0.3, 8.0]), model.condition(low).doors())
+    return model.estimate(x, torch.tensor([0.3, 8.0]), model.condition(low).inputs())
 
 
 @pytest.mark.parametrize("changes", CHANGES)

@@ -24,9 +24,9 @@ import refinesr.train
 from refinesr import load
 from refinesr.config import override
 from refinesr.diffusion.levels import Independent, LogNormal, OneLevel, Stratified
+from refinesr.diffusion.loops import last_of
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.precond import Blind
-from refinesr.diffusion.walking import last
 from refinesr.errors import ConfigError, InputError, OutputError
 from refinesr.fit import Report
 from refinesr.held_out import HeldOutSet, check_disjoint, load_held_out
@@ -134,7 +134,7 @@ def test_psnr_is_that_of_pictures_as_sampled_one_by_one(pictures: HeldOutSet) ->
     """Three steps from the noise of the picture's place; by scikit-image, of a range of two."""
     model, found = awake(METHOD), []
     for k, (high, low) in enumerate(zip(pictures.high.split(1), pictures.low.split(1), strict=True)):
-        made = last(Stage(METHOD, model)(low, NoiseField((k,)))).image.clamp(-1, 1)
+        made = last_of(Stage(METHOD, model)(low, NoiseField((k,)))).image.clamp(-1, 1)
         found.append(
             skimage.metrics.peak_signal_noise_ratio(
                 high.numpy().astype(np.float64), made.numpy().astype(np.float64), data_range=2

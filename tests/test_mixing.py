@@ -181,7 +181,7 @@ def test_a_model_that_fills_holes_is_told_where_one_is(task: Inpainting | Uncrop
     """
     model, seen = stage(replace(plain(1), degradation=task)), []
     model.model.network.register_forward_pre_hook(
-        lambda _, given, doors: seen.append((given[0], doors["image"])), with_kwargs=True
+        lambda _, given, inputs: seen.append((given[0], inputs["image"])), with_kwargs=True
     )
     made = put(model, CAT, OTHER, whole=whole, depth=0.5)
     hole = torch.ones(40, 56).bool() if whole else PATCH.mask((40, 56)) > 0
@@ -202,7 +202,7 @@ def test_a_model_that_fills_holes_is_not_told_what_it_is_to_interpolate() -> Non
     """All of it is a hole, as all of it is made up: the whole picture was never shown in training."""
     model, seen = stage(replace(plain(1), degradation=Inpainting())), []
     model.model.network.register_forward_pre_hook(
-        lambda _, given, doors: seen.append(doors["image"]), with_kwargs=True
+        lambda _, given, inputs: seen.append(inputs["image"]), with_kwargs=True
     )
     ((made),) = mixed(model, CAT, CAT, OTHER, shares=[0.5])
     assert made.shape == CAT.shape

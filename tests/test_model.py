@@ -167,7 +167,7 @@ class Says(nn.Module):
         super().__init__()
         self.answer = answer
 
-    def forward(self, x: Tensor, label: Tensor, **doors: Tensor) -> Tensor:
+    def forward(self, x: Tensor, label: Tensor, **inputs: Tensor) -> Tensor:
         return self.answer
 
 
@@ -234,8 +234,8 @@ def test_a_level_may_be_of_any_float_type(label: Label) -> None:
 
 def test_only_doors_that_are_open_reach_the_network() -> None:
     base, vector = torch.zeros(1, 3, 4, 4), torch.zeros(1, 5)
-    assert Condition(base).doors() == {}
-    assert Condition(base, image=base, vector=vector).doors() == {"image": base, "vector": vector}
+    assert Condition(base).inputs() == {}
+    assert Condition(base, image=base, vector=vector).inputs() == {"image": base, "vector": vector}
 
 
 @settings(deadline=None, max_examples=25)
@@ -247,11 +247,13 @@ def test_a_target_decodes_what_it_encodes(target: Target, seed: int) -> None:
 
 def test_srdiff_learns_a_residual_cut_to_what_it_can_show() -> None:
     high, base = torch.tensor([0.9, 0.2]).view(1, 1, 1, 2), torch.zeros(1, 1, 1, 2)
-    assert Residual(2.0, clip=True).learnt(high, base).flatten().tolist() == pytest.approx([1.0, 0.4])
-    assert Residual(2.0).learnt(high, base).flatten().tolist() == pytest.approx([1.8, 0.4])
+    assert Residual(2.0, clip=True).training_target(high, base).flatten().tolist() == pytest.approx(
+        [1.0, 0.4]
+    )
+    assert Residual(2.0).training_target(high, base).flatten().tolist() == pytest.approx([1.8, 0.4])
     # what is learnt may be cut; what a picture is encoded as may not, or projecting would be wrong
     assert Residual(2.0, clip=True).encode(high, base).flatten().tolist() == pytest.approx([1.8, 0.4])
-    assert Pixels().learnt(high, base) is high
+    assert Pixels().training_target(high, base) is high
 
 
 def test_the_same_seed_draws_the_same_and_the_noise_does_not_know_the_levels() -> None:

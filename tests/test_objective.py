@@ -48,7 +48,7 @@ class Knows(nn.Module):
         self.precond, self.x0 = precond, x0
         self.asked: list[tuple[Tensor, Tensor]] = []
 
-    def forward(self, x: Tensor, label: Tensor, **doors: Tensor) -> Tensor:
+    def forward(self, x: Tensor, label: Tensor, **inputs: Tensor) -> Tensor:
         c = self.precond.coefficients((4 * label.double()).exp())
         self.asked.append((x, label))
         if isinstance(self.precond, Blind):

@@ -37,7 +37,8 @@ def test_a_picture_laid_otherwise_is_restored_laid_so(ways: int, free: int) -> N
     chosen = sampling(ways)
     made = last(LOW, X, sampling=chosen)
     apart = [
-        float((last(way.of(LOW), way.of(X), sampling=chosen) - way.of(made)).abs().max()) for way in DIHEDRAL
+        float((last(way.apply(LOW), way.apply(X), sampling=chosen) - way.apply(made)).abs().max())
+        for way in DIHEDRAL
     ]
     assert max(apart[:free]) < 1e-4
     assert min(apart[free:], default=1.0) > 1e-3
@@ -62,7 +63,7 @@ def test_calls_and_encodings_are_counted(
     ways: int, steps: int, room: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each way is encoded once where there is room for all features, 8 a low pixel; else for each call."""
-    monkeypatch.setattr("refinesr.method.KEPT", room)
+    monkeypatch.setattr("refinesr.method.CACHE_LIMIT", room)
     called, encoded = [], []
     made = stage(packed(2))
     made.model.network.register_forward_hook(lambda *_: called.append(1))
@@ -71,14 +72,14 @@ def test_calls_and_encodings_are_counted(
     last(LOW, made=made, sampling=chosen)
     assert len(called) == chosen.calls == ways * steps
     once = ways == 1 or room == 4 * 13 * 10 * 8
-    assert len(encoded) == made.method.encodings(chosen, 13 * 10) == (ways if once else ways * steps)
+    assert len(encoded) == made.method.encoder_runs(chosen, 13 * 10) == (ways if once else ways * steps)
 
 
 @pytest.mark.parametrize("core", [0, 4])
 def test_what_is_kept_changes_nothing(core: int, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = sampling(4, steps=3)
     kept = last(LOW, sampling=chosen, tile=core)
-    monkeypatch.setattr("refinesr.method.KEPT", 0)
+    monkeypatch.setattr("refinesr.method.CACHE_LIMIT", 0)
     assert torch.equal(kept, last(LOW, sampling=chosen, tile=core))
 
 

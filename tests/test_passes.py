@@ -9,8 +9,8 @@ import pytest
 from methods import packed, photo, plain, stage
 
 from refinesr.cascade import Cascade, Link
+from refinesr.diffusion.loops import last_of
 from refinesr.diffusion.samplers import Heun
-from refinesr.diffusion.walking import last
 from refinesr.restore import Options, picture_of, restore_picture, shared_preparation, watch_passes
 from refinesr.stage import Stage
 
@@ -43,10 +43,10 @@ def test_every_pass_is_shown_and_their_number_is_known(
     seen: list[tuple[int, int]] = []
     chosen = Options(**options, precision="fp32")
     with watch_passes(model, CAT.size, chosen, lambda done, total: seen.append((done, total))):
-        watched = last(restore_picture(model, CAT, chosen)).image
+        watched = last_of(restore_picture(model, CAT, chosen)).image
     (total,) = {total for _, total in seen}
     assert [done for done, _ in seen] == list(range(1, total + 1))
-    alone = last(restore_picture(model, CAT, chosen)).image
+    alone = last_of(restore_picture(model, CAT, chosen)).image
     assert len(seen) == total, "nothing is seen when it is over"
     assert np.array_equal(watched.pixels, alone.pixels)
 
@@ -67,12 +67,12 @@ def test_of_further_samples_only_what_they_do_themselves_is_counted(
     model: Stage | Cascade, options: dict[str, Any], kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not what they share with the first; with little memory several orientations share nothing."""
-    monkeypatch.setattr("refinesr.method.KEPT", kept)
+    monkeypatch.setattr("refinesr.method.CACHE_LIMIT", kept)
     prepare, chosen = shared_preparation(CAT, 2), Options(**options, precision="fp32")
     for _ in range(2):
         seen: list[tuple[int, int]] = []
         with watch_passes(model, CAT.size, chosen, lambda *far: seen.append(far), prepare):  # noqa: B023
-            last(restore_picture(model, CAT, chosen, prepare=prepare))
+            last_of(restore_picture(model, CAT, chosen, prepare=prepare))
         assert [done for done, _ in seen] == list(range(1, len(seen) + 1))
         assert {total for _, total in seen} <= {len(seen)}
 
@@ -85,7 +85,7 @@ def test_a_pass_is_one_tile_of_the_encoder_or_of_the_network() -> None:
     ]
     seen: list[int] = []
     with watch_passes(OURS, CAT.size, Options(), lambda done, total: seen.append(total)):
-        last(restore_picture(OURS, CAT, Options()))
+        last_of(restore_picture(OURS, CAT, Options()))
     for hook in hooks:
         hook.remove()
     assert len(passed) == 2
@@ -101,4 +101,4 @@ def test_what_the_watcher_raises_ends_the_walk() -> None:
             raise EnoughError
 
     with pytest.raises(EnoughError), watch_passes(OURS, CAT.size, Options(), show):
-        last(restore_picture(OURS, CAT, Options()))
+        last_of(restore_picture(OURS, CAT, Options()))

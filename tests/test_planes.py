@@ -105,7 +105,7 @@ def test_tiles_know_their_part_of_the_mask() -> None:
 
 
 def test_no_model_that_enlarges_takes_a_mask() -> None:
-    with pytest.raises(ValueError, match="low has 4 channels; 3 are taken at scale 2"):
+    with pytest.raises(ValueError, match="low has 4 channels; 3 are expected at scale 2"):
         last(stage(plain(2)), masked(PICTURE))
 
 
@@ -137,7 +137,7 @@ def test_the_noise_in_a_hole_is_not_the_noise_it_begins_with(tile: int) -> None:
     """
     made, shown = stage(replace(plain(1), precond=Eps())), []
     made.model.network.register_forward_pre_hook(
-        lambda _, given, doors: shown.append((given[0], doors["image"])), with_kwargs=True
+        lambda _, given, inputs: shown.append((given[0], inputs["image"])), with_kwargs=True
     )
     picture = np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
     hole = np.zeros((50, 60), bool)
@@ -414,9 +414,11 @@ def test_values_that_cannot_be_are_refused(make: object, message: str) -> None:
 def test_the_doors_of_sources_with_planes_are_those_announced() -> None:
     for source in (Augmented(width=8), Labelled(5), Upsampled()):
         low = torch.zeros(1, 3 + source.planes, 4, 4)
-        doors = source.build(2, 3)(low).doors()
-        found = {{"image": "image_channels"}.get(name, name): value.shape[1] for name, value in doors.items()}
-        assert found == source.doors(3)
+        inputs = source.build(2, 3)(low).inputs()
+        found = {
+            {"image": "image_channels"}.get(name, name): value.shape[1] for name, value in inputs.items()
+        }
+        assert found == source.input_channels(3)
 
 
 def test_who_is_told_a_level_is_trained_with_one() -> None:

@@ -13,7 +13,7 @@ import refinesr
 from refinesr.config import from_data, override, to_data
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.precond import Blind
-from refinesr.diffusion.schedule import check
+from refinesr.diffusion.schedule import grid_warnings
 from refinesr.recipes import METHODS, RECIPES, tiny
 from refinesr.recipes.tiny import narrow
 from refinesr.run import Run
@@ -87,7 +87,7 @@ def test_json_holds_all_of_it(name: str) -> None:
 @each
 def test_it_samples_where_it_was_trained(name: str) -> None:
     method = RUNS[name].method
-    assert check(method.sampling.levels(), method.levels.highest()) == []
+    assert grid_warnings(method.sampling.levels(), method.levels.highest()) == []
 
 
 @each

@@ -12,7 +12,7 @@ from refinesr.diffusion.precond import Blind, Eps
 from refinesr.diffusion.samplers import Ancestral
 from refinesr.images.reduction import Bicubic
 from refinesr.images.resize import PillowBicubic
-from refinesr.nets.sr3_unet import BigGAN, SR3UNet, waves
+from refinesr.nets.sr3_unet import BigGAN, SR3UNet, sinusoidal_embedding
 from refinesr.recipes.sr3 import (
     TABLE,
     sr3_16_128,
@@ -103,7 +103,7 @@ def test_the_label_tells_small_noise_levels_apart() -> None:
     levels = Continuous(TABLE).at(torch.tensor([1.0, 50.0], dtype=torch.float64) / 2000 - 1e-12)
 
     def apart(label: SqrtGamma) -> float:
-        one, fifty = waves(label.label(levels).float(), 64)
+        one, fifty = sinusoidal_embedding(label.label(levels).float(), 64)
         assert one.norm().item() == pytest.approx(5.66, abs=0.01)  # the root of 32
         return (one - fifty).norm().item()
 

@@ -22,9 +22,9 @@ from torch import Tensor
 
 import refinesr.restore.options
 from refinesr.cascade import Cascade, Link
+from refinesr.diffusion.loops import last_of
 from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.samplers import DPM2M
-from refinesr.diffusion.walking import last
 from refinesr.encoding import encoder_module
 from refinesr.errors import CheckpointError, ConfigError, InputError
 from refinesr.images.picture import Picture, to_tensor
@@ -345,7 +345,7 @@ def test_samples_of_a_large_deep_picture_are_encoded_each(
     model, image = stage(packed(2)), CAT if kind == torch.uint8 else CAT / 255
     made = encodings(model)
     for kept, expected in ((40 * 56 * 8, 1), (40 * 56 * 8 - 1, passes)):
-        monkeypatch.setattr("refinesr.method.KEPT", kept)
+        monkeypatch.setattr("refinesr.method.CACHE_LIMIT", kept)
         made.clear()
         big(model, image, samples=3, steps=1)
         assert len(made) == expected
@@ -705,10 +705,10 @@ def test_a_cascade_is_its_stages_by_hand() -> None:
     assert isinstance(middle, np.ndarray)
     assert isinstance(large, np.ndarray)
     noise = NoiseField((5,))
-    last(TWICE.links[0](to_tensor(picture_of(small)), noise, None))
+    last_of(TWICE.links[0](to_tensor(picture_of(small)), noise, None))
     assert noise.draw > 0
     picture, link = picture_of(middle), TWICE.links[1]
-    by_hand = last(restore_by_link(link, (picture,), Options(), noise, None, False, prepare)).image[0]
+    by_hand = last_of(restore_by_link(link, (picture,), Options(), noise, None, False, prepare)).image[0]
     assert np.array_equal(large, by_hand.pixels)
     assert not np.array_equal(large, upscale(link.stage, middle, seed=5, tile=24))
 
@@ -721,7 +721,7 @@ def test_a_cascade_that_restores_and_one_that_is_called_have_the_same_noise() ->
             replace(link, sampling=replace(link.effective_sampling, consistent=None)) for link in TWICE.links
         )
     )
-    called = last(free(2 * small[None] - 1, NoiseField((5,)))).image
+    called = last_of(free(2 * small[None] - 1, NoiseField((5,)))).image
     large = upscale(free, small, seed=5, precision="fp32")
     assert (large - ((called[0] + 1) / 2).clamp(0, 1)).abs().max() < 1e-4
 
@@ -740,7 +740,7 @@ def test_the_steps_of_a_cascade_are_in_its_file() -> None:
 def test_a_stage_that_is_told_of_noise_in_its_input_is_given_it() -> None:
     second, seen = FORGIVING, []
     hook = second.model.network.register_forward_pre_hook(
-        lambda _, given, doors: seen.append(doors), with_kwargs=True
+        lambda _, given, inputs: seen.append(inputs), with_kwargs=True
     )
     small = np.full((8, 8, 3), 128, np.uint8)
     for level in (0.0, 0.3):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import refinesr
 from refinesr.checkpoint import save_stage
-from refinesr.diffusion.doctor import bias
+from refinesr.diffusion.diagnostics import result_moments
 from refinesr.diffusion.labels import LogSigma
 from refinesr.diffusion.levels import Continuous, LogNormal, OneLevel
 from refinesr.diffusion.noise import NoiseField
@@ -69,7 +69,7 @@ class Exact(nn.Module):
         self.mean, self.least = nn.Parameter(torch.tensor(MEAN), requires_grad=False), least
         self.seen = 0
 
-    def forward(self, x: Tensor, label: Tensor, **doors: Tensor) -> Tensor:
+    def forward(self, x: Tensor, label: Tensor, **inputs: Tensor) -> Tensor:
         self.seen += len(x)
         sigma = (4 * label).exp()[:, None, None, None]
         x = x * (1 + sigma**2).sqrt()
@@ -100,7 +100,7 @@ DDIM = Sampling(Ancestral(0.0), Karras(0.05, 20.0), steps=6)
 
 def expected_psnr(sampling: Sampling) -> float:
     """The picture and the result are independent, given an input that says nothing."""
-    mean, std = bias(sampling.sampler, sampling.levels(), MEAN, STD)
+    mean, std = result_moments(sampling.sampler, sampling.levels(), MEAN, STD)
     return -10 * math.log10(((mean - MEAN) ** 2 + std**2 + STD**2) / 4)
 
 
@@ -159,7 +159,7 @@ def test_a_grid_with_a_colour_cast_loses(moments: Features) -> None:
     them, to the search's last step and what 32 pictures tell.
     """
     own = replace(DDIM, grid=Karras(0.01, 0.8))
-    mean, std = bias(own.sampler, own.levels(), MEAN, STD)
+    mean, std = result_moments(own.sampler, own.levels(), MEAN, STD)
     assert min(MEAN - mean, std - STD) > 0.04
     held = drawn(32, 16)
     metric = FrechetDistance.of(moments, held)
@@ -176,7 +176,7 @@ def test_a_grid_with_a_colour_cast_loses(moments: Features) -> None:
 
 def distance(sampling: Sampling) -> float:
     """Frechet's, of a pixel that comes out from one of the data."""
-    mean, std = bias(sampling.sampler, sampling.levels(), MEAN, STD)
+    mean, std = result_moments(sampling.sampler, sampling.levels(), MEAN, STD)
     return (mean - MEAN) ** 2 + (std - STD) ** 2
 
 

@@ -33,7 +33,7 @@ def test_upsampled_shows_the_network_its_base(kernel: Kernel) -> None:
     low = normal(2, 3, 5, 7)
     condition = Upsampled(kernel).build(4, 3)(low)
     assert torch.equal(condition.base, resize(low, (20, 28), kernel))
-    assert condition.doors().keys() == {"image"}
+    assert condition.inputs().keys() == {"image"}
     assert condition.image is condition.base
 
 
@@ -76,7 +76,7 @@ def test_encoded_gives_features_of_lows_size() -> None:
     source = Encoded(PackedEncoder(width=4, blocks=1), PillowBicubic()).build(2, 3)
     low = normal(2, 3, 5, 7)
     condition = source(low)
-    assert condition.doors().keys() == {"features"}
+    assert condition.inputs().keys() == {"features"}
     assert condition.features is not None
     assert condition.features.shape == (2, 4, 5, 7)
     assert torch.equal(condition.base, resize(low, (10, 14), PillowBicubic()))
@@ -87,14 +87,14 @@ def test_of_a_blank_page_only_the_shape_counts() -> None:
     source = Blank().build(2, 3)
     condition = source(normal(2, 1, 5, 7))
     assert torch.equal(condition.base, torch.zeros(2, 3, 10, 14))
-    assert condition.doors() == {}
+    assert condition.inputs() == {}
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: type(source).__name__)
 def test_the_doors_that_are_announced_are_the_doors_that_open(source: Source) -> None:
-    doors = source.build(2, 3)(given(source, 1)).doors()
-    found = {{"image": "image_channels"}.get(name, name): value.shape[1] for name, value in doors.items()}
-    assert found == source.doors(3)
+    inputs = source.build(2, 3)(given(source, 1)).inputs()
+    found = {{"image": "image_channels"}.get(name, name): value.shape[1] for name, value in inputs.items()}
+    assert found == source.input_channels(3)
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: type(source).__name__)
@@ -103,8 +103,8 @@ def test_an_image_does_not_depend_on_its_neighbours_in_the_batch(source: Source)
     low = given(source, 3)
     together, alone = module(low), module(low[1:2])
     torch.testing.assert_close(together.base[1:2], alone.base, rtol=1e-6, atol=1e-6)
-    for name, value in alone.doors().items():
-        torch.testing.assert_close(together.doors()[name][1:2], value, rtol=1e-5, atol=1e-6)
+    for name, value in alone.inputs().items():
+        torch.testing.assert_close(together.inputs()[name][1:2], value, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("kernel", [MatlabBicubic(), PillowBicubic()])

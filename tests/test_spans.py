@@ -17,7 +17,7 @@ from refinesr.cascade import Cascade, Link
 from refinesr.checkpoint import load_stage, save_stage
 from refinesr.config import from_data, override, to_data
 from refinesr.data import load_photos
-from refinesr.diffusion.walking import last
+from refinesr.diffusion.loops import last_of
 from refinesr.distill import Lesson, distillation_objective, student_method
 from refinesr.errors import ConfigError, InputError
 from refinesr.generate import with_options
@@ -132,7 +132,7 @@ def test_alpha_has_its_own_range() -> None:
     values = in_units(smooth(), KELVIN).astype(np.float32)
     alpha = np.linspace(0, 1, 24, dtype=np.float32)[None].repeat(20, 0)
     values[:, :1] = -9999  # which nobody sees
-    large = last(
+    large = last_of(
         restore_picture(spanned(GREY, KELVIN), Picture(values, alpha), Options(precision="fp32"))
     ).image
     assert large.alpha is not None

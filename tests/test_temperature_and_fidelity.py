@@ -1,4 +1,4 @@
-"""Two ways to ask for less than a sample: cooler noise, and a share of the mean of all answers."""
+"""Two ways to ask for less than a sample: cooler noise, and a share of the posterior mean."""
 
 import json
 import math
@@ -17,10 +17,10 @@ from torch import Tensor, nn
 import refinesr
 from refinesr.cascade import Cascade, Link
 from refinesr.config import from_data, to_data
-from refinesr.diffusion.doctor import gaussian
+from refinesr.diffusion.diagnostics import gaussian_denoiser
 from refinesr.diffusion.labels import SqrtGamma
 from refinesr.diffusion.levels import Continuous, Few, LogUniform
-from refinesr.diffusion.noise import NoiseField, common
+from refinesr.diffusion.noise import NoiseField, seedless_noise
 from refinesr.diffusion.precond import Blind, Clean, Eps
 from refinesr.diffusion.samplers import (
     DPM2M,
@@ -53,10 +53,10 @@ class Exact(nn.Module):
         super().__init__()
         self.mean = nn.Parameter(torch.tensor(MEAN, dtype=torch.float64), requires_grad=False)
 
-    def forward(self, x: Tensor, label: Tensor, **doors: Tensor) -> Tensor:
+    def forward(self, x: Tensor, label: Tensor, **inputs: Tensor) -> Tensor:
         sigma = (4 * label.double()).exp()
         x = x.double() * (1 + sigma[:, None, None, None] ** 2).sqrt()
-        return gaussian(float(self.mean), STD)(x, sigma)
+        return gaussian_denoiser(float(self.mean), STD)(x, sigma)
 
 
 def exact(**sampling: Any) -> Stage:
@@ -283,7 +283,7 @@ def test_a_mean_alone_is_one_call_whatever_the_sampler() -> None:
 def test_absolute_errors_teach_no_mean() -> None:
     """But their median, except where there is one answer only."""
     method = replace(X2.method, p=1)
-    wrong = "0.5 needs a mean of all answers, and absolute errors (p: 1) teach their median; use 0"
+    wrong = "0.5 needs an estimate of the posterior mean, and the L1 loss (p: 1) trains the median; use 0"
     with pytest.raises(ConfigError) as caught:
         replace(method, sampling=cooler(X2, fidelity=0.5))
     assert str(caught.value) == f"sampling.fidelity: {wrong}"
@@ -297,7 +297,7 @@ def test_of_exact_data_that_mean_is_the_mean(level: float) -> None:
     asked = cooler(made, mean=level, fidelity=1.0)
     made = replace(made, method=replace(made.method, levels=LogUniform(0.01, level), sampling=asked))
     (image,) = walked(made, torch.zeros(1, 3, 8, 8), NoiseField((7,)))
-    pure = math.sqrt(1 + level**2) * common(image)  # whatever the seed
+    pure = math.sqrt(1 + level**2) * seedless_noise(image)  # whatever the seed
     expected = MEAN + STD**2 / (STD**2 + level**2) * (pure - MEAN)
     torch.testing.assert_close(image, expected, rtol=1e-5, atol=1e-5)
 
@@ -306,9 +306,9 @@ def test_where_pictures_are_learnt_by_their_looks_the_mean_is_asked_for_elsewher
     seen = replace(packed(2), perception=Perception(1.0, below=30.0))
     Options(fidelity=0.0).check(stage(seen))
     for asked in (Options(fidelity=0.5), Options(fidelity=1.0)):
-        with pytest.raises(ConfigError, match=r"fidelity: .* at 20 this network has learnt sharper ones"):
+        with pytest.raises(ConfigError, match=r"fidelity: .* at 20 the perceptual loss sharpened it"):
             asked.check(stage(seen))
-    with pytest.raises(ConfigError, match=r"fidelity: 1 needs a mean of all answers"):
+    with pytest.raises(ConfigError, match=r"fidelity: 1 needs an estimate of the posterior mean"):
         replace(packed(2), perception=Perception(), sampling=replace(seen.sampling, fidelity=1.0, mean=40.0))
     made = replace(seen, sampling=replace(seen.sampling, mean=40.0))
     Options(fidelity=0.5).check(stage(made))
@@ -424,9 +424,7 @@ def test_of_predicted_noise_there_is_no_mean() -> None:
     """x0 = x - sigma * F: at the first level errors of F come out as many times as large."""
     table = Linear(1e-4, 0.02, 1000)
     method = replace(plain(2), precond=Eps(), label=SqrtGamma(), levels=Continuous(table))
-    with pytest.raises(
-        ConfigError, match=r"sampling\.fidelity: 0\.5 is for networks that predict the picture"
-    ):
+    with pytest.raises(ConfigError, match=r"sampling\.fidelity: 0\.5 is for networks that predict the image"):
         replace(method, sampling=replace(method.sampling, fidelity=0.5))
     with pytest.raises(ConfigError, match=r"sampling\.fidelity: 1 is for networks"):
         Options(fidelity=1.0).check(stage(method))
@@ -440,7 +438,7 @@ def test_of_predicted_noise_there_is_no_mean() -> None:
 
 def test_nor_is_there_one_of_a_distilled_network() -> None:
     method = replace(plain(2), levels=Few((20.0, 1.0)))
-    with pytest.raises(ConfigError, match="the mean of all answers, and a student's is one of them; use 0"):
+    with pytest.raises(ConfigError, match="posterior mean, and a distilled student's is a sample; use 0"):
         replace(method, sampling=replace(method.sampling, fidelity=0.5))
 
 

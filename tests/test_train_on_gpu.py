@@ -401,8 +401,8 @@ def test_operations_of_an_update_are_about_three_times_a_forward_pass() -> None:
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             module.register_forward_hook(count)
-    doors = model.condition(torch.zeros(1, 3, side // 4, side // 4)).doors()
-    model.network(torch.zeros(1, 3, side, side), torch.ones(1), **doors)
+    inputs = model.condition(torch.zeros(1, 3, side // 4, side // 4)).inputs()
+    model.network(torch.zeros(1, 3, side, side), torch.ones(1), **inputs)
     assert 2.6 < training.flops(run) / sum(found) <= 3
 
 

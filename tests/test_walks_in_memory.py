@@ -13,7 +13,7 @@ from methods import FewPairs, packed, photo, plain, plan, stage
 from torch import Tensor
 
 import refinesr.restore.pictures
-from refinesr.diffusion.walking import last
+from refinesr.diffusion.loops import last_of
 from refinesr.distill import DistillationObjective
 from refinesr.errors import CheckpointError
 from refinesr.fit import State
@@ -46,13 +46,13 @@ def test_of_a_walk_only_the_last_is_kept() -> None:
             most.append(len(alive))
             yield thing
 
-    assert last(walk()) in alive
+    assert last_of(walk()) in alive
     assert max(most) == 2
 
 
 def test_a_walk_of_nothing_ends_with_nothing() -> None:
     with pytest.raises(ValueError, match="not enough values"):
-        last([])
+        last_of([])
 
 
 def shown(folder: Path) -> None:

@@ -191,16 +191,16 @@ def export(run: Run, state: State, folder: Path, out: Path, room: int, *, moment
 def flops(run: Run) -> float:
     """Floating-point operations of an update for each crop, forth and back, by network and encoder."""
     method, side, small = run.method, run.plan.size, run.plan.size // run.method.scale
-    widths = method.source.doors(method.channels)
+    widths = method.source.input_channels(method.channels)
     shapes = {"image_channels": (side, side), "features": (small, small), "vector": ()}
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         model = method.build().train()
         made = {name: torch.empty(1, width, *shapes[name]) for name, width in widths.items()}
-        doors = {name.removesuffix("_channels"): door for name, door in made.items()}
+        inputs = {name.removesuffix("_channels"): tensor for name, tensor in made.items()}
         for encoder in model.source.children():
-            doors["features"] = encoder(torch.empty(1, method.channels, small, small))
+            inputs["features"] = encoder(torch.empty(1, method.channels, small, small))
         x = torch.empty(1, method.channels, side, side)
-        model.network(x, torch.ones(1), **doors).sum().backward()
+        model.network(x, torch.ones(1), **inputs).sum().backward()
     return float(counter.get_total_flops())
 
 

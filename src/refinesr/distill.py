@@ -15,10 +15,10 @@ from torch import Tensor
 
 from refinesr.diffusion.denoisers import consistent
 from refinesr.diffusion.levels import Few, Stratified
+from refinesr.diffusion.loops import last_of
 from refinesr.diffusion.precond import Blind, Eps, over_pixels
 from refinesr.diffusion.samplers import DPM2M, Ancestral, Heun, Renoised
 from refinesr.diffusion.schedule import Karras, Leading
-from refinesr.diffusion.walking import last
 from refinesr.diffusion.weighting import Own
 from refinesr.errors import ConfigError
 from refinesr.images.projection import Projection
@@ -122,7 +122,7 @@ class DistillationObjective:
         autocast, device = active_autocast(high.device), high.device.type
         with torch.autocast(device, enabled=False):
             base = self.teacher.model.base(low)
-            x = self.noisy_state(self.teacher.method.target.learnt(high, base), sigma, eps)
+            x = self.noisy_state(self.teacher.method.target.training_target(high, base), sigma, eps)
             own = self.teacher.method.sampling
             plain = replace(own, clip=False, consistent=None, guidance=1.0, orientations=1, label=None)
             # the stage's denoiser, so that a mask is handled as in sampling
@@ -157,7 +157,7 @@ class DistillationObjective:
         denoise = teacher.denoiser(low, base, replace(sampling, consistent=None), 0, autocast)
         if sampling.consistent is not None:
             denoise = consistent(denoise, self.exact_projection(high, low, base, sampling.consistent))
-        return last(self.sampler(denoise, x, self.grid_from(level), torch.zeros_like))
+        return last_of(self.sampler(denoise, x, self.grid_from(level), torch.zeros_like))
 
     def exact_projection(
         self, high: Images, low: LowWithPlanes, base: Images, kernel: Kernel

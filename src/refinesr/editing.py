@@ -50,7 +50,7 @@ def interpolate_images(
     sigma, later = float(grid[skip]), float(grid[skip + lag])
     with torch.no_grad():
         base, target = stage.model.base(low), stage.method.target
-        one, other = (diffused(target.learnt(high, base), sigma, noise) for high in (first, second))
+        one, other = (diffused(target.training_target(high, base), sigma, noise) for high in (first, second))
         x = math.sqrt((1 + later**2) / (1 + sigma**2)) * torch.lerp(one, other, share)
     start = Start(x, skip + lag)
     yield from stage(low, noise, sampling=sampling, tile=tile, autocast=autocast, start=start)
@@ -78,7 +78,7 @@ def fuse_images(
     grid, target = checked_grid(stage, sampling, skip)[skip:], stage.method.target
     with torch.no_grad():
         base = stage.model.base(low)
-        x = diffused(target.learnt(high, base), float(grid[0]), noise)
+        x = diffused(target.training_target(high, base), float(grid[0]), noise)
         denoise = stage.denoiser(low, base, sampling, tile, autocast)
         if mask is not None:
             denoise = keeping_known(denoise, target.encode(high, base), mask)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from refinesr.model import Model
 from refinesr.nets.packed_unet import PackedEncoderModule
-from refinesr.nets.strips import Above
+from refinesr.nets.strips import StripCache
 from refinesr.shapes import Features, LowWithPlanes
 from refinesr.sources import EncodedModule
 from refinesr.tiles import Box, Tile, blended, cover
@@ -35,22 +35,22 @@ def encoding_boxes(model: Model, low: LowWithPlanes, core: int) -> list[Box]:
     if not isinstance(source, EncodedModule):
         return [Box(0, 0, height, width)]
     if isinstance(source.encoder, PackedEncoderModule):
-        return strips(low, source.value.reach)
-    return [tile.box for tile in encoding_tiles(low, source.value.reach, core)]
+        return strips(low, source.config.reach)
+    return [tile.box for tile in encoding_tiles(low, source.config.reach, core)]
 
 
 def encode(model: Model, low: LowWithPlanes, core: int) -> dict[str, Tensor]:
-    """The network's inputs besides the state, by name (`Condition.doors`), encoded box by box."""
+    """The network's inputs besides the state, by name (`Condition.inputs`), encoded box by box."""
     source = model.source
     if not isinstance(source, EncodedModule) or len(encoding_boxes(model, low, core)) == 1:
-        return model.condition(low).doors()
-    encoder, reach, image = source.encoder, source.value.reach, source.image(low)
-    canvas = image.new_zeros(len(image), source.value.encoder.features, *image.shape[-2:])
+        return model.condition(low).inputs()
+    encoder, reach, image = source.encoder, source.config.reach, source.image(low)
+    canvas = image.new_zeros(len(image), source.config.encoder.features, *image.shape[-2:])
     if isinstance(encoder, PackedEncoderModule):
         # `strip` in place of a call: an encoder compiled for training would be compiled again for strips
-        above = Above(image.shape[-2])
+        cache = StripCache(image.shape[-2])
         return {
-            "features": fill_rows(canvas, (encoder.strip(box.of(image), above) for box in strips(low, reach)))
+            "features": fill_rows(canvas, (encoder.strip(box.of(image), cache) for box in strips(low, reach)))
         }
     made = ((tile.box, tile.window, encoder(tile.box.of(image))) for tile in encoding_tiles(low, reach, core))
     return {"features": blended(canvas, made)}

@@ -75,7 +75,7 @@ def loading_held_out(
     for done in loader.read(items):
         yield done, len(items)
     loader.check()
-    labels = [class_index(classes, entry.group) for entry, *_ in loader.items] if method.classes else []
+    labels = [class_index(classes, entry.group) for entry, *_ in loader.items] if method.class_count else []
     held_out = centre_crops(method, loader, size, method.degradation, HELD_OUT_SEED, labels)
     checksum = zlib.crc32(f"{loader.digest.hexdigest()} {size}".encode())
     return replace(held_out, fingerprint=f"{checksum:08x}")

@@ -1,4 +1,4 @@
-"""A method is a value: everything that decides what is learnt, and how a trained model samples by default."""
+"""A method as one value: everything that determines training, and how a trained model samples by default."""
 
 import math
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ import torch
 
 from refinesr.diffusion.labels import Label
 from refinesr.diffusion.levels import Few, Levels, Spread, Stratified
-from refinesr.diffusion.noise import common, scaled
+from refinesr.diffusion.loops import blended_with_mean, sigma_tensor
+from refinesr.diffusion.noise import scaled_noise, seedless_noise
 from refinesr.diffusion.precond import Blind, Clean, Eps, Precond
 from refinesr.diffusion.samplers import Sampler
 from refinesr.diffusion.schedule import GridChoice
-from refinesr.diffusion.walking import anchored, level
 from refinesr.diffusion.weighting import Own, Weighting
 from refinesr.errors import ConfigError
 from refinesr.images.augment import CascadeAugmented
@@ -31,28 +31,29 @@ from refinesr.shapes import Denoiser, Grid, Images, Noise
 from refinesr.sources import Augmented, Blank, Encoded, Labelled, Source, check_guidance
 from refinesr.validation import as_bool, as_int, convert_fields
 
-KEPT = 2**25
-"""Most values of a picture's encodings, one for each way to lay it, that are cached: 128 MiB in float32."""
+CACHE_LIMIT = 2**25
+"""The most values of a picture's condition, over all orientations, that are cached: 128 MiB in float32."""
 
 Network = PackedUNet | SR3UNet | SRDiffUNet | ADMUNet | RRDBNetwork | Tiny
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """From noise to an image: which levels are visited, and what is done at each.
+    """Sampling: the sampler, its grid of noise levels, and what is done to each estimate.
 
-    clip        every estimate x0 is clipped to [-1, 1], as SR3's and SRDiff's code does
-    consistent  every estimate is projected so that, downsampled with this kernel, it is the low image
+    clip        clip every estimate of x0 to [-1, 1], as the code of SR3 and SRDiff does
+    consistent  project every estimate so that, downsampled with this kernel, it equals the low image
     guidance    weight of classifier-free guidance (Ho and Salimans 2022): 0 ignores the class, 1 is no
-                guidance, more exaggerates what the class changes
-    temperature what all noise of sampling, the start and every fresh draw, is multiplied by; 1 is as trained
-    fidelity    share of an estimate of the mean of all answers in the result; 0: the sample; below 0 it is
-                left behind by so much, which makes up for what a mean over orientations smooths
-    mean        the level at which a call of its own asks for that estimate; null: it is the first one
+                guidance, more exaggerates the effect of the class
+    temperature factor on all sampling noise, that of the initial state and every draw; 1 is as trained
+    fidelity    share of the posterior mean (MMSE estimate) in the result; 0 is the sample, 1 the mean; below
+                0 extrapolates beyond the sample, which offsets the smoothing by self-ensembling
+    mean        noise level at which one more network call estimates the posterior mean; null: the first
+                estimate of the sampling is taken
     orientations  geometric self-ensemble (Timofte et al. 2016, arXiv 1511.02228): every estimate is the mean
-                of the network's for 1, 2 (mirrored), 4 (upside down) or 8 (turned) ways to lay the picture
-    label       what the network is told, where a published code tells it something else than it was taught;
-                null: the method's own label
+                over 1, 2 (with left-right flip), 4 (and upside down) or 8 (and rotated) orientations
+    label       label for sampling, where published code samples with another label than it trains with;
+                null: the method's label
     """
 
     sampler: Sampler
@@ -85,7 +86,7 @@ class Sampling:
             raise ConfigError(f"mean: {self.mean:g} is no noise level; more than 0, or null")
 
     def levels(self) -> Grid:
-        """Those visited; where the mean is the result, no more than the one that it is asked for at."""
+        """The grid of noise levels; with fidelity 1, only the level at which the mean is estimated, and 0."""
         grid = self.grid.grid(self.steps)
         if self.fidelity < 1:
             return grid
@@ -93,7 +94,7 @@ class Sampling:
 
     @property
     def calls(self) -> int:
-        """Network calls an image costs."""
+        """Network evaluations per image."""
         if self.fidelity == 1 and self.mean is not None:
             return self.mean_calls
         steps = 1 if self.fidelity == 1 else self.steps
@@ -110,42 +111,44 @@ class Sampling:
         return (1 if self.guidance in (0, 1) else 2) * self.orientations
 
     def posterior_mean(self, denoise: Denoiser, like: Images) -> Images | None:
-        """The estimate of the posterior mean at level `mean`, of like's shape.
+        """The estimate of the posterior mean at level `mean`, of like's shape; None if it is not needed.
 
-        None where `fidelity` is 0 or `mean` is None.  Its noise is one for all seeds (`noise.common`).
+        That is if `fidelity` is 0 or `mean` is None.  It is the same for all seeds (`seedless_noise`).
         """
         if self.mean is None or self.fidelity == 0:
             return None
         with torch.no_grad():
-            return denoise(math.sqrt(1 + self.mean**2) * common(like), level(self.mean))
+            return denoise(math.sqrt(1 + self.mean**2) * seedless_noise(like), sigma_tensor(self.mean))
 
-    def walk(
+    def estimates(
         self, denoise: Denoiser, x: Images, grid: Grid, noise: Noise, mean: Images | None = None
     ) -> Iterator[Images]:
-        """The sampler's estimates from x on, one after each step: with the temperature of fresh draws, and of
-        the posterior mean the share that `fidelity` asks for.
+        """Runs the sampler from the state x and yields its estimate of x0 after each step.
 
-        `mean` is what `posterior_mean` returns, computed here if it is not given.
+        `temperature` scales the draws of noise, but not x; `fidelity` mixes the posterior mean into the
+        estimates.  `mean` is the result of `posterior_mean`; None computes it.
         """
-        noise = scaled(noise, self.temperature)
+        noise = scaled_noise(noise, self.temperature)
         if self.fidelity == 0:
             return self.sampler(denoise, x, grid, noise)
         if mean is None:
             mean = self.posterior_mean(denoise, x)
         if mean is not None and self.fidelity == 1:
             return iter([mean])
-        return anchored(self.sampler, denoise, x, grid, noise, self.fidelity, mean)
+        return blended_with_mean(self.sampler, denoise, x, grid, noise, self.fidelity, mean)
 
 
 @dataclass(frozen=True)
 class Method:
-    """The row of a method in the table of all methods.
+    """A super-resolution or generation method: network, condition, preconditioning, training and sampling.
 
-    tile  default core, in low pixels, of the tiles that large pictures are cut into; 0 never cuts.  Where the
-          network sees its whole window: so large that a tile (`stage.window_size`) is no larger than a crop
-          in training; for models that generate from noise, which are not cut: the size in training
-    span  which values of files are -1 and 1 to the network; None: 0 and the largest of the type, of floats
-          0 and 1
+    p     exponent of the loss: 1 or 2
+    tile  default core, in low pixels, of the tiles that large images are cut into; 0 for no tiles.  For a
+          network with attention or GroupNorm: so large that a tile (`stage.window_size`) is no larger than a
+          crop in training; for a generator, which is not tiled: the size in training
+    span  values of the files that become -1 and 1; None: 0 and the largest value of the type (floats: 0, 1)
+
+    Raises ConfigError if the fields do not fit together.
     """
 
     scale: int
@@ -167,9 +170,9 @@ class Method:
     span: Span | None = None
 
     def __post_init__(self) -> None:
-        for name, value, other, wanted in self._fits():
-            if value != wanted:
-                raise ConfigError(f"{name}: {value} is not {other} {wanted}")
+        for name, value, other, expected in self._required_equalities():
+            if value != expected:
+                raise ConfigError(f"{name}: {value} is not {other} {expected}")
         if isinstance(self.source, Augmented) != isinstance(self.degradation, CascadeAugmented):
             raise ConfigError("degradation: CascadeAugmented and the source Augmented belong together")
         if check := getattr(self.degradation, "check", None):
@@ -194,7 +197,7 @@ class Method:
         self.objective()
 
     def _check_perception(self, perception: Perception) -> None:
-        """Raises ConfigError."""
+        """Raises ConfigError if the perceptual loss does not fit the method."""
         if self.channels != 3:
             raise ConfigError(f"perception: is for RGB; channels is {self.channels}")
         if perception.consistent is not None and self.scale == 1:
@@ -203,43 +206,43 @@ class Method:
             )
 
     def _check_rollout(self, rollout: Rollout) -> None:
-        """Raises ConfigError.  A mistake in x0 is 1 / sigma as large in noise, and so in what F is to say."""
+        """Raises ConfigError unless F predicts x0; other targets would divide an error of x0 by sigma."""
         if not isinstance(self.precond, Clean):
             name = type(self.precond).__name__
-            raise ConfigError(f"rollout: is for networks that predict the picture, Clean; precond is {name}")
+            raise ConfigError(f"rollout: is for networks that predict the image, Clean; precond is {name}")
         if rollout.top > self.levels.highest():
             highest = f"the highest level learnt, {self.levels.highest():.4g}"
             raise ConfigError(f"rollout.top: {rollout.top:g} is above {highest}")
 
     def _check_mean(self) -> None:
-        """Raises ConfigError where no mean of all answers can be asked for."""
+        """Raises ConfigError for a `fidelity` other than 0 if the network does not estimate the mean."""
         given, mean = f"sampling.fidelity: {self.sampling.fidelity:g}", self.sampling.mean
         if isinstance(self.precond, Eps):
-            why = "is for networks that predict the picture; of predicted noise the first estimate is no mean"
+            why = "is for networks that predict the image; with predicted noise the first estimate is no mean"
             raise ConfigError(f"{given} {why}; use 0")
         if isinstance(self.levels, Few):
-            why = "takes the first estimate for the mean of all answers, and a student's is one of them"
+            why = "takes the first estimate as the posterior mean, and a distilled student's is a sample"
             raise ConfigError(f"{given} {why}; use 0")
-        if self.p == 1 and not isinstance(self.precond, Blind):  # a regression has one answer, and no other
-            why = "needs a mean of all answers, and absolute errors (p: 1) teach their median"
+        if self.p == 1 and not isinstance(self.precond, Blind):  # a regression is deterministic anyway
+            why = "needs an estimate of the posterior mean, and the L1 loss (p: 1) trains the median"
             raise ConfigError(f"{given} {why}; use 0")
         if self.perception is None:
             return
-        asked = float(self.sampling.levels()[0]) if mean is None else mean
-        if self.perception.active(torch.tensor(asked)) > 0:
-            why = f"needs a mean of all answers, and at {asked:g} this network has learnt sharper ones"
+        level = float(self.sampling.levels()[0]) if mean is None else mean
+        if self.perception.active(torch.tensor(level)) > 0:
+            why = f"needs an estimate of the posterior mean, and at {level:g} the perceptual loss sharpened it"
             least = self.perception.below
             right = "use 0" if least is None else f"use 0, or a sampling.mean of at least {least:g}"
             raise ConfigError(f"{given} {why}; {right}")
 
-    def _fits(self) -> Iterator[tuple[str, int, str, int]]:
-        """What has to agree: a field, its value, the name of another, the other's value."""
+    def _required_equalities(self) -> Iterator[tuple[str, int, str, int]]:
+        """Values that must be equal: a field and its value, then another's name and value."""
         network, source = self.network, self.source
         yield "network.channels", network.channels, "channels", self.channels
         yield "degradation.scale", self.degradation.scale, "scale", self.scale
-        for door in ("image_channels", "features", "vector"):
-            made = source.doors(self.channels).get(door, 0)
-            yield f"network.{door}", getattr(network, door, 0), "what the source makes,", made
+        for name in ("image_channels", "features", "vector"):
+            provided = source.input_channels(self.channels).get(name, 0)
+            yield f"network.{name}", getattr(network, name, 0), "what the source makes,", provided
         if isinstance(source, Encoded):
             yield "source.encoder.channels", source.encoder.channels, "channels", self.channels
             if isinstance(source.encoder, RRDB):
@@ -248,46 +251,48 @@ class Method:
             yield "network.scale", network.scale, "scale", self.scale
 
     def build(self) -> Model:
-        """The module with fresh weights."""
+        """The model with freshly initialised weights."""
         source = self.source.build(self.scale, self.channels)
         return Model(self.network.build(), source, self.precond, self.label)
 
     def objective(self, distance: Distance | None = None) -> Objective:
-        """What is learnt; a `perception` is learnt by a distance."""
-        besides = self.rollout, self.perception, distance
-        return Objective(self.levels, self.spread, self.target, self.p, self.weighting, *besides)
+        """The training loss.  `distance` is the perceptual distance that a `perception` needs."""
+        additions = self.rollout, self.perception, distance
+        return Objective(self.levels, self.spread, self.target, self.p, self.weighting, *additions)
 
-    def encodings(self, sampling: Sampling, pixels: int) -> int:
-        """How often a picture of so many low pixels is encoded: each way it is laid once, or once a call."""
-        ways = sampling.orientations
-        return ways if ways == 1 or self.keeps(ways * pixels) else sampling.calls
+    def encoder_runs(self, sampling: Sampling, pixels: int) -> int:
+        """How often an image of so many low pixels is encoded: per orientation if cached, else per call."""
+        orientations = sampling.orientations
+        cached = orientations == 1 or self.caches_inputs(orientations * pixels)
+        return orientations if cached else sampling.calls
 
-    def keeps(self, pixels: int) -> bool:
-        """Whether what so many low pixels are encoded to is kept from call to call."""
-        doors = self.source.doors(self.channels)
-        return pixels * (doors.get("features", 0) + doors.get("image_channels", 0) * self.scale**2) <= KEPT
+    def caches_inputs(self, pixels: int) -> bool:
+        """Whether the condition of `pixels` low pixels, over all orientations, is small enough to cache."""
+        channels = self.source.input_channels(self.channels)
+        per_pixel = channels.get("features", 0) + channels.get("image_channels", 0) * self.scale**2
+        return pixels * per_pixel <= CACHE_LIMIT
 
     @property
     def generates(self) -> bool:
-        """Whether it makes pictures from nothing."""
+        """Whether it generates images without a low-resolution input."""
         return isinstance(self.source, Blank | Labelled)
 
     @property
-    def classes(self) -> int:
-        """How many it knows; 0 for none."""
+    def class_count(self) -> int:
+        """Number of classes of a class-conditional method, else 0."""
         return self.source.count if isinstance(self.source, Labelled) else 0
 
     @property
     def reach(self) -> int | None:
-        """Farthest low pixel that a result's pixel depends on in one call; None: all of them."""
+        """How far, in low pixels, a result depends on low in one call; None: on the whole image."""
         return None if self.halo is None else self.halo + self.source.reach
 
     @property
     def halo(self) -> int | None:
-        """Farthest low pixel whose x or features a result's pixel depends on in one call; None: all."""
+        """`reach` without the encoder: the distance in x and in the condition's tensors; None: unlimited."""
         return None if self.network.reach is None else math.ceil(self.network.reach / self.scale)
 
     @property
     def stride(self) -> int:
-        """Corners of tiles lie on multiples of this many low pixels."""
+        """Corners of tiles must lie on multiples of this, in low pixels."""
         return self.network.stride // math.gcd(self.network.stride, self.scale)

@@ -2,12 +2,13 @@
 
 x0 = skip * x + out * F(into * x, label, condition)
 
-F is the network.  What it predicts (eps, velocity, x0) is three numbers, its `Precond`; what it is told of
-the noise is its `Label`; what it sees of the poor image comes through three doors of `Condition`; what is
-diffused, the image or its residual, is the `Target`.
+F is the network.  Its `Precond` says what it predicts (eps, velocity, x0): skip, out and into are functions
+of sigma.  Its `Label` is the number by which it receives the noise level.  The `Condition` holds its inputs
+from the low-resolution image.  The `Target` says what is diffused: the image or its residual.
 
-What is given besides a poor image travels behind its channels as planes, so that crops, tiles and batches
-need no second road: what its source takes (a class, a level), and at scale 1 a mask of what is to be made up.
+Further data of an image (a class, a noise level, at scale 1 the mask of what is to be inpainted) are planes:
+additional channels behind those of the low-resolution image, so that cropping, tiling and batching apply to
+them without special cases.
 """
 
 from abc import ABC, abstractmethod
@@ -25,11 +26,11 @@ from refinesr.shapes import Denoiser, Images, LowImages, LowWithPlanes, Mask, Pe
 
 @dataclass(frozen=True)
 class Condition:
-    """What is known of each image, made once: `base` for the target, the rest for the network's doors.
+    """What is computed once from each low-resolution image: `base` for the target, the rest for the network.
 
-    base      (B, C, H, W): low plainly enlarged
+    base      (B, C, H, W): low upsampled by interpolation
     image     (B, K, H, W): concatenated to the network's input (SR3, Palette)
-    features  (B, F, h, w): added after the stem (SRDiff)
+    features  (B, F, h, w): added after the first convolution (SRDiff)
     vector    (B, V): added to the label's embedding (class, augmentation level)
     """
 
@@ -38,39 +39,40 @@ class Condition:
     features: Tensor | None = None
     vector: Tensor | None = None
 
-    def doors(self) -> dict[str, Tensor]:
-        """What the network is called with, by the names of its arguments."""
-        found = {"image": self.image, "features": self.features, "vector": self.vector}
-        return {name: value for name, value in found.items() if value is not None}
+    def inputs(self) -> dict[str, Tensor]:
+        """The network's keyword arguments: those of image, features and vector that are not None."""
+        tensors = {"image": self.image, "features": self.features, "vector": self.vector}
+        return {name: tensor for name, tensor in tensors.items() if tensor is not None}
 
 
 def with_plane(low: LowImages, values: PerImage) -> LowWithPlanes:
-    """low with one more channel, everywhere the image's value."""
+    """low with one more channel, which holds the image's value at every pixel."""
     plane = values.to(low).reshape(-1, 1, 1, 1).expand(-1, 1, *low.shape[2:])
     return torch.cat((low, plane), 1)  # (B, C + 1, h, w)
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """The image itself is diffused (SR3, DDPM, Palette)."""
+    """The target is the image itself (SR3, DDPM, Palette)."""
 
-    def learnt(self, high: Images, base: Images) -> Images:
-        """What training aims at."""
+    def training_target(self, high: Images, base: Images) -> Images:
+        """The x0 that training uses."""
         return high
 
     def encode(self, high: Images, base: Images) -> Images:
-        """The inverse of `decode`."""
+        """x0 of an image; the inverse of `decode`."""
         return high
 
     def decode(self, x0: Images, base: Images) -> Images:
+        """The image of an x0."""
         return x0
 
 
 @dataclass(frozen=True)
 class Residual:
-    """gain * (high - base) is diffused (SRDiff, eq. 8; its code multiplies by 2).
+    """The target is the residual, gain * (high - base) (SRDiff, eq. 8; its code multiplies by 2).
 
-    clip    training aims at it clipped to [-1, 1], as SRDiff's code does
+    clip    clip the target to [-1, 1] in training, as SRDiff's code does
     """
 
     gain: float = 2.0
@@ -80,16 +82,17 @@ class Residual:
         if not self.gain > 0:
             raise ConfigError(f"gain: {self.gain} is not positive")
 
-    def learnt(self, high: Images, base: Images) -> Images:
-        """What training aims at."""
-        aim = self.encode(high, base)
-        return aim.clamp(-1, 1) if self.clip else aim
+    def training_target(self, high: Images, base: Images) -> Images:
+        """The x0 that training uses."""
+        x0 = self.encode(high, base)
+        return x0.clamp(-1, 1) if self.clip else x0
 
     def encode(self, high: Images, base: Images) -> Images:
-        """The inverse of `decode`."""
-        return (high - base).mul_(self.gain)  # of a large picture a canvas less
+        """x0 of an image; the inverse of `decode`."""
+        return (high - base).mul_(self.gain)  # in place: saves an image-sized buffer
 
     def decode(self, x0: Images, base: Images) -> Images:
+        """The image of an x0."""
         return (x0 / self.gain).add_(base)
 
 
@@ -97,26 +100,29 @@ Target = Pixels | Residual
 
 
 class SourceModule(nn.Module, ABC):
-    """What a source builds: low -> `Condition`, with the weights that takes."""
+    """The module that a source builds: low -> `Condition`, with its weights, if it has any."""
 
     @abstractmethod
     def base(self, low: LowWithPlanes) -> Images:
-        """low plainly enlarged: what the target is relative to, and the size of the result."""
+        """low upsampled to the size of the result: what a residual target is relative to."""
 
     @abstractmethod
     def forward(self, low: LowWithPlanes) -> Condition: ...
 
     def mask(self, low: LowWithPlanes) -> Mask | None:
-        """The plane behind what the source takes: 1 where a picture is to be made up, 0 where it is known."""
+        """The mask, the last plane, if there is one: 1 where to inpaint, 0 where the image is known."""
         return None
 
-    def withheld(self, low: LowWithPlanes) -> LowWithPlanes:
-        """low without what guidance is to stress.  ValueError if there is no such thing."""
-        raise ValueError("nothing of this condition can be withheld")
+    def without_class(self, low: LowWithPlanes) -> LowWithPlanes:
+        """low with its class removed, for the unconditional estimate of guidance.
+
+        Raises ValueError if the source has no class.
+        """
+        raise ValueError("this condition has no class that could be withheld")
 
 
 class Model(nn.Module):
-    """A network with its source of conditions: everything with weights, and how they make an x0."""
+    """A network and its source of conditions: all weights, and how they give an estimate of x0."""
 
     def __init__(self, network: nn.Module, source: SourceModule, precond: Precond, label: Label) -> None:
         super().__init__()
@@ -126,50 +132,51 @@ class Model(nn.Module):
         self.label = label
 
     def base(self, low: LowWithPlanes) -> Images:
-        """Of the source."""
+        """low upsampled to the size of the result, by the source."""
         return self.source.base(low)
 
     def condition(self, low: LowWithPlanes) -> Condition:
-        made: Condition = self.source(self.typed(low))
-        return made
+        condition: Condition = self.source(self.in_weights_dtype(low))
+        return condition
 
-    def typed(self, images: Tensor) -> Tensor:
-        """Of the float type of the network's weights, whatever that of the pictures."""
+    def in_weights_dtype(self, images: Tensor) -> Tensor:
+        """`images` in the dtype of the network's weights."""
         return images.to(next(self.network.parameters(), images).dtype)
 
-    def told(self, label: Label | None) -> "Model":
-        """The same weights, told the noise by another label, if one is given."""
+    def with_label(self, label: Label | None) -> "Model":
+        """A model with the same weights and another label; itself if `label` is None."""
         return self if label is None else Model(self.network, self.source, self.precond, label)
 
-    def predict(self, x: Images, sigma: Sigma, doors: Mapping[str, Tensor]) -> Images:
-        """F, in the network's own units."""
+    def predict(self, x: Images, sigma: Sigma, inputs: Mapping[str, Tensor]) -> Images:
+        """F(into * x, label, inputs): the network's output, in its own units.  `inputs` as of `Condition`."""
         sigma = sigma.expand(len(x))
         into = over_pixels(self.precond.coefficients(sigma).into, x)
         label = self.label.label(sigma).float().to(x.device, non_blocking=x.is_cuda)
-        through = {name: self.typed(door) for name, door in doors.items()}
-        y: Tensor = self.network(self.typed(into * x), label, **through)
+        typed = {name: self.in_weights_dtype(tensor) for name, tensor in inputs.items()}
+        y: Tensor = self.network(self.in_weights_dtype(into * x), label, **typed)
         return y.to(x.dtype)
 
-    def estimate(self, x: Images, sigma: Sigma, doors: Mapping[str, Tensor]) -> Images:
-        """x0, as diffused: the target's `decode` makes an image of it."""
-        c, said = self.precond.coefficients(sigma), self.predict(x, sigma, doors)
-        return over_pixels(c.skip, x) * x + over_pixels(c.out, x) * said
+    def estimate(self, x: Images, sigma: Sigma, inputs: Mapping[str, Tensor]) -> Images:
+        """The estimate of x0, skip * x + out * F; the target's `decode` makes an image of it."""
+        c, output = self.precond.coefficients(sigma), self.predict(x, sigma, inputs)
+        return over_pixels(c.skip, x) * x + over_pixels(c.out, x) * output
 
     def forward(self, x: Images, sigma: Sigma, condition: Condition) -> Images:
-        return self.estimate(x, sigma, condition.doors())
+        return self.estimate(x, sigma, condition.inputs())
 
     def denoiser(self, low: LowWithPlanes) -> Denoiser:
-        """(x, sigma) -> x0 for this low (B, C, h, w) in [-1, 1], which is encoded now and never again.
+        """The denoiser (x, sigma) -> x0 for low (B, C, h, w) in [-1, 1].
 
-        The network's own: what is known of a picture with a mask is not yet put back.
+        The condition is computed once, in this call.  It is the denoiser of the network alone: it neither
+        clips nor projects, nor replaces the known pixels of an image with a mask.
         """
-        return self.conditioned(self.condition(low).doors())
+        return self.denoiser_for(self.condition(low).inputs())
 
-    def conditioned(self, doors: Mapping[str, Tensor]) -> Denoiser:
-        """(x, sigma) -> x0 for what has come through these doors."""
+    def denoiser_for(self, inputs: Mapping[str, Tensor]) -> Denoiser:
+        """The denoiser (x, sigma) -> x0 for these inputs from a condition."""
 
         def denoise(x: Images, sigma: Sigma) -> Images:
-            # wherever it comes from, tables and coefficients are float64 on the CPU
-            return self.estimate(x, torch.as_tensor(sigma, dtype=torch.float64, device="cpu"), doors)
+            # sigma may come from anywhere; tables and coefficients are float64 on the CPU
+            return self.estimate(x, torch.as_tensor(sigma, dtype=torch.float64, device="cpu"), inputs)
 
         return denoise

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from refinesr.checkpoint import save_stage
 from refinesr.devices import autocasting, seeded_generators
+from refinesr.diffusion.loops import last_of
 from refinesr.diffusion.noise import NoiseField
-from refinesr.diffusion.walking import last
 from refinesr.errors import ConfigError
 from refinesr.files import writing
 from refinesr.fit import Batches, Plan, State, TrainingObjective
@@ -90,7 +90,7 @@ class HeldOutEvaluator:
         stage, rows, done = Stage(self.method, model), [], 0
         for high, low in self.batches(device_of(model)):
             noise = NoiseField(tuple(range(done, done + len(high))))
-            image = last(stage(low, noise, autocast=self.autocast)).image
+            image = last_of(stage(low, noise, autocast=self.autocast)).image
             rows.append(self.compare((high + 1) / 2, (image.clamp(-1, 1) + 1) / 2))
             done += len(high)
         mean_psnr, *distances = torch.cat(rows).mean(0).tolist()
@@ -190,7 +190,7 @@ def write_preview(method: Method, plan: Plan, files: RunFolder, state: State, ba
     """Write a preview of a few crops from the batch after the last one, which no update is trained on."""
     high, low = (images[:PREVIEWS] for images in batches.at(plan.steps))
     stage = Stage(method, state.average)
-    restored = last(stage(low, NoiseField(tuple(range(len(low)))))).image
+    restored = last_of(stage(low, NoiseField(tuple(range(len(low)))))).image
     columns: list[Tensor] = [stage.model.base(low), restored, high]
     with writing(files.path):
         files.preview(state.step).parent.mkdir(exist_ok=True)

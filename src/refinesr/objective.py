@@ -14,7 +14,7 @@ from torch import Tensor
 
 from refinesr.diffusion.denoisers import unveiled
 from refinesr.diffusion.levels import Levels, Spread
-from refinesr.diffusion.precond import beside, over_pixels, wanted
+from refinesr.diffusion.precond import cast_like, network_target, over_pixels
 from refinesr.diffusion.weighting import Own, Weighting
 from refinesr.errors import ConfigError
 from refinesr.images.projection import Projection
@@ -76,7 +76,7 @@ class Rollout:
         model: Model,
         x0: Images,
         sigma: PerImage,
-        doors: Mapping[str, Tensor],
+        inputs: Mapping[str, Tensor],
         network_input: NetworkInput,
         uniforms: Tensor,
         noise: Images,
@@ -86,7 +86,7 @@ class Rollout:
         lowest = sigma.clamp(min=self.bottom)
         level = torch.where(chosen, lowest * (self.top / lowest) ** uniforms[:, 1], sigma)
         state = network_input(x0 + over_pixels(level, x0) * noise, level)
-        estimate = model.estimate(state, level, doors)
+        estimate = model.estimate(state, level, inputs)
         # otherwise older versions of torch reuse the weights that autocast has cast here, without gradients
         torch.clear_autocast_cache()
         return over_pixels(chosen.to(sigma.dtype), x0) * (estimate - x0)
@@ -179,7 +179,7 @@ def pattern_energy(error: Images) -> PerImage:
 
 @dataclass(frozen=True)
 class Objective:
-    """|F - wanted|**p, where F is the network's output and `wanted` its target; weight one by default.
+    """|F - network_target|**p, where F is the network's output; weight one by default.
 
     With `Eps` this is L_simple of DDPM (p = 2) and the loss of SR3 and SRDiff (p = 1); with `EDM` it is the
     weighting of Karras et al. 2022; with `Velocity` that of Salimans and Ho 2022.  A `perception` needs a
@@ -231,7 +231,7 @@ class Objective:
         unknown ones count; the mean is still over all values.
         """
         condition, mask = model.condition(low), model.source.mask(low)
-        x0, doors = self.target.learnt(high, condition.base), condition.doors()
+        x0, inputs = self.target.training_target(high, condition.base), condition.inputs()
 
         def network_input(x: Images, sigma: Sigma) -> Images:
             if mask is None:
@@ -240,15 +240,15 @@ class Objective:
 
         if self.rollout is not None:
             # the noise that leads from the true x0 to a state around the network's estimate
-            error = self.rollout.estimation_error(model, x0, sigma, doors, network_input, *more)
+            error = self.rollout.estimation_error(model, x0, sigma, inputs, network_input, *more)
             eps = eps + error / over_pixels(sigma, x0)
         x = network_input(x0 + over_pixels(sigma, x0) * eps, sigma)
         c = model.precond.coefficients(sigma)
-        output = model.predict(x, sigma, doors)
-        error = output - wanted(c, x0, eps, sigma)
+        output = model.predict(x, sigma, inputs)
+        error = output - network_target(c, x0, eps, sigma)
         masked = error if mask is None else mask * error
         losses = masked.abs().pow(self.p).mean((1, 2, 3))
-        losses = beside(self.weighting.weight(c, sigma, self.p), losses) * losses
+        losses = cast_like(self.weighting.weight(c, sigma, self.p), losses) * losses
         if self.perception is None:
             return losses
         estimate = over_pixels(c.skip, x) * x + over_pixels(c.out, x) * output
@@ -256,7 +256,7 @@ class Objective:
         decoded = self.target.decode(estimate, condition.base)
         picture = self.perception.projected(decoded, high, low[:, : high.shape[1]])
         perceptual = self.perceptual_loss(self.perception, high, picture, estimate - x0, *more)
-        return losses + beside(self.perception.active(sigma), perceptual) * perceptual
+        return losses + cast_like(self.perception.active(sigma), perceptual) * perceptual
 
     def perceptual_loss(
         self,

@@ -67,7 +67,7 @@ def training_pairs(run: Run, photos: Photos) -> Pairs:
     if photos.store.span != method.span:
         raise ConfigError(f"method.span: is {method.span}, and the photos were loaded by {photos.store.span}")
     return Pairs(
-        photos, method.degradation, plan.size, plan.batch, run.seed, method.classes, upright=plan.upright
+        photos, method.degradation, plan.size, plan.batch, run.seed, method.class_count, upright=plan.upright
     )
 
 

@@ -1,7 +1,8 @@
-"""Where a condition comes from: values that build modules low -> Condition.
+"""Sources: how the condition is computed from the low image.  Each builds a module low -> Condition.
 
-`reach` is the farthest low pixel that a condition's pixel depends on; `doors` are the channels of what comes
-through each door, named as the networks' fields are; `planes` is what low must hold behind its image.
+reach           how far, in pixels of low, the farthest pixel is that a pixel of the condition depends on
+input_channels  channels of each input that the network gets, by the names of the networks' fields
+planes          number of planes that low must have behind its image
 """
 
 from dataclasses import dataclass, field
@@ -23,15 +24,15 @@ from refinesr.shapes import Images, LowImages, LowWithPlanes, Mask, PerImage
 Encoder = PackedEncoder | RRDB
 
 NO_CLASS = -1
-"""Stands in the plane of classes where the class is withheld."""
+"""The value of the class plane where the class is withheld."""
 
 
 @dataclass(frozen=True)
 class Upsampled:
-    """The enlarged low image, concatenated to the network's input (SR3, section 2.4).
+    """The upsampled low image, concatenated to the network's input (SR3, section 2.4).
 
-    eight_bit  it is enlarged as files are, rounded to the levels of 8 bits and clipped: so code that enlarges
-               pictures, not tensors, shows it
+    eight_bit  upsample in 8 bits, with rounding and clipping, as published code does that resizes image
+               files instead of tensors
     """
 
     kernel: Kernel = field(default_factory=MatlabBicubic)
@@ -40,7 +41,7 @@ class Upsampled:
     planes: ClassVar[int] = 0
     reach: ClassVar[int] = 2  # half the width of the cubic
 
-    def doors(self, channels: int) -> dict[str, int]:
+    def input_channels(self, channels: int) -> dict[str, int]:
         return {"image_channels": channels}
 
     def build(self, scale: int, channels: int) -> SourceModule:
@@ -49,9 +50,9 @@ class Upsampled:
 
 @dataclass(frozen=True)
 class Augmented:
-    """`Upsampled`, and the network is told how much noise low was given (Ho et al. 2021b, section 4.2).
+    """`Upsampled`, and the level of conditioning augmentation as `vector` (Ho et al. 2021b, section 4.2).
 
-    One plane: the noise's standard deviation, 0 for a picture as it is; told in `width` sines and cosines.
+    One plane: the standard deviation of the noise added to low, 0 for none; embedded in `width` numbers.
     """
 
     kernel: Kernel = field(default_factory=MatlabBicubic)
@@ -64,7 +65,7 @@ class Augmented:
         if self.width < 2 or self.width % 2:
             raise ConfigError(f"width: {self.width} is not an even number; half are sines, half cosines")
 
-    def doors(self, channels: int) -> dict[str, int]:
+    def input_channels(self, channels: int) -> dict[str, int]:
         return {"image_channels": channels, "vector": self.width}
 
     def build(self, scale: int, channels: int) -> SourceModule:
@@ -73,9 +74,9 @@ class Augmented:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Features of the low image by a network (SRDiff, section 3.3).
+    """Features of the low image, computed by an encoder network (SRDiff, section 3.3).
 
-    frozen  the encoder was trained before and stays as it is
+    frozen  the encoder has been trained before, and its weights do not change
     """
 
     encoder: Encoder = field(default_factory=PackedEncoder)
@@ -88,7 +89,7 @@ class Encoded:
     def reach(self) -> int:
         return self.encoder.reach
 
-    def doors(self, channels: int) -> dict[str, int]:
+    def input_channels(self, channels: int) -> dict[str, int]:
         return {"features": self.encoder.features}
 
     def build(self, scale: int, channels: int) -> SourceModule:
@@ -97,14 +98,14 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Low:
-    """The low image as it is, through the door of features: for networks that do all the enlarging."""
+    """The low image itself as `features`, for networks that upsample it themselves."""
 
     kernel: Kernel = field(default_factory=MatlabBicubic)
 
     planes: ClassVar[int] = 0
     reach: ClassVar[int] = 0
 
-    def doors(self, channels: int) -> dict[str, int]:
+    def input_channels(self, channels: int) -> dict[str, int]:
         return {"features": channels}
 
     def build(self, scale: int, channels: int) -> SourceModule:
@@ -113,12 +114,12 @@ class Low:
 
 @dataclass(frozen=True)
 class Blank:
-    """Nothing is known: only the shape of low counts."""
+    """No condition: unconditional generation.  Only the shape of low matters."""
 
     planes: ClassVar[int] = 0
     reach: ClassVar[int] = 0
 
-    def doors(self, channels: int) -> dict[str, int]:
+    def input_channels(self, channels: int) -> dict[str, int]:
         return {}
 
     def build(self, scale: int, channels: int) -> SourceModule:
@@ -127,10 +128,10 @@ class Blank:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Only the class is known, as a vector of `count` numbers with a 1 at the class's place.
+    """The class as `vector`, one-hot over `count` classes: class-conditional generation.
 
-    One plane, low's last: the class, from 0, or -1 for none.  In training `withheld` of the images go without
-    theirs, so that guidance can be had (Ho and Salimans 2022, algorithm 1).
+    One plane, the last channel of low: the class, from 0, or -1 for none.  In training, the class of a share
+    `withheld` of the images is dropped, for classifier-free guidance (Ho and Salimans 2022, algorithm 1).
     """
 
     count: int
@@ -145,7 +146,7 @@ class Labelled:
         if not 0 <= self.withheld < 1:
             raise ConfigError(f"withheld: {self.withheld} is not in [0, 1)")
 
-    def doors(self, channels: int) -> dict[str, int]:
+    def input_channels(self, channels: int) -> dict[str, int]:
         return {"vector": self.count}
 
     def build(self, scale: int, channels: int) -> SourceModule:
@@ -156,7 +157,7 @@ Source = Upsampled | Augmented | Encoded | Low | Blank | Labelled
 
 
 def check_guidance(name: str, guidance: float, source: Source) -> None:
-    """Raises ConfigError, by the field's name, for any but 1 if no estimate without the class was learnt."""
+    """Raises ConfigError if guidance needs an unconditional estimate and none was trained."""
     if guidance == 1:
         return
     if not isinstance(source, Labelled):
@@ -165,8 +166,8 @@ def check_guidance(name: str, guidance: float, source: Source) -> None:
         raise ConfigError(f"{name}: the class was never withheld in training, source.withheld is 0; use 1")
 
 
-class Enlarging(SourceModule):
-    """The base is low's image, enlarged by a kernel; at scale 1 there may be a mask behind all else."""
+class ImageSourceModule(SourceModule):
+    """A source whose base is the upsampled image of low; at scale 1 low may have a mask as its last plane."""
 
     planes = 0
 
@@ -175,28 +176,30 @@ class Enlarging(SourceModule):
         self.scale, self.channels, self.kernel = scale, channels, kernel
 
     def image(self, low: LowWithPlanes) -> LowImages:
-        """low without its planes.  ValueError if it has others than it should."""
-        taken = self.channels + self.planes
-        if low.shape[1] != taken and (low.shape[1], self.scale) != (taken + 1, 1):
-            raise ValueError(f"low has {low.shape[1]} channels; {taken} are taken at scale {self.scale}")
+        """low without its planes.  Raises ValueError if the number of planes is wrong."""
+        expected = self.channels + self.planes
+        if low.shape[1] != expected and (low.shape[1], self.scale) != (expected + 1, 1):
+            raise ValueError(
+                f"low has {low.shape[1]} channels; {expected} are expected at scale {self.scale}"
+            )
         return low[:, : self.channels]
 
     def base(self, low: LowWithPlanes) -> Images:
-        return enlarged(self.image(low), self.scale, self.kernel)
+        return upsampled(self.image(low), self.scale, self.kernel)
 
     def mask(self, low: LowWithPlanes) -> Mask | None:
         return low[:, -1:] if low.shape[1] == self.channels + self.planes + 1 else None
 
 
 @final
-class UpsampledModule(Enlarging):
+class UpsampledModule(ImageSourceModule):
     def __init__(self, scale: int, channels: int, kernel: Kernel, eight_bit: bool) -> None:
         super().__init__(scale, channels, kernel)
         self.eight_bit = eight_bit
 
     def base(self, low: LowWithPlanes) -> Images:
-        way = enlarged_as_files if self.eight_bit else enlarged
-        return way(self.image(low), self.scale, self.kernel)
+        upsample = upsampled_in_eight_bits if self.eight_bit else upsampled
+        return upsample(self.image(low), self.scale, self.kernel)
 
     def forward(self, low: LowWithPlanes) -> Condition:
         base = self.base(low)
@@ -204,7 +207,7 @@ class UpsampledModule(Enlarging):
 
 
 @final
-class AugmentedModule(Enlarging):
+class AugmentedModule(ImageSourceModule):
     planes = 1
 
     def __init__(self, scale: int, channels: int, kernel: Kernel, width: int) -> None:
@@ -213,22 +216,23 @@ class AugmentedModule(Enlarging):
 
     def forward(self, low: LowWithPlanes) -> Condition:
         base = self.base(low)
-        return Condition(base, image=base, vector=waves(low[:, self.channels, 0, 0], self.width))
+        vector = sinusoidal_embedding(low[:, self.channels, 0, 0], self.width)
+        return Condition(base, image=base, vector=vector)
 
 
 @final
-class EncodedModule(Enlarging):
-    def __init__(self, scale: int, channels: int, value: Encoded) -> None:
-        super().__init__(scale, channels, value.kernel)
-        self.value = value
-        self.encoder = value.encoder.build().requires_grad_(not value.frozen)
+class EncodedModule(ImageSourceModule):
+    def __init__(self, scale: int, channels: int, config: Encoded) -> None:
+        super().__init__(scale, channels, config.kernel)
+        self.config = config
+        self.encoder = config.encoder.build().requires_grad_(not config.frozen)
 
     def forward(self, low: LowWithPlanes) -> Condition:
         return Condition(self.base(low), features=self.encoder(self.image(low)))
 
 
 @final
-class LowModule(Enlarging):
+class LowModule(ImageSourceModule):
     def forward(self, low: LowWithPlanes) -> Condition:
         return Condition(self.base(low), features=self.image(low))
 
@@ -240,7 +244,7 @@ class BlankModule(SourceModule):
         self.scale, self.channels = scale, channels
 
     def base(self, low: Tensor) -> Images:
-        return blank(low, self.scale, self.channels)
+        return blank_base(low, self.scale, self.channels)
 
     def forward(self, low: Tensor) -> Condition:
         return Condition(self.base(low))
@@ -248,35 +252,35 @@ class BlankModule(SourceModule):
 
 @final
 class LabelledModule(SourceModule):
-    def __init__(self, scale: int, channels: int, value: Labelled) -> None:
+    def __init__(self, scale: int, channels: int, config: Labelled) -> None:
         super().__init__()
-        self.scale, self.channels, self.value = scale, channels, value
+        self.scale, self.channels, self.config = scale, channels, config
 
     def base(self, low: Tensor) -> Images:
-        return blank(low, self.scale, self.channels)
+        return blank_base(low, self.scale, self.channels)
 
     def forward(self, low: LowWithPlanes) -> Condition:
-        return Condition(self.base(low), vector=self.places(low[:, -1, 0, 0]))
+        return Condition(self.base(low), vector=self.one_hot(low[:, -1, 0, 0]))
 
-    def places(self, label: PerImage) -> Tensor:
-        """(B, count).  What is random in training is drawn as dropout is."""
+    def one_hot(self, label: PerImage) -> Tensor:
+        """(B, count), all 0 for no class.  In training some are dropped at random, as by dropout."""
         if self.training:
-            label = torch.where(torch.rand_like(label) < self.value.withheld, NO_CLASS, label)
-        one_more = F.one_hot((label.round().long() - NO_CLASS), self.value.count + 1)
-        return one_more[:, 1:].to(label.dtype)
+            label = torch.where(torch.rand_like(label) < self.config.withheld, NO_CLASS, label)
+        with_no_class = F.one_hot((label.round().long() - NO_CLASS), self.config.count + 1)
+        return with_no_class[:, 1:].to(label.dtype)
 
-    def withheld(self, low: LowWithPlanes) -> LowWithPlanes:
+    def without_class(self, low: LowWithPlanes) -> LowWithPlanes:
         return torch.full_like(low, NO_CLASS)
 
 
-def enlarged(low: LowImages, scale: int, kernel: Kernel) -> Images:
-    """`base`: low at scale times its size.  Bicubic overshoots and is not clipped, as in SRDiff's code."""
+def upsampled(low: LowImages, scale: int, kernel: Kernel) -> Images:
+    """low at `scale` times its size.  The overshoot of bicubic is not clipped, as in SRDiff's code."""
     height, width = low.shape[-2:]
     return low if scale == 1 else resize(low, (scale * height, scale * width), kernel)
 
 
-def enlarged_as_files(low: LowImages, scale: int, kernel: Kernel) -> Images:
-    """`enlarged`, as an 8-bit picture is: every value rounded to its levels, and clipped."""
+def upsampled_in_eight_bits(low: LowImages, scale: int, kernel: Kernel) -> Images:
+    """`upsampled`, computed in 8 bits: every value is rounded to one of 256 levels, and clipped."""
     height, width = low.shape[-2:]
     if scale == 1:
         return low
@@ -284,13 +288,13 @@ def enlarged_as_files(low: LowImages, scale: int, kernel: Kernel) -> Images:
     return large.to(low) / 127.5 - 1
 
 
-def blank(low: Tensor, scale: int, channels: int) -> Images:
-    """Zeros of the result's size."""
+def blank_base(low: Tensor, scale: int, channels: int) -> Images:
+    """Zeros (B, channels, H, W) of the result's size."""
     b, _, h, w = low.shape
     return torch.zeros(b, channels, h * scale, w * scale).to(low)
 
 
-def waves(level: PerImage, width: int) -> Tensor:
-    """Sines and cosines of 1 to 1000 radians a unit: (B, width)."""
+def sinusoidal_embedding(level: PerImage, width: int) -> Tensor:
+    """Sines and cosines of 1 to 1000 radians per unit of the level: (B, width)."""
     angle = level[:, None] * torch.logspace(0, 3, width // 2, device=level.device)
     return torch.cat((angle.sin(), angle.cos()), 1)

@@ -21,8 +21,8 @@ from refinesr.diffusion.denoisers import (
     mirrored,
     tiled,
 )
-from refinesr.diffusion.noise import scaled
-from refinesr.diffusion.schedule import check
+from refinesr.diffusion.noise import scaled_noise
+from refinesr.diffusion.schedule import grid_warnings
 from refinesr.encoding import encode
 from refinesr.images.projection import Projection
 from refinesr.images.resize import Kernel
@@ -162,7 +162,7 @@ class Stage:
             return decoded.clone() if decoded is x0 else decoded  # the walk goes on from x0
 
         done, total = 0, len(grid) - 1
-        steps = sampling.walk(denoise, x, grid, noise, mean)
+        steps = sampling.estimates(denoise, x, grid, noise, mean)
         del x
         for done, x0 in enumerate(steps, start=1):
             yield Progress(done, total, image(x0))
@@ -173,7 +173,7 @@ class Stage:
         self, low: LowWithPlanes, base: Images, sampling: Sampling, tile: int, autocast: torch.dtype | None
     ) -> Denoiser:
         """The network's denoiser with the combinators that `sampling`, `tile` and low's mask ask for."""
-        labelled = replace(self, model=self.model.told(sampling.label))
+        labelled = replace(self, model=self.model.with_label(sampling.label))
         denoise = labelled.self_ensemble(low, sampling, tile, autocast)
         if sampling.clip:
             denoise = clipped(denoise)
@@ -189,11 +189,11 @@ class Stage:
         if sampling.orientations == 1:
             return self.guided_denoiser(low, sampling.guidance, tile, autocast)
 
-        keep_encodings = self.method.keeps(sampling.orientations * low[:, 0].numel())
+        keep_encodings = self.method.caches_inputs(sampling.orientations * low[:, 0].numel())
 
         def oriented(way: Dihedral) -> Denoiser:
             def encode() -> Denoiser:
-                return self.guided_denoiser(way.of(low), sampling.guidance, tile, autocast)
+                return self.guided_denoiser(way.apply(low), sampling.guidance, tile, autocast)
 
             denoiser = cache(encode) if keep_encodings else encode
             return lambda x, sigma: denoiser()(x, sigma)
@@ -206,7 +206,7 @@ class Stage:
         """`tiled_denoiser` with classifier-free guidance; estimates of weight 0 are not computed."""
         if guidance == 1:
             return self.tiled_denoiser(low, tile, autocast)
-        without = self.tiled_denoiser(self.model.source.withheld(low), tile, autocast)
+        without = self.tiled_denoiser(self.model.source.without_class(low), tile, autocast)
         if guidance == 0:
             return without
         return guided(self.tiled_denoiser(low, tile, autocast), without, guidance)
@@ -229,13 +229,13 @@ class Stage:
         return cover(height, width, core=core, reach=self.method.halo, stride=stride, scale=scale)
 
     def tile_denoiser(
-        self, encode: Mapping[str, Tensor], tile: Tile, autocast: torch.dtype | None
+        self, inputs: Mapping[str, Tensor], tile: Tile, autocast: torch.dtype | None
     ) -> tuple[Box, Window, Denoiser]:
         """The tile's place in the result, its window, and a denoiser for its part of the state."""
         large = tile.box.scaled(self.method.scale)
         within = {"image": large.of, "features": tile.box.of}  # a vector is the same everywhere
-        plain = self.model.conditioned(
-            {name: within[name](door) if name in within else door for name, door in encode.items()}
+        plain = self.model.denoiser_for(
+            {name: within[name](tensor) if name in within else tensor for name, tensor in inputs.items()}
         )
 
         def denoise(x: Images, sigma: Sigma) -> Images:
@@ -275,11 +275,12 @@ class Prepared:
     def refine(self, noise: Noise, start: Start | None = None) -> Iterator[Progress[Tensor]]:
         """Sample as `Stage.__call__` does."""
         grid = self.sampling.levels()
-        for complaint in check(grid, self.stage.method.levels.highest()) if start is None else ():
+        for complaint in grid_warnings(grid, self.stage.method.levels.highest()) if start is None else ():
             warnings.warn(complaint, stacklevel=3)
         with torch.no_grad():
             if start is None:
-                x = math.sqrt(1 + float(grid[0]) ** 2) * scaled(noise, self.sampling.temperature)(self.base)
+                scaled = scaled_noise(noise, self.sampling.temperature)
+                x = math.sqrt(1 + float(grid[0]) ** 2) * scaled(self.base)
             else:
                 x, grid = start.x, grid[start.skip :]
         steps = self.stage.run_sampler(self.sampling, self.denoise, x, grid, noise, self.base, self.mean)

@@ -64,8 +64,8 @@ def test_one_call_agrees_with_the_published_code(name: str, road: str, tmp_path:
     image, x = recorded["unet_input"].tensor_split([-channels], dim=1)
     low = recorded["lr"] if "lr" in recorded else image if image.numel() else x
     with torch.inference_mode():
-        doors = stage.model.condition(low).doors()
-        output = stage.model.network(x, label, **doors)
+        inputs = stage.model.condition(low).inputs()
+        output = stage.model.network(x, label, **inputs)
     assert relative(output, recorded["unet_output"]) < 1e-5
 
 

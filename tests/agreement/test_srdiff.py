@@ -106,7 +106,7 @@ def test_one_call_agrees_with_the_published_code() -> None:
     condition = stage.model.condition(recorded["lr"])
     with torch.inference_mode():
         t = recorded["unet_t"].float()
-        output = stage.model.network(recorded["unet_input"], t, **condition.doors())
+        output = stage.model.network(recorded["unet_input"], t, **condition.inputs())
     assert relative(output, recorded["unet_output"]) < 1e-5
     assert relative(condition.base, recorded["lr_upsampled"]) < 1e-5
 

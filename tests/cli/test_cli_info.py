@@ -17,7 +17,7 @@ from refinesr.cascade_files import load_cascade
 from refinesr.checkpoint import save_stage
 from refinesr.cli import facts
 from refinesr.config import from_data
-from refinesr.diffusion import doctor
+from refinesr.diffusion import diagnostics
 from refinesr.diffusion.labels import Timestep
 from refinesr.diffusion.levels import Continuous
 from refinesr.diffusion.samplers import Ancestral
@@ -93,7 +93,7 @@ def test_a_file_is_described_with_its_card(refinesr: Command) -> None:
 
 
 def test_text_has_the_problems_of_the_grid(refinesr: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facts.doctor, "findings", lambda *_: ["it starts too low", "it is coarse"])
+    monkeypatch.setattr(facts.diagnostics, "grid_findings", lambda *_: ["it starts too low", "it is coarse"])
     assert (
         "check       it starts too low\n            it is coarse\n" in refinesr("info", "photo-x4-small").out
     )
@@ -140,7 +140,9 @@ def test_problems_and_bias_are_those_of_the_given_steps(refinesr: Command) -> No
     assert told[1]["complaints"] == []
     for known in told:
         grid = torch.tensor(known["grid"], dtype=torch.float64)
-        assert (known["bias"]["mean"], known["bias"]["std"]) == doctor.bias(Ancestral(1.0), grid)
+        assert (known["bias"]["mean"], known["bias"]["std"]) == diagnostics.result_moments(
+            Ancestral(1.0), grid
+        )
 
 
 def test_a_regression_has_no_bias_of_its_grid(refinesr: Command) -> None:
@@ -210,9 +212,9 @@ def test_a_cascade_costs_what_its_networks_do(refinesr: Command, size: list[int]
     told, whole, counts = json.loads(refinesr("info", path, "--json").out), load_cascade(path), []
 
     def counting(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        def counted(*given: Tensor, **doors: Tensor) -> Tensor:
+        def counted(*given: Tensor, **inputs: Tensor) -> Tensor:
             with FlopCounterMode(display=False) as counter:
-                made = forward(*given, **doors)
+                made = forward(*given, **inputs)
             counts.append(counter.get_total_flops())
             return made
 

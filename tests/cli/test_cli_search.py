@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import refinesr.search as searching
-from refinesr.checkpoint import contents, load_stage, save_stage
+from refinesr.checkpoint import load_stage, read_safetensors, save_stage
 from refinesr.cli.drawing import matplotlib_figure, save_figure
 from refinesr.config import from_data
 from refinesr.diffusion.levels import OneLevel
@@ -99,7 +99,7 @@ def test_the_report_holds_all_it_takes_to_repeat_the_search(seek: Command, model
 def test_sixteen_bit_weights_stay_so_and_lose_nothing(refinesr: Command, photos: Path) -> None:
     save_stage(stage(packed()), Path("half.safetensors"), dtype=torch.bfloat16)
     refinesr("search", "half.safetensors", "--data", photos, *FAST, "-o", "new.safetensors")
-    old, new = (contents(Path(name))[0] for name in ("half.safetensors", "new.safetensors"))
+    old, new = (read_safetensors(Path(name))[0] for name in ("half.safetensors", "new.safetensors"))
     assert {tensor.dtype for tensor in new.values()} == {torch.bfloat16}
     assert all(torch.equal(old[name], new[name]) for name in old)
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from exports import LINEAR, Weights, saved, stored, weights
 
-from refinesr.convert import convert, janspiry
-from refinesr.convert.taking import Found
+from refinesr.convert import convert, sr3
+from refinesr.convert.selection import Found
 from refinesr.convert.trial import best
 from refinesr.diffusion.schedule import Linear
 from refinesr.errors import CheckpointError
@@ -54,7 +54,7 @@ def test_a_network_that_finds_no_noise_tells_nothing(tmp_path: Path) -> None:
 
 def test_groups_that_make_no_difference_are_asked_for() -> None:
     table = Linear(8e-4, 0.8, 20)
-    method = janspiry.method(GREY, 1, table, table)
+    method = sr3.method(GREY, 1, table, table)
     found = Found(Path("gen.pth"), (), finding_noise_with_two_groups(), {})
     assert best(found, [method], 8) == method
     assert best(found, [method, method], 8) is None

@@ -122,18 +122,18 @@ def test_tiled_blends_by_the_windows():
 
 def test_there_are_eight_ways_to_lay_a_square_and_each_has_its_way_back():
     x = torch.arange(9.0).view(1, 1, 3, 3)
-    laid = {tuple(way.of(x).flatten().tolist()) for way in DIHEDRAL}
+    laid = {tuple(way.apply(x).flatten().tolist()) for way in DIHEDRAL}
     assert len(laid) == len(DIHEDRAL) == 8
-    assert all(torch.equal(way.back(way.of(x)), x) for way in DIHEDRAL)
+    assert all(torch.equal(way.invert(way.apply(x)), x) for way in DIHEDRAL)
     assert DIHEDRAL[0] == Dihedral(0, False)
-    assert torch.equal(DIHEDRAL[0].of(x), x)
+    assert torch.equal(DIHEDRAL[0].apply(x), x)
 
 
 @settings(deadline=None)
 @given(st.integers(1, 6), st.integers(1, 6), st.integers(-4, 7), st.booleans())
 def test_back_undoes_any_turn_of_any_rectangle(height, width, turns, flip):
     x = torch.rand(2, 3, height, width)
-    assert torch.equal(Dihedral(turns, flip).back(Dihedral(turns, flip).of(x)), x)
+    assert torch.equal(Dihedral(turns, flip).invert(Dihedral(turns, flip).apply(x)), x)
 
 
 def everywhere(denoise):
@@ -156,7 +156,9 @@ def test_mirrored_has_no_direction_whatever_the_network():
     denoise, x = NETWORKS[1, 2], normal(2, 2, 8, 11)
     said = everywhere(denoise)(x, SIGMA)
     for way in DIHEDRAL:
-        torch.testing.assert_close(everywhere(denoise)(way.of(x), SIGMA), way.of(said), rtol=0, atol=1e-14)
+        torch.testing.assert_close(
+            everywhere(denoise)(way.apply(x), SIGMA), way.apply(said), rtol=0, atol=1e-14
+        )
     assert not torch.allclose(said, denoise(x, SIGMA))
 
 
@@ -166,7 +168,7 @@ def test_mirrored_asks_each_denoiser_about_the_picture_laid_its_way():
 
     def expecting(way):
         def denoise(y, sigma):
-            assert torch.equal(y, way.of(x))
+            assert torch.equal(y, way.apply(x))
             return y
 
         return denoise
@@ -215,7 +217,7 @@ def test_combinators_nest():
     def seen(x, sigma):
         return 2 * denoise(x, sigma.view(-1, 1, 1, 1))
 
-    looks = [way.back(seen(way.of(x), SIGMA)) for way in DIHEDRAL]
+    looks = [way.invert(seen(way.apply(x), SIGMA)) for way in DIHEDRAL]
     clipped_mean = (sum(looks) / 8).clamp(-1, 1)
     mean_of_clipped = sum(look.clamp(-1, 1) for look in looks) / 8
     assert not torch.allclose(clipped_mean, mean_of_clipped)

@@ -19,7 +19,7 @@ from refinesr.diffusion.levels import (
     LogUniform,
     OneLevel,
     Stratified,
-    _rows_below,
+    _row_index,
 )
 from refinesr.diffusion.schedule import JSD, Cosine, Linear, gammas, sigmas
 from refinesr.errors import ConfigError
@@ -182,7 +182,7 @@ def test_the_largest_number_below_1_falls_into_the_last_row():
     """Of any number of rows, though u times it is rounded."""
     most = torch.tensor([1 - 2**-53], dtype=torch.float64)
     for rows in range(1, 2050):
-        assert _rows_below(most, rows).tolist() == [rows - 1]
+        assert _row_index(most, rows).tolist() == [rows - 1]
     for table in (Linear(1e-4, 0.02, 1), TABLE):
         assert float(Discrete(table).at(most)) == Discrete(table).highest()
         assert float(Continuous(table).at(most)) == pytest.approx(Continuous(table).highest(), rel=1e-9)

@@ -115,7 +115,7 @@ def test_large_draws_are_made_in_threads_and_are_the_same(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     small = draw((2, 3, 500, 300))
     assert used == {threading.get_ident()}
-    monkeypatch.setattr(noise, "SHARED", small.numel())
+    monkeypatch.setattr(noise, "THREADED_SIZE", small.numel())
     used.clear()
     assert torch.equal(draw((2, 3, 500, 300)), small)
     assert threading.get_ident() not in used
@@ -127,7 +127,7 @@ def test_large_draws_are_made_in_threads_and_are_the_same(monkeypatch):
 
 
 def test_what_goes_wrong_in_a_thread_is_raised(monkeypatch):
-    monkeypatch.setattr(noise, "SHARED", 0)
+    monkeypatch.setattr(noise, "THREADED_SIZE", 0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     with pytest.raises(ValueError, match="negative"):
         draw((1, 1, 8, 8), seeds=(-1,))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from refinesr.diffusion.labels import Gamma, LogSigma, SqrtGamma, Timestep
-from refinesr.diffusion.precond import EDM, Blind, Clean, Eps, Velocity, over_pixels, wanted
+from refinesr.diffusion.precond import EDM, Blind, Clean, Eps, Velocity, network_target, over_pixels
 from refinesr.diffusion.schedule import JSD, Cosine, Linear, sigmas
 from refinesr.errors import ConfigError
 
@@ -24,7 +24,7 @@ def test_a_network_that_says_what_is_wanted_gives_the_clean_image(precond):
     """
     c = precond.coefficients(SIGMAS)
     x = X0 + over_pixels(SIGMAS, X0) * EPS
-    said = over_pixels(c.skip, x) * x + over_pixels(c.out, x) * wanted(c, X0, EPS, SIGMAS)
+    said = over_pixels(c.skip, x) * x + over_pixels(c.out, x) * network_target(c, X0, EPS, SIGMAS)
     torch.testing.assert_close(said, X0, rtol=0, atol=1e-10)
 
 
@@ -45,7 +45,7 @@ def vp(sigma):
 )
 def test_what_is_wanted_is_what_the_papers_predict(precond, paper):
     torch.testing.assert_close(
-        wanted(precond.coefficients(SIGMAS), X0, EPS, SIGMAS), paper(SIGMAS), rtol=1e-12, atol=1e-12
+        network_target(precond.coefficients(SIGMAS), X0, EPS, SIGMAS), paper(SIGMAS), rtol=1e-12, atol=1e-12
     )
 
 
@@ -100,8 +100,8 @@ def test_what_is_wanted_in_float32_is_what_is_wanted(precond):
     rounding.
     """
     c = precond.coefficients(SIGMAS)
-    exact = wanted(c, X0, EPS, SIGMAS)
-    single = wanted(c, X0.float(), EPS.float(), SIGMAS)
+    exact = network_target(c, X0, EPS, SIGMAS)
+    single = network_target(c, X0.float(), EPS.float(), SIGMAS)
     assert single.dtype == torch.float32
     torch.testing.assert_close(single.double(), exact, rtol=1e-6, atol=1e-6)
 

@@ -13,7 +13,7 @@ import torch
 from test_mixture import CENTRES, COUNT, SHARES, SPREADS, denoise, distance, exact
 from truths import MEAN, STD, gaussian, pushed, squashed
 
-from refinesr.diffusion.doctor import bias
+from refinesr.diffusion.diagnostics import result_moments
 from refinesr.diffusion.samplers import Ancestral, Heun, Renoised
 from refinesr.diffusion.schedule import Explicit, Karras, Leading, LogSNR
 
@@ -71,7 +71,9 @@ def test_a_denoisers_estimates_lose_contrast(grid):
     for sigma, lower in pairwise(grid.tolist()):
         trust = STD**2 / (STD**2 + sigma**2)
         mean, variance = MEAN + trust * (mean - MEAN), trust**2 * variance + lower**2
-    assert bias(Renoised(), grid, MEAN, STD) == pytest.approx((mean, math.sqrt(variance)), rel=1e-12)
+    assert result_moments(Renoised(), grid, MEAN, STD) == pytest.approx(
+        (mean, math.sqrt(variance)), rel=1e-12
+    )
     assert math.sqrt(variance) < 0.8 * STD
 
 

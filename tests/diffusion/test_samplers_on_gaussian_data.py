@@ -7,7 +7,7 @@ import pytest
 from truths import MEAN, STD, gaussian, pushed
 
 from refinesr.diffusion.samplers import DPM2M, Ancestral, Heun, Langevin, SR3Ancestral
-from refinesr.diffusion.schedule import Even, Karras, Linear, LogSNR, check
+from refinesr.diffusion.schedule import Even, Karras, Linear, LogSNR, grid_warnings
 
 
 def flowed(sampler, grid):
@@ -95,5 +95,5 @@ def test_cutting_the_rows_of_sr3s_table_and_keeping_its_betas_is_the_colour_cast
     mean, variance = pushed(Ancestral(0.0), gaussian, grid)
     assert float(mean) == pytest.approx(0.38, abs=0.005)
     assert math.sqrt(float(variance)) == pytest.approx(0.31, abs=0.01)  # and 100 steps err by 0.005
-    (warning,) = check(grid, trained_highest=151.0)
+    (warning,) = grid_warnings(grid, trained_highest=151.0)
     assert "0.61" in warning

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refinesr.diffusion.schedule import (
-    CEILING,
     JSD,
+    MAX_TABLE_SIGMA,
     Constant,
     Cosine,
     Even,
@@ -24,9 +24,9 @@ from refinesr.diffusion.schedule import (
     LogSNR,
     Quadratic,
     WarmUp,
-    check,
     gamma_of,
     gammas,
+    grid_warnings,
     sigma_of,
     sigmas,
 )
@@ -67,7 +67,7 @@ def test_tables_are_those_of_the_public_code(table, betas):
     """Betas to some rounding units; gamma to what a product in float64 can mean, where any signal is left."""
     assert table.betas().dtype == torch.float64
     np.testing.assert_allclose(table.betas().numpy(), betas, rtol=1e-12, atol=1e-15)
-    left = np.cumprod(1 - betas) > 4 / CEILING**2
+    left = np.cumprod(1 - betas) > 4 / MAX_TABLE_SIGMA**2
     np.testing.assert_allclose(gammas(table).numpy()[left], np.cumprod(1 - betas)[left], rtol=1e-10)
     assert left[: table.rows * 3 // 4].all()
 
@@ -85,7 +85,7 @@ def test_levels_ascend_from_above_0_to_at_most_the_ceiling(table):
     assert levels.device.type == "cpu"
     assert (levels.diff() > 0).all()
     assert levels[0] > 0
-    assert levels[-1] <= CEILING
+    assert levels[-1] <= MAX_TABLE_SIGMA
 
 
 def test_the_first_levels_of_sr3s_table_keep_all_their_digits():
@@ -103,7 +103,7 @@ def test_one_row_is_a_table():
 
 def test_a_last_row_without_signal_is_the_ceiling():
     assert float(JSD(10).betas()[-1]) == 1
-    assert float(sigmas(JSD(10))[-1]) == CEILING
+    assert float(sigmas(JSD(10))[-1]) == MAX_TABLE_SIGMA
     assert float(gammas(JSD(10))[-1]) == pytest.approx(1e-8, rel=1e-7, abs=0)
 
 
@@ -113,9 +113,9 @@ def test_a_last_row_without_signal_is_the_ceiling():
 def test_rows_of_pure_noise_stay_distinct_and_below_the_ceiling(table):
     levels = sigmas(table)
     assert (levels.diff() > 0).all()
-    assert float(levels[-1]) == CEILING
-    passed = np.sqrt(1 / np.maximum(np.cumprod(1 - table.betas().numpy()), 1e-300) - 1) > CEILING
-    assert (levels.numpy()[passed] >= CEILING / 2).all()
+    assert float(levels[-1]) == MAX_TABLE_SIGMA
+    passed = np.sqrt(1 / np.maximum(np.cumprod(1 - table.betas().numpy()), 1e-300) - 1) > MAX_TABLE_SIGMA
+    assert (levels.numpy()[passed] >= MAX_TABLE_SIGMA / 2).all()
 
 
 @settings(deadline=None)
@@ -255,11 +255,11 @@ SR3 = Linear(1e-6, 1e-2, 2000)
 
 @pytest.mark.parametrize("steps", [1, 4, 100, 2000])
 def test_respaced_rows_draw_no_warning(steps):
-    assert check(Even(SR3).grid(steps), float(sigmas(SR3)[-1])) == []
+    assert grid_warnings(Even(SR3).grid(steps), float(sigmas(SR3)[-1])) == []
 
 
 def test_fewer_rows_with_the_trained_betas_draw_one_that_names_both_gammas():
-    (warning,) = check(Even(Linear(1e-6, 1e-2, 100)).grid(100), float(sigmas(SR3)[-1]))
+    (warning,) = grid_warnings(Even(Linear(1e-6, 1e-2, 100)).grid(100), float(sigmas(SR3)[-1]))
     assert "gamma = 0.61" in warning
     assert "gamma = 4.4e-05" in warning
 
@@ -274,4 +274,4 @@ def test_fewer_rows_with_the_trained_betas_draw_one_that_names_both_gammas():
     ],
 )
 def test_what_is_far_below(first, trained, warned):
-    assert bool(check(Explicit((first,)).grid(1), trained)) is warned
+    assert bool(grid_warnings(Explicit((first,)).grid(1), trained)) is warned

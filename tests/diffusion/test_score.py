@@ -7,7 +7,7 @@ import torch
 from test_mixture import CENTRES, SHARES, SPREADS, denoise
 from truths import squashed
 
-from refinesr.diffusion.precond import Eps, over_pixels, wanted
+from refinesr.diffusion.precond import Eps, network_target, over_pixels
 from refinesr.diffusion.score import score
 
 RNG = torch.Generator().manual_seed(0)
@@ -57,4 +57,6 @@ def test_learning_the_noise_is_denoising_score_matching():
     ours = score(lambda x, sigma: x - wide * network(x), x, sigma)
     of_the_noising = -(x - x0) / wide**2  # the gradient of log N(x; x0, sigma²)
     matching = (wide * (ours - of_the_noising)) ** 2
-    torch.testing.assert_close(matching, (network(x) - wanted(c, x0, eps, sigma)) ** 2, rtol=1e-9, atol=0)
+    torch.testing.assert_close(
+        matching, (network(x) - network_target(c, x0, eps, sigma)) ** 2, rtol=1e-9, atol=0
+    )

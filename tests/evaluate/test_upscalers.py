@@ -12,7 +12,7 @@ from photographs import array, cat, save, saved, shown
 from PIL import Image
 
 from refinesr.cascade import Cascade, Link
-from refinesr.diffusion.walking import last
+from refinesr.diffusion.loops import last_of
 from refinesr.errors import CheckpointError, ConfigError, InputError
 from refinesr.evaluate.upscalers import (
     ModelUpscaler,
@@ -85,8 +85,8 @@ def test_pictures_of_any_colours_may_be_restored_together(model: Method, channel
     """Grey as a colour, and each colour as a grey: to each picture its own bands, and its own noise."""
     maker = stage(model)
     pictures = tuple(Picture(np.ascontiguousarray(array(each.low)[..., :channels])) for each in CAT)
-    alone = [last(restore_picture(maker, one, replace(OPTIONS, seed=k))) for k, one in enumerate(pictures)]
-    made = last(restore_batch(maker, pictures, OPTIONS, range(3))).image
+    alone = [last_of(restore_picture(maker, one, replace(OPTIONS, seed=k))) for k, one in enumerate(pictures)]
+    made = last_of(restore_batch(maker, pictures, OPTIONS, range(3))).image
     for one, other in zip(alone, made, strict=True):
         assert one.image.channels == other.channels == channels
         np.testing.assert_allclose(other.pixels.astype(int), one.image.pixels, atol=1)

@@ -1,4 +1,4 @@
-"""Guided diffusion's U-Net: sizes, doors, heads, resampling.  Palette's numbers are in tests/agreement."""
+"""Guided diffusion's U-Net: sizes, conditions, heads, resizing.  Palette's numbers are in tests/agreement."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,7 +10,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from refinesr.errors import ConfigError
-from refinesr.nets.adm_unet import ADMUNet, Attention, Doubled, Halved, Norm, Residual, padded, waves
+from refinesr.nets.adm_unet import (
+    ADMUNet,
+    Attention,
+    Downsample,
+    Float32GroupNorm,
+    ResidualBlock,
+    Upsample,
+    padded,
+    sinusoidal_embedding,
+)
 
 SMALL = ADMUNet(width=8, multipliers=(1, 2), blocks=1, attention=(2,), head_channels=4, groups=4)
 PICTURES = ADMUNet(image_channels=0, width=256, blocks=2, head_channels=64, vector=1000)
@@ -197,17 +206,19 @@ def test_the_label_reaches_the_output() -> None:
 
 def test_waves_are_cosines_then_sines_from_one_radian_a_unit_down() -> None:
     angle = torch.tensor([[2.0, 0.02]])
-    torch.testing.assert_close(waves(torch.tensor([2.0]), 4), torch.cat((angle.cos(), angle.sin()), 1))
+    torch.testing.assert_close(
+        sinusoidal_embedding(torch.tensor([2.0]), 4), torch.cat((angle.cos(), angle.sin()), 1)
+    )
 
 
 def test_training_begins_with_blocks_that_do_nothing_but_resample() -> None:
     x, e = draws(2, 8, 6, 4), draws(2, 32)
-    assert torch.equal(Residual(8, 8, SMALL)(x, e), x)
+    assert torch.equal(ResidualBlock(8, 8, SMALL)(x, e), x)
     assert torch.equal(Attention(8, SMALL)(x), x)
     means = x.view(2, 8, 3, 2, 2, 2).mean((3, 5))
-    torch.testing.assert_close(Residual(8, 8, SMALL, Halved())(x, e), means)
+    torch.testing.assert_close(ResidualBlock(8, 8, SMALL, Downsample())(x, e), means)
     doubled = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
-    assert torch.equal(Residual(8, 8, SMALL, Doubled())(x, e), doubled)
+    assert torch.equal(ResidualBlock(8, 8, SMALL, Upsample())(x, e), doubled)
     assert SMALL.build()(x[:, :3], torch.ones(2), x[:, 3:6]).abs().max() == 0
 
 
@@ -221,7 +232,7 @@ def test_a_block_resamples_before_its_first_convolution_and_is_told_after_its_se
         def forward(self, x: Tensor) -> Tensor:
             return resized(x)
 
-    block = Residual(8, 12, dataclasses.replace(SMALL, width=4), Resized()).requires_grad_(False)
+    block = ResidualBlock(8, 12, dataclasses.replace(SMALL, width=4), Resized()).requires_grad_(False)
     w = block.state_dict()
     for number, weights in enumerate(w.values()):
         weights.copy_(draws(*weights.shape, seed=number))
@@ -256,7 +267,7 @@ def test_norms_are_those_of_float32_and_keep_the_type() -> None:
     """In bfloat16 the mean of values about 100 would be wrong by a part of their spread."""
     x = (100 + draws(2, 8, 5, 5)).bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
-        y = Norm(4, 8)(x)
+        y = Float32GroupNorm(4, 8)(x)
     assert y.dtype == torch.bfloat16
     assert torch.equal(y, F.group_norm(x.float(), 4).bfloat16())
 

@@ -53,7 +53,7 @@ def test_published_configurations_have_the_published_numbers_of_parameters(
 def test_features_are_every_third_of_the_blocks_and_the_trunk(blocks: int) -> None:
     value = dataclasses.replace(SMALL, blocks=blocks)
     module = built(value)
-    maps = module.maps(draws(1, 3, 5, 6))
+    maps = module.block_outputs(draws(1, 3, 5, 6))
     features = module(draws(1, 3, 5, 6))
     assert len(maps) == blocks + 1
     assert features.shape == (1, value.features, 5, 6)

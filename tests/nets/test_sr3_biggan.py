@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from refinesr.errors import ConfigError
-from refinesr.nets.sr3_unet import Attention, BigGAN, NoiseLevel, Residual, SR3UNet, Strided, TimeStep
+from refinesr.nets.sr3_unet import Attention, BigGAN, NoiseLevel, ResidualBlock, SR3UNet, Strided, TimeStep
 
 SMALL = SR3UNet(width=8, multipliers=(1, 2, 2), blocks=1, attention=(4,), size=16, groups=4, layout=BigGAN())
 STRIDED = dataclasses.replace(SMALL, layout=Strided())
@@ -103,7 +103,7 @@ def test_a_fresh_resampling_block_is_the_resampled_picture_over_the_root_of_two(
     """Its branch begins with zeros, whatever the embedding."""
     make, expected = RESAMPLING[way]
     network = nn.ModuleList([make(8, SMALL)])
-    assert isinstance(network[0], Residual)
+    assert isinstance(network[0], ResidualBlock)
     SMALL.layout.begin(network)
     x = draws(2, 8, 6, 10)
     torch.testing.assert_close(network[0](x, draws(2, 8, seed=1)), expected(x) * ROOT)
@@ -112,7 +112,7 @@ def test_a_fresh_resampling_block_is_the_resampled_picture_over_the_root_of_two(
 def test_a_fresh_network_says_nothing_and_its_blocks_and_attention_only_rescale() -> None:
     network, seen = SMALL.build(), {}
     for name, module in network.named_modules():
-        if isinstance(module, Residual | Attention):
+        if isinstance(module, ResidualBlock | Attention):
             module.register_forward_hook(
                 lambda m, inputs, out, name=name: seen.update({name: (m, inputs[0], out)})
             )

@@ -1,5 +1,5 @@
-"""SR3's U-Net in both layouts: sizes, doors, attention, dropout.  The paper's blocks are in test_sr3_biggan,
-the numbers of the public code's in tests/agreement."""
+"""SR3's U-Net in both layouts: sizes, conditions, attention, dropout.  The paper's blocks are in
+test_sr3_biggan, the numbers of the public code's in tests/agreement."""
 
 import dataclasses
 import hashlib
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from refinesr.errors import ConfigError
-from refinesr.nets.sr3_unet import Attention, BigGAN, SR3UNet, TimeStep, padded, waves
+from refinesr.nets.sr3_unet import Attention, BigGAN, SR3UNet, TimeStep, padded, sinusoidal_embedding
 
 SMALL = SR3UNet(width=8, multipliers=(1, 2), blocks=1, attention=(8,), size=16, groups=4)
 PAPER = dataclasses.replace(SMALL, layout=BigGAN())
@@ -181,7 +181,7 @@ def test_a_missing_or_needless_vector_is_the_callers_mistake() -> None:
 
 
 def test_waves_are_sines_then_cosines_from_one_radian_a_unit_down() -> None:
-    e = waves(torch.tensor([2.0]), 4)
+    e = sinusoidal_embedding(torch.tensor([2.0]), 4)
     expected = torch.tensor([[2.0, 0.02]])
     torch.testing.assert_close(e, torch.cat((expected.sin(), expected.cos()), 1))
 

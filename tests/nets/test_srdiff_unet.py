@@ -1,4 +1,4 @@
-"""SRDiff's U-Net: sizes, reach, doors.  Its numbers are in tests/agreement."""
+"""SRDiff's U-Net: sizes, reach, inputs of the condition.  Its numbers are in tests/agreement."""
 
 import dataclasses
 import math
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from refinesr.errors import ConfigError
 from refinesr.nets.rrdb import RRDB
-from refinesr.nets.srdiff_unet import SRDiffUNet, padded, waves
+from refinesr.nets.srdiff_unet import SRDiffUNet, padded, sinusoidal_embedding
 
 SMALL = SRDiffUNet(features=5, width=4, multipliers=(1, 2, 2), scale=4)
 FACES = SRDiffUNet(features=96, multipliers=(1, 2, 2, 4), scale=8)
@@ -139,7 +139,9 @@ def test_the_label_reaches_the_output() -> None:
 
 def test_waves_are_sines_then_cosines_from_one_to_a_ten_thousandth_radian_a_unit() -> None:
     expected = torch.tensor([[2.0, 0.02, 0.0002]])
-    torch.testing.assert_close(waves(torch.tensor([2.0]), 6), torch.cat((expected.sin(), expected.cos()), 1))
+    torch.testing.assert_close(
+        sinusoidal_embedding(torch.tensor([2.0]), 6), torch.cat((expected.sin(), expected.cos()), 1)
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The smallest network: its reach, measured; its doors."""
+"""The smallest network: its reach, measured; its inputs of the condition."""
 
 import dataclasses
 
@@ -53,14 +53,14 @@ def test_each_door_that_exists_is_heard() -> None:
 
 def test_missing_and_needless_conditions_are_the_callers_mistake() -> None:
     x, label = draws(1, 3, 4, 4), torch.ones(1)
-    for value, doors in [
+    for value, inputs in [
         (Tiny(), {}),
         (Tiny(), {"image": x, "features": x}),
         (Tiny(image_channels=0), {"image": x}),
         (Tiny(image_channels=0, features=3), {}),
     ]:
         with pytest.raises(ValueError, match="for Tiny"):
-            value.build()(x, label, **doors)
+            value.build()(x, label, **inputs)
     assert Tiny(image_channels=0).build()(x, label).shape == x.shape
 
 

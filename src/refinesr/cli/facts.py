@@ -10,7 +10,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..config import to_data
-from ..diffusion import doctor
+from ..diffusion import diagnostics
 from ..diffusion.precond import Blind
 from ..diffusion.samplers import Renoised
 from ..diffusion.schedule import gamma_of
@@ -87,7 +87,7 @@ class Facts:
     @property
     def complaints(self) -> list[str]:
         """Problems of the noise levels that the model samples at."""
-        problems = doctor.findings(self.sampling.sampler, self.grid, self.subject.method.levels)
+        problems = diagnostics.grid_findings(self.sampling.sampler, self.grid, self.subject.method.levels)
         label = self.sampling.label
         if label is not None:
             problems.append(
@@ -97,8 +97,8 @@ class Facts:
         return problems
 
     @property
-    def bias(self) -> doctor.Moments | None:
-        """Mean and std of samples of Gaussian data with `doctor.MEAN` and `doctor.STD`, by an exact denoiser.
+    def bias(self) -> diagnostics.Moments | None:
+        """Mean and std of samples of Gaussian data (`diagnostics.MEAN`, `STD`) with the exact denoiser.
 
         None for models that do not estimate the posterior mean of a noisy x: regressions, distilled models
         and models trained with a perceptual loss.
@@ -108,12 +108,12 @@ class Facts:
             return None
         if method.perception is not None:
             return None
-        return doctor.bias(self.walk, self.grid)
+        return diagnostics.result_moments(self.walk, self.grid)
 
     def walk(self, denoise: Denoiser, x: Images, grid: Grid, noise: Noise) -> Iterator[Images]:
         """The sampling, from a start of standard noise."""
-        # without the mean, whose level need not be in the grid
-        return replace(self.sampling, mean=None).walk(denoise, self.sampling.temperature * x, grid, noise)
+        sampling = replace(self.sampling, mean=None)  # whose level need not be in the grid
+        return sampling.estimates(denoise, sampling.temperature * x, grid, noise)
 
     @property
     def gflop(self) -> float:
@@ -122,7 +122,7 @@ class Facts:
 
     @property
     def encodings(self) -> int:
-        return self.subject.method.encodings(self.sampling, math.prod(self.size))
+        return self.subject.method.encoder_runs(self.sampling, math.prod(self.size))
 
     def data(self) -> dict[str, Any]:
         """All facts, for JSON.
@@ -140,7 +140,7 @@ class Facts:
             "grid": self.grid.tolist(),
             "gamma": gamma_of(self.grid).tolist(),
             "complaints": self.complaints,
-            "bias": bias and bias._asdict() | {"of_mean": doctor.MEAN, "of_std": doctor.STD},
+            "bias": bias and bias._asdict() | {"of_mean": diagnostics.MEAN, "of_std": diagnostics.STD},
             "steps": self.sampling.steps,
             "calls": self.sampling.calls,
             "gflop_per_call": self.costs.call,
@@ -210,7 +210,7 @@ class Facts:
             return [f"none: {self.why_no_bias()}"]
         came = f"would come out as mean {bias.mean:.3f}, std {bias.std:.3f}"
         return [
-            f"Gaussian data of mean {doctor.MEAN:.2f} and std {doctor.STD:.2f} {came}",
+            f"Gaussian data of mean {diagnostics.MEAN:.2f} and std {diagnostics.STD:.2f} {came}",
             "(in units of what is diffused, where images are in [-1, 1]; perfect network, no clipping)",
         ]
 

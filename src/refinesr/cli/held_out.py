@@ -48,7 +48,7 @@ class HeldOutOptions:
                 print_message("no --held-out is given: from here on nothing is measured")
             return None
         check_disjoint(self.held_out, data)
-        classes = class_names(list_entries(data)) if run.method.classes else ()
+        classes = class_names(list_entries(data)) if run.method.class_count else ()
         held_out = load_held_out(run, self.held_out, self.held_out_low, classes)
         check_same_pictures(files, held_out if resume else None)
         return held_out

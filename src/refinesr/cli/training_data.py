@@ -51,8 +51,8 @@ def load_pairs(
 
     check_divisible(run.plan, processes)
     method = run.method
-    if method.classes:
-        check_classes(method.classes, class_names(list_entries(data)))  # before any photo is decoded
+    if method.class_count:
+        check_classes(method.class_count, class_names(list_entries(data)))  # before any photo is decoded
     steps = loading_photos(
         data,
         device,

@@ -226,7 +226,7 @@ def upscale_picture(
     prepare: "Prepare",
     show_passes: Callable[[int, int], None],
 ) -> "Picture":
-    from ..diffusion.walking import last
+    from ..diffusion.loops import last_of
     from ..restore import restore_picture, watch_passes
     from ..restore.memory import advise_on_memory
 
@@ -235,7 +235,8 @@ def upscale_picture(
         advise_on_memory(model, options, picture),
         watch_passes(model, picture.size, options, show_passes, prepare),
     ):
-        return last(restore_picture(model, picture, options, mask, scale=task.scale, prepare=prepare)).image
+        steps = restore_picture(model, picture, options, mask, scale=task.scale, prepare=prepare)
+        return last_of(steps).image
 
 
 def json_line(

@@ -1,27 +1,27 @@
 """Other people's checkpoints become models of ours: their configuration is read off the tensors, or given.
 
 reading   a file's tensors, without running anything
-taking    which of them are wanted: averaged weights before others, and the noise table
+selection which of them are wanted: averaged weights before others, and the noise table
 configs   the configuration files of the public codes
 tables    the noise table that buffers or settings stand for
 unets     the networks that tensors stand for
 trial     what tensors do not tell, by trying it
-janspiry, palette, srdiff    the methods, as published
+sr3, palette, srdiff         the methods, as published
 """
 
 from collections.abc import Callable
 from pathlib import Path
 
-from refinesr.checkpoint import filled
-from refinesr.convert import janspiry, palette, srdiff
+from refinesr.checkpoint import model_with_weights
+from refinesr.convert import palette, sr3, srdiff
 from refinesr.convert.configs import configured
-from refinesr.convert.layouts import Asked, Made
-from refinesr.convert.taking import Found, take
+from refinesr.convert.conversion import Asked, Made
+from refinesr.convert.selection import Found, take
 from refinesr.convert.trial import theirs
 from refinesr.stage import Card, Stage
 
 MARKS = {
-    "SR3": janspiry.MARK,
+    "SR3": sr3.MARK,
     "Palette": palette.MARK,
     "SRDiff": srdiff.MARK,
     "SRDiff's encoder": srdiff.ENCODER_MARK,
@@ -54,7 +54,7 @@ def convert(
     layout, found = take(path, MARKS)
     found = srdiff.tidied(found)
     made = reader(layout, found, asked)(found, asked)
-    model = filled(path, made.method, found.weights, theirs)
+    model = model_with_weights(path, made.method, found.weights, theirs)
     return Stage(made.method, model, card(found, made, asked))
 
 
@@ -62,7 +62,7 @@ def reader(layout: str, found: Found, asked: Asked) -> Callable[[Found, Asked], 
     """Palette's code has SR3's network too."""
     if layout == "SR3":
         is_palette = palette.TABLE in found.buffers or asked.config.get(palette.NETWORK) is not None
-        return palette.made_with_sr3 if is_palette else janspiry.made
+        return palette.made_with_sr3 if is_palette else sr3.made
     return {"Palette": palette.made, "SRDiff": srdiff.made}.get(layout, srdiff.made_encoder)
 
 

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import cast
 
-from refinesr.convert import janspiry
+from refinesr.convert import sr3
 from refinesr.convert.configs import Config
-from refinesr.convert.janspiry import Names, dropout
-from refinesr.convert.layouts import Asked, Made, Untold, as_published, naming, scale_of, tables, tile_of
-from refinesr.convert.taking import Found
+from refinesr.convert.conversion import Asked, Made, Untold, as_published, naming, scale_of, tables, tile_of
+from refinesr.convert.selection import Found
+from refinesr.convert.sr3 import Names, dropout
 from refinesr.convert.unets import adm_unet
 from refinesr.diffusion.labels import Gamma
 from refinesr.diffusion.levels import Continuous, Independent
@@ -68,12 +68,12 @@ def made_with_sr3(found: Found, asked: Asked) -> Made:
     config = asked.config
     config.expect(NETWORK, "the public Palette code")
     config.only(f"{NETWORK}.module_name", "sr3")
-    network, sized = janspiry.settled(found, config, NAMES)
+    network, sized = sr3.settled(found, config, NAMES)
     trained, sampled, assumed = both_tables(found, config, False)
     scale = scale_of(Config(), "", asked.scale)
     with naming(found.path):
         row = method(network, scale, trained, sampled, network.size, task(config, network.channels, scale))
-    row, grouped = janspiry.grouping(found, asked, row, NAMES)
+    row, grouped = sr3.grouping(found, asked, row, NAMES)
     return Made(row, "Palette with SR3's network", (*sized, *assumed, *grouped))
 
 

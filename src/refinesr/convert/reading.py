@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from refinesr.checkpoint import FORMAT, contents, pickled
+from refinesr.checkpoint import FORMAT, is_pickled, read_safetensors
 from refinesr.errors import CheckpointError
 
 WRAPPERS = ("module", "_orig_mod")
@@ -75,11 +75,11 @@ def read(path: Path) -> Contents:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file")
     try:
-        is_pickle = pickled(path)
+        is_pickle = is_pickled(path)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not is_pickle:
-        weights, metadata = contents(path)
+        weights, metadata = read_safetensors(path)
         if metadata.get("format") == FORMAT:
             raise CheckpointError(f"{path}: is a model of ours already; there is nothing to convert")
         return Contents(path, (Node((), unwrapped(weights)),))

@@ -6,9 +6,9 @@ from dataclasses import replace
 import torch
 
 from refinesr.convert.configs import Config
-from refinesr.convert.layouts import Asked, Made, as_published, naming, stored_table
+from refinesr.convert.conversion import Asked, Made, as_published, naming, stored_table
+from refinesr.convert.selection import Found
 from refinesr.convert.tables import fits
-from refinesr.convert.taking import Found
 from refinesr.convert.unets import UNET, rrdb, srdiff_unet
 from refinesr.diffusion.labels import LogSigma, Timestep
 from refinesr.diffusion.levels import Discrete, Independent, OneLevel

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from refinesr.checkpoint import filled
-from refinesr.convert.taking import Found
+from refinesr.checkpoint import model_with_weights
+from refinesr.convert.selection import Found
 from refinesr.method import Method
 from refinesr.shapes import Images
 
@@ -52,7 +52,7 @@ def best(found: Found, methods: Sequence[Method], side: int) -> Method | None:
 @torch.no_grad()
 def error(found: Found, method: Method, side: int) -> float:
     """Of the noise predicted in a soft picture, over that of predicting none."""
-    model, objective = filled(found.path, method, found.weights, theirs), method.objective()
+    model, objective = model_with_weights(found.path, method, found.weights, theirs), method.objective()
     high = picture(method, min(side, SIDE)).expand(len(QUANTILES), -1, -1, -1)
     low = method.degradation(high, torch.Generator().manual_seed(0))
     eps = torch.randn(high.shape, generator=torch.Generator().manual_seed(1))

@@ -7,7 +7,7 @@ training images) is left as the networks' values have it by themselves.
 import re
 from collections.abc import Iterable
 
-from refinesr.convert.taking import Found
+from refinesr.convert.selection import Found
 from refinesr.errors import CheckpointError
 from refinesr.nets.adm_unet import ADMUNet
 from refinesr.nets.rrdb import RRDB

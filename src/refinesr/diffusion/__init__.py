@@ -1,1 +1,1 @@
-"""The mathematics: noise levels, what a network's output means, samplers.  Knows no network, no file."""
+"""The mathematics of diffusion: noise schedules, preconditioning, samplers.  No networks, no files."""

@@ -1,4 +1,4 @@
-"""What a network is told of the noise level: one number, of sigma's shape, float64."""
+"""Labels: the number by which a network receives the noise level; float64, of sigma's shape."""
 
 import math
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from refinesr.shapes import Sigma
 
 @dataclass(frozen=True)
 class SqrtGamma:
-    """gain * sqrt(gamma): gain is 1 in the public SR3, 5000 in WaveGrad (Chen et al. 2021).
+    """gain * sqrt(gamma); gain is 1 in the public SR3 code and 5000 in WaveGrad (Chen et al. 2021).
 
-    Without a gain, sines of it can hardly tell small noise levels apart.
+    With gain 1, the sinusoidal embeddings of two low noise levels are nearly equal.
     """
 
     gain: float = 1.0
@@ -43,12 +43,12 @@ class LogSigma:
 
 @dataclass(frozen=True)
 class Timestep:
-    """The row of the training table whose log(sigma) is nearest, from 0, a whole number (DDPM, SRDiff)."""
+    """The index (from 0) of the row of the training table whose log(sigma) is nearest (DDPM, SRDiff)."""
 
     table: Schedule
 
     def __post_init__(self) -> None:
-        sigmas(self.table)  # refuses what is no table
+        sigmas(self.table)  # raises ConfigError for an invalid table
 
     def label(self, sigma: Sigma) -> Sigma:
         distance = (sigma.log()[..., None] - sigmas(self.table).log()).abs()

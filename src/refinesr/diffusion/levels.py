@@ -1,7 +1,7 @@
-"""The noise levels a network is trained at, and how a batch is spread over them.
+"""Distributions of training noise levels, and how the levels of a batch are drawn from them.
 
-A distribution is given by its quantiles: `at(u)` is sigma, ascending, for u uniform in [0, 1); all float64.
-`lowest` and `highest` are the ends of what it teaches a network.
+A distribution is given by its quantile function: `at(u)` is sigma for u in [0, 1), ascending in u; all
+float64.  `lowest` and `highest` bound the range that counts as trained.
 """
 
 import math
@@ -10,22 +10,22 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from refinesr.diffusion.schedule import Schedule, check_few, check_range, gamma_of, sigmas
+from refinesr.diffusion.schedule import Schedule, check_levels, check_range, gamma_of, sigmas
 from refinesr.errors import ConfigError
 from refinesr.shapes import PerImage
 
 
 @dataclass(frozen=True)
 class Discrete:
-    """Every row of the table equally often (DDPM, SRDiff)."""
+    """A uniformly random row of the table (DDPM, SRDiff)."""
 
     table: Schedule
 
     def __post_init__(self) -> None:
-        sigmas(self.table)  # refuses what is no table
+        sigmas(self.table)  # raises ConfigError for an invalid table
 
     def at(self, u: PerImage) -> PerImage:
-        return sigmas(self.table)[_rows_below(u, self.table.rows)]
+        return sigmas(self.table)[_row_index(u, self.table.rows)]
 
     def lowest(self) -> float:
         return float(sigmas(self.table)[0])
@@ -41,17 +41,18 @@ class Continuous:
     table: Schedule
 
     def __post_init__(self) -> None:
-        sigmas(self.table)  # refuses what is no table
+        sigmas(self.table)  # raises ConfigError for an invalid table
 
     def at(self, u: PerImage) -> PerImage:
-        row = _rows_below(u, self.table.rows)
+        row = _row_index(u, self.table.rows)
         levels = sigmas(self.table)
-        lost = torch.cat([levels.new_zeros(1), levels**2 * gamma_of(levels)])  # 1 - gamma, not cancelled
-        between = torch.lerp(lost[row], lost[row + 1], u * self.table.rows - row)
+        # 1 - gamma = sigma² gamma, from row 0 (gamma_0 = 1) on, without cancellation
+        noise_share = torch.cat([levels.new_zeros(1), levels**2 * gamma_of(levels)])
+        between = torch.lerp(noise_share[row], noise_share[row + 1], u * self.table.rows - row)
         return (between / (1 - between)).sqrt()
 
     def lowest(self) -> float:
-        """gamma_0 = 1: one level in T lies below the first row, as near to 0 as one likes."""
+        """0: as gamma_0 = 1, one level in T is drawn between 0 and the first row."""
         return 0.0
 
     def highest(self) -> float:
@@ -75,17 +76,17 @@ class LogNormal:
         return torch.exp(self.mean + self.std * torch.special.ndtri(u))
 
     def lowest(self) -> float:
-        """Three standard deviations down: one level in 740 is lower."""
+        """Three standard deviations below the mean; one level in 740 is lower."""
         return math.exp(self.mean - 3 * self.std)
 
     def highest(self) -> float:
-        """Three standard deviations up: one level in 740 is higher."""
+        """Three standard deviations above the mean; one level in 740 is higher."""
         return math.exp(self.mean + 3 * self.std)
 
 
 @dataclass(frozen=True)
 class LogUniform:
-    """ln sigma evenly between ln low and ln high."""
+    """ln sigma ~ U(ln low, ln high)."""
 
     low: float
     high: float
@@ -105,7 +106,7 @@ class LogUniform:
 
 @dataclass(frozen=True)
 class OneLevel:
-    """Always the same sigma: all that regression needs."""
+    """Always the same sigma, which is enough for regression."""
 
     sigma: float
 
@@ -125,16 +126,19 @@ class OneLevel:
 
 @dataclass(frozen=True)
 class Few:
-    """Each of these, descending, equally often: a student's, one for each of its calls."""
+    """A uniformly random one of these levels, listed in descending order.
+
+    For distilled students: one level for each network call.
+    """
 
     levels: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        check_few(self.levels)
+        check_levels(self.levels)
 
     def at(self, u: PerImage) -> PerImage:
         ascending = torch.tensor(self.levels[::-1], dtype=torch.float64)
-        return ascending[_rows_below(u, len(self.levels))]
+        return ascending[_row_index(u, len(self.levels))]
 
     def lowest(self) -> float:
         return self.levels[-1]
@@ -148,30 +152,33 @@ Levels = Discrete | Continuous | LogNormal | LogUniform | OneLevel | Few
 
 @dataclass(frozen=True)
 class Independent:
-    """Every image draws for itself."""
+    """Independent draws for the images of a batch."""
 
     def spread(self, n: int, rng: Generator) -> PerImage:
-        """n numbers inside (0, 1), float64."""
-        return _inside(torch.rand(n, generator=rng, dtype=torch.float64))
+        """n quantiles u in (0, 1), float64."""
+        return _open_interval(torch.rand(n, generator=rng, dtype=torch.float64))
 
 
 @dataclass(frozen=True)
 class Stratified:
-    """One image in each n-th of the distribution, in random order: each is as before, their mean steadier."""
+    """Stratified sampling: one image in each of n equal quantile ranges, in random order.
+
+    Each image has the distribution of an independent draw; the mean over the batch has less variance.
+    """
 
     def spread(self, n: int, rng: Generator) -> PerImage:
-        """n numbers inside (0, 1), float64."""
-        part = torch.randperm(n, generator=rng)
-        return _inside((part + torch.rand(n, generator=rng, dtype=torch.float64)) / n)
+        """n quantiles u in (0, 1), float64."""
+        stratum = torch.randperm(n, generator=rng)
+        return _open_interval((stratum + torch.rand(n, generator=rng, dtype=torch.float64)) / n)
 
 
 Spread = Independent | Stratified
 
 
-def _rows_below(u: PerImage, rows: int) -> Tensor:
+def _row_index(u: PerImage, rows: int) -> Tensor:
     return (u * rows).long()  # u < 1: in float64 the product is less than rows, too
 
 
-def _inside(u: PerImage) -> PerImage:
-    """The ends of [0, 1] cut off by less than one rounding: a quantile there is sigma = 0 or inf."""
+def _open_interval(u: PerImage) -> PerImage:
+    """u clamped into the open interval (0, 1): at the ends, sigma would be 0 or infinite."""
     return u.clamp(2.0**-54, 1 - 2.0**-53)

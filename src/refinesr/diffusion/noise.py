@@ -1,6 +1,6 @@
 """Standard normal noise that is a function of (seed, draw, channel, row, column) and of nothing else.
 
-So pictures do not depend on the size of the batch, the place in it, the tiling or the device.
+Results therefore do not depend on the batch size, the position in the batch, the tiling or the device.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -16,25 +16,25 @@ from refinesr.shapes import Images, Noise
 from refinesr.tiles import Box
 
 Cell = tuple[int, slice, slice]
-"""Index along an axis, and the part of it that is wanted: in what is made, and in the cell."""
+"""A cell that the window overlaps along an axis: its index, the overlap in the window, and in the cell."""
 
-SHARED = 2**21
-"""Values, some 20 ms of one core, from which on several threads make them."""
+THREADED_SIZE = 2**21
+"""Draws of at least so many values (about 20 ms of one core) are computed by several threads."""
 
-COMMON = 2**32 - 1
-"""The number of a draw that no walk gets to."""
+SEEDLESS_DRAW = 2**32 - 1
+"""A draw number that no sampling run reaches."""
 
-THREADS = 8
-"""At most: Python begins the cells one at a time, which leaves nothing to do for more."""
+MAX_THREADS = 8
+"""More threads bring nothing, as Python starts the cells one at a time."""
 
 
 @final
 @dataclass
 class NoiseField:
-    """One seed for each image of a batch.  The k-th call, from 0, returns draw k.
+    """Noise for a batch, with one seed for each image.  Call k, counted from 0, returns draw k.
 
-    Made in squares of `cell` pixels, each with a generator of its own; large draws in as many threads as
-    PyTorch has, so that a GPU waits less.
+    The plane is divided into cells of `cell` x `cell` pixels, each with its own random generator.  Large
+    draws use up to as many threads as PyTorch, so that a GPU waits less.
     """
 
     seeds: tuple[int, ...]
@@ -42,7 +42,10 @@ class NoiseField:
     draw: int = 0
 
     def __call__(self, like: Images) -> Images:
-        """The next draw, of like's shape, dtype and device.  ValueError unless each image has a seed."""
+        """The next draw, with the shape, dtype and device of `like`.
+
+        Raises ValueError unless there is one seed for each image.
+        """
         batch, channels, height, width = like.shape
         if batch != len(self.seeds):
             raise ValueError(f"{batch} images and {len(self.seeds)} seeds; one each is needed")
@@ -62,26 +65,29 @@ class NoiseField:
                 values = rng.standard_normal((channels, self.cell, self.cell), np.float32)
                 out[i, :, y, x] = values[:, y_cell, x_cell]
 
-        threads = min(THREADS, torch.get_num_threads()) if out.size >= SHARED else 1
+        threads = min(MAX_THREADS, torch.get_num_threads()) if out.size >= THREADED_SIZE else 1
         with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
             for _ in map(fill, strips) if pool is None else pool.map(fill, strips):
                 pass  # errors are raised here
         return torch.from_numpy(out)
 
 
-def common(like: Images) -> Images:
-    """One noise for all images and all seeds, of like's shape, dtype and device; no seed draws it."""
+def seedless_noise(like: Images) -> Images:
+    """Fixed noise with the shape, dtype and device of `like`, the same for all images and seeds.
+
+    It is independent of all draws of a `NoiseField`.
+    """
     _, channels, height, width = like.shape
-    return NoiseField((0,)).window(COMMON, Box(0, 0, height, width), channels).to(like).expand_as(like)
+    return NoiseField((0,)).window(SEEDLESS_DRAW, Box(0, 0, height, width), channels).to(like).expand_as(like)
 
 
-def scaled(noise: Noise, by: float) -> Noise:
-    """Every draw times this number; with 1, the noise itself."""
-    return noise if by == 1 else lambda like: by * noise(like)
+def scaled_noise(noise: Noise, factor: float) -> Noise:
+    """`noise` with every draw multiplied by `factor`."""
+    return noise if factor == 1 else lambda like: factor * noise(like)
 
 
 def _cells(start: int, size: int, cell: int) -> list[Cell]:
-    """The cells that [start, start + size) meets: index, and the common part from start and from corner."""
+    """The cells that overlap [start, start + size) along an axis."""
     parts = []
     for index in range(start // cell, (start + size - 1) // cell + 1):
         corner = index * cell

@@ -1,7 +1,8 @@
-"""What a network's output means:  x0 = skip * x + out * F(into * x, label, condition).
+"""Preconditioning:  x0 = skip * x + out * F(into * x, label, condition)  (Karras et al. 2022, eq. 7).
 
-One loss trains them all: |F - wanted|**p with weight one.  In `Eps` that is L_simple of DDPM and the L1 of
-SR3 and SRDiff; in `EDM` it is the weighting of Karras et al. 2022.
+The coefficients, functions of sigma, say what the network F predicts.  One loss trains all of them:
+|F - network_target|**p with weight one.  With `Eps` it is L_simple of DDPM (p = 2) and the L1 loss of SR3 and
+SRDiff (p = 1); with `EDM` it has the weighting of Karras et al. 2022.
 """
 
 import math
@@ -17,7 +18,10 @@ from refinesr.shapes import Images, Sigma
 
 @dataclass(frozen=True, eq=False)
 class Coefficients:
-    """Float64, of sigma's shape.  keep is 1 - skip without cancellation."""
+    """skip, out and into are c_skip, c_out and c_in of Karras et al. 2022; keep is 1 - skip, not cancelled.
+
+    All float64, of sigma's shape.
+    """
 
     skip: Sigma
     keep: Sigma
@@ -27,7 +31,7 @@ class Coefficients:
 
 @dataclass(frozen=True)
 class Eps:
-    """F is the noise (DDPM, SR3, SRDiff, Palette)."""
+    """F predicts the noise eps (DDPM, SR3, SRDiff, Palette)."""
 
     def coefficients(self, sigma: Sigma) -> Coefficients:
         one, zero = torch.ones_like(sigma), torch.zeros_like(sigma)
@@ -36,7 +40,7 @@ class Eps:
 
 @dataclass(frozen=True)
 class Velocity:
-    """F is sqrt(gamma) eps - sqrt(1 - gamma) x0 (Salimans and Ho 2022, eq. 11)."""
+    """F predicts v = sqrt(gamma) eps - sqrt(1 - gamma) x0 (Salimans and Ho 2022, eq. 11)."""
 
     def coefficients(self, sigma: Sigma) -> Coefficients:
         gamma = gamma_of(sigma)
@@ -45,7 +49,7 @@ class Velocity:
 
 @dataclass(frozen=True)
 class Clean:
-    """F is x0."""
+    """F predicts x0."""
 
     def coefficients(self, sigma: Sigma) -> Coefficients:
         one, zero = torch.ones_like(sigma), torch.zeros_like(sigma)
@@ -54,7 +58,7 @@ class Clean:
 
 @dataclass(frozen=True)
 class EDM:
-    """F has variance one in and out if x0 has variance sigma_data² (Karras et al. 2022, table 1)."""
+    """F's input and target have variance one if x0 has variance sigma_data² (Karras et al. 2022, table 1)."""
 
     sigma_data: float = 0.5
 
@@ -71,7 +75,7 @@ class EDM:
 
 @dataclass(frozen=True)
 class Blind:
-    """F is x0, seen from the condition alone: regression."""
+    """F predicts x0 from the condition alone, as its input x is multiplied by 0: regression."""
 
     def coefficients(self, sigma: Sigma) -> Coefficients:
         one, zero = torch.ones_like(sigma), torch.zeros_like(sigma)
@@ -81,17 +85,20 @@ class Blind:
 Precond = Eps | Velocity | Clean | EDM | Blind
 
 
-def wanted(c: Coefficients, x0: Images, eps: Images, sigma: Sigma) -> Images:
-    """What F must say of x0 + sigma * eps for x0 to be right: ((1 - skip) x0 - skip sigma eps) / out."""
+def network_target(c: Coefficients, x0: Images, eps: Images, sigma: Sigma) -> Images:
+    """The output of F for which x0 + sigma * eps is denoised to exactly x0.
+
+    ((1 - skip) x0 - skip sigma eps) / out: the effective training target of Karras et al. 2022, eq. 8.
+    """
     return over_pixels(c.keep / c.out, x0) * x0 - over_pixels(c.skip * sigma / c.out, x0) * eps
 
 
 def over_pixels(values: Sigma, x: Tensor) -> Tensor:
-    """One number for all images, or one each, as (1 or B, 1, 1, 1) in the dtype and on the device of x."""
-    return beside(values, x).reshape(-1, 1, 1, 1)
+    """`values`, () or (B,), as (1 or B, 1, 1, 1) with the dtype and device of x."""
+    return cast_like(values, x).reshape(-1, 1, 1, 1)
 
 
-def beside(values: Sigma, x: Tensor) -> Sigma:
-    """In the dtype and on the device of x; a GPU is not waited for."""
-    # from plain memory CUDA has taken the numbers when the call returns, so nothing can change under it
+def cast_like(values: Sigma, x: Tensor) -> Sigma:
+    """`values` with the dtype and device of x, without waiting for a GPU."""
+    # safe: a copy from pageable memory has read its source when the call returns
     return values.to(x.dtype).to(x.device, non_blocking=x.is_cuda)

@@ -1,8 +1,9 @@
-"""Training tables, and the grids of noise levels that a sampler visits.
+"""Noise schedules: the tables of training, and the grids of noise levels that a sampler visits.
 
-A table is what the papers call a beta schedule: row t = 0, 1, ..., T - 1 is one step of the forward process.
-Elsewhere its rows are known only as sigma, ascending: gamma_t = prod(1 - beta_i), sigma_t² = 1 / gamma_t - 1.
-A grid is descending and ends in 0.  Both are float64 on the CPU.
+A table is what the papers call a beta schedule; row t = 0, 1, ..., T - 1 is one step of the forward process.
+All other modules use it only as the sigmas of its rows, in ascending order:
+gamma_t = prod(1 - beta_i) for i <= t, and sigma_t² = 1 / gamma_t - 1.  A grid is in descending order and ends
+in 0.  Both are float64 on the CPU.
 """
 
 import math
@@ -15,19 +16,19 @@ from torch import Tensor
 from refinesr.errors import ConfigError
 from refinesr.shapes import Grid, Table
 
-CEILING = 1e4
-"""The largest sigma of a table: gamma = 0 in the last row would be sigma = inf."""
+MAX_TABLE_SIGMA = 1e4
+"""The largest sigma of a table; gamma = 0 in the last row would be sigma = inf."""
 
-HIGHEST = 1e18
-"""The largest sigma of a grid: its square is still a number of float32."""
+MAX_GRID_SIGMA = 1e18
+"""The largest sigma of a grid, whose square is still finite in float32."""
 
-LONGEST = 10**6
-"""Rows of a table and levels of a grid, at most: a few words of a file must not fill the memory."""
+MAX_ROWS = 10**6
+"""The most rows of a table and levels of a grid, so that a short file cannot exhaust the memory."""
 
 
 @dataclass(frozen=True)
 class Linear:
-    """beta from `first` to `last` (Ho et al. 2020); (1e-6, 1e-2, 2000) in the public SR3."""
+    """beta from `first` to `last` (Ho et al. 2020); Linear(1e-6, 1e-2, 2000) in the public SR3 code."""
 
     first: float
     last: float
@@ -82,7 +83,7 @@ class WarmUp:
 
 @dataclass(frozen=True)
 class JSD:
-    """beta = 1/T, 1/(T - 1), ..., 1 (Sohl-Dickstein et al. 2015): each row erases an equal part."""
+    """beta = 1/T, 1/(T - 1), ..., 1 (Sohl-Dickstein et al. 2015): each row removes 1/T of the signal."""
 
     rows: int
 
@@ -118,19 +119,19 @@ def sigma_of(gamma: Tensor) -> Tensor:
 
 
 def sigmas(table: Schedule) -> Table:
-    """The noise level of every row, strictly ascending; rows that would pass `CEILING` are drawn in below it.
+    """The noise level of every row, strictly ascending and limited to about `MAX_TABLE_SIGMA`.
 
-    Raises ConfigError for betas outside (0, 1].
+    Raises ConfigError for betas outside (0, 1], or an impossible number of rows.
     """
-    if not 1 <= table.rows <= LONGEST:
-        raise ConfigError(f"rows: {table.rows} is not a number of rows; a table needs 1 to {LONGEST}")
+    if not 1 <= table.rows <= MAX_ROWS:
+        raise ConfigError(f"rows: {table.rows} is not a number of rows; a table needs 1 to {MAX_ROWS}")
     betas = table.betas()
     if not bool(((betas > 0) & (betas <= 1)).all()):
         raise ConfigError(f"{table}: betas from {betas.min():g} to {betas.max():g} must lie in (0, 1]")
     minus_log_gamma = -torch.log1p(-betas).cumsum(0)
     levels = torch.expm1(minus_log_gamma).sqrt()  # sqrt(1 / gamma - 1) without cancellation
-    limits = torch.linspace(1, 0.5, table.rows, dtype=torch.float64).flip(0) * CEILING
-    return torch.minimum(levels, limits)  # two ascending limits: even rows of pure noise stay distinct
+    limits = torch.linspace(1, 0.5, table.rows, dtype=torch.float64).flip(0) * MAX_TABLE_SIGMA
+    return torch.minimum(levels, limits)  # ascending limits keep rows of pure noise distinct
 
 
 def gammas(table: Schedule) -> Table:
@@ -140,24 +141,24 @@ def gammas(table: Schedule) -> Table:
 
 @dataclass(frozen=True)
 class Even:
-    """Rows of the training table, T/steps apart, the last one always among them ("respacing")."""
+    """Every (T/steps)-th row of the training table, always including the last ("respacing")."""
 
     table: Schedule
 
     def __post_init__(self) -> None:
-        sigmas(self.table)  # refuses what is no table
+        sigmas(self.table)  # raises ConfigError for an invalid table
 
     def grid(self, steps: int) -> Grid:
         """Raises ConfigError for more steps than rows."""
         rows = self.table.rows
         if not 1 <= steps <= rows:
             raise ConfigError(f"steps: {steps} is not possible; the table has rows for 1 to {rows}")
-        return _ending_in_zero(sigmas(self.table)[[rows * k // steps - 1 for k in range(steps, 0, -1)]])
+        return _append_zero(sigmas(self.table)[[rows * k // steps - 1 for k in range(steps, 0, -1)]])
 
 
 @dataclass(frozen=True)
 class Karras:
-    """sigma**(1/rho) evenly spaced (Karras et al. 2022, eq. 5)."""
+    """Levels evenly spaced in sigma**(1/rho) (Karras et al. 2022, eq. 5)."""
 
     low: float
     high: float
@@ -165,17 +166,17 @@ class Karras:
 
     def __post_init__(self) -> None:
         check_range(self.low, self.high)
-        if not 0.1 <= self.rho <= 100:  # beyond, powers leave float64, or are told apart by their last digits
+        if not 0.1 <= self.rho <= 100:  # beyond, powers overflow float64 or lose most digits
             raise ConfigError(f"rho: {self.rho:g} is not between 0.1 and 100; 1 spaces levels evenly")
 
     def grid(self, steps: int) -> Grid:
         high, low = self.high ** (1 / self.rho), self.low ** (1 / self.rho)
-        return _ending_in_zero(_evenly(high, low, steps) ** self.rho)
+        return _append_zero(_linspace(high, low, steps) ** self.rho)
 
 
 @dataclass(frozen=True)
 class LogSNR:
-    """log(sigma) evenly spaced (Lu et al. 2022)."""
+    """Levels evenly spaced in log(sigma) (Lu et al. 2022)."""
 
     low: float
     high: float
@@ -184,84 +185,85 @@ class LogSNR:
         check_range(self.low, self.high)
 
     def grid(self, steps: int) -> Grid:
-        return _ending_in_zero(_evenly(math.log(self.high), math.log(self.low), steps).exp())
+        return _append_zero(_linspace(math.log(self.high), math.log(self.low), steps).exp())
 
 
 @dataclass(frozen=True)
 class Explicit:
-    """These levels, descending, without the 0 at the end."""
+    """The listed levels, descending, without the 0 at the end."""
 
     levels: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        check_few(self.levels)
+        check_levels(self.levels)
 
     def grid(self, steps: int) -> Grid:
-        """Raises ConfigError unless there are `steps` levels."""
+        """Raises ConfigError unless exactly `steps` levels are listed."""
         if steps != len(self.levels):
             count = len(self.levels)
             raise ConfigError(
                 f"steps: {steps} is not possible; the grid lists {count} level{'s' * (count > 1)}"
             )
-        return _ending_in_zero(torch.tensor(self.levels, dtype=torch.float64))
+        return _append_zero(torch.tensor(self.levels, dtype=torch.float64))
 
 
 @dataclass(frozen=True)
 class Leading:
-    """The first `steps` of these levels, descending: for samplers each of whose estimates is a result."""
+    """The first `steps` of the listed levels, descending; for `Renoised`, whose estimates are all results."""
 
     levels: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        check_few(self.levels)
+        check_levels(self.levels)
 
     def grid(self, steps: int) -> Grid:
         """Raises ConfigError for more steps than levels."""
         if not 1 <= steps <= len(self.levels):
             raise ConfigError(f"steps: {steps} is not possible; there are levels for 1 to {len(self.levels)}")
-        return _ending_in_zero(torch.tensor(self.levels[:steps], dtype=torch.float64))
+        return _append_zero(torch.tensor(self.levels[:steps], dtype=torch.float64))
 
 
 GridChoice = Even | Karras | LogSNR | Explicit | Leading
 
 
-def check(grid: Grid, trained_highest: float) -> list[str]:
-    """Warnings about a grid for a network trained up to `trained_highest`; an empty list if there are none.
+def grid_warnings(grid: Grid, trained_highest: float) -> list[str]:
+    """Warnings about a grid that starts too low for a network trained up to sigma `trained_highest`.
 
-    A sampler starts from pure noise, but at a level with gamma well above 0 a trained network finds a picture
-    in it: SR3's betas over 100 rows in place of 2000 start at gamma = 0.61 and end in pale, noisy pictures.
+    An empty list if there are none.  A sampler starts from pure noise, but at a level with gamma well above 0
+    the network expects a picture in it.  SR3's betas over 100 rows in place of 2000 start at gamma = 0.61 and
+    give pale, noisy pictures.
     """
     first = float(grid[0])
-    gamma, trained = (1 / (1 + level**2) for level in (first, trained_highest))
+    gamma, trained_gamma = (1 / (1 + sigma**2) for sigma in (first, trained_highest))
     if first >= trained_highest / 2 or gamma <= 1e-2:
         return []
     return [
         f"the grid starts at gamma = {gamma:.2g} (sigma {first:.3g}) but the network was trained down to "
-        f"gamma = {trained:.2g} (sigma {trained_highest:.3g}): expect pale colours and noise; "
+        f"gamma = {trained_gamma:.2g} (sigma {trained_highest:.3g}): expect pale colours and noise; "
         "take the levels from the trained range"
     ]
 
 
 def check_range(low: float, high: float) -> None:
-    """Raises ConfigError unless 0 < low < high <= HIGHEST."""
-    if not 0 < low < high <= HIGHEST:
-        right = f"0 < low < high, at most {HIGHEST:g}"
+    """Raises ConfigError unless 0 < low < high <= MAX_GRID_SIGMA."""
+    if not 0 < low < high <= MAX_GRID_SIGMA:
+        right = f"0 < low < high, at most {MAX_GRID_SIGMA:g}"
         raise ConfigError(f"low, high: {low:g}, {high:g} is not a range of noise levels; {right}")
 
 
-def check_few(levels: tuple[float, ...]) -> None:
-    """Raises ConfigError unless there are levels, at most HIGHEST, descending and above 0."""
+def check_levels(levels: tuple[float, ...]) -> None:
+    """Raises ConfigError unless `levels` is not empty, descending, above 0 and at most `MAX_GRID_SIGMA`."""
     if not levels or not all(upper > lower for upper, lower in pairwise((math.inf, *levels, 0.0))):
         raise ConfigError(f"levels: {levels} must be at least one, descend and stay above 0")
-    if levels[0] > HIGHEST:
-        raise ConfigError(f"levels: {levels[0]:g} is no noise level; at most {HIGHEST:g}")
+    if levels[0] > MAX_GRID_SIGMA:
+        raise ConfigError(f"levels: {levels[0]:g} is no noise level; at most {MAX_GRID_SIGMA:g}")
 
 
-def _evenly(first: float, last: float, steps: int) -> Table:
-    if not 1 <= steps <= LONGEST:
-        raise ConfigError(f"steps: {steps} is not possible; 1 to {LONGEST}")
+def _linspace(first: float, last: float, steps: int) -> Table:
+    if not 1 <= steps <= MAX_ROWS:
+        raise ConfigError(f"steps: {steps} is not possible; 1 to {MAX_ROWS}")
     return torch.linspace(first, last, steps, dtype=torch.float64)
 
 
-def _ending_in_zero(levels: Table) -> Grid:
+def _append_zero(levels: Table) -> Grid:
     return torch.cat([levels, levels.new_zeros(1)])

@@ -1,4 +1,4 @@
-"""How much an error counts at each noise level: a factor on |F - wanted|**p; float64, of sigma's shape."""
+"""Loss weightings: a factor on |F - network_target|**p for each noise level; float64, of sigma's shape."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from refinesr.shapes import Sigma
 
 @dataclass(frozen=True)
 class Own:
-    """One, in the network's own units: what each precond is published with."""
+    """Weight one in the network's own units, as published for each preconditioning."""
 
     def weight(self, c: Coefficients, sigma: Sigma, p: int) -> Sigma:
         return torch.ones_like(sigma)
@@ -20,11 +20,12 @@ class Own:
 
 @dataclass(frozen=True)
 class TruncatedSNR:
-    """Squared errors of x0, whatever F is, count by the signal-to-noise ratio (data / sigma)², within bounds.
+    """Weights the squared error of x0 by the signal-to-noise ratio (data / sigma)², clamped to [least, most].
 
-    `data` is the standard deviation of x0; papers take 1.  With that, least = 1 alone is the truncated SNR of
-    Salimans and Ho 2022, section 4; least = 0 and most = 5 are Min-SNR of Hang et al. 2023, eq. 8.  `most`
-    None is no bound.  With p = 1 it is the root.
+    It is a weight on x0 whatever F predicts.  `data` is the standard deviation of x0; papers take 1.  With
+    data = 1, least = 1 and no `most` this is the truncated SNR weighting of Salimans and Ho 2022, section 4;
+    least = 0 and most = 5 give Min-SNR of Hang et al. 2023, eq. 8.  `most` None is no upper bound.  With
+    p = 1 the weight is the square root.
     """
 
     data: float = 1.0

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from refinesr.diffusion.walking import last
+from refinesr.diffusion.loops import last_of
 from refinesr.editing import fuse_images, pasted
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.picture import Picture, format_size, to_tensor, with_span
@@ -64,7 +64,7 @@ def fuse(
     span = redrawing.stage.span
     small = None if low is None else picture_of(low, "low", span)
     ground, part = picture_of(image, span=span), picture_of(other, "other", span)
-    return image_like(last(fuse_pictures(redrawing, ground, part, patch, small, whole)).image, image)
+    return image_like(last_of(fuse_pictures(redrawing, ground, part, patch, small, whole)).image, image)
 
 
 def fuse_pictures(

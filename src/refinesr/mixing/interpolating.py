@@ -7,7 +7,7 @@ from typing import Unpack
 import numpy as np
 import torch
 
-from refinesr.diffusion.walking import last
+from refinesr.diffusion.loops import last_of
 from refinesr.editing import interpolate_images, repeat_first_draw
 from refinesr.errors import ConfigError, InputError
 from refinesr.images.picture import Picture, format_size, from_tensor, split_alpha, to_tensor, with_span
@@ -71,9 +71,9 @@ def interpolate(
     redrawing = plan_redrawing(stage, resolve_options(model, options), depth)
     photo = picture_of(image, span=stage.span)
     check_representable(with_colour_channels(redrawing.stage, photo), image)
-    one, two = ends or [last(sample_end(redrawing, photo, seed)).image for seed in seeds]
+    one, two = ends or [last_of(sample_end(redrawing, photo, seed)).image for seed in seeds]
     return [
-        image_like(last(interpolate_pictures(redrawing, photo, (one, two), share)).image, image)
+        image_like(last_of(interpolate_pictures(redrawing, photo, (one, two), share)).image, image)
         for share in shares
     ]
 

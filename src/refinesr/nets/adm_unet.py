@@ -1,9 +1,10 @@
 """The U-Net of guided diffusion ("ADM", Dhariwal and Nichol 2021), as Palette's public code uses it.
 
-Residual blocks with GroupNorm, told of the noise by a scale and a shift after their second norm; blocks that
-halve or double the size in place of strided convolutions; attention of several heads at the factors named and
-in the middle; every output of the way down joined on the way up.  Keys are those of Palette's public files
-without `denoise_fn.`; guided diffusion's own say `time_embed` for `cond_embed`.
+Residual blocks with GroupNorm, whose second norm is scaled and shifted by the embedding of the noise level;
+residual blocks that change the size in place of strided convolutions; multi-head attention at given
+downsampling factors and in the middle; skip connections from every layer of the encoder half to the decoder
+half.  Keys are those of Palette's public files without `denoise_fn.`; guided diffusion's own files have
+`time_embed` for `cond_embed`.
 """
 
 import math
@@ -24,20 +25,21 @@ Embedding = Float[Tensor, "B E"]
 @final
 @dataclass(frozen=True)
 class ADMUNet:
-    """F(x, label, image, vector): (B, channels, H, W) -> the same shape, for any H and W.
+    """The network F(x, label, image, vector): (B, channels, H, W) -> the same shape, for any H and W.
 
-    `width` times `multipliers` are the channels of the levels, each half the size of the one before; `blocks`
-    the residual blocks of a level going down, and going up it has one more.  `image_channels` belong to the
-    condition, 0 for none.  `attention` are factors: it is where the picture has become smaller by one of
-    them, and in the middle.  A factor that no level has names nothing, as 16 does in Palette's public
-    configurations of four levels.  It has a head for every `head_channels` channels, or just one for 0.
-    These and `groups`, GroupNorm's, leave no trace in the weights.
+    width, multipliers  their products are the channels of the levels, each half the size of the one before
+    blocks          residual blocks of a level on the way down; on the way up it has one more
+    image_channels  channels of the conditioning image, 0 for none
+    attention       downsampling factors at which there is attention, besides the middle; a factor that no
+                    level has is ignored, as 16 in Palette's public configurations of four levels
+    head_channels   channels of an attention head; 0 for a single head
+    groups          of GroupNorm; like head_channels, the weights do not show it
+    vector          length of a vector that a linear map adds to the label's embedding (a one-hot class; an
+                    augmentation level), 0 for none; a vector of zeros has no effect
 
-    The label is any number, gamma in Palette, t in ADM; its waves take it as it is.  `vector` is the length
-    of a vector that a linear map adds to the label's embedding (a class, one-hot; an augmentation level), 0
-    for none; one of zeros says nothing.
+    The label is any number, gamma in Palette and t in ADM, and is embedded without scaling.
 
-    62.6 M parameters as it stands.  Raises ConfigError for a value that cannot be built.
+    62.6 M parameters by default.  Raises ConfigError for settings that cannot be built.
     """
 
     channels: int = 3
@@ -85,7 +87,7 @@ class ADMUNet:
 
     @property
     def reach(self) -> None:
-        """GroupNorm and attention see everything in their window."""
+        """None: with GroupNorm and attention, each output pixel depends on the whole input."""
         return None
 
     @property
@@ -97,7 +99,7 @@ class ADMUNet:
         return 2**level in self.attention
 
     def heads(self, width: int) -> int:
-        """How many heads attention over `width` channels has."""
+        """Number of attention heads over `width` channels."""
         return width // self.head_channels if self.head_channels else 1
 
     def build(self) -> nn.Module:
@@ -106,47 +108,47 @@ class ADMUNet:
 
 @final
 class ADMUNetModule(nn.Module):
-    def __init__(self, value: ADMUNet) -> None:
+    def __init__(self, config: ADMUNet) -> None:
         super().__init__()
-        self.value = value
-        widths, embedding = value.widths, 4 * value.width
+        self.config = config
+        widths, embedding = config.widths, 4 * config.width
         deepest = len(widths) - 1
 
         self.cond_embed = nn.Sequential(
-            nn.Linear(value.width, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
+            nn.Linear(config.width, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
         )
-        if value.vector:
-            self.label_emb = nn.Linear(value.vector, embedding, bias=False)
-            # a class takes one column, as of guided diffusion's nn.Embedding
+        if config.vector:
+            self.label_emb = nn.Linear(config.vector, embedding, bias=False)
+            # a one-hot class selects a column, as a row of guided diffusion's nn.Embedding
             nn.init.normal_(self.label_emb.weight)
 
-        stem = nn.Conv2d(value.image_channels + value.channels, widths[0], 3, padding=1)
+        stem = nn.Conv2d(config.image_channels + config.channels, widths[0], 3, padding=1)
         self.input_blocks = nn.ModuleList([nn.ModuleList([stem])])
         skips = [widths[0]]
         for level, width in enumerate(widths):
-            for _ in range(value.blocks):
-                self.input_blocks.append(blocks(skips[-1], width, value, attend=value.attends(level)))
+            for _ in range(config.blocks):
+                self.input_blocks.append(block_layers(skips[-1], width, config, attend=config.attends(level)))
                 skips.append(width)
             if level < deepest:
-                self.input_blocks.append(nn.ModuleList([Residual(width, width, value, Halved())]))
+                self.input_blocks.append(nn.ModuleList([ResidualBlock(width, width, config, Downsample())]))
                 skips.append(width)
 
         middle = widths[-1]
-        self.middle_block = blocks(middle, middle, value, attend=True)
-        self.middle_block.append(Residual(middle, middle, value))
+        self.middle_block = block_layers(middle, middle, config, attend=True)
+        self.middle_block.append(ResidualBlock(middle, middle, config))
 
         self.output_blocks = nn.ModuleList()
         below = middle
         for level, width in reversed(list(enumerate(widths))):
-            for number in range(value.blocks + 1):
-                layers = blocks(below + skips.pop(), width, value, attend=value.attends(level))
-                if level > 0 and number == value.blocks:
-                    layers.append(Residual(width, width, value, Doubled()))
+            for number in range(config.blocks + 1):
+                layers = block_layers(below + skips.pop(), width, config, attend=config.attends(level))
+                if level > 0 and number == config.blocks:
+                    layers.append(ResidualBlock(width, width, config, Upsample()))
                 self.output_blocks.append(layers)
                 below = width
 
-        last = zeroed(nn.Conv2d(below, value.channels, 3, padding=1))
-        self.out = nn.Sequential(Norm(value.groups, below), nn.SiLU(), last)
+        last = zero_init(nn.Conv2d(below, config.channels, 3, padding=1))
+        self.out = nn.Sequential(Float32GroupNorm(config.groups, below), nn.SiLU(), last)
 
     def forward(
         self,
@@ -155,62 +157,63 @@ class ADMUNetModule(nn.Module):
         image: Float[Tensor, "B K H W"] | None = None,
         vector: Float[Tensor, "B V"] | None = None,
     ) -> Images:
-        if (image is None, vector is None) != (self.value.image_channels == 0, self.value.vector == 0):
-            raise ValueError(f"image {image is not None}, vector {vector is not None}, for {self.value}")
+        if (image is None, vector is None) != (self.config.image_channels == 0, self.config.vector == 0):
+            raise ValueError(f"image {image is not None}, vector {vector is not None}, for {self.config}")
         h = x if image is None else torch.cat((image, x), 1)  # (B, K + C, H, W)
-        y = self.walk(padded(h, self.value.stride), self.embed(label, vector, x.dtype))
+        y = self.forward_padded(padded(h, self.config.stride), self.embed(label, vector, x.dtype))
         return y[..., : x.shape[-2], : x.shape[-1]]  # (B, C, H, W)
 
     def embed(self, label: PerImage, vector: Tensor | None, dtype: torch.dtype) -> Embedding:
-        e: Tensor = self.cond_embed(waves(label, self.value.width).to(dtype))
+        e: Tensor = self.cond_embed(sinusoidal_embedding(label, self.config.width).to(dtype))
         return e if vector is None else e + self.label_emb(vector.to(dtype))
 
-    def walk(self, h: Tensor, e: Tensor) -> Tensor:
+    def forward_padded(self, h: Tensor, e: Tensor) -> Tensor:
         """(B, K + C, H, W) and (B, E) -> (B, C, H, W); H and W are multiples of the stride."""
         skips: list[Tensor] = []
         for layers in self.input_blocks:
-            h = through(layers, h, e)
+            h = apply_layers(layers, h, e)
             skips.append(h)
-        h = through(self.middle_block, h, e)
+        h = apply_layers(self.middle_block, h, e)
         for layers in self.output_blocks:
-            h = through(layers, torch.cat((h, skips.pop()), 1), e)
+            h = apply_layers(layers, torch.cat((h, skips.pop()), 1), e)
         y: Tensor = self.out(h)
         return y
 
 
-def blocks(width: int, to: int, value: ADMUNet, *, attend: bool) -> nn.ModuleList:
-    """A residual block, then attention or nothing."""
-    layers = nn.ModuleList([Residual(width, to, value)])
+def block_layers(width: int, to: int, config: ADMUNet, *, attend: bool) -> nn.ModuleList:
+    """A residual block, and attention if `attend`."""
+    layers = nn.ModuleList([ResidualBlock(width, to, config)])
     if attend:
-        layers.append(Attention(to, value))
+        layers.append(Attention(to, config))
     return layers
 
 
-def through(layers: nn.Module, h: Tensor, e: Tensor) -> Tensor:
+def apply_layers(layers: nn.Module, h: Tensor, e: Tensor) -> Tensor:
     for layer in layers.children():
-        h = layer(h, e) if isinstance(layer, Residual) else layer(h)
+        h = layer(h, e) if isinstance(layer, ResidualBlock) else layer(h)
     return h
 
 
 @final
-class Residual(nn.Module):
-    """Two halves, the second's norm scaled and shifted by the embedding; both branches may be resized.
+class ResidualBlock(nn.Module):
+    """A residual block of two halves; the embedding scales and shifts the second half's norm.
 
-    The first half resizes between its norm and its convolution (BigGAN's block, Brock et al. 2019, fig. 15).
+    `resized` changes the size of both branches: the skip connection, and the first half between its norm and
+    its convolution (BigGAN's block, Brock et al. 2019, fig. 15).
     """
 
-    def __init__(self, width: int, to: int, value: ADMUNet, resized: nn.Module | None = None) -> None:
+    def __init__(self, width: int, to: int, config: ADMUNet, resized: nn.Module | None = None) -> None:
         super().__init__()
         self.resized = resized or nn.Identity()  # without weights
         self.in_layers = nn.Sequential(
-            Norm(value.groups, width), nn.SiLU(), nn.Conv2d(width, to, 3, padding=1)
+            Float32GroupNorm(config.groups, width), nn.SiLU(), nn.Conv2d(width, to, 3, padding=1)
         )
-        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(4 * value.width, 2 * to))
+        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(4 * config.width, 2 * to))
         self.out_layers = nn.Sequential(
-            Norm(value.groups, to),
+            Float32GroupNorm(config.groups, to),
             nn.SiLU(),
-            nn.Dropout(value.dropout),
-            zeroed(nn.Conv2d(to, to, 3, padding=1)),
+            nn.Dropout(config.dropout),
+            zero_init(nn.Conv2d(to, to, 3, padding=1)),
         )
         self.skip_connection = nn.Conv2d(width, to, 1) if width != to else nn.Identity()
 
@@ -228,19 +231,19 @@ class Residual(nn.Module):
 
 @final
 class Attention(nn.Module):
-    """x + proj_out(softmax(q k / sqrt(channels of a head)) v) over all positions, head by head."""
+    """Multi-head self-attention over all positions: x + proj_out(softmax(q k / sqrt(head channels)) v)."""
 
-    def __init__(self, width: int, value: ADMUNet) -> None:
+    def __init__(self, width: int, config: ADMUNet) -> None:
         super().__init__()
-        self.heads = value.heads(width)
-        self.norm = Norm(value.groups, width)
+        self.heads = config.heads(width)
+        self.norm = Float32GroupNorm(config.groups, width)
         self.qkv = nn.Conv1d(width, 3 * width, 1)
-        self.proj_out = zeroed(nn.Conv1d(width, width, 1))
+        self.proj_out = zero_init(nn.Conv1d(width, width, 1))
 
     def forward(self, x: Features) -> Features:
         b, c, height, width = x.shape
         qkv = self.qkv(self.norm(x.reshape(b, c, -1)))  # (B, 3 F, h*w)
-        # each head has its q, k and v side by side
+        # channels are ordered by head, then q, k and v
         q, k, v = qkv.view(b, self.heads, 3, c // self.heads, -1).mT.unbind(2)  # (B, heads, h*w, F / heads)
         y = F.scaled_dot_product_attention(q, k, v).mT.reshape(b, c, -1)
         out: Tensor = self.proj_out(y)
@@ -248,8 +251,8 @@ class Attention(nn.Module):
 
 
 @final
-class Norm(nn.GroupNorm):
-    """GroupNorm computed in float32, whatever comes in."""
+class Float32GroupNorm(nn.GroupNorm):
+    """GroupNorm that computes in float32 for inputs of any dtype."""
 
     def forward(self, x: Tensor) -> Tensor:
         weight, bias = self.weight.float(), self.bias.float()
@@ -258,31 +261,31 @@ class Norm(nn.GroupNorm):
 
 
 @final
-class Halved(nn.Module):
-    """Means of 2 x 2 pixels."""
+class Downsample(nn.Module):
+    """Half the size: means of 2 x 2 pixels."""
 
     def forward(self, x: Features) -> Float[Tensor, "B F hh ww"]:
         return F.avg_pool2d(x, 2)
 
 
 @final
-class Doubled(nn.Module):
-    """Every pixel becomes 2 x 2."""
+class Upsample(nn.Module):
+    """Twice the size, by nearest neighbours."""
 
     def forward(self, x: Features) -> Float[Tensor, "B F hh ww"]:
         return F.interpolate(x, scale_factor=2)
 
 
-def waves(label: PerImage, width: int) -> Embedding:
-    """Cosines, then sines, of the label as it is, from one radian a unit down to almost 1e-4."""
+def sinusoidal_embedding(label: PerImage, width: int) -> Embedding:
+    """Cosines, then sines, of the label times frequencies from 1 down to almost 1e-4."""
     half = width // 2
-    place = torch.arange(half, dtype=torch.float32, device=label.device)
-    angle = label[:, None] * torch.exp(-math.log(1e4) / half * place)
+    index = torch.arange(half, dtype=torch.float32, device=label.device)
+    angle = label[:, None] * torch.exp(-math.log(1e4) / half * index)
     return torch.cat((angle.cos(), angle.sin()), 1)
 
 
-def zeroed(layer: nn.Conv1d | nn.Conv2d) -> nn.Module:
-    """Zero at first, so that a block begins as the identity."""
+def zero_init(layer: nn.Conv1d | nn.Conv2d) -> nn.Module:
+    """Initialises a layer with zeros, so that its residual block is the identity at first."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -290,6 +293,6 @@ def zeroed(layer: nn.Conv1d | nn.Conv2d) -> nn.Module:
 
 
 def padded(x: Images, stride: int) -> Float[Tensor, "B C hh ww"]:
-    """Down and right to multiples of the stride, by repeating the last row and column."""
+    """x padded at the bottom and right to multiples of the stride, by repeating the last row and column."""
     bottom, right = -x.shape[-2] % stride, -x.shape[-1] % stride
     return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x

@@ -1,11 +1,11 @@
-"""The few-step network of this project: a U-Net that runs at the poor image's size.
+"""The few-step network of this project: a U-Net that runs at the low-resolution image's size.
 
-Each scale x scale block of pixels becomes one position with scale² times the channels (space-to-depth), so a
-call costs about 1 / scale² of a U-Net at full size.  What the poor image says comes from `PackedEncoder`, run
-once.
+Each scale x scale block of pixels becomes one position with scale² times the channels (space-to-depth), so
+that a call costs about 1 / scale² of a U-Net at full size.  The low-resolution image is encoded once, by
+`PackedEncoder`.
 
-Everything is convolutional and normalised over the channels of each position alone: what the network says of
-a pixel depends on nothing beyond `reach`, whence tiles can be exact.
+All layers are convolutions, or norms over the channels of one position.  An output pixel therefore depends on
+nothing beyond `reach`, and tiled results can be exact.
 """
 
 import math
@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from refinesr.errors import ConfigError
-from refinesr.nets.strips import Above, Rows, across
+from refinesr.nets.strips import Rows, StripCache, conv_rows
 from refinesr.shapes import Features, Images
 
 Label = Float[Tensor, " B"]
@@ -26,11 +26,12 @@ Embedding = Float[Tensor, "B E"]
 
 @dataclass(frozen=True)
 class PackedUNet:
-    """F(x, label, features): (B, channels, H, W) -> the same shape; H and W are multiples of `scale`.
+    """The network F(x, label, features): (B, channels, H, W) -> the same shape.
 
-    `widths` are the channels at low's size, at half and at a quarter of it; `blocks` the residual blocks on
-    each way (down and up) at the first two sizes and, last, those in the middle.  `features` is the width of
-    the encoder's output, 0 for a network without a condition.
+    H and W must be multiples of `scale`.  `widths` are the channels at low's size, at a half and a quarter of
+    it.  `blocks` are the residual blocks at these sizes: at the first two as many on the way down as on the
+    way up, the last in the middle.  `features` is the width of the encoder's output, 0 for a network without
+    a condition.
     """
 
     scale: int = 4
@@ -49,14 +50,14 @@ class PackedUNet:
 
     @property
     def stride(self) -> int:
-        """Corners of tiles lie on multiples of this, in pixels of x."""
+        """Corners of tiles must lie on multiples of this, in pixels of x."""
         return 4 * self.scale
 
     @property
     def reach(self) -> int:
-        """Farthest pixel of x that an output pixel depends on, along an axis, in pixels."""
+        """Distance of the farthest pixel of x that an output pixel depends on, along an axis."""
         outer, half, middle = self.blocks
-        # a position at a quarter of the size stands for four: 4 (k - r) .. 4 (k + r) + 3
+        # position k at a quarter of the size covers four positions: 4 (k - r) .. 4 (k + r) + 3
         positions = 2 + 2 * outer + 2 * 2 * half + 4 * middle + 3
         return (positions + 1) * self.scale - 1
 
@@ -66,7 +67,7 @@ class PackedUNet:
 
 @dataclass(frozen=True)
 class PackedEncoder:
-    """low (B, channels, h, w) -> features (B, width, h, w): residual convolutions at low's size, run once."""
+    """The encoder low (B, channels, h, w) -> features (B, width, h, w): residual blocks at low's size."""
 
     channels: int = 3
     width: int = 96
@@ -95,31 +96,31 @@ class PackedEncoder:
 
 
 class PackedUNetModule(nn.Module):
-    def __init__(self, value: PackedUNet) -> None:
+    def __init__(self, config: PackedUNet) -> None:
         super().__init__()
-        self.value = value
-        packed = value.channels * value.scale**2
-        full, half, quarter = value.widths
-        outer, inner, middle = value.blocks
-        self.embed = LevelEmbedding(value.embedding)
+        self.config = config
+        packed = config.channels * config.scale**2
+        full, half, quarter = config.widths
+        outer, inner, middle = config.blocks
+        self.embed = LevelEmbedding(config.embedding)
         self.stem = nn.Conv2d(packed, full, 3, padding=1)
-        self.condition = nn.Conv2d(value.features, full, 1) if value.features else None
-        self.down_full = Blocks(full, outer, value.embedding)
+        self.condition = nn.Conv2d(config.features, full, 1) if config.features else None
+        self.down_full = Blocks(full, outer, config.embedding)
         self.to_half = nn.Conv2d(full, half, 2, stride=2)
-        self.down_half = Blocks(half, inner, value.embedding)
+        self.down_half = Blocks(half, inner, config.embedding)
         self.to_quarter = nn.Conv2d(half, quarter, 2, stride=2)
-        self.middle = Blocks(quarter, middle, value.embedding)
-        self.from_quarter = Enlarge(quarter, half)
-        self.up_half = Blocks(half, inner, value.embedding)
-        self.from_half = Enlarge(half, full)
-        self.up_full = Blocks(full, outer, value.embedding)
+        self.middle = Blocks(quarter, middle, config.embedding)
+        self.from_quarter = Upsample(quarter, half)
+        self.up_half = Blocks(half, inner, config.embedding)
+        self.from_half = Upsample(half, full)
+        self.up_full = Blocks(full, outer, config.embedding)
         self.norm = PixelNorm(full)
-        self.out = zero(nn.Conv2d(full, packed, 3, padding=1))
+        self.out = zero_init(nn.Conv2d(full, packed, 3, padding=1))
 
     def forward(self, x: Images, label: Label, features: Features | None = None) -> Images:
         if (features is None) != (self.condition is None):
-            raise ValueError(f"features {'missing' if features is None else 'given'}, value {self.value}")
-        h = F.pixel_unshuffle(x, self.value.scale)  # (B, C scale², h, w)
+            raise ValueError(f"features {'missing' if features is None else 'given'}, config {self.config}")
+        h = F.pixel_unshuffle(x, self.config.scale)  # (B, C scale², h, w)
         height, width = h.shape[-2:]
         h = self.stem(padded(h))
         if self.condition is not None and features is not None:
@@ -131,16 +132,16 @@ class PackedUNetModule(nn.Module):
         half = self.up_half(half + self.from_quarter(quarter), level)
         full = self.up_full(full + self.from_half(half), level)
         y = self.out(F.silu(self.norm(full)))[..., :height, :width]
-        return F.pixel_shuffle(y, self.value.scale)  # (B, C, H, W)
+        return F.pixel_shuffle(y, self.config.scale)  # (B, C, H, W)
 
 
 class PackedEncoderModule(nn.Module):
-    def __init__(self, value: PackedEncoder) -> None:
+    def __init__(self, config: PackedEncoder) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(value.channels, value.width, 3, padding=1)
-        self.blocks = nn.ModuleList(Block(value.width) for _ in range(value.blocks))
-        self.norm = PixelNorm(value.width)
-        self.out = nn.Conv2d(value.width, value.width, 3, padding=1)
+        self.stem = nn.Conv2d(config.channels, config.width, 3, padding=1)
+        self.blocks = nn.ModuleList(Block(config.width) for _ in range(config.blocks))
+        self.norm = PixelNorm(config.width)
+        self.out = nn.Conv2d(config.width, config.width, 3, padding=1)
 
     def forward(self, low: Images) -> Features:
         h: Tensor = self.stem(low)
@@ -150,24 +151,24 @@ class PackedEncoderModule(nn.Module):
         y: Tensor = self.out(F.silu(self.norm(h)))
         return first + y
 
-    def strip(self, low: Rows, above: Above) -> Rows:
-        """`forward` of a picture that comes strip by strip: the rows that are known by now."""
-        above.take(low)
-        first = h = across(self.stem, above.around(self.stem, low))
+    def strip(self, low: Rows, cache: StripCache) -> Rows:
+        """`forward` for an image in strips, from top to bottom: the output rows that are computed by now."""
+        cache.count_rows(low)
+        first = h = conv_rows(self.stem, cache.with_context(self.stem, low))
         for block in self.blocks:
-            assert isinstance(block, Block)  # ModuleList forgets it
-            h = block.strip(h, above)
-        y = across(self.out, F.silu(self.norm(above.around(self.out, h))))
-        return y.add_(above.delayed(self, first, y.shape[2]))
+            assert isinstance(block, Block)  # for the type checker
+            h = block.strip(h, cache)
+        y = conv_rows(self.out, F.silu(self.norm(cache.with_context(self.out, h))))
+        return y.add_(cache.delay(self, first, y.shape[2]))
 
 
 class Blocks(nn.Module):
-    """Residual blocks in a row, each told the noise level."""
+    """A sequence of residual blocks, each modulated by the embedding of the noise level."""
 
     def __init__(self, width: int, number: int, embedding: int) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(Block(width) for _ in range(number))
-        self.modulations = nn.ModuleList(zero(nn.Linear(embedding, 2 * width)) for _ in range(number))
+        self.modulations = nn.ModuleList(zero_init(nn.Linear(embedding, 2 * width)) for _ in range(number))
 
     def forward(self, x: Features, level: Embedding) -> Features:
         for block, modulation in zip(self.blocks, self.modulations, strict=True):
@@ -176,49 +177,49 @@ class Blocks(nn.Module):
 
 
 class Block(nn.Module):
-    """x + W2 silu(W1 * modulated(norm(x))): one 3x3 convolution, one 1x1; the last begins at zero."""
+    """x + W2 silu(W1 * modulated(norm(x))): a 3x3 convolution and a 1x1 that is initialised with zeros."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = PixelNorm(width)
         self.wide = nn.Conv2d(width, width, 3, padding=1)
-        self.back = zero(nn.Conv2d(width, width, 1))
+        self.back = zero_init(nn.Conv2d(width, width, 1))
 
     def forward(self, x: Features, modulation: Float[Tensor, "B _"] | None = None) -> Features:
         h = self.norm(x)
         if modulation is not None:
             scale, shift = modulation[..., None, None].chunk(2, dim=1)  # each (B, F, 1, 1)
             h = torch.addcmul(shift, h, 1 + scale)
-        return self.added(self.wide(h), x)
+        return self.add_residual(self.wide(h), x)
 
-    def strip(self, x: Rows, above: Above) -> Rows:
-        given = above.around(self, x)
-        return self.added(across(self.wide, self.norm(given)), given[:, :, 1:-1])
+    def strip(self, x: Rows, cache: StripCache) -> Rows:
+        rows = cache.with_context(self, x)
+        return self.add_residual(conv_rows(self.wide, self.norm(rows)), rows[:, :, 1:-1])
 
-    def added(self, wide: Features, x: Features) -> Features:
+    def add_residual(self, wide: Features, x: Features) -> Features:
         y: Tensor = self.back(F.silu(wide, inplace=not wide.requires_grad))
         return y.add_(x)
 
 
 class PixelNorm(nn.Module):
-    """Root mean square over the channels of each position: no statistics of the image, no seams."""
+    """RMS norm over the channels of each position: without statistics of the image, tiles have no seams."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Features) -> Features:
-        # on a CPU twice as fast as F.rms_norm, which fills several maps on the way
+        # twice as fast on a CPU as F.rms_norm, which allocates several intermediate tensors
         wide = torch.promote_types(x.dtype, torch.float32)
         length: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=wide)
         mean_square = length.square() / x.shape[1]
         scaled, weight = (mean_square + 1e-6).rsqrt() * x, self.weight[:, None, None]
-        # a map less where nothing is learnt
+        # in place without gradients: saves a tensor
         weighed = scaled * weight if scaled.requires_grad else scaled.mul_(weight)
         return weighed.to(x.dtype)
 
 
-class Enlarge(nn.Module):
+class Upsample(nn.Module):
     """Twice the size: a 1x1 convolution to four times the channels, then depth-to-space."""
 
     def __init__(self, width: int, to: int) -> None:
@@ -230,7 +231,10 @@ class Enlarge(nn.Module):
 
 
 class LevelEmbedding(nn.Module):
-    """The label (a few units wide) as sines and cosines of 1/8 to 2 periods a unit, then two layers."""
+    """Sines and cosines of the label at 1/8 to 2 periods per unit, then two linear layers.
+
+    Suits labels with a range of a few units, as `LogSigma`.
+    """
 
     def __init__(self, width: int, waves: int = 32) -> None:
         super().__init__()
@@ -246,13 +250,13 @@ class LevelEmbedding(nn.Module):
 
 
 def padded(x: Features) -> Float[Tensor, "B F hh ww"]:
-    """Down and right to multiples of four, by repeating the last row and column: reflection needs two."""
+    """x padded at the bottom and right to multiples of four, by repeating the last row and column."""
     bottom, right = -x.shape[-2] % 4, -x.shape[-1] % 4
     return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x
 
 
-def zero(layer: nn.Module) -> nn.Module:
-    """A branch that begins at nothing makes a deep network begin as a shallow one."""
+def zero_init(layer: nn.Module) -> nn.Module:
+    """Initialises a layer with zeros: with branches of zero, a deep network starts as a shallow one."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer

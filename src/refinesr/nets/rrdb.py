@@ -1,8 +1,8 @@
 """SRDiff's encoder of the low image: the RRDB network of ESRGAN (Wang et al. 2018, section 3.1).
 
-Laid out so that the weights of the public SRDiff code load key by key (there under `rrdb.`).  Alone it is a
-regression, and so it is trained first (Li et al. 2021, section 3.3); then SRDiff's U-Net is shown what its
-blocks say, every third of them.  Everything is convolutional at low's size, with zeros around the picture.
+In the layout of the public SRDiff code, so that its weights load key by key (there under `rrdb.`).  The
+encoder is first trained alone, as a regression (Li et al. 2021, section 3.3); then SRDiff's U-Net gets the
+outputs of every third block as features.  All layers are convolutions at low's size with zero padding.
 """
 
 from dataclasses import dataclass, field
@@ -15,26 +15,26 @@ from torch import Tensor, nn
 from refinesr.errors import ConfigError
 from refinesr.shapes import Features, Images, LowImages, PerImage
 
-SLOPE = 0.2
-"""Of the leaky ReLU."""
+LEAKY_SLOPE = 0.2
+"""Negative slope of the leaky ReLU."""
 
-SHARE = 0.2
-"""What a residual branch is scaled by."""
+RESIDUAL_SCALE = 0.2
+"""Factor on each residual branch."""
 
 BLOCK_REACH = 3 * 5
-"""A block is three dense blocks of five 3x3 convolutions."""
+"""Reach of a block: three dense blocks of five 3x3 convolutions each."""
 
 
 @final
 @dataclass(frozen=True)
 class RRDB:
-    """low (B, channels, h, w) in [-1, 1] -> features (B, features, h, w).
+    """The encoder low (B, channels, h, w) in [-1, 1] -> features (B, features, h, w).
 
-    `blocks` are residual in residual; each dense block in them widens `width` by `growth` four times.  The
-    module has one more road, `image`, to the picture at `scale` times the size.
+    `blocks` is the number of residual-in-residual dense blocks (RRDB); a dense block adds `growth` channels
+    to `width` four times.  The module's method `image` computes the image at `scale` times the size.
 
-    12.38 M parameters as it stands (SRDiff, photos x4), 1.49 M with (width, growth, blocks, scale) =
-    (32, 16, 8, 8) (faces x8).  Raises ConfigError for a value that cannot be built.
+    12.38 M parameters by default (SRDiff, photos x4), 1.49 M with (width, growth, blocks, scale) =
+    (32, 16, 8, 8) (faces x8).  Raises ConfigError for settings that cannot be built.
     """
 
     channels: int = 3
@@ -52,18 +52,19 @@ class RRDB:
 
     @property
     def features(self) -> int:
-        """Channels: every third of the blocks' outputs and the trunk's, side by side."""
+        """Channels of the features: every third output of the blocks and the trunk, concatenated."""
         return self.width * ((self.blocks + 1) // 3)
 
     @property
     def reach(self) -> int:
-        """Farthest pixel of low that a feature depends on, along an axis."""
+        """Distance of the farthest pixel of low that a feature depends on, along an axis."""
         if (self.blocks + 1) % 3 == 0:
             return self.trunk_reach
-        return 1 + BLOCK_REACH * (self.blocks // 3 * 3)  # the trunk's output is not among the third ones
+        return 1 + BLOCK_REACH * (self.blocks // 3 * 3)  # the features do not include the trunk's output
 
     @property
     def trunk_reach(self) -> int:
+        """`reach` of the trunk's output."""
         return 1 + BLOCK_REACH * self.blocks + 1
 
     @property
@@ -77,9 +78,10 @@ class RRDB:
 @final
 @dataclass(frozen=True)
 class RRDBNetwork:
-    """F(x, label, features): the encoder as a whole regression, seeing low (as features) and nothing else.
+    """The network F(x, label, features) for training the encoder as a regression: `features` is low itself.
 
-    The image is (B, channels, H, W) in [-1, 1]; H and W are at most `scale` times low's.
+    x and the label are ignored.  The result is (B, channels, H, W) in [-1, 1]; H and W are at most `scale`
+    times low's.
     """
 
     rrdb: RRDB = field(default_factory=RRDB)
@@ -90,7 +92,7 @@ class RRDBNetwork:
 
     @property
     def features(self) -> int:
-        """Those of low itself."""
+        """Channels of low, the only input."""
         return self.rrdb.channels
 
     @property
@@ -99,15 +101,16 @@ class RRDBNetwork:
 
     @property
     def stride(self) -> int:
-        """Corners of tiles lie on multiples of this, in pixels of x."""
+        """Corners of tiles must lie on multiples of this, in pixels of x."""
         return self.scale
 
     @property
     def reach(self) -> int:
-        """In pixels of x: `scale` for each pixel of low, two of them by the convolutions behind the trunk.
+        """In pixels of x: `scale` for each pixel of low that the trunk reaches, and for two more.
 
-        At scale 1 those two are all; larger, it is three pixels at full size, then one (and half a pixel) at
-        each smaller size: never more than two of low.
+        Those two bound what the convolutions behind the trunk reach: at scale 1 exactly two pixels; at larger
+        scales three pixels at full size, then one and a half at each smaller size, together at most two of
+        low.
         """
         return self.scale * (self.rrdb.trunk_reach + 2)
 
@@ -117,46 +120,46 @@ class RRDBNetwork:
 
 @final
 class RRDBModule(nn.Module):
-    def __init__(self, value: RRDB) -> None:
+    def __init__(self, config: RRDB) -> None:
         super().__init__()
-        self.conv_first = conv(value.channels, value.width)
-        self.RRDB_trunk = nn.ModuleList(Block(value.width, value.growth) for _ in range(value.blocks))
-        self.trunk_conv = conv(value.width, value.width)
-        self.doublings = [f"upconv{number}" for number in range(1, value.scale.bit_length())]
-        for name in self.doublings:
-            self.add_module(name, conv(value.width, value.width))
-        self.HRconv = conv(value.width, value.width)
-        self.conv_last = conv(value.width, value.channels)
+        self.conv_first = conv(config.channels, config.width)
+        self.RRDB_trunk = nn.ModuleList(Block(config.width, config.growth) for _ in range(config.blocks))
+        self.trunk_conv = conv(config.width, config.width)
+        self.upconv_names = [f"upconv{number}" for number in range(1, config.scale.bit_length())]
+        for name in self.upconv_names:
+            self.add_module(name, conv(config.width, config.width))
+        self.HRconv = conv(config.width, config.width)
+        self.conv_last = conv(config.width, config.channels)
 
     def forward(self, low: LowImages) -> Features:
-        return torch.cat(self.maps(low)[2::3], 1)
+        return torch.cat(self.block_outputs(low)[2::3], 1)
 
     def image(self, low: LowImages) -> Images:
-        """In [-1, 1], clipped.
+        """The image at `scale` times low's size, clipped to [-1, 1].
 
-        The published code learns nothing from a pixel that is cut off, and a channel all of whose pixels
-        start below 0 stays there for good; here gradients pass as if nothing were cut.
+        Gradients pass through the clipping unchanged (a straight-through estimator).  The published code has
+        no gradient at clipped pixels, so that a channel that starts below 0 everywhere never recovers.
         """
-        h = self.maps(low)[-1]
-        for name in self.doublings:
+        h = self.block_outputs(low)[-1]
+        for name in self.upconv_names:
             h = leaky(self.get_submodule(name)(F.interpolate(h, scale_factor=2.0)))
         y: Tensor = self.conv_last(leaky(self.HRconv(h)))
         return 2 * (y + (y.clamp(0, 1) - y).detach()) - 1
 
-    def maps(self, low: LowImages) -> list[Tensor]:
-        """What each block says, then the trunk: what came in plus a convolution of the last."""
+    def block_outputs(self, low: LowImages) -> list[Tensor]:
+        """The output of each block, then of the trunk: first convolution + convolution of the last block."""
         first: Tensor = self.conv_first((low + 1) / 2)
-        maps = [first]
+        outputs = [first]
         for block in self.RRDB_trunk:
-            maps.append(block(maps[-1]))
-        return [*maps[1:], first + self.trunk_conv(maps[-1])]
+            outputs.append(block(outputs[-1]))
+        return [*outputs[1:], first + self.trunk_conv(outputs[-1])]
 
 
 @final
 class RRDBNetworkModule(nn.Module):
-    def __init__(self, value: RRDBNetwork) -> None:
+    def __init__(self, config: RRDBNetwork) -> None:
         super().__init__()
-        self.rrdb = RRDBModule(value.rrdb)
+        self.rrdb = RRDBModule(config.rrdb)
 
     def forward(self, x: Images, label: PerImage, features: Features | None = None) -> Images:
         if features is None:
@@ -166,45 +169,45 @@ class RRDBNetworkModule(nn.Module):
 
 @final
 class Block(nn.Module):
-    """Residual in residual: x + a share of three dense blocks in a row."""
+    """Residual-in-residual dense block: x + RESIDUAL_SCALE * three dense blocks in sequence."""
 
     def __init__(self, width: int, growth: int) -> None:
         super().__init__()
-        self.RDB1 = Dense(width, growth)
-        self.RDB2 = Dense(width, growth)
-        self.RDB3 = Dense(width, growth)
+        self.RDB1 = DenseBlock(width, growth)
+        self.RDB2 = DenseBlock(width, growth)
+        self.RDB3 = DenseBlock(width, growth)
 
     def forward(self, x: Features) -> Features:
         y: Tensor = self.RDB3(self.RDB2(self.RDB1(x)))
-        return x + SHARE * y
+        return x + RESIDUAL_SCALE * y
 
 
 @final
-class Dense(nn.Module):
-    """x + a share of the last of five convolutions, each of which sees x and all before it."""
+class DenseBlock(nn.Module):
+    """x + RESIDUAL_SCALE * the last of five convolutions, each of which gets x and all earlier outputs."""
 
     def __init__(self, width: int, growth: int) -> None:
         super().__init__()
-        self.conv1 = narrow(conv(width, growth))
-        self.conv2 = narrow(conv(width + growth, growth))
-        self.conv3 = narrow(conv(width + 2 * growth, growth))
-        self.conv4 = narrow(conv(width + 3 * growth, growth))
-        self.conv5 = narrow(conv(width + 4 * growth, width))
+        self.conv1 = small_init(conv(width, growth))
+        self.conv2 = small_init(conv(width + growth, growth))
+        self.conv3 = small_init(conv(width + 2 * growth, growth))
+        self.conv4 = small_init(conv(width + 3 * growth, growth))
+        self.conv5 = small_init(conv(width + 4 * growth, width))
 
     def forward(self, x: Features) -> Features:
         maps = x
         for layer in (self.conv1, self.conv2, self.conv3, self.conv4):
             maps = torch.cat((maps, leaky(layer(maps))), 1)
         y: Tensor = self.conv5(maps)
-        return x + SHARE * y
+        return x + RESIDUAL_SCALE * y
 
 
 def conv(width: int, to: int) -> nn.Conv2d:
     return nn.Conv2d(width, to, 3, padding=1)
 
 
-def narrow(layer: nn.Conv2d) -> nn.Conv2d:
-    """Begins at a tenth of He's weights: deep stacks without norms are easier to train so (ESRGAN)."""
+def small_init(layer: nn.Conv2d) -> nn.Conv2d:
+    """Initialises a layer with a tenth of He's weights, which eases training without norms (ESRGAN)."""
     nn.init.kaiming_normal_(layer.weight)
     with torch.no_grad():
         layer.weight *= 0.1
@@ -214,4 +217,4 @@ def narrow(layer: nn.Conv2d) -> nn.Conv2d:
 
 
 def leaky(x: Tensor) -> Tensor:
-    return F.leaky_relu(x, SLOPE)
+    return F.leaky_relu(x, LEAKY_SLOPE)

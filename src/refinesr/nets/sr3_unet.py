@@ -1,9 +1,9 @@
 """SR3's U-Net in two layouts: the paper's, and that of the public code (Janspiry's), whose weights load.
 
-A DDPM U-Net (Ho et al. 2020) told the noise level (Saharia et al. 2021): residual blocks with GroupNorm,
-every output of the way down joined on the way up, self-attention at the sizes in `attention` and in the
-middle.  The layouts differ in how they halve and double, how a block joins its branches and how weights
-begin.  Keys are those of the public file without `denoise_fn.`.
+A DDPM U-Net (Ho et al. 2020) that is conditioned on the noise level (Saharia et al. 2021): residual blocks
+with GroupNorm, skip connections from every layer of the encoder half to the decoder half, self-attention at
+the sizes in `attention` and in the middle.  The layouts differ in how they down- and upsample, how a block
+adds its branches and how weights are initialised.  Keys are those of the public file without `denoise_fn.`.
 """
 
 import math
@@ -21,91 +21,92 @@ from refinesr.shapes import Features, Images, PerImage
 
 Embedding = Float[Tensor, "B E"]
 
-LAST = ("block2.block.3", "attn.out", "final_conv.block.3")
-"""How the names of the convolutions end that a branch of a block, or the network, ends in."""
+BRANCH_ENDS = ("block2.block.3", "attn.out", "final_conv.block.3")
+"""Endings of the names of the last convolutions of residual branches, attention and the network."""
 
 
 @final
 @dataclass(frozen=True)
 class NoiseLevel:
-    """The label is sqrt(gamma), not scaled (SR3): a block adds a linear map of the embedding."""
+    """The label is sqrt(gamma), not scaled (SR3); a block adds a linear map of its embedding."""
 
     keys: ClassVar[tuple[str, str]] = ("noise_level_mlp", "noise_func")
 
     def stem(self, width: int) -> nn.Module:
         return nn.Identity()
 
-    def shift(self, width: int, to: int) -> nn.Module:
+    def shift_layer(self, width: int, to: int) -> nn.Module:
         return nn.Sequential(OrderedDict(noise_func=nn.Sequential(nn.Linear(width, to))))
 
 
 @final
 @dataclass(frozen=True)
 class TimeStep:
-    """The label is t, a row of the table counted from 0 (the DDPM variant): SiLU before that linear map."""
+    """The label is t, the index of a row from 0 (the DDPM variant); SiLU comes before the linear map."""
 
     keys: ClassVar[tuple[str, str]] = ("time_mlp", "mlp")
 
     def stem(self, width: int) -> nn.Module:
         return StoredFrequencies(width)
 
-    def shift(self, width: int, to: int) -> nn.Module:
+    def shift_layer(self, width: int, to: int) -> nn.Module:
         return nn.Sequential(nn.SiLU(), nn.Linear(width, to))
 
 
 @final
 @dataclass(frozen=True)
 class Strided:
-    """The public code's: a strided convolution down, nearest neighbours and a convolution up, plain sums.
+    """The layout of the public code.
 
-    Weights begin as torch has them.
+    Downsampling by a strided convolution, upsampling by nearest neighbours and a convolution, unscaled sums,
+    and torch's default initialisation.
     """
 
     eps: ClassVar[float] = 1e-5
 
-    def down(self, width: int, value: "SR3UNet") -> nn.Module:
-        return halved(width)
+    def down(self, width: int, config: "SR3UNet") -> nn.Module:
+        return downsampling(width)
 
-    def up(self, width: int, value: "SR3UNet") -> nn.Module:
-        return doubled(width)
+    def up(self, width: int, config: "SR3UNet") -> nn.Module:
+        return upsampling(width)
 
-    def joined(self, x: Tensor, branch: Tensor) -> Tensor:
+    def add_branch(self, x: Tensor, branch: Tensor) -> Tensor:
         return x + branch
 
-    def begin(self, network: nn.Module) -> None:
-        """Leaves the weights as they are."""
+    def initialise(self, network: nn.Module) -> None:
+        """Keeps torch's default initialisation."""
 
 
 @final
 @dataclass(frozen=True)
 class BigGAN:
-    """The paper's (Saharia et al. 2021, section 2.4): BigGAN's residual blocks, rescaled skip connections.
+    """The layout of the paper (Saharia et al. 2021, section 2.4): BigGAN's blocks, rescaled skip connections.
 
-    Between two levels stands a residual block that resamples in both branches, the inner one after its first
-    SiLU: by the mean of 2 x 2 pixels going down, by nearest neighbours going up (Brock et al. 2019, figure
+    Between two levels, a residual block changes the size in both branches, in the residual branch after its
+    first SiLU: by means of 2 x 2 pixels downwards, by nearest neighbours upwards (Brock et al. 2019, figure
     15, in the order of Song et al. 2021, appendix H).  Skip connections around residual branches and
-    attention are rescaled as there: (x + branch) / sqrt(2), so that the variance stays where a branch has
-    that of x.  What joins the way up from the way down is not.
+    attention are rescaled as there: (x + branch) / sqrt(2), which keeps the variance if that of the branch
+    equals that of x.  Skip connections from the way down to the way up are concatenated without rescaling.
 
-    The paper says no more; the norms and the first weights are DDPM's: uniform (Glorot and Bengio 2010), but
-    zero where a branch or the network ends.
+    The paper gives no further details.  Norms and initialisation are DDPM's: uniform weights (Glorot and
+    Bengio 2010), but zero at the end of each branch and of the network.
     """
 
     eps: ClassVar[float] = 1e-6
 
-    def down(self, width: int, value: "SR3UNet") -> nn.Module:
-        return Residual(width, width, value, nn.AvgPool2d(2))
+    def down(self, width: int, config: "SR3UNet") -> nn.Module:
+        return ResidualBlock(width, width, config, nn.AvgPool2d(2))
 
-    def up(self, width: int, value: "SR3UNet") -> nn.Module:
-        return Residual(width, width, value, nn.Upsample(scale_factor=2))
+    def up(self, width: int, config: "SR3UNet") -> nn.Module:
+        return ResidualBlock(width, width, config, nn.Upsample(scale_factor=2))
 
-    def joined(self, x: Tensor, branch: Tensor) -> Tensor:
+    def add_branch(self, x: Tensor, branch: Tensor) -> Tensor:
         return (x + branch) * math.sqrt(0.5)
 
-    def begin(self, network: nn.Module) -> None:
+    def initialise(self, network: nn.Module) -> None:
         for name, module in network.named_modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
-                (nn.init.zeros_ if name.endswith(LAST) else nn.init.xavier_uniform_)(module.weight)
+                (nn.init.zeros_ if name.endswith(BRANCH_ENDS) else nn.init.xavier_uniform_)(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
@@ -113,20 +114,23 @@ class BigGAN:
 @final
 @dataclass(frozen=True)
 class SR3UNet:
-    """F(x, label, image, vector): (B, channels, H, W) -> the same shape, for any H and W.
+    """The network F(x, label, image, vector): (B, channels, H, W) -> the same shape, for any H and W.
 
-    `width` times `multipliers` are the channels of the levels, each half the size of the one before; `blocks`
-    the residual blocks of a level going down, and going up it has one more.  `image_channels` and `vector`
-    (numbers added to the label's embedding by a linear map, so that zeros say nothing) belong to the
-    condition, 0 for none.  Attention is where size, size / 2, ... is in `attention`: sides of the maps in
-    training, not of the picture at hand.  A number that is no such side names nothing, as in published
-    configurations.  `groups`, GroupNorm's, are the same in all norms, so they divide `width`; they leave no
-    trace in the weights: 32 where one is silent.
+    width, multipliers  their products are the channels of the levels, each half the size of the one before
+    blocks          residual blocks of a level on the way down; on the way up it has one more
+    image_channels  channels of the conditioning image, 0 for none
+    vector          length of a vector that a linear map adds to the label's embedding, 0 for none; a vector
+                    of zeros has no effect
+    size            side of the training images, in pixels
+    attention       levels whose side, size / 2^level, is listed have attention, for images of any size; other
+                    numbers are ignored, as in published configurations
+    groups          of GroupNorm, the same in all norms, so that it must divide `width`; the weights do not
+                    show it
 
-    97.8 M parameters as it stands (16 -> 128); 155 M with multipliers (1, 2, 4, 8, 16), one block and
-    attention in the middle alone (64 -> 512).  In the layout `BigGAN` the four networks of the paper's table
-    A.1 have 550.0, 604.6, 603.5 and 148.0 M, where it says 550, 625, 625 and 150.  Raises ConfigError for a
-    value that cannot be built.
+    97.8 M parameters by default (16 -> 128); 155 M with multipliers (1, 2, 4, 8, 16), one block and attention
+    in the middle alone (64 -> 512).  In the layout `BigGAN` the four networks of the paper's table A.1 have
+    550.0, 604.6, 603.5 and 148.0 M, where the paper says 550, 625, 625 and 150.  Raises ConfigError for
+    settings that cannot be built.
     """
 
     channels: int = 3
@@ -162,7 +166,7 @@ class SR3UNet:
 
     @property
     def reach(self) -> None:
-        """GroupNorm and attention see everything in their window."""
+        """None: with GroupNorm and attention, each output pixel depends on the whole input."""
         return None
 
     @property
@@ -179,40 +183,44 @@ class SR3UNet:
 
 @final
 class SR3UNetModule(nn.Module):
-    def __init__(self, value: SR3UNet) -> None:
+    def __init__(self, config: SR3UNet) -> None:
         super().__init__()
-        self.value = value
-        widths = [value.width * multiplier for multiplier in value.multipliers]
+        self.config = config
+        widths = [config.width * multiplier for multiplier in config.multipliers]
         deepest = len(widths) - 1
 
-        mlp = (nn.Linear(value.width, 4 * value.width), nn.SiLU(), nn.Linear(4 * value.width, value.width))
-        self.add_module(value.embedding.keys[0], nn.Sequential(value.embedding.stem(value.width), *mlp))
-        self.vector = nn.Linear(value.vector, value.width, bias=False) if value.vector else None
+        mlp = (
+            nn.Linear(config.width, 4 * config.width),
+            nn.SiLU(),
+            nn.Linear(4 * config.width, config.width),
+        )
+        self.add_module(config.embedding.keys[0], nn.Sequential(config.embedding.stem(config.width), *mlp))
+        self.vector = nn.Linear(config.vector, config.width, bias=False) if config.vector else None
 
-        self.downs = nn.ModuleList([conv(value.image_channels + value.channels, value.width)])
-        skips = [value.width]
+        self.downs = nn.ModuleList([conv(config.image_channels + config.channels, config.width)])
+        skips = [config.width]
         for level, width in enumerate(widths):
-            for _ in range(value.blocks):
-                self.downs.append(Block(skips[-1], width, value, attend=value.attends(level)))
+            for _ in range(config.blocks):
+                self.downs.append(Block(skips[-1], width, config, attend=config.attends(level)))
                 skips.append(width)
             if level < deepest:
-                self.downs.append(value.layout.down(width, value))
+                self.downs.append(config.layout.down(width, config))
                 skips.append(width)
 
         middle = widths[-1]
-        self.mid = nn.ModuleList(Block(middle, middle, value, attend=attend) for attend in (True, False))
+        self.mid = nn.ModuleList(Block(middle, middle, config, attend=attend) for attend in (True, False))
 
         self.ups = nn.ModuleList()
         below = middle
         for level, width in reversed(list(enumerate(widths))):
-            for _ in range(value.blocks + 1):
-                self.ups.append(Block(below + skips.pop(), width, value, attend=value.attends(level)))
+            for _ in range(config.blocks + 1):
+                self.ups.append(Block(below + skips.pop(), width, config, attend=config.attends(level)))
                 below = width
             if level > 0:
-                self.ups.append(value.layout.up(width, value))
+                self.ups.append(config.layout.up(width, config))
 
-        self.final_conv = half(below, value.channels, value, nn.Identity())
-        value.layout.begin(self)
+        self.final_conv = half_block(below, config.channels, config, nn.Identity())
+        config.layout.initialise(self)
 
     def forward(
         self,
@@ -221,43 +229,43 @@ class SR3UNetModule(nn.Module):
         image: Float[Tensor, "B K H W"] | None = None,
         vector: Float[Tensor, "B V"] | None = None,
     ) -> Images:
-        doors = (("image", image, self.value.image_channels), ("vector", vector, self.value.vector))
-        for name, given, due in doors:
-            if (given is None) != (due == 0):
-                raise ValueError(f"{name} {'missing' if given is None else 'given'}, network {self.value}")
+        inputs = (("image", image, self.config.image_channels), ("vector", vector, self.config.vector))
+        for name, given, channels in inputs:
+            if (given is None) != (channels == 0):
+                raise ValueError(f"{name} {'missing' if given is None else 'given'}, network {self.config}")
         h = x if image is None else torch.cat((image, x), 1)  # (B, K + C, H, W)
-        y = self.walk(padded(h, self.value.stride), self.embed(label, vector, x.dtype))
+        y = self.forward_padded(padded(h, self.config.stride), self.embed(label, vector, x.dtype))
         return y[..., : x.shape[-2], : x.shape[-1]]  # (B, C, H, W)
 
     def embed(self, label: PerImage, vector: Tensor | None, dtype: torch.dtype) -> Embedding:
-        mlp = self.get_submodule(self.value.embedding.keys[0])
-        e: Tensor = mlp(waves(label, self.value.width).to(dtype))
+        mlp = self.get_submodule(self.config.embedding.keys[0])
+        e: Tensor = mlp(sinusoidal_embedding(label, self.config.width).to(dtype))
         return e if self.vector is None or vector is None else e + self.vector(vector.to(dtype))
 
-    def walk(self, h: Tensor, e: Tensor) -> Tensor:
+    def forward_padded(self, h: Tensor, e: Tensor) -> Tensor:
         """(B, K + C, H, W) and (B, E) -> (B, C, H, W); H and W are multiples of the stride."""
         skips: list[Tensor] = []
         for layer in self.downs:
-            h = layer(h, e) if isinstance(layer, Block | Residual) else layer(h)
+            h = layer(h, e) if isinstance(layer, Block | ResidualBlock) else layer(h)
             skips.append(h)
         for layer in self.mid:
             h = layer(h, e)
         for layer in self.ups:
             if isinstance(layer, Block):
                 h = torch.cat((h, skips.pop()), 1)
-            h = layer(h, e) if isinstance(layer, Block | Residual) else layer(h)
+            h = layer(h, e) if isinstance(layer, Block | ResidualBlock) else layer(h)
         y: Tensor = self.final_conv(h)
         return y
 
 
 @final
 class Block(nn.Module):
-    """A residual block, then attention or nothing."""
+    """A residual block, and attention if `attend`."""
 
-    def __init__(self, width: int, to: int, value: SR3UNet, *, attend: bool) -> None:
+    def __init__(self, width: int, to: int, config: SR3UNet, *, attend: bool) -> None:
         super().__init__()
-        self.res_block = Residual(width, to, value)
-        self.attn = Attention(to, value) if attend else nn.Identity()
+        self.res_block = ResidualBlock(width, to, config)
+        self.attn = Attention(to, config) if attend else nn.Identity()
 
     def forward(self, x: Features, e: Embedding) -> Float[Tensor, "B G h w"]:
         y: Tensor = self.attn(self.res_block(x, e))
@@ -265,35 +273,35 @@ class Block(nn.Module):
 
 
 @final
-class Residual(nn.Module):
-    """Two halves, the embedding added between them, dropout in the second alone.
+class ResidualBlock(nn.Module):
+    """A residual block of two halves; the embedding is added between them, dropout is in the second.
 
-    `resample` changes the size in both branches, in the inner one before its first convolution.
+    `resample` changes the size of both branches, in the residual branch before its first convolution.
     """
 
-    def __init__(self, width: int, to: int, value: SR3UNet, resample: nn.Module | None = None) -> None:
+    def __init__(self, width: int, to: int, config: SR3UNet, resample: nn.Module | None = None) -> None:
         super().__init__()
-        self.layout, self.key = value.layout, value.embedding.keys[1]
+        self.layout, self.key = config.layout, config.embedding.keys[1]
         self.resample = resample or nn.Identity()
-        self.add_module(self.key, value.embedding.shift(value.width, to))
-        self.block1 = half(width, to, value, self.resample)
-        self.block2 = half(to, to, value, nn.Dropout(value.dropout))
+        self.add_module(self.key, config.embedding.shift_layer(config.width, to))
+        self.block1 = half_block(width, to, config, self.resample)
+        self.block2 = half_block(to, to, config, nn.Dropout(config.dropout))
         self.res_conv = nn.Conv2d(width, to, 1) if width != to else nn.Identity()
 
     def forward(self, x: Features, e: Embedding) -> Float[Tensor, "B G hh ww"]:
         shift: Tensor = self.get_submodule(self.key)(e)  # (B, G)
         h: Tensor = self.block2(self.block1(x) + shift[..., None, None])
-        return self.layout.joined(self.res_conv(self.resample(x)), h)
+        return self.layout.add_branch(self.res_conv(self.resample(x)), h)
 
 
 @final
 class Attention(nn.Module):
-    """x joined with out(softmax(q k / sqrt(F)) v), one head over all positions."""
+    """Self-attention over all positions with one head: x plus out(softmax(q k / sqrt(F)) v)."""
 
-    def __init__(self, width: int, value: SR3UNet) -> None:
+    def __init__(self, width: int, config: SR3UNet) -> None:
         super().__init__()
-        self.layout = value.layout
-        self.norm = nn.GroupNorm(value.groups, width, value.layout.eps)
+        self.layout = config.layout
+        self.norm = nn.GroupNorm(config.groups, width, config.layout.eps)
         self.qkv = nn.Conv2d(width, 3 * width, 1, bias=False)
         self.out = nn.Conv2d(width, width, 1)
 
@@ -301,12 +309,12 @@ class Attention(nn.Module):
         qkv: Tensor = self.qkv(self.norm(x)).flatten(2).mT  # (B, h*w, 3 F)
         q, k, v = qkv[:, None].chunk(3, dim=-1)  # each (B, 1, h*w, F)
         y: Tensor = self.out(F.scaled_dot_product_attention(q, k, v)[:, 0].mT.reshape(x.shape))
-        return self.layout.joined(x, y)
+        return self.layout.add_branch(x, y)
 
 
 @final
 class StoredFrequencies(nn.Module):
-    """Passes its input on: the place that the frequencies stored in the DDPM variant's files load into."""
+    """The identity; it holds the buffer of frequencies that files of the DDPM variant contain."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -317,13 +325,13 @@ class StoredFrequencies(nn.Module):
 
 
 def frequencies(width: int, device: torch.device | None = None) -> Float[Tensor, " half"]:
-    """From 1 down to almost 1e-4, evenly in the logarithm (Vaswani et al. 2017, section 3.5)."""
+    """Frequencies from 1 down to almost 1e-4, evenly spaced in log (Vaswani et al. 2017, section 3.5)."""
     half = width // 2
     return torch.exp(-math.log(1e4) / half * torch.arange(half, dtype=torch.float32, device=device))
 
 
-def waves(label: PerImage, width: int) -> Embedding:
-    """Sines, then cosines, of the label as it is."""
+def sinusoidal_embedding(label: PerImage, width: int) -> Embedding:
+    """Sines, then cosines, of the label times `frequencies`."""
     angle = label[:, None] * frequencies(width, label.device)
     return torch.cat((angle.sin(), angle.cos()), 1)
 
@@ -332,21 +340,21 @@ def conv(width: int, to: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(width, to, 3, stride, padding=1)
 
 
-def half(width: int, to: int, value: SR3UNet, between: nn.Module) -> nn.Sequential:
-    """Half of a residual block."""
-    norm = nn.GroupNorm(value.groups, width, value.layout.eps)
+def half_block(width: int, to: int, config: SR3UNet, between: nn.Module) -> nn.Sequential:
+    """Half of a residual block: norm, SiLU, `between`, a 3x3 convolution."""
+    norm = nn.GroupNorm(config.groups, width, config.layout.eps)
     return nn.Sequential(OrderedDict(block=nn.Sequential(norm, nn.SiLU(), between, conv(width, to))))
 
 
-def halved(width: int) -> nn.Sequential:
+def downsampling(width: int) -> nn.Sequential:
     return nn.Sequential(OrderedDict(conv=conv(width, width, stride=2)))
 
 
-def doubled(width: int) -> nn.Sequential:
+def upsampling(width: int) -> nn.Sequential:
     return nn.Sequential(OrderedDict(up=nn.Upsample(scale_factor=2), conv=conv(width, width)))
 
 
 def padded(x: Images, stride: int) -> Float[Tensor, "B C hh ww"]:
-    """Down and right to multiples of the stride, by repeating the last row and column."""
+    """x padded at the bottom and right to multiples of the stride, by repeating the last row and column."""
     bottom, right = -x.shape[-2] % stride, -x.shape[-1] % stride
     return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x

@@ -1,7 +1,7 @@
-"""3x3 convolutions of a picture that comes strip by strip, from above, so that no row is computed twice.
+"""3x3 convolutions of an image that is processed in horizontal strips from top to bottom, no row twice.
 
-A tile needs a halo as wide as all layers together reach, which its neighbours compute again.  A strip needs
-of the one above only the last two rows of what each convolution was given.
+A tile needs a halo as wide as the receptive field of all layers, which its neighbours compute again.  A strip
+needs only the last two input rows of each convolution from the strip above it.
 """
 
 import torch
@@ -11,41 +11,44 @@ from torch import Tensor, nn
 Rows = Tensor  # (B, F, any number of rows, w)
 
 
-class Above:
-    """What is kept of the strips that have come, for each layer; and how many rows still come.
+class StripCache:
+    """The rows that each layer needs from earlier strips, and the number of rows still to come.
 
-    Each convolution is a row behind what it is given, so that the first strip must have more rows than all of
-    them in a row are behind, or be the only one.
+    Each convolution's output is one row short of its input until the last strip.  The first strip must
+    therefore have more rows than there are convolutions in sequence, or be the only one.
     """
 
     def __init__(self, height: int) -> None:
-        self.coming = height
+        self.rows_left = height
         self.kept: dict[nn.Module, Rows] = {}
 
-    def take(self, strip: Rows) -> None:
-        """Before any layer has it.  ValueError for more rows than still come."""
-        if strip.shape[2] > self.coming:
-            raise ValueError(f"a strip of {strip.shape[2]} rows, where {self.coming} still come")
-        self.coming -= strip.shape[2]
+    def count_rows(self, strip: Rows) -> None:
+        """Counts the rows of a new strip; to be called before any layer gets it.
 
-    def around(self, layer: nn.Module, strip: Rows) -> Rows:
-        """What makes the layer's next rows: the strip, what is kept above it, rows of zeros at the edges."""
+        Raises ValueError if the strip has more rows than are left.
+        """
+        if strip.shape[2] > self.rows_left:
+            raise ValueError(f"a strip of {strip.shape[2]} rows, where {self.rows_left} still come")
+        self.rows_left -= strip.shape[2]
+
+    def with_context(self, layer: nn.Module, strip: Rows) -> Rows:
+        """The layer's next input rows: those kept from above, the strip, and zeros at the image's edges."""
         edge = torch.zeros_like(strip[:, :, :1])
-        below = () if self.coming else (edge,)
-        given = torch.cat((self.kept.get(layer, edge), strip, *below), 2)
+        below = () if self.rows_left else (edge,)
+        rows = torch.cat((self.kept.get(layer, edge), strip, *below), 2)
         if layer in self.kept:
-            self.kept[layer].copy_(given[:, :, -2:])
+            self.kept[layer].copy_(rows[:, :, -2:])
         else:
-            self.kept[layer] = given[:, :, -2:].clone()  # a view would hold all of it
-        return given
+            self.kept[layer] = rows[:, :, -2:].clone()  # a view would keep all rows in memory
+        return rows
 
-    def delayed(self, layer: nn.Module, strip: Rows, rows: int) -> Rows:
-        """The first rows of those that have come and were not yet taken; the others are kept."""
-        given = torch.cat((self.kept[layer], strip), 2) if layer in self.kept else strip
-        self.kept[layer] = given[:, :, rows:].clone()
-        return given[:, :, :rows]
+    def delay(self, layer: nn.Module, strip: Rows, rows: int) -> Rows:
+        """The next `rows` rows of a skip connection, which arrive before the branch; keeps the rest."""
+        waiting = torch.cat((self.kept[layer], strip), 2) if layer in self.kept else strip
+        self.kept[layer] = waiting[:, :, rows:].clone()
+        return waiting[:, :, :rows]
 
 
-def across(conv: nn.Conv2d, given: Rows) -> Rows:
-    """A 3x3 convolution that is padded left and right alone: two rows fewer than are given."""
-    return F.conv2d(given, conv.weight, conv.bias, padding=(0, 1))
+def conv_rows(conv: nn.Conv2d, x: Rows) -> Rows:
+    """A 3x3 convolution with padding only left and right: the output has two rows fewer than x."""
+    return F.conv2d(x, conv.weight, conv.bias, padding=(0, 1))

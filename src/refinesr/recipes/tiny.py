@@ -34,7 +34,7 @@ def tiny(run: Run) -> Run:
 
 def narrow(method: Method) -> Method:
     source = narrow_source(method.source)
-    features = source.doors(method.channels).get("features", 0)
+    features = source.input_channels(method.channels).get("features", 0)
     return replace(method, network=narrow_network(method.network, features), source=source)
 
 

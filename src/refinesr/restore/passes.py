@@ -48,11 +48,11 @@ def count_passes(
     for number, link in enumerate(options.links(model)):
         method, sampling, pixels = link.stage.method, link.effective_sampling, size[0] * size[1]
         low = torch.empty(1, 0, *size, device="meta")
-        encodings, calls = method.encodings(sampling, pixels), sampling.calls
+        encodings, calls = method.encoder_runs(sampling, pixels), sampling.calls
         if prepared and number == 0:
             calls -= sampling.mean_calls
             # several orientations of a large picture are encoded again for every call
-            kept = sampling.orientations == 1 or method.keeps(sampling.orientations * pixels)
+            kept = sampling.orientations == 1 or method.caches_inputs(sampling.orientations * pixels)
             encodings = 0 if kept else calls
         total += encodings * len(encoding_boxes(link.stage.model, low, link.tile))
         total += calls * len(link.stage.tiles(low, link.tile))

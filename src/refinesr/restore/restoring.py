@@ -45,7 +45,7 @@ class PrepareOnce:
 
     So several samples of one picture share the encoding and the estimate of the posterior mean.  The result
     stays in memory while pictures are finished: of any picture if there is `room` for that, else of small
-    ones only (`Method.keeps`).
+    ones only (`Method.caches_inputs`).
     """
 
     room: bool
@@ -57,7 +57,7 @@ class PrepareOnce:
             if key == [link, autocast] and torch.equal(values, low):
                 return prepared
         prepared = prepare(link, low, autocast)
-        if self.first is None and (self.room or link.stage.method.keeps(low[:, 0].numel())):
+        if self.first is None and (self.room or link.stage.method.caches_inputs(low[:, 0].numel())):
             self.first = link, autocast, low, prepared
         return prepared
 

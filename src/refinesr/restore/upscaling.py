@@ -8,7 +8,7 @@ from typing import Literal, Unpack, overload
 
 from refinesr.cascade import Cascade
 from refinesr.cascade_files import load_model
-from refinesr.diffusion.walking import last
+from refinesr.diffusion.loops import last_of
 from refinesr.errors import ConfigError
 from refinesr.images.masks import AnyMask
 from refinesr.images.picture import Picture
@@ -98,7 +98,7 @@ def upscale(
     check_representable(with_result_channels(loaded, picture), image)
     prepare = shared_preparation(picture, count, hidden)
     walks = [restore_picture(loaded, picture, each, hidden, scale=scale, prepare=prepare) for each in choices]
-    results = [image_like(last(walk).image, image) for walk in walks]
+    results = [image_like(last_of(walk).image, image) for walk in walks]
     return results if count > 1 else results[0]
 
 

@@ -129,7 +129,7 @@ def check_metric(metric: Metric, method: Method, held_out: HeldOutSet) -> None:
     title, side, channels = metric.title, min(held_out.high.shape[-2:]), method.channels
     of_sets = isinstance(metric, FrechetDistance)
     least = 3 if of_sets else 2
-    if not of_sets and not {"image_channels", "features"} & method.source.doors(channels).keys():
+    if not of_sets and not {"image_channels", "features"} & method.source.input_channels(channels).keys():
         raise ConfigError(f"metric: {title} compares with a picture that the model is not shown; use fid")
     if channels not in (1, 3) and not isinstance(metric, Psnr):
         raise ConfigError(f"metric: {title} is of grey or RGB, the model has {channels} channels; use psnr")

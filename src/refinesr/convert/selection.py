@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from refinesr.checkpoint import OF_RUN, in_run
+from refinesr.checkpoint import RUN_STATE, is_run_state
 from refinesr.convert.reading import Contents, read
 from refinesr.convert.tables import BUFFERS
 from refinesr.errors import CheckpointError
@@ -87,9 +87,9 @@ def take(path: Path, marks: dict[str, str]) -> tuple[str, Found]:
     Raises CheckpointError if the file cannot be read or holds no such network, or several.
     """
     own = read(path)
-    if in_run(path) or set(OURS) <= set(own.keys):
-        folder = f", {path.parent}" if in_run(path) else ", as model.safetensors"
-        raise CheckpointError(f"{path}: {OF_RUN}{folder}, and needs no conversion")
+    if is_run_state(path) or set(OURS) <= set(own.keys):
+        folder = f", {path.parent}" if is_run_state(path) else ", as model.safetensors"
+        raise CheckpointError(f"{path}: {RUN_STATE}{folder}, and needs no conversion")
     layout = next((layout for layout, mark in marks.items() if networks(own, mark)), None)
     if layout is None:
         raise CheckpointError(f"{path}: {unknown(own, marks)}")

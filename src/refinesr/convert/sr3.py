@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from refinesr.convert.configs import Config
-from refinesr.convert.layouts import Asked, Made, Untold, as_published, naming, scale_of, tables, tile_of
-from refinesr.convert.taking import Found
+from refinesr.convert.conversion import Asked, Made, Untold, as_published, naming, scale_of, tables, tile_of
+from refinesr.convert.selection import Found
 from refinesr.convert.unets import sr3_unet
 from refinesr.diffusion.labels import SqrtGamma, Timestep
 from refinesr.diffusion.levels import Continuous, Discrete, Independent

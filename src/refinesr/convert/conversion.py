@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from refinesr.convert.configs import Config
+from refinesr.convert.selection import Found
 from refinesr.convert.tables import fits, table_of
-from refinesr.convert.taking import Found
 from refinesr.convert.trial import best
 from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Even, Schedule, sigmas
