@@ -306,7 +306,7 @@ def test_where_pictures_are_learnt_by_their_looks_the_mean_is_asked_for_elsewher
     seen = replace(packed(2), perception=Perception(1.0, below=30.0))
     Options(fidelity=0.0).check(stage(seen))
     for asked in (Options(fidelity=0.5), Options(fidelity=1.0)):
-        with pytest.raises(ConfigError, match=r"fidelity: .* at 20 the perceptual loss sharpened it"):
+        with pytest.raises(ConfigError, match=r"fidelity: .* at 20 the perceptual loss sharpens it"):
             asked.check(stage(seen))
     with pytest.raises(ConfigError, match=r"fidelity: 1 needs an estimate of the posterior mean"):
         replace(packed(2), perception=Perception(), sampling=replace(seen.sampling, fidelity=1.0, mean=40.0))

@@ -230,7 +230,7 @@ class Method:
             return
         level = float(self.sampling.levels()[0]) if mean is None else mean
         if self.perception.active(torch.tensor(level)) > 0:
-            why = f"needs an estimate of the posterior mean, and at {level:g} the perceptual loss sharpened it"
+            why = f"needs an estimate of the posterior mean; at {level:g} the perceptual loss sharpens it"
             least = self.perception.below
             right = "use 0" if least is None else f"use 0, or a sampling.mean of at least {least:g}"
             raise ConfigError(f"{given} {why}; {right}")

@@ -92,8 +92,8 @@ def test_the_shipped_model_can_be_taught_by_it(refinesr: Command, photos: Path) 
         ),
         (
             (*LOOKS, "--perceptual", "judge", "--set", "method.sampling.fidelity=0.5"),
-            "--set: method: sampling.fidelity: 0.5 needs an estimate of the posterior mean, and at 20 the "
-            "perceptual loss sharpened it; use 0, or a sampling.mean of at least 40",
+            "--set: method: sampling.fidelity: 0.5 needs an estimate of the posterior mean; at 20 the "
+            "perceptual loss sharpens it; use 0, or a sampling.mean of at least 40",
         ),
         (
             (*LOOKS, "--perceptual", "judge", "--set", "plan.size=16"),
