@@ -595,7 +595,7 @@ def test_too_little_memory_is_one_line_with_a_smaller_tile(
     assert (ran.code, ran.err) == (2, f"photo.png: not enough memory for a 130 x 100 picture; {hint}\n")
 
 
-@pytest.mark.parametrize("name", ["allowed", "contained"])
+@pytest.mark.parametrize("name", ["ulimit_memory", "container_limit"])
 def test_no_tile_is_advised_where_the_result_alone_does_not_fit(
     upscale: Command, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -70,7 +70,7 @@ class Outputs:
             matplotlib_figure("--plot", 12, 5)
 
 
-@Parameter(name="*", group="SearchPlan")
+@Parameter(name="*", group="Search")
 @dataclass(frozen=True)
 class SearchOptions:
     """How much is searched, on which pictures, by which metric."""
@@ -123,9 +123,9 @@ def search(
     model: Annotated[str, Parameter(name="MODEL")],
     /,
     *,
-    data: Annotated[Path, Parameter(group="SearchPlan")],
-    steps: Annotated[int, Parameter(group="SearchPlan")],
-    low: Annotated[OptionalData, Parameter(group="SearchPlan")] = None,
+    data: Annotated[Path, Parameter(group="Search")],
+    steps: Annotated[int, Parameter(group="Search")],
+    low: Annotated[OptionalData, Parameter(group="Search")] = None,
     options: SearchOptions = SEARCH,
     outputs: Outputs = OUTPUTS,
 ) -> int:
