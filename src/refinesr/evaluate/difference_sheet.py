@@ -1,4 +1,4 @@
-"""A picture of where two methods differ most: truth, A, B, and their difference."""
+"""An image of the crops in which two methods differ most: truth, A, B, and their difference."""
 
 import heapq
 from collections.abc import Iterator, Sequence
@@ -14,30 +14,30 @@ from refinesr.evaluate.crops import Colours, CropBox, difference_map, most_diffe
 from refinesr.images.picture import Picture, format_size
 
 MAX_ROWS = 8
-"""Pictures that are shown, at most."""
+"""Largest number of images shown."""
 
 ZOOM = 3
 GAP = 8
 TEXT = 22
-"""Pixels: of the page's picture per pixel of a crop, between crops, and of a line of text."""
+"""Magnification of crops, and pixels between crops and of a line of text."""
 
 MAX_GAIN = 16
-"""Times a difference is multiplied by, at most, to be seen."""
+"""Largest factor by which differences are amplified for display."""
 
 
 @dataclass(frozen=True, eq=False)
 class DifferingCrops:
-    """The part of a picture where two results differ most, and by how much on average, in levels of 255."""
+    """The crop in which two results differ most, and their mean difference there, in levels of 255."""
 
     name: str
     box: CropBox
-    apart: float
+    difference: float
     crops: tuple[Colours, ...]
-    """Truth, if there is one, A and B."""
+    """Crops of the truth, if available, of A and of B."""
 
 
 def differing_crops(match: Comparison) -> Iterator[DifferingCrops]:
-    """One a picture, in their order.  Raises InputError for a result that is not there or of another size."""
+    """One for each image, in order.  Raises InputError for results that are missing or of another size."""
     for name in match.names:
         a, b = (load_result(match.context, side, name) for side in (match.a, match.b))
         if a.shape != b.shape:
@@ -45,11 +45,11 @@ def differing_crops(match: Comparison) -> Iterator[DifferingCrops]:
             raise InputError(
                 f"{match.context}: '{name}' is of {sizes} pixels; both results must be of one size"
             )
-        box, apart = most_different_square(difference_map([a, b]))
+        box, difference = most_different_square(difference_map([a, b]))
         truth = match.truth(name)
         whole = [truth, a, b] if truth is not None and truth.shape == a.shape else [a, b]
-        # copies: a part would keep the whole picture in memory
-        yield DifferingCrops(name, box, apart, tuple(box.of(picture).copy() for picture in whole))
+        # copies, as a view would keep the whole image in memory
+        yield DifferingCrops(name, box, difference, tuple(box.of(picture).copy() for picture in whole))
 
 
 def load_result(place: str, side: ComparedMethod, name: str) -> Colours:
@@ -62,12 +62,12 @@ def load_result(place: str, side: ComparedMethod, name: str) -> Colours:
 
 
 def most_different(found: Iterator[DifferingCrops], rows: int = MAX_ROWS) -> list[DifferingCrops]:
-    """Those that differ most, the largest difference first; equal ones as they come."""
-    return heapq.nlargest(rows, found, key=lambda place: place.apart)
+    """The images that differ most, the largest difference first; ties keep their order."""
+    return heapq.nlargest(rows, found, key=lambda place: place.difference)
 
 
 def draw_sheet(match: Comparison, shown: Sequence[DifferingCrops]) -> Picture:
-    """One row a picture, under the columns' names."""
+    """The image: a row for each crop under the names of the columns."""
     gain = display_gain(shown)
     drawn = [draw_row(place, gain) for place in shown]
     height = sum(part.height for part in drawn) + TEXT + 2 * GAP
@@ -85,7 +85,7 @@ def draw_sheet(match: Comparison, shown: Sequence[DifferingCrops]) -> Picture:
 
 
 def display_gain(shown: Sequence[DifferingCrops]) -> int:
-    """The whole number that makes all but one in 500 of the differences at most white."""
+    """The integer factor that brings all but 0.2 % of the differences to at most 255."""
     values = np.concatenate([absolute_difference(place).ravel() for place in shown])
     return max(1, min(MAX_GAIN, int(255 / max(float(np.quantile(values, 0.998)), 1.0))))
 
@@ -96,7 +96,7 @@ def absolute_difference(place: DifferingCrops) -> Colours:
 
 
 def draw_row(place: DifferingCrops, gain: int) -> Pillow.Image:
-    """Crops of one picture, enlarged by the nearest pixel, over a line that says where they are from."""
+    """Crops of one image, magnified by nearest-neighbour interpolation, above a line with their position."""
     tiles = [
         *place.crops,
         np.minimum(absolute_difference(place).astype(np.int32) * gain, 255).astype(np.uint8),
@@ -107,13 +107,13 @@ def draw_row(place: DifferingCrops, gain: int) -> Pillow.Image:
         enlarged = Pillow.fromarray(tile).resize((width, height), Pillow.Resampling.NEAREST)
         page.paste(enlarged, (GAP + column * (width + GAP), 0))
     box, text = place.box, f"at ({place.box.left}, {place.box.top}), {place.box.side} px"
-    line = f"{place.name}  {text}, on average {place.apart:.1f} of 255 apart"
+    line = f"{place.name}  {text}, on average {place.difference:.1f} of 255 apart"
     draw_text_line(ImageDraw.Draw(page), (GAP, ZOOM * box.side), line, page.width - 2 * GAP)
     return page
 
 
 def draw_text_line(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, width: int) -> None:
-    """One line, cut to that many pixels."""
+    """Draw one line of text, shortened to `width` pixels."""
     font = ImageFont.load_default(15)
     line = " ".join(text.split())
     while line and draw.textlength(line, font) > width:

@@ -1,4 +1,4 @@
-"""Crops side by side: for each picture the square in which methods differ most."""
+"""The gallery of a page: for each image, the crop in which methods differ most, side by side."""
 
 import math
 from collections.abc import Iterator
@@ -23,14 +23,14 @@ from refinesr.evaluate.plots import tag
 from refinesr.evaluate.saved_report import DISTORTION, PERCEPTION, SavedReport
 
 MAX_PICTURES = 24
-"""Pictures that are shown, at most."""
+"""Largest number of images in the gallery."""
 
 MAX_BYTES = 7 * 2**20
-"""All crops together, at most; the page is then under 8 MiB."""
+"""Largest total size of the crops, so that the page stays below 8 MiB."""
 
 
 def gallery(report: SavedReport) -> str:
-    """A section with as many pictures as there is room for, those that methods differ most on first."""
+    """A section with as many images as fit, those on which methods differ most first."""
     shown: list[str] = []
     size = 0
     for image in ranked_images(report):
@@ -52,7 +52,7 @@ def gallery(report: SavedReport) -> str:
 
 
 def selection_text(report: SavedReport, shown: int) -> str:
-    """How the pictures were chosen."""
+    """A sentence on how images and crops were chosen."""
     key, count = ranking_metric(report), len(report.images)
     several = len(report.methods) > 1
     chosen = "All pictures" if shown == count else f"{shown} of {count} pictures"
@@ -61,8 +61,8 @@ def selection_text(report: SavedReport, shown: int) -> str:
         chosen += f", those {'between whose methods' if several else 'in which'} {title} "
         chosen += "differs most first" if several else "is worst first"
     part = "the methods differ most" if several else "the method is furthest from the truth"
-    way = display_convention(report.span)
-    seen = f" For the eye, {way}." if way in report.conventions else ""
+    convention = display_convention(report.span)
+    seen = f" For the eye, {convention}." if convention in report.conventions else ""
     return (
         f"{chosen}. Each crop is the square of at most {SIDE} px in which {part}. "
         f"Choose one to enlarge it and to compare it with another by a slider.{seen}"
@@ -70,7 +70,7 @@ def selection_text(report: SavedReport, shown: int) -> str:
 
 
 def ranking_metric(report: SavedReport) -> str | None:
-    """The metric that pictures are ranked by: a perceptual one where pictures have one."""
+    """The metric that images are ranked by: a perceptual one if available."""
     measured = {key for image in report.images for scores in image.scores.values() for key in scores}
     return next(
         (key for key in report.metrics_starting_with((*PERCEPTION, *DISTORTION)) if key in measured), None
@@ -78,7 +78,7 @@ def ranking_metric(report: SavedReport) -> str | None:
 
 
 def ranked_images(report: SavedReport) -> list[ImageScores]:
-    """By the largest difference between methods, or from the worst number if there is one method only."""
+    """Images by the largest difference between methods; with one method, the worst score first."""
     if (key := ranking_metric(report)) is None:
         return list(report.images)
 
@@ -90,12 +90,12 @@ def ranked_images(report: SavedReport) -> list[ImageScores]:
             return max(finite) - min(finite)
         return report.metrics[key].better.loss(finite[0]) or 0.0
 
-    return sorted(report.images, key=rank, reverse=True)  # equal ones as they come
+    return sorted(report.images, key=rank, reverse=True)  # stable: ties keep their order
 
 
 @dataclass(frozen=True)
 class GalleryImage:
-    """What there is of one picture; of the methods those whose result is there."""
+    """Pixels of an image: the truth and the input, if available, and the available results by method."""
 
     image: ImageScores
     truth: Colours | None
@@ -108,49 +108,51 @@ class GalleryImage:
 
 
 def load_images(report: SavedReport, image: ImageScores) -> GalleryImage | None:
-    """Raises InputError for a picture of another size than the report's."""
+    """The pixels of an image; None without results.  Raises InputError for another size than the report's."""
     results, pictures = dict[str, Colours](), report.folder / "pictures"
 
-    def found(folder: str) -> Colours | None:
+    def load(folder: str) -> Colours | None:
         return load_picture(pictures / folder, image.name, span=report.span)
 
     for method in report.methods:
         name = f"{report.folder}: {image.name} by {method.name}"
-        if (result := check_size(found(method.name), image.size, name)) is not None:
+        if (result := check_size(load(method.name), image.size, name)) is not None:
             results[method.name] = result
     if not results:
         return None
-    truth = check_size(found("high"), image.size, f"{image.name}: the truth")
-    return GalleryImage(image, truth, found("low"), results)
+    truth = check_size(load("high"), image.size, f"{image.name}: the truth")
+    return GalleryImage(image, truth, load("low"), results)
 
 
 def article(report: SavedReport, image: ImageScores) -> str | None:
-    """One picture's figures, or None if no result of it is there."""
-    there = load_images(report, image)
-    if there is None:
+    """The HTML of one image; None without results."""
+    loaded = load_images(report, image)
+    if loaded is None:
         return None
-    scale = integer_scale(there.reference.shape, there.input)
-    box, _ = most_different_square(difference_map(list(there.results.values()), there.truth), step=scale or 4)
-    tiles = "".join(figures(report, there, box, scale))
+    scale = integer_scale(loaded.reference.shape, loaded.input)
+    box, _ = most_different_square(
+        difference_map(list(loaded.results.values()), loaded.truth), step=scale or 4
+    )
+    tiles = "".join(figures(report, loaded, box, scale))
     height, width = image.size
     place = f"{box.side} px from ({box.left}, {box.top}) of {width} × {height}"
     title = tag("h3", escape(image.name) + tag("small", place))
-    head = tag("div", framed_thumbnail(there, box) + title, class_="head")
+    head = tag("div", framed_thumbnail(loaded, box) + title, class_="head")
     return tag("article", head + tag("div", tiles, class_="tiles")) + "\n"
 
 
-def figures(report: SavedReport, there: GalleryImage, box: CropBox, scale: int | None) -> Iterator[str]:
-    name = there.image.name
-    if there.truth is not None:
-        yield tile(name, "truth", "", box.of(there.truth))
-    if there.input is not None and scale is not None:
-        yield tile(name, "input", f"enlarged {scale} times", box.downscaled(scale).of(there.input))
-    for method, result in there.results.items():
-        yield tile(name, method, score_text(report, there.image, method), box.of(result))
+def figures(report: SavedReport, loaded: GalleryImage, box: CropBox, scale: int | None) -> Iterator[str]:
+    name = loaded.image.name
+    if loaded.truth is not None:
+        yield tile(name, "truth", "", box.of(loaded.truth))
+    if loaded.input is not None and scale is not None:
+        yield tile(name, "input", f"enlarged {scale} times", box.downscaled(scale).of(loaded.input))
+    for method, result in loaded.results.items():
+        yield tile(name, method, score_text(report, loaded.image, method), box.of(result))
 
 
 def tile(name: str, what: str, caption: str, pixels: Colours) -> str:
-    """A crop that can be chosen."""
+    """A crop with its caption, as a button."""
     picture = (
         f'<img src="{lossless_uri(pixels)}" alt="{escape(f"{name}, {what}")}" width="{SIDE}" height="{SIDE}">'
     )
@@ -159,19 +161,19 @@ def tile(name: str, what: str, caption: str, pixels: Colours) -> str:
     return tag("figure", button + tag("figcaption", tag("b", escape(what)) + small))
 
 
-def framed_thumbnail(there: GalleryImage, box: CropBox) -> str:
-    """The picture small, with a frame round the crop."""
-    height, width = there.reference.shape[:2]
+def framed_thumbnail(loaded: GalleryImage, box: CropBox) -> str:
+    """A thumbnail of the whole image with a frame around the crop."""
+    height, width = loaded.reference.shape[:2]
     place = {"left": box.left / width, "top": box.top / height}
     place |= {"width": box.side / width, "height": box.side / height}
     style = ";".join(f"{key}:{100 * share:.2f}%" for key, share in place.items())
-    alt = escape(f"{there.image.name}, the whole picture")
-    picture = f'<img src="{thumbnail_uri(there.reference)}" alt="{alt}" width="{width}" height="{height}">'
+    alt = escape(f"{loaded.image.name}, the whole picture")
+    picture = f'<img src="{thumbnail_uri(loaded.reference)}" alt="{alt}" width="{width}" height="{height}">'
     return tag("div", picture + tag("span", style=style), class_="framed")
 
 
 def score_text(report: SavedReport, image: ImageScores, method: str) -> str:
-    """Its distortion and its perceptual distance, as far as pictures have them."""
+    """The method's distortion and perceptual metric of this image, if available."""
     found = image.scores.get(method, {})
     keys = [
         next((key for key in report.metrics_starting_with(kind) if key in found), None)

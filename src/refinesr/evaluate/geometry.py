@@ -1,7 +1,7 @@
-"""Rectangles and straight lines in a plot, many at once.
+"""Vectorised geometry of rectangles and line segments in a plot.
 
-Rows of rectangles are left, top, right and bottom; rows of lines are both places.  Functions of two kinds of
-rows broadcast.
+Rows of rectangles are (left, top, right, bottom); rows of segments are (x1, y1, x2, y2).  Functions of two
+arrays of rows broadcast.
 """
 
 from collections.abc import Iterable
@@ -13,10 +13,10 @@ from jaxtyping import Bool, Float64
 Number = int | float
 
 Position = tuple[Number, Number]
-"""Across and down."""
+"""x to the right and y downwards."""
 
 Segment = tuple[Position, Position]
-"""From one place to another, straight."""
+"""A straight line between two positions."""
 
 Positions = Float64[np.ndarray, "... 2"]
 Rows = Float64[np.ndarray, "... 4"]
@@ -38,12 +38,12 @@ def row_array(values: Iterable[Rectangle | Segment]) -> Float64[np.ndarray, "N 4
 
 
 def squares_around(places: Positions, half: Number) -> Rows:
-    """Squares with these middles."""
+    """Squares around these centres."""
     return np.concatenate((places - half, places + half), -1)
 
 
 def nearest_positions(boxes: Rows, places: Positions) -> Positions:
-    """The places of rectangles that are nearest to others."""
+    """The position in each rectangle that is nearest to the given position."""
     return np.asarray(np.clip(places, boxes[..., :2], boxes[..., 2:]))
 
 
@@ -52,12 +52,12 @@ def lengths(ways: Positions) -> Float64[np.ndarray, "..."]:
 
 
 def overlap(boxes: Rows, others: Rows) -> Bool[np.ndarray, "..."]:
-    """Whether two rectangles have an area in common."""
+    """Whether two rectangles share an area."""
     return np.asarray(((boxes[..., :2] < others[..., 2:]) & (others[..., :2] < boxes[..., 2:])).all(-1))
 
 
 def length_inside(boxes: Rows, lines: Rows) -> Float64[np.ndarray, "..."]:
-    """How much of a line lies in a rectangle (clipped as Liang and Barsky 1984 do it)."""
+    """The length of the part of a segment inside a rectangle (clipping by Liang and Barsky 1984)."""
     start, way = lines[..., :2], lines[..., 2:] - lines[..., :2]
     steps = np.where(way == 0, 1e-12, way)
     one, other = (boxes[..., :2] - start) / steps, (boxes[..., 2:] - start) / steps
@@ -67,7 +67,7 @@ def length_inside(boxes: Rows, lines: Rows) -> Float64[np.ndarray, "..."]:
 
 
 def segments_cross(lines: Rows, others: Rows) -> Bool[np.ndarray, "..."]:
-    """Whether two lines have a place in common that is no end of either."""
+    """Whether two segments intersect, other than at an end of either."""
     a, b, c, d = lines[..., :2], lines[..., 2:], others[..., :2], others[..., 2:]
     return np.asarray(
         (orientation(a, b, c) * orientation(a, b, d) < 0) & (orientation(c, d, a) * orientation(c, d, b) < 0)
@@ -75,6 +75,6 @@ def segments_cross(lines: Rows, others: Rows) -> Bool[np.ndarray, "..."]:
 
 
 def orientation(a: Positions, b: Positions, c: Positions) -> Float64[np.ndarray, "..."]:
-    """Above 0 if the way from a by b to c turns one way, below 0 if the other."""
+    """Twice the signed area of the triangle a, b, c; its sign is the orientation."""
     one, other = b - a, c - a
     return np.asarray(one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0])

@@ -1,7 +1,7 @@
-"""Where the labels of points go in a plot, so that each can be read and is seen to be whose.
+"""Placement of the labels of points in a plot, so that each is readable and clearly belongs to its point.
 
-A label covers no mark and no other label and stays within the frame.  It lies beside its point if it can, or
-else farther off, and a thin line leads to the point, its leader.  Nothing of it is by chance.
+A label covers no mark and no other label and stays within the frame.  It lies beside its point if possible,
+else farther away with a thin line, its leader, to the point.  The result is deterministic.
 """
 
 import random
@@ -28,13 +28,13 @@ from refinesr.evaluate.geometry import (
 )
 
 FONT_SIZE, LINE_HEIGHT = 14.5, 17.0
-"""Of letters, the larger of the style sheet's two, and the height of a label."""
+"""Font size (the larger of the style sheet's two) and height of a label."""
 
 MARK_RADIUS = 7.0
-"""From the middle of a mark to its end; a label keeps 1 more off."""
+"""Half the size of a mark; a label keeps one unit more distance."""
 
 GAPS = (0.0, 10.0, 22.0, 36.0, 52.0, 70.0, 90.0)
-"""How much farther from its mark a label may be."""
+"""Candidate distances between a label and its mark."""
 
 DIRECTIONS = (
     *((1, 0), (-1, 0), (0, -1), (0, 1)),
@@ -42,28 +42,28 @@ DIRECTIONS = (
     *((a, b) for a in (1, -1) for b in (-0.5, 0.5)),
     *((a, b) for b in (-1, 1) for a in (0.6, -0.6, 0.3, -0.3)),
 )
-"""Where the middle of a label lies from its point, in halves of what is between; the most usual first."""
+"""Candidate directions from a point to its label's centre, 1 being just beside the mark; best first."""
 
 COVERED_COST, AMBIGUOUS_COST, CROSSING_COST, STRAIGHT_COST = 1, 30, 40, 20
-"""What counts as much as so much distance: each unit of a bar or curve behind a label; another point that is
-nearer than its own; a leader over another's mark or leader; a leader that might be taken for a bar."""
+"""Costs in units of distance: of each unit of a bar or curve behind a label; of another point nearer than the
+label's own; of a leader over another mark or leader; of a leader that could be mistaken for a bar."""
 
 FORBIDDEN_COST = 100
-"""What speaks against a place so much rules it out."""
+"""Candidates of at least this cost are discarded."""
 
 ITERATIONS = 250
-"""How often a better arrangement is sought."""
+"""Number of attempts to improve the arrangement."""
 
 NARROW, WIDE = frozenset(" !'(),-./:;I[\\]`fijlrt{|}"), frozenset("%@MWmw")
 
 
 def text_width(text: str) -> float:
-    """No less than in any usual font without serifs; DejaVu Sans and Verdana are the widest."""
+    """An upper bound of the text's width in common sans-serif fonts (DejaVu Sans, Verdana)."""
     return FONT_SIZE * sum(map(advance, text))
 
 
 def advance(letter: str) -> float:
-    """Of one letter, for letters of size 1."""
+    """Width of a letter relative to the font size."""
     if not letter.isascii() or letter in WIDE:
         return 1.08
     if letter in NARROW:
@@ -72,7 +72,7 @@ def advance(letter: str) -> float:
 
 
 def shortened(text: str, widest: Number) -> str:
-    """Cut in the middle, for names of methods often differ in their ends."""
+    """The text with its middle replaced by "…" if wider than `widest`: names often differ at their ends."""
     short, kept = text, len(text)
     while text_width(short) > widest and kept:
         kept -= 1
@@ -82,7 +82,7 @@ def shortened(text: str, widest: Number) -> str:
 
 @dataclass(frozen=True)
 class Anchor:
-    """A point that is to have a label so wide."""
+    """A point to be labelled, and the width of its label."""
 
     place: Position
     width: Number
@@ -90,18 +90,18 @@ class Anchor:
 
 @dataclass(frozen=True)
 class Label:
-    """Where one lies; `side` is from -1 on the left of its point to 1 on the right."""
+    """A placed label; `side` is from -1 (left of its point) to 1 (right of it)."""
 
     box: Rectangle
     side: Number
     leader: Segment
     has_leader: bool
-    """Whether the leader is to be drawn."""
+    """Whether the leader is drawn."""
 
 
 @dataclass(frozen=True)
 class Obstacles:
-    """What else there is: points with marks, places to keep free, lines that are best not covered."""
+    """The frame and its content: points with marks, reserved areas, and lines that should not be covered."""
 
     frame: Rectangle
     points: Sequence[Position]
@@ -111,7 +111,7 @@ class Obstacles:
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Places for labels that cover no mark, of spots by their numbers; `costs` speak against them."""
+    """Candidate positions of labels, as arrays; `anchors` are the numbers of the anchors they belong to."""
 
     anchors: Int64[np.ndarray, " N"]
     boxes: Float64[np.ndarray, "N 4"]
@@ -126,31 +126,33 @@ class Candidates:
         return Label(box, float(self.sides[choice]), ((x, y), (h, v)), bool(self.has_leader[choice]))
 
     def conflicting(self, choice: int) -> Bool[np.ndarray, " N"]:
-        """Those that cannot be with this one: labels that meet, or a leader through a label."""
+        """Candidates that exclude this one: labels that overlap, or a leader through a label."""
         box, leader = self.boxes[choice], self.leaders[choice]
-        barred = overlap(self.boxes, box) | (self.has_leader & (length_inside(box, self.leaders) > 0))
-        return barred | (length_inside(self.boxes, leader) > 0) if self.has_leader[choice] else barred
+        conflicting = overlap(self.boxes, box) | (self.has_leader & (length_inside(box, self.leaders) > 0))
+        return (
+            conflicting | (length_inside(self.boxes, leader) > 0) if self.has_leader[choice] else conflicting
+        )
 
     def crossing(self, choice: int) -> Bool[np.ndarray, " N"]:
-        """Those whose leaders cross that of this one."""
+        """Candidates whose leaders cross the leader of this one."""
         return np.asarray(
             self.has_leader & self.has_leader[choice] & segments_cross(self.leaders, self.leaders[choice])
         )
 
 
-def candidates_of(number: int, spot: Anchor, room: Obstacles) -> Candidates:
-    """All that are possible, for one spot."""
-    place, half = position_array([spot.place]), np.array((spot.width / 2, LINE_HEIGHT / 2))
-    ways = np.tile(np.array(DIRECTIONS, np.float64), (len(GAPS), 1))
-    reaches = np.repeat(np.array(GAPS), len(DIRECTIONS))
-    middles = place + ways * (half + MARK_RADIUS + 1 + reaches[:, None])
-    boxes, frame = np.concatenate((middles - half, middles + half), -1), np.array(room.frame)
-    taken = np.concatenate(
-        (squares_around(position_array(room.points), MARK_RADIUS), row_array(room.reserved))
+def candidates_of(number: int, anchor: Anchor, obstacles: Obstacles) -> Candidates:
+    """All candidates for one anchor."""
+    place, half = position_array([anchor.place]), np.array((anchor.width / 2, LINE_HEIGHT / 2))
+    directions = np.tile(np.array(DIRECTIONS, np.float64), (len(GAPS), 1))
+    gaps = np.repeat(np.array(GAPS), len(DIRECTIONS))
+    middles = place + directions * (half + MARK_RADIUS + 1 + gaps[:, None])
+    boxes, frame = np.concatenate((middles - half, middles + half), -1), np.array(obstacles.frame)
+    blocked = np.concatenate(
+        (squares_around(position_array(obstacles.points), MARK_RADIUS), row_array(obstacles.reserved))
     )
     free = (boxes[:, :2] >= frame[:2]).all(1) & (boxes[:, 2:] <= frame[2:]).all(1)
-    free &= ~overlap(boxes[:, None], taken).any(1)
-    return with_costs(number, place, boxes[free], ways[free, 0], reaches[free] > 0, room)
+    free &= ~overlap(boxes[:, None], blocked).any(1)
+    return with_costs(number, place, boxes[free], directions[free, 0], gaps[free] > 0, obstacles)
 
 
 def with_costs(
@@ -159,27 +161,34 @@ def with_costs(
     boxes: Float64[np.ndarray, "N 4"],
     sides: Float64[np.ndarray, " N"],
     far: Bool[np.ndarray, " N"],
-    room: Obstacles,
+    obstacles: Obstacles,
 ) -> Candidates:
-    """What speaks against each; without those that it rules out."""
-    points, ends = position_array(room.points), nearest_positions(boxes, place)
-    leaders, ways = np.concatenate((ends, np.broadcast_to(place, ends.shape)), 1), ends - place
+    """The candidates with their costs, without those that cost too much."""
+    points, ends = position_array(obstacles.points), nearest_positions(boxes, place)
+    leaders, directions = np.concatenate((ends, np.broadcast_to(place, ends.shape)), 1), ends - place
     distances = lengths(nearest_positions(boxes[:, None], points) - points)
-    # nearer by two, for of points on one another none is nearer
-    unsure = (distances < lengths(ways)[:, None] - 2).any(1)
-    led = far | unsure
+    # nearer by at least two units, so that coinciding points are not ambiguous
+    ambiguous = (distances < lengths(directions)[:, None] - 2).any(1)
+    has_leader = far | ambiguous
     marks = squares_around(points[lengths(points - place) > MARK_RADIUS + 1], MARK_RADIUS)
     over = (length_inside(marks, leaders[:, None]) > 0).sum(1)
-    straight = np.abs(ways).min(1) < 3
+    straight = np.abs(directions).min(1) < 3
     costs = (
-        lengths(ways)
-        + AMBIGUOUS_COST * unsure
-        + COVERED_COST * length_inside(boxes[:, None], row_array(room.lines)).sum(1)
+        lengths(directions)
+        + AMBIGUOUS_COST * ambiguous
+        + COVERED_COST * length_inside(boxes[:, None], row_array(obstacles.lines)).sum(1)
     )
-    costs += led * (CROSSING_COST * over + STRAIGHT_COST * straight)
-    left = costs < FORBIDDEN_COST
-    spots = np.full(len(boxes), number)
-    return Candidates(spots[left], boxes[left], sides[left], leaders[left], led[left], costs[left])
+    costs += has_leader * (CROSSING_COST * over + STRAIGHT_COST * straight)
+    affordable = costs < FORBIDDEN_COST
+    anchors = np.full(len(boxes), number)
+    return Candidates(
+        anchors[affordable],
+        boxes[affordable],
+        sides[affordable],
+        leaders[affordable],
+        has_leader[affordable],
+        costs[affordable],
+    )
 
 
 def concatenated(parts: Sequence[Candidates]) -> Candidates:
@@ -188,35 +197,38 @@ def concatenated(parts: Sequence[Candidates]) -> Candidates:
     )
 
 
-def place_labels(spots: Sequence[Anchor], room: Obstacles) -> dict[int, Label]:
-    """The labels that have found room, by the numbers of their spots.
+def place_labels(anchors: Sequence[Anchor], obstacles: Obstacles) -> dict[int, Label]:
+    """The labels that could be placed, by the numbers of their anchors.
 
-    One after the other is put where it is best, those with the fewest choices first.  Then some label that
-    could lie better is tried at a random place, and those in its way go elsewhere, if that is better on the
-    whole.
+    Labels are placed greedily, those with the fewest candidates first.  Then, repeatedly, a label that is not
+    at its cheapest candidate is moved to a random one and the labels in its way are placed again; the change
+    is kept if it improves the arrangement.  The seed is fixed.
     """
-    if not spots:
+    if not anchors:
         return {}
     search = LayoutSearch.of(
-        concatenated([candidates_of(k, spot, room) for k, spot in enumerate(spots)]), len(spots)
+        concatenated([candidates_of(k, anchor, obstacles) for k, anchor in enumerate(anchors)]), len(anchors)
     )
-    rng, numbers = random.Random(0), range(len(spots))
+    rng, numbers = random.Random(0), range(len(anchors))
     found = search.placed_greedily(sorted(numbers, key=lambda k: len(search.by_anchor[k])), {})
     for _ in range(ITERATIONS):
-        unhappy = [k for k in numbers if len(search.by_anchor[k]) and found.get(k) != search.cheapest(k)]
-        if not unhappy:
+        improvable = [k for k in numbers if len(search.by_anchor[k]) and found.get(k) != search.cheapest(k)]
+        if not improvable:
             break
-        found = min(found, search.perturbed(found, rng.choice(unhappy), rng), key=search.rating)
+        found = min(found, search.perturbed(found, rng.choice(improvable), rng), key=search.rating)
     return {k: search.choices.label(choice) for k, choice in found.items()}
 
 
 Arrangement = dict[int, int]
-"""Choices that can all be, by their spots."""
+"""Numbers of candidates without conflicts, by the numbers of their anchors."""
 
 
 @dataclass(frozen=True, eq=False)
 class LayoutSearch:
-    """For the best arrangement; `own` are the choices of each spot, and the rest is as `Choices` has it."""
+    """Search for the best arrangement; `by_anchor` are the candidates of each anchor.
+
+    `conflicting` and `crossing` are those of `Candidates`, cached.
+    """
 
     choices: Candidates
     by_anchor: Sequence[Int64[np.ndarray, " _"]]
@@ -228,12 +240,12 @@ class LayoutSearch:
         own = [np.flatnonzero(every.anchors == k) for k in range(count)]
         return LayoutSearch(every, own, cache(every.conflicting), cache(every.crossing))
 
-    def cheapest(self, spot: int) -> int:
-        own = self.by_anchor[spot]
+    def cheapest(self, anchor: int) -> int:
+        own = self.by_anchor[anchor]
         return int(own[self.choices.costs[own].argmin()])
 
     def placed_greedily(self, order: Iterable[int], before: Arrangement) -> Arrangement:
-        """One spot after the other, each where it is best then; `before` stay where they are."""
+        """Place the anchors in this order, each at its cheapest free candidate; `before` stays unchanged."""
         found, costs = dict(before), self.choices.costs.copy()
         for choice in before.values():
             self.forbid(costs, choice)
@@ -245,22 +257,24 @@ class LayoutSearch:
         return found
 
     def forbid(self, costs: Float64[np.ndarray, " N"], choice: int) -> None:
-        """What cannot be with a choice costs more than all."""
+        """Raise the costs of candidates that cross a choice, to infinity for those that conflict with it."""
         costs += CROSSING_COST * self.crossing(choice)
         costs[self.conflicting(choice)] = np.inf
 
-    def perturbed(self, found: Arrangement, spot: int, rng: random.Random) -> Arrangement:
-        """With a spot at a random place, what it bars elsewhere, and two more that had none."""
-        choice = int(rng.choice(self.by_anchor[spot]))
-        barred = self.conflicting(choice)
-        kept = {k: other for k, other in found.items() if k != spot and not barred[other]}
-        lacking = [k for k in range(len(self.by_anchor)) if k not in found and k != spot]
-        rest = [k for k in found if k != spot and k not in kept] + rng.sample(lacking, min(len(lacking), 2))
+    def perturbed(self, found: Arrangement, anchor: int, rng: random.Random) -> Arrangement:
+        """A label at a random candidate; conflicting labels and two missing ones are placed again."""
+        choice = int(rng.choice(self.by_anchor[anchor]))
+        conflicting = self.conflicting(choice)
+        fixed = {k: other for k, other in found.items() if k != anchor and not conflicting[other]}
+        missing = [k for k in range(len(self.by_anchor)) if k not in found and k != anchor]
+        rest = [k for k in found if k != anchor and k not in fixed] + rng.sample(
+            missing, min(len(missing), 2)
+        )
         rng.shuffle(rest)
-        return self.placed_greedily(rest, {**kept, spot: choice})
+        return self.placed_greedily(rest, {**fixed, anchor: choice})
 
     def rating(self, found: Arrangement) -> tuple[int, float]:
-        """Less for more labels, and among as many for what there is less to be said against."""
+        """A key to minimise: more labels first, then lower costs."""
         chosen = np.array([*found.values()], np.int64)
-        met = sum(int(self.crossing(choice)[chosen].sum()) for choice in found.values()) / 2
-        return -len(found), float(self.choices.costs[chosen].sum()) + CROSSING_COST * met
+        crossings = sum(int(self.crossing(choice)[chosen].sum()) for choice in found.values()) / 2
+        return -len(found), float(self.choices.costs[chosen].sum()) + CROSSING_COST * crossings

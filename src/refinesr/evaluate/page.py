@@ -1,7 +1,6 @@
-"""One self-contained HTML file out of a report: its table, plots, and crops side by side.
+"""The HTML page of a report: table, plots, and crops side by side, in one self-contained file.
 
-It asks for nothing from anywhere, and needs no script but to enlarge crops.  Numbers are those of
-report.json.
+It fetches nothing, and uses scripts only to enlarge crops.  Numbers are those of report.json.
 """
 
 import math
@@ -22,15 +21,14 @@ from refinesr.evaluate.saved_report import MetricInfo, PairedDifference, SavedRe
 from refinesr.files import replacing
 
 MAX_PAIRS = 300
-"""Rows of paired differences, at most; report.json has all."""
+"""Largest number of rows of paired differences; report.json has all."""
 
 
 def write_page(folder: Path) -> Path:
-    """Write page.html into the folder of a report, and return its path; an older one is replaced.
+    """Write page.html into the folder of a report, replacing an older one, and return its path.
 
-    Without pictures/high, crops are of the methods alone.  Raises InputError for what cannot be read and for
-    pictures of other sizes than the report's, ConfigError for a report.json that is not understood,
-    OutputError if nothing can be written there.
+    Without pictures/high, crops show the methods only.  Raises InputError for unreadable files and images of
+    other sizes than the report's, ConfigError for an invalid report.json, OutputError if writing fails.
     """
     report, path = read_report(folder), folder / "page.html"
     text = page_html(report)
@@ -40,7 +38,7 @@ def write_page(folder: Path) -> Path:
 
 
 def page_html(report: SavedReport) -> str:
-    """The page as text."""
+    """The page's HTML."""
     title = f"{report.protocol} on {report.data}"
     parts = [
         header(report, title),
@@ -73,15 +71,15 @@ def header(report: SavedReport, title: str) -> str:
 
 
 def results_section(report: SavedReport) -> str:
-    """Methods by metrics; what papers say is set apart."""
+    """The table of methods and metrics, with published rows in a body of their own."""
     columns = [Column(key, metric, report) for key, metric in report.metrics.items()]
-    called = any(row.calls for row in report.methods)
-    head = [tag("th", "method", scope="col"), *([tag("th", "calls", scope="col")] if called else [])]
+    has_calls = any(row.calls for row in report.methods)
+    head = [tag("th", "method", scope="col"), *([tag("th", "calls", scope="col")] if has_calls else [])]
     head += [column.head() for column in columns]
     rows = []
     for row in report.methods:
         cells = [tag("th", escape(row.name), scope="row")]
-        cells += [tag("td", str(row.calls or "–"))] if called else []
+        cells += [tag("td", str(row.calls or "–"))] if has_calls else []
         rows.append(
             tag("tr", "".join(cells + [column.cell(row.metrics.get(column.key)) for column in columns]))
         )
@@ -89,27 +87,27 @@ def results_section(report: SavedReport) -> str:
     body = tag("thead", tag("tr", "".join(head))) + tag("tbody", "".join(rows))
     here, elsewhere = split_by_metrics(report.published, report.metrics)
     if here:
-        body += tag("tbody", "".join(published_rows(here, columns, called, wide)), class_="published")
+        body += tag("tbody", "".join(published_rows(here, columns, has_calls, wide)), class_="published")
     scrolled = tag("div", tag("table", body), class_="wide", tabindex=0, role="region", aria_label="results")
     others = "".join(tag("p", escape(text) + ".") for text in omission_notes(elsewhere))
     return tag("section", tag("h2", "Results") + scrolled + metric_notes(report) + others, class_="results")
 
 
 class Column:
-    """A metric in the table."""
+    """A column of the table: one metric."""
 
     def __init__(self, key: str, metric: MetricInfo, report: SavedReport) -> None:
         self.key, self.metric, self.report = key, metric, report
 
     @cached_property
     def values(self) -> list[float]:
-        rows = [row for row in self.report.methods if row.kind != "truth"]  # no method, and best of all
+        rows = [row for row in self.report.methods if row.kind != "truth"]  # the originals are no method
         found = [row.metrics[self.key].mean for row in rows if self.key in row.metrics]
         return [value for value in found if not math.isnan(value)]
 
     @cached_property
     def least(self) -> float | None:
-        """The loss of the best that was measured; there is no best of one."""
+        """The smallest loss of the methods; None for a single one."""
         return least_loss(self.metric.better, self.values)
 
     def text(self, value: float) -> str:
@@ -136,33 +134,33 @@ class Column:
 
 
 def published_rows(
-    rows: Sequence[Published], columns: Sequence[Column], called: bool, wide: int
+    rows: Sequence[Published], columns: Sequence[Column], has_calls: bool, wide: int
 ) -> Iterator[str]:
     title = "Published, not measured here"
     yield tag("tr", tag("th", title, colspan=wide, scope="rowgroup"))
     for row in rows:
         source = tag("small", f"published: {escape(row.source)}")
-        cells = [tag("th", escape(row.name) + source, scope="row"), *([tag("td", "")] if called else [])]
+        cells = [tag("th", escape(row.name) + source, scope="row"), *([tag("td", "")] if has_calls else [])]
         values = (row.metrics.get(column.key, math.nan) for column in columns)
         cells += [tag("td", "–" if math.isnan(value) else f"{value:g}") for value in values]  # as printed
         yield tag("tr", "".join(cells))
 
 
 def metric_notes(report: SavedReport) -> str:
-    """What the numbers are, one metric a line."""
+    """Explanations of the table, with the convention of each metric."""
     marked = "Means over the pictures; small: 95 % intervals by bootstrap over the pictures. " + tag(
         "strong", "Bold", class_="best"
     )
-    told = [
+    items = [
         tag("dt", escape(metric.title)) + tag("dd", escape(metric.convention))
         for metric in report.metrics.values()
         if metric.convention
     ]
-    return tag("p", f"{marked} is the best of the measured means.") + tag("dl", "".join(told))
+    return tag("p", f"{marked} is the best of the measured means.") + tag("dl", "".join(items))
 
 
 def number_text(value: float, metric: MetricInfo, largest: float) -> str:
-    """As many decimals as the largest number of its kind needs; `metric` in dB has two."""
+    """The number with decimals that suit `largest`, the largest absolute value of its kind; two for dB."""
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     decimals = 2 if metric.unit == "dB" or largest >= 10 else 3 if largest >= 1 else 4
@@ -174,7 +172,7 @@ def number_text(value: float, metric: MetricInfo, largest: float) -> str:
 
 
 def differences_section(report: SavedReport) -> str:
-    """Folded: each two methods, each metric."""
+    """The collapsed section of paired differences of every two methods in every metric."""
     known = [pair for pair in report.pairs if pair.metric in report.metrics][:MAX_PAIRS]
     if not known:
         return ""

@@ -1,4 +1,4 @@
-"""Two methods as sets: whether the results of one are nearer to the truth as a set, and whether by chance."""
+"""Comparison of two methods by set metrics (FID, KID), with a permutation test of their difference."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ from refinesr.metrics.sets import Normal
 FeatureRows = Float[Tensor, "n D"]
 
 PERMUTATIONS = 199
-"""Random exchanges: the smallest p is 1 / (SWAPS + 1)."""
+"""Number of random permutations; the smallest p is 1 / (PERMUTATIONS + 1)."""
 
 
 def fid_from(truth: FeatureRows) -> Callable[[FeatureRows], float]:
-    """Of results, whose distribution the truth's is compared with once and for all."""
+    """FID of results against features of the truth, whose distribution is fitted only once."""
     normal = Normal.fitted(truth)
     return lambda made: Normal.fitted(made).distance(normal)
 
 
 def kid_from(truth: FeatureRows) -> Callable[[FeatureRows], float]:
-    """Of results, by all pictures, times 1000."""
+    """KID of results against features of the truth, over all images, times 1000."""
     return lambda made: 1000 * float(mmd(truth, made))
 
 
@@ -38,7 +38,7 @@ DISTANCES: Mapping[str, Callable[[Tensor], Callable[[Tensor], float]]] = {"FID":
 
 @dataclass(frozen=True, eq=False)
 class PairedFeatures:
-    """Features of the truth and of two methods' results, one row for each picture, in one order."""
+    """Features of the truth and of the results of methods A and B; row i belongs to image i."""
 
     truth: Tensor
     a: Tensor
@@ -46,13 +46,13 @@ class PairedFeatures:
 
     @staticmethod
     def of(pictures: Sequence[tuple[Tensor, Tensor, Tensor]]) -> "PairedFeatures":
-        """Of what `seen` yields.  Raises InputError for less than two pictures."""
+        """From the rows that `paired_features` yields.  Raises InputError for fewer than two images."""
         if len(pictures) < 2:
             raise InputError(f"{len(pictures)} picture is no set; distances of sets take at least 2")
         return PairedFeatures(*(torch.cat(rows) for rows in zip(*pictures, strict=True)))
 
     def permuted(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """A and B, then `SWAPS` times with each picture's two results exchanged or not, by chance."""
+        """A and B as they are, then `PERMUTATIONS` times with the two results of random images exchanged."""
         yield self.a, self.b
         rng = np.random.default_rng(0)
         for _ in range(PERMUTATIONS):
@@ -60,22 +60,22 @@ class PairedFeatures:
             yield torch.where(swap, self.b, self.a), torch.where(swap, self.a, self.b)
 
     def distances(self) -> Iterator[tuple[tuple[float, float], ...]]:
-        """Of each exchange, beginning with none: each of `DISTANCES`, of A and of B from the truth."""
+        """For each permutation, the identity first: each of `DISTANCES`, of A and of B."""
         measures = [distance_from(self.truth) for distance_from in DISTANCES.values()]
         for a, b in self.permuted():
             yield tuple((measure(a), measure(b)) for measure in measures)
 
 
 def paired_features(match: Comparison, network: Network) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """A row of features of each picture: of the truth, of A and of B.
+    """For each image, a row of features of the truth, of A and of B.
 
-    Raises InputError for a picture that is not there any more, and for those that are neither grey nor RGB.
+    Raises InputError for missing images, and for images that are neither grey nor RGB.
     """
     if match.bands:
         raise InputError(f"{match.context}: has pictures of {match.bands} bands, and --features judges RGB")
-    shelves = {"the original": match.truth, match.a.name: match.a.picture, match.b.name: match.b.picture}
+    loaders = {"the original": match.truth, match.a.name: match.a.picture, match.b.name: match.b.picture}
     for name in match.names:
-        pictures = {of: shelf(name) for of, shelf in shelves.items()}
+        pictures = {of: load(name) for of, load in loaders.items()}
         for of, pixels in pictures.items():
             if pixels is None:
                 raise InputError(f"{match.context}: the picture '{name}' of {of} is not kept; evaluate again")
@@ -89,10 +89,10 @@ def paired_features(match: Comparison, network: Network) -> Iterator[tuple[Tenso
 
 @dataclass(frozen=True)
 class SetComparison:
-    """One distance of two sets of `count` results from the truth.
+    """A set metric of methods A and B over `count` images.
 
-    p is how often B - A is at least as far from 0 if each picture's two results may change sides: were the
-    methods alike, that would make no difference (a permutation test, as Fisher 1935).
+    p is the share of permutations in which B - A is at least as far from 0.  Each exchanges the two results
+    of random images, which makes no difference under the null hypothesis (Fisher 1935).
     """
 
     title: str
@@ -115,16 +115,16 @@ class SetComparison:
         return 1 / (PERMUTATIONS + 1)
 
     def verdict(self, a: str, b: str) -> str:
-        """In words."""
+        """A sentence naming the better method, if the difference is significant."""
         if self.p > SIGNIFICANCE:
             return "not told apart"
         return Lower().verdict(a, b, (self.difference, self.difference))
 
 
 def set_comparisons(found: Sequence[tuple[tuple[float, float], ...]], count: int) -> Iterator[SetComparison]:
-    """One for each of `DISTANCES`, of what `Rows.distances` yields."""
+    """The comparison in each of `DISTANCES`, from what `PairedFeatures.distances` yields."""
     table = np.array(found)  # (1 + SWAPS, distances, A and B)
     for title, pairs in zip(DISTANCES, table.transpose(1, 0, 2), strict=True):
-        apart = np.abs(pairs[:, 1] - pairs[:, 0])
-        reached = apart >= apart[0] - ROUNDING * np.abs(pairs[0]).sum()
+        differences = np.abs(pairs[:, 1] - pairs[:, 0])
+        reached = differences >= differences[0] - ROUNDING * np.abs(pairs[0]).sum()
         yield SetComparison(title, float(pairs[0, 0]), float(pairs[0, 1]), float(reached.mean()), count)

@@ -1,4 +1,4 @@
-"""Plots as inline SVG: no library, no script, and colours that the page's style sheet decides."""
+"""Plots as inline SVG, without libraries or scripts; the page's style sheet defines the colours."""
 
 import html
 import math
@@ -37,17 +37,17 @@ LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 46
 FRAME = Rectangle(LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM)
 
 MAX_LABEL_WIDTH = 240
-"""Of a label; longer names are cut."""
+"""Largest width of a label; longer names are shortened."""
 
 MAX_NAMED = 24
-"""Points that are named, at most; more are numbered."""
+"""Up to this many points are labelled with names, more with numbers."""
 
 COLOURS = 8
-"""Looks that the style sheet knows: classes s0 to s7."""
+"""Number of colours in the style sheet: classes s0 to s7."""
 
 
 def tag(name: str, content: str = "", **attributes: object) -> str:
-    """An element; `content` is markup already, values of attributes are escaped; class_ means class."""
+    """An HTML element.  `content` is markup, attribute values are escaped; `class_` stands for class."""
     named = ((key.rstrip("_").replace("_", "-"), value) for key, value in attributes.items())
     inside = "".join(f' {key}="{html.escape(attribute_text(value))}"' for key, value in named)
     return f"<{name}{inside}>{content}</{name}>"
@@ -63,7 +63,7 @@ def text_element(text: str, x: Number, y: Number, **attributes: object) -> str:
 
 @dataclass(frozen=True)
 class Point:
-    """A method in a plot; `look` is the number of its colour and shape."""
+    """A method in a plot; `style` is the number of its colour and shape."""
 
     name: str
     x: Estimate
@@ -78,16 +78,16 @@ class Point:
 
 @dataclass(frozen=True)
 class AxisInfo:
-    """What an axis is about."""
+    """Title of an axis and where better values lie."""
 
     title: str
     direction: int
-    """Where better numbers lie: 1 further along, -1 further back, 0 neither."""
+    """1 if larger values are better, -1 if smaller ones are, 0 if neither."""
 
 
 @dataclass(frozen=True)
 class Plot:
-    """All points, lines through some of them, and those that are to be named."""
+    """A plot: points, lines through some of them, and the points that get labels (`named`)."""
 
     title: str
     x: Axis
@@ -102,7 +102,7 @@ class Plot:
         return self.x(point.x.mean), self.y(point.y.mean)
 
     def segments(self) -> Iterator[Segment]:
-        """The bars of intervals, and the lines."""
+        """Segments of the interval bars and of the lines."""
         for point in self.points:
             yield from interval_bars(point, self.x, self.y)
         for line in self.lines:
@@ -112,7 +112,7 @@ class Plot:
         return Obstacles(FRAME, [*map(self.place, self.points)], lines=[*self.segments()])
 
     def svg(self) -> str:
-        """The drawing and, where names have no room in it, a list of what the numbers there stand for."""
+        """The SVG and, if the points are numbered, the list of their names."""
         hint, kept = better_hint(self.across, self.up, self.obstacles())
         found, key = place_names(self.named, self.place, replace(self.obstacles(), reserved=kept))
         texts, leaders = "", ""
@@ -131,14 +131,14 @@ class Plot:
 
 
 def scatter(title: str, across: AxisInfo, up: AxisInfo, points: Sequence[Point]) -> str:
-    """One labelled point a method, with bars for the intervals of both numbers."""
+    """A scatter plot with a labelled point for each method and bars for both intervals."""
     x = axis_around(across.title, (point.x for point in points), LEFT, WIDTH - RIGHT)
     y = axis_around(up.title, (point.y for point in points), HEIGHT - BOTTOM, TOP)
     return Plot(title, x, y, across, up, points, points).svg()
 
 
 def quality_curves(title: str, up: AxisInfo, lines: Sequence[tuple[str, Sequence[Point]]]) -> str:
-    """Quality against the number of calls, which doubles from tick to tick; one line a model."""
+    """Quality against network evaluations on a logarithmic axis, with a line for each model."""
     points = [point for _, line in lines for point in line]
     calls = sorted({point.x.mean for point in points})
     x = Axis("calls of the network", calls[0] / 1.3, calls[-1] * 1.3, LEFT, WIDTH - RIGHT, True)
@@ -170,13 +170,13 @@ ARROWS = {(1, 1): "↗", (1, -1): "↘", (-1, 1): "↖", (-1, -1): "↙"} | {
     (0, 1): "↑",
     (0, -1): "↓",
 }
-"""By the ways of both axes."""
+"""Arrows by the directions of both axes."""
 
 
 def better_hint(across: AxisInfo, up: AxisInfo, room: Obstacles) -> tuple[str, list[Rectangle]]:
-    """The word in the corner, or at the side, where the best would be, and its place; nothing if nowhere.
+    """The word "better" with an arrow at the corner or side of better values, and the area it occupies.
 
-    It makes way for marks, along the edge.
+    It is moved along the edge to avoid marks.  Empty if neither axis has a direction.
     """
     if (arrow := ARROWS.get((across.direction, up.direction))) is None:
         return "", []
@@ -189,7 +189,7 @@ def better_hint(across: AxisInfo, up: AxisInfo, room: Obstacles) -> tuple[str, l
 
 
 def hint_boxes(wide: float, across: AxisInfo, up: AxisInfo) -> Iterator[Rectangle]:
-    """Where that word may be, from the corner away."""
+    """Candidate areas of the hint, starting at the corner."""
     top = TOP + 4 if up.direction > 0 else HEIGHT - BOTTOM - 4 - LINE_HEIGHT
     for moved in range(0, 210, 15):
         left = LEFT + 6 + moved if across.direction < 0 else WIDTH - RIGHT - 6 - wide - moved
@@ -197,13 +197,13 @@ def hint_boxes(wide: float, across: AxisInfo, up: AxisInfo) -> Iterator[Rectangl
 
 
 def mark(point: Point, x: Axis, y: Axis) -> str:
-    """Its shape, over the bars of its intervals; its name and numbers come up under the pointer."""
-    drawn = [
+    """The mark of a point with its interval bars; its name and values are the tooltip."""
+    paths = [
         tag("path", d=f"M{a:.1f} {b:.1f}L{c:.1f} {d:.1f}") for (a, b), (c, d) in interval_bars(point, x, y)
     ]
     shape = SHAPES[point.style % len(SHAPES)](x(point.x.mean), y(point.y.mean))
     title = tag("title", html.escape(point_text(point)))
-    return tag("g", title + "".join(drawn) + shape, class_=f"mark s{point.style % COLOURS}")
+    return tag("g", title + "".join(paths) + shape, class_=f"mark s{point.style % COLOURS}")
 
 
 def point_text(point: Point) -> str:
@@ -232,7 +232,7 @@ SHAPES: tuple[Callable[[Number, Number], str], ...] = (
     polygon((0, -7), (7, 0), (0, 7), (-7, 0)),
     polygon((-6.5, -5), (6.5, -5), (0, 6.5)),
 )
-"""Not colour alone tells methods apart."""
+"""Shapes of marks, so that methods differ not only in colour."""
 
 
 def curve_path(points: Sequence[Point], x: Axis, y: Axis) -> str:
@@ -243,10 +243,7 @@ def curve_path(points: Sequence[Point], x: Axis, y: Axis) -> str:
 def place_names(
     points: Sequence[Point], place: Callable[[Point], Position], room: Obstacles
 ) -> tuple[list[tuple[Point, str, Label]], str]:
-    """What is written beside points, and where: their names or, if those have no room, numbers.
-
-    And the list of what the numbers stand for, if any.
-    """
+    """Texts and positions of labels: names or, if they have no room, numbers; and the list of numbers."""
     names = [shortened(point.name, MAX_LABEL_WIDTH) for point in points]
     found = place_labels(anchors(points, names, place), room) if len(points) <= MAX_NAMED else {}
     if len(found) == len(points):
@@ -263,24 +260,24 @@ def anchors(
 
 
 def label_text(text: str, label: Label) -> str:
-    """Beside the point, for it may be narrower than its box."""
+    """The text of a label, aligned towards its point, as it may be narrower than its box."""
     left, _, right, bottom = label.box
     x = left if label.side > 0 else right if label.side < 0 else (left + right) / 2
     anchor = "" if label.side > 0 else " end" if label.side < 0 else " mid"
     return text_element(text, x, bottom - 4, class_=f"label{anchor}")
 
 
-def leader(look: int, label: Label) -> str:
+def leader(style: int, label: Label) -> str:
     (x, y), (h, v) = label.leader
-    return tag("path", d=f"M{x:.1f} {y:.1f}L{h:.1f} {v:.1f}", class_=f"leader s{look % COLOURS}")
+    return tag("path", d=f"M{x:.1f} {y:.1f}L{h:.1f} {v:.1f}", class_=f"leader s{style % COLOURS}")
 
 
 def numbered_key(points: Sequence[Point], marked: Container[int]) -> str:
-    """Their names in the order of their numbers, with their marks."""
+    """The list of points by number, with their marks and names."""
     items = []
     for k, point in enumerate(points):
-        drawn = tag("g", SHAPES[point.style % len(SHAPES)](8, 8), class_=f"mark s{point.style % COLOURS}")
-        look = tag("svg", drawn, viewBox="0 0 16 16", aria_hidden="true")
+        paths = tag("g", SHAPES[point.style % len(SHAPES)](8, 8), class_=f"mark s{point.style % COLOURS}")
+        style = tag("svg", paths, viewBox="0 0 16 16", aria_hidden="true")
         rest = "" if k in marked else tag("small", " (no room for its number)")
-        items.append(tag("li", look + html.escape(point.name) + rest))
+        items.append(tag("li", style + html.escape(point.name) + rest))
     return tag("ol", "".join(items), class_="key")

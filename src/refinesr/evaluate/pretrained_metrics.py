@@ -1,4 +1,4 @@
-"""Metrics that need files of other people: networks, their linear layers, statistics."""
+"""Metrics that need files from elsewhere: weights of networks, parameters, statistics."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,17 +24,17 @@ from refinesr.metrics.sets import Features, Normal
 
 
 def perceptual(folder: Path, device: torch.device) -> Metric:
-    """LPIPS-like, on the features of SqueezeNet as Caffe had it."""
+    """The LPIPS-like distance on features of Caffe's SqueezeNet."""
     convention = f"{Perceptual.title}: not the published LPIPS"
     distance = NetworkDistance(Perceptual(folder, device), 32)
     return Metric("perceptual", "LPIPS-like", Lower(), convention, "", distance)
 
 
 def lpips(linear: Path, features: Path | None, device: torch.device) -> Metric:
-    """`linear` is called alex.pth, vgg.pth or squeeze.pth."""
+    """LPIPS; `linear` is a file named alex.pth, vgg.pth or squeeze.pth."""
     network = LPIPS(variant_of(linear), linear, features, device)
-    sure = "the published weights" if network.published else "weights that are not the published ones"
-    convention = f"version 0.1, {network.name}, of RGB, {sure}"
+    which = "the published weights" if network.published else "weights that are not the published ones"
+    convention = f"version 0.1, {network.name}, of RGB, {which}"
     return Metric("lpips", f"LPIPS ({network.name})", Lower(), convention, "", NetworkDistance(network))
 
 
@@ -52,7 +52,7 @@ def niqe(parameters: Path) -> Metric:
 
 @dataclass(frozen=True, eq=False)
 class TopKError:
-    """1 if the class of a picture is not among the `top` likeliest of its result, else 0."""
+    """Top-k error of a result: 1 if the image's class is not among the `top` most likely ones, else 0."""
 
     logits: Callable[[Case], Tensor]
     classes: Mapping[str, int]
@@ -67,10 +67,10 @@ class TopKError:
 def top_k_errors(
     classifier: str, labels: Path, pairs: Sequence[Pair], first: LoadedPair, device: torch.device
 ) -> tuple[Metric, ...]:
-    """Top-1 and top-5 error; of less than five classes top-1 alone.
+    """Top-1 and top-5 error; only top-1 for a classifier of fewer than five classes.
 
-    `classifier` is a TorchScript file or timm:NAME, tried on `first`, the first of `pairs`.  InputError for
-    classes that lack or that it does not know.
+    `classifier` is a TorchScript file or timm:NAME; it is tried on `first`, the first of `pairs`.  Raises
+    InputError for images without a class and classes that the classifier does not have.
     """
     known = Labels.read(labels)
     classes = known.classes_of(pairs)
@@ -78,7 +78,7 @@ def top_k_errors(
     count = network(to_unit_range(first.high, first.depth.span).float().expand(-1, 3, -1, -1)).shape[1]
     known.check_class_count(count)
 
-    @lru_cache(maxsize=1)  # top-1 and top-5 ask for the same
+    @lru_cache(maxsize=1)  # top-1 and top-5 use the same logits
     def logits(case: Case) -> Tensor:
         return network(case.rgb_images[1])
 
@@ -108,7 +108,7 @@ def load_classifier(classifier: str, device: torch.device) -> Classifier:
 
 
 def fid_and_kid(features: Path, reference: Path | None, device: torch.device) -> tuple[SetMetric, ...]:
-    """FID and KID; FID against saved statistics if there are some."""
+    """FID and KID; FID against saved statistics if `reference` is given."""
     network = Features(features, device)
     return FrechetDistance(network, None if reference is None else Normal.read(reference)), KernelDistance(
         network

@@ -1,4 +1,4 @@
-"""Which plots a report is shown by."""
+"""The plots of a report's page."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,11 +9,11 @@ from refinesr.evaluate.plots import AxisInfo, Point, quality_curves, scatter, ta
 from refinesr.evaluate.saved_report import DISTORTION, PERCEPTION, MethodRow, SavedReport
 
 MAX_PERCEPTUAL = 2
-"""Perceptual metrics that are plotted against distortion, at most."""
+"""Largest number of perceptual metrics that are plotted against distortion."""
 
 
 def plots_section(report: SavedReport) -> str:
-    """A section of figures, or nothing if there is nothing to plot."""
+    """The section of plots; empty if there is nothing to plot."""
     figures = [tag("figure", tag("figcaption", escape(title)) + drawn) for title, drawn in plots(report)]
     if not figures:
         return ""
@@ -22,7 +22,7 @@ def plots_section(report: SavedReport) -> str:
 
 
 def plots(report: SavedReport) -> Iterator[tuple[str, str]]:
-    """Title and drawing of each."""
+    """Title and SVG of each plot."""
     distortion, perception = (
         report.metrics_starting_with(DISTORTION)[:1],
         report.metrics_starting_with(PERCEPTION)[:MAX_PERCEPTUAL],
@@ -42,24 +42,24 @@ def plots(report: SavedReport) -> Iterator[tuple[str, str]]:
 
 
 def perception_distortion(report: SavedReport, across: str, up: str) -> Iterator[Point]:
-    for look, row in enumerate(report.methods):
+    for style, row in enumerate(report.methods):
         if across in row.metrics and up in row.metrics:
-            yield Point(row.name, row.metrics[across], row.metrics[up], look)
+            yield Point(row.name, row.metrics[across], row.metrics[up], style)
 
 
 def quality_by_calls(report: SavedReport, key: str, rows: Sequence[MethodRow]) -> list[Point]:
-    """A model's quality, from few calls to many; in the colour of its first row."""
-    look = report.methods.index(rows[0])
-    made = [
-        Point(row.name, Estimate(float(row.calls)), row.metrics[key], look)
+    """A model's scores by ascending number of calls, in the style of its first row."""
+    style = report.methods.index(rows[0])
+    points = [
+        Point(row.name, Estimate(float(row.calls)), row.metrics[key], style)
         for row in sorted(rows, key=lambda row: row.calls or 0)
         if row.calls and key in row.metrics
     ]
-    return [point for point in made if point.finite]
+    return [point for point in points if point.finite]
 
 
 def rows_by_model(rows: Sequence[MethodRow]) -> list[tuple[str, list[MethodRow]]]:
-    """Rows of one model in different numbers of calls, by the model's name."""
+    """Rows of the same model with different numbers of calls, by the model's name."""
     groups: dict[str, list[MethodRow]] = {}
     for row in rows:
         if row.calls:
@@ -68,7 +68,7 @@ def rows_by_model(rows: Sequence[MethodRow]) -> list[tuple[str, list[MethodRow]]
 
 
 def model_name(row: MethodRow) -> str:
-    """Without the number of calls, as in "photo-x4 (4 calls)", "photo-x4@4" or "photo-x4-4-steps"."""
+    """The name without the number of calls, as in "photo-x4 (4 calls)", "photo-x4@4", "photo-x4-4-steps"."""
     pattern = rf"[\s@:,;_\-+(\[]+{row.calls}[\s_\-]*(calls?|steps?)?[)\]]?$"
     return re.sub(pattern, "", row.name, flags=re.IGNORECASE) or row.name
 

@@ -1,7 +1,7 @@
-"""A study of people as one HTML file: the true picture or a method's, shown for seconds, and a choice.
+"""User studies as one HTML file: two-alternative forced choice between originals and results.
 
-Two-alternative forced choice as Saharia et al. 2022 had it.  The file asks for nothing from
-anywhere.  Whoever opens it is another subject: its script draws the pictures, methods and sides anew.
+Follows Saharia et al. 2022.  The file fetches nothing.  Each subject opens it anew: its script draws the
+images, methods and sides at random.
 """
 
 import hashlib
@@ -25,12 +25,12 @@ from refinesr.evaluate.saved_report import SavedReport
 from refinesr.images.picture import format_size
 
 MAX_SIDE = 16383
-"""Pixels a side of a picture, which is kept as WebP."""
+"""Largest side of an image in pixels, a limit of WebP."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """What is shown to whom and asked; `trials` of each subject, no more than there are pictures."""
+    """A study: `trials` pairs for each subject, at most one per image, each shown for `seconds`."""
 
     report: SavedReport
     task: Task
@@ -39,7 +39,7 @@ class Study:
     seconds: float = 3.0
 
     def __post_init__(self) -> None:
-        """Raises ConfigError or InputError for what cannot be asked."""
+        """Raises ConfigError for invalid settings, InputError for an unsuitable report."""
         if self.trials < 1:
             raise ConfigError(f"--trials: {self.trials} is not positive")
         if not 0 < self.seconds <= 3600:
@@ -58,28 +58,28 @@ class Study:
             raise InputError(f"{self.report.folder}: two pictures are called '{twice}'")
 
     def pictures(self) -> Iterator["StudyImage"]:
-        """Of one picture of the report after the other.
+        """The report's images, read one by one.
 
-        Raises InputError for one that is not there, or of another size than the report's.
+        Raises InputError for an image that is missing or of another size than the report's.
         """
         return (study_image(self.report, image, self.methods, self.task) for image in self.report.images)
 
     def page(self, pictures: Sequence["StudyImage"]) -> str:
-        """The HTML, of all that `pictures` yields."""
-        told: dict[str, Any] = {
+        """The HTML of the study, from all images that `pictures` yields."""
+        settings: dict[str, Any] = {
             "task": self.task.name,
             "seconds": self.seconds,
             "trials": min(self.trials, len(pictures)),
             "methods": self.methods,
         }
         sums = [{"name": picture.name, "sha256": picture.sha256} for picture in pictures]
-        name = hashlib.sha256(json.dumps(told | {"images": sums}, sort_keys=True).encode()).hexdigest()
+        name = hashlib.sha256(json.dumps(settings | {"images": sums}, sort_keys=True).encode()).hexdigest()
         images = [picture.data for picture in pictures]
-        return study_html(self.task, told | {"format": FORMAT, "study": name, "images": images})
+        return study_html(self.task, settings | {"format": FORMAT, "study": name, "images": images})
 
 
 def methods_to_judge(report: SavedReport) -> tuple[str, ...]:
-    """Those that may be compared with the truth: all others."""
+    """Names of the report's methods except the truth."""
     return tuple(row.name for row in report.methods if row.kind != "truth")
 
 
@@ -89,7 +89,7 @@ def first_duplicate(names: Iterable[str]) -> str | None:
 
 @dataclass(frozen=True)
 class StudyImage:
-    """A picture as it stands in the page, `data`, and the checksum of all its pixels."""
+    """An image in the page's format, `data`, and the checksum of the pixels of all its versions."""
 
     name: str
     data: dict[str, Any]
@@ -97,7 +97,7 @@ class StudyImage:
 
 
 def study_image(report: SavedReport, image: ImageScores, methods: Sequence[str], task: Task) -> StudyImage:
-    """Raises InputError."""
+    """Read an image, its low-resolution image if shown, and the methods' results.  Raises InputError."""
     pictures, checksum = report.folder / "pictures", hashlib.sha256()
 
     def shown(folder: str, size: tuple[int, int] | None) -> str:
@@ -128,7 +128,7 @@ def study_html(task: Task, data: dict[str, Any]) -> str:
 
 
 def script_json(data: object) -> str:
-    """JSON in ASCII that no text in it can end the element of."""
+    """JSON in ASCII without "<", so that no text in it can end the script element."""
     return json.dumps(data, allow_nan=False).replace("<", "\\u003c")
 
 

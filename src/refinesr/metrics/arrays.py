@@ -1,4 +1,4 @@
-"""Arrays of numbers in .npz files of other people."""
+"""Reads arrays from .npz files."""
 
 import zipfile
 from collections.abc import Collection
@@ -12,9 +12,9 @@ from refinesr.errors import CheckpointError
 
 
 def read_arrays(path: Path, names: Collection[str], what: str) -> dict[str, Tensor]:
-    """Those of the names that the file holds, float64; nothing in it is executed.
+    """The arrays of these names in the file, as float64 tensors; nothing in the file is executed.
 
-    Raises CheckpointError if it is missing, saying that it is `what`, or holds no numbers.
+    Raises CheckpointError, which describes the file as `what`, if it is missing or holds no numbers.
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; it is {what}")

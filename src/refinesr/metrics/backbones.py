@@ -1,6 +1,6 @@
-"""Classifiers of ImageNet whose inner maps perceptual distances compare, in plain torch.
+"""ImageNet classifiers whose feature maps perceptual distances compare, in plain torch.
 
-The layers are torchvision's, at the places they have in its `features`, so that its files of weights fit.
+The layers have the same positions as in torchvision's `features`, so that its weights can be loaded.
 """
 
 import hashlib
@@ -19,25 +19,25 @@ from refinesr.errors import CheckpointError
 RGB = Float[Tensor, "B 3 H W"]
 
 MEAN = (0.485, 0.456, 0.406)
-"""Of ImageNet's red, green and blue, in [0, 1]."""
+"""Mean of ImageNet's red, green and blue, in [0, 1]."""
 
 STD = (0.229, 0.224, 0.225)
 
 SHA256_PREFIX = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
-"""The beginning of a file's SHA-256 in its name."""
+"""Matches the beginning of the SHA-256 in a file's name."""
 
 
 class CacheError(CheckpointError):
-    """Weights that nobody named, and that torch's cache does not have, or not whole."""
+    """Default weights are missing from torch's cache, or damaged there."""
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """`features` of a classifier of torchvision's, and the maps taken of it.
+    """`features` of one of torchvision's classifiers, and the layers whose maps are used.
 
-    `file` is the name of its published weights, which ends in the beginning of their SHA-256.  `taps` are the
-    layers behind which a map is taken, `widths` the channels of these maps.  `least` is the least number of
-    pixels a side.
+    `file` is the name of the published weights, which ends in the beginning of their SHA-256.  `taps` are the
+    layers after which a map is taken, `widths` the channels of these maps.  `least` is the smallest side of
+    an image in pixels.
     """
 
     title: str
@@ -48,14 +48,14 @@ class Backbone:
     least: int
 
     def cached(self) -> Path:
-        """Where torch keeps what torchvision downloads: $TORCH_HOME/hub, by default ~/.cache/torch/hub."""
+        """The weights' path in torchvision's cache: $TORCH_HOME/hub, by default ~/.cache/torch/hub."""
         return Path(torch.hub.get_dir()) / "checkpoints" / self.file
 
     def read(self, path: Path | None = None, device: torch.device | None = None) -> nn.Sequential:
-        """The network with the weights of `path`, by default those in torch's cache; no gradients.
+        """The network with the weights of `path`, by default those in torch's cache; without gradients.
 
-        The file holds `features.0.weight` and so on; whatever else it holds is ignored.  Raises
-        CheckpointError if it is missing, damaged or of another network: CacheError of that in the cache.
+        The file holds `features.0.weight` and so on; other entries are ignored.  Raises CheckpointError if it
+        is missing, damaged or of another network; CacheError for the file in the cache.
         """
         if path is not None:
             return self._read(path, device)
@@ -78,13 +78,13 @@ class Backbone:
         return network.to(device or torch.device("cpu")).requires_grad_(False).eval()
 
     def published(self, path: Path | None = None) -> bool:
-        """Whether the weights of `path`, which can be read, are torchvision's, however called."""
-        path, carried = path or self.cached(), SHA256_PREFIX.search(self.file)
-        # under its own name it was checked when it was read
-        return path.name == self.file or (carried is not None and sha256(path).startswith(carried[1]))
+        """Whether the weights of `path`, an existing file of any name, are those published by torchvision."""
+        path, digits = path or self.cached(), SHA256_PREFIX.search(self.file)
+        # a file of the published name was checked when it was read
+        return path.name == self.file or (digits is not None and sha256(path).startswith(digits[1]))
 
     def maps(self, network: nn.Sequential, images: RGB) -> Iterator[Tensor]:
-        """One map after another; the layers behind the last are not run.  ValueError for too few pixels."""
+        """Yields the maps; layers after the last map are not run.  Raises ValueError for too few pixels."""
         if min(images.shape[-2:]) < self.least:
             found = f"{images.shape[-2]} x {images.shape[-1]}"
             raise ValueError(f"{self.title} needs {self.least} pixels a side; the image has {found}")
@@ -96,24 +96,24 @@ class Backbone:
 
 
 def read_tensors(path: Path, what: str) -> dict[str, Tensor]:
-    """The tensors of a file of `torch.save`; nothing in it is executed.
+    """The tensors of a file written by `torch.save`; nothing in it is executed.
 
-    A file whose name carries the beginning of its SHA-256 must have it, as in `torch.hub`.  Raises
-    CheckpointError if it is missing, saying that it is `what`, or damaged.
+    If the file's name contains the beginning of a SHA-256, as in `torch.hub`, it is checked.  Raises
+    CheckpointError, which describes the file as `what`, if it is missing or damaged.
     """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file; it is {what}")
-    carried = SHA256_PREFIX.search(path.name)
-    if carried and not sha256(path).startswith(carried[1]):
+    digits = SHA256_PREFIX.search(path.name)
+    if digits and not sha256(path).startswith(digits[1]):
         raise CheckpointError(
-            f"{path}: its SHA-256 does not begin with {carried[1]}, as its name says; damaged?"
+            f"{path}: its SHA-256 does not begin with {digits[1]}, as its name says; damaged?"
         )
     try:
-        # the older format cannot be mapped; the newer one need not be read where it holds more than is wanted
+        # only the newer (zip) format can be memory-mapped; then unused tensors are not read
         held = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except MemoryError:
         raise
-    except Exception as error:  # a damaged pickle may fail at anything
+    except Exception as error:  # a damaged pickle may raise any error
         line = str(error).strip().partition("\n")[0][:200] or type(error).__name__
         raise CheckpointError(
             f"{path}: damaged, or no file of torch.save with tensors alone: {line}"
@@ -124,13 +124,13 @@ def read_tensors(path: Path, what: str) -> dict[str, Tensor]:
 
 
 def tensor_of_shape(path: Path, held: dict[str, Tensor], name: str, like: Tensor) -> Tensor:
-    """One tensor of a file, in float32; CheckpointError unless it is there with the shape of `like`."""
+    """The tensor `name` in float32.  Raises CheckpointError unless it exists with the shape of `like`."""
     if name not in held:
         raise CheckpointError(f"{path}: holds no {name!r}; is it of another network?")
     if held[name].shape != like.shape:
         found, wanted = tuple(held[name].shape), tuple(like.shape)
         raise CheckpointError(f"{path}: {name} is {found}, not {wanted}; is it of another network?")
-    return held[name].to(torch.float32, copy=True)  # else it would be a view of the file, which may change
+    return held[name].to(torch.float32, copy=True)  # a copy, not a view of the memory-mapped file
 
 
 def sha256(path: Path) -> str:
@@ -166,7 +166,7 @@ def vgg16() -> nn.Sequential:
 
 
 class Fire(nn.Module):
-    """Squeezed to few channels, expanded by 1x1 and 3x3 side by side (Iandola et al. 2016, figure 1)."""
+    """Fire module: 1x1 squeeze, then 1x1 and 3x3 expansion in parallel (Iandola et al. 2016, figure 1)."""
 
     def __init__(self, width: int, few: int, wide: int) -> None:
         super().__init__()

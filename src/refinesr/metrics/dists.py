@@ -1,4 +1,4 @@
-"""DISTS (Ding et al. 2020, arXiv 2004.07728): structure and texture of VGG16's maps, compared as in SSIM."""
+"""DISTS (Ding et al. 2020, arXiv 2004.07728): SSIM-like comparison of structure and texture of VGG16 maps."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,21 +14,21 @@ from refinesr.metrics.backbones import MEAN, RGB, STD, VGG16, Backbone, read_ten
 from refinesr.shapes import Features, PerImage
 
 HOME = "https://github.com/dingkeyan93/DISTS"
-SMALL = 1e-6  # c1 and c2, so that channels that are 0 everywhere are alike
+SMALL = 1e-6  # c1 and c2 of the paper; makes channels that are 0 everywhere equal
 
 Channels = Float[Tensor, "B F"]
 
 
 @final
 class DISTS:
-    """The distance, ready to be asked.
+    """The DISTS distance.
 
     `weights` is the authors' `weights.pt`: `alpha` for means and `beta` for covariances, (1, 1475, 1, 1),
-    one of each for every channel of the image and of five maps.  `features` holds VGG16's weights as
-    torchvision has them, by default the file in torch's cache.
+    with one value for every channel of the image and of five maps.  `features` is a file of torchvision's
+    VGG16 weights, by default the one in torch's cache.
 
-    Images are compared at the size they have.  The authors' script first reduces a shorter side of more than
-    256 pixels to 256 (bilinear, antialiased); for numbers like theirs, do so before.
+    Images are compared at their own size.  The authors' script first reduces a shorter side of more than
+    256 pixels to 256 (bilinear, antialiased); do so beforehand to reproduce their values.
 
     Raises CheckpointError if a file is missing, damaged or of another network.
     """
@@ -56,13 +56,13 @@ class DISTS:
 
     @torch.no_grad()
     def __call__(self, high: RGB, other: RGB) -> PerImage:
-        """high, other: RGB in [0, 1], at least 16 pixels a side.  0 for equal images, up to about 1."""
+        """The distance of RGB images in [0, 1], at least 16 pixels a side: 0 if equal, up to about 1."""
         both = zip(self.maps(high), self.maps(other), self.alpha, self.beta, strict=True)
         parts = [texture(x, y) @ alpha + structure(x, y) @ beta for x, y, alpha, beta in both]
         return torch.stack(parts).sum(0)
 
     def maps(self, images: RGB) -> Iterator[Features]:
-        """The image itself, then the network's maps of it."""
+        """Yields the image itself, then the network's feature maps."""
         images = images.to(self.device, torch.float32)
         yield images
         mean, std = (torch.tensor(values, device=self.device)[:, None, None] for values in (MEAN, STD))
@@ -70,7 +70,7 @@ class DISTS:
 
 
 class L2Pool(nn.Module):
-    """In place of max-pooling: the root of squares under a Hann window, at half the size (section 3.1)."""
+    """L2 pooling with a Hann window and stride 2, instead of max-pooling (section 3.1)."""
 
     def forward(self, x: Features) -> Float[Tensor, "B F h2 w2"]:
         taps = x.new_tensor([0.25, 0.5, 0.25])
@@ -80,15 +80,15 @@ class L2Pool(nn.Module):
 
 
 def texture(x: Features, y: Features) -> Channels:
-    """1 - l, where l is the similarity of the channels' means: 1 - (2ab + c)/(a² + b² + c) (section 3.2)."""
+    """1 - l, with l the similarity of the channels' means: 1 - (2ab + c)/(a² + b² + c) (section 3.2)."""
     a, b = x.mean((2, 3)), y.mean((2, 3))
     return (a - b).square() / (a.square() + b.square() + SMALL)
 
 
 def structure(x: Features, y: Features) -> Channels:
-    """1 - s, where s is the similarity of what is left without the means: 1 - (2 cov + c)/(var + var' + c).
+    """1 - s, with s the similarity of the centred maps: 1 - (2 cov + c)/(var + var' + c).
 
-    Written with differences, which do not cancel, it is exactly 0 for equal maps and never below.
+    Computed from differences, without cancellation, it is exactly 0 for equal maps and never negative.
     """
     a, b = (x - x.mean((2, 3), keepdim=True), y - y.mean((2, 3), keepdim=True))
     both = a.square().mean((2, 3)) + b.square().mean((2, 3))

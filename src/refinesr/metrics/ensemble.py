@@ -1,7 +1,7 @@
-"""Whether an ensemble, several results for one input, says the truth about its own uncertainty.
+"""Calibration of ensembles, several samples for one input: CRPS, coverage and rank histograms.
 
-For pictures and for fields of measured values alike: any unit, any range.  Everything is in float64; NaN in a
-sample or in the truth makes the image's numbers NaN.
+For images and fields of measured values in any unit and range.  Everything is computed in float64; NaN in a
+sample or in the truth makes the image's values NaN.
 """
 
 import math
@@ -21,32 +21,33 @@ Shares = Float[Tensor, "B ranks"]
 def crps(samples: Ensemble, truth: Images, *, fair: bool = True) -> PerImage:
     """The continuous ranked probability score, averaged over pixels and channels, in the unit of the values.
 
-    E|X - y| - E|X - X'| / 2 for samples X, X' and the truth y (Gneiting and Raftery 2007, equation 21): less
-    is better; the absolute error if all samples are equal.  `fair` takes E|X - X'| over pairs of different
-    samples (Ferro 2014): its mean does not depend on S and is least for samples drawn as the truth is; it
-    may be below 0.  Otherwise over all S² pairs, which is the score of the S samples as a distribution of
-    steps, larger by E|X - X'| / 2S and never below 0.  Raises ValueError for no samples, and for one if fair.
+    E|X - y| - E|X - X'| / 2 for samples X, X' and the truth y (Gneiting and Raftery 2007, equation 21); lower
+    is better; the absolute error if all samples are equal.  `fair` averages E|X - X'| over pairs of different
+    samples (Ferro 2014): its expectation does not depend on S and is lowest if samples and truth have the
+    same distribution; it may be negative.  Otherwise over all S² pairs: the score of the empirical
+    distribution of the samples, larger by E|X - X'| / 2S and never negative.  Raises ValueError for no
+    samples, and for one sample if fair.
     """
     count = len(samples)
     if count < 1 + fair:
         raise ValueError(f"{count} samples are too few; {1 + fair} are needed")
     ordered, target = to_float64(samples).sort(0).values, to_float64(truth)
-    # the i-th smallest, from 0, is the larger one of i pairs and the smaller one of count - 1 - i
+    # the i-th smallest sample, from 0, is the larger one in i pairs and the smaller one in count - 1 - i
     more = torch.arange(1 - count, count, 2, dtype=torch.float64, device=ordered.device)
     apart = (more[:, None, None, None, None] * ordered).sum(0) / (count * (count - fair))
     return ((ordered - target).abs().mean(0) - apart).mean((1, 2, 3))
 
 
 def coverage(samples: Ensemble, truth: Images, level: float) -> PerImage:
-    """The share of values within the central interval of the ensemble at `level`, in (0, 1).
+    """The share of true values within the central interval of the ensemble at `level`, in (0, 1).
 
-    `level` itself, up to chance, if the truth is drawn as the samples are: exactly so for any S and any
-    distribution.  Less for an ensemble too sure of itself.  For its rank among the samples then takes each of
-    S + 1 places equally often (`rank_histogram`), so the interval from the k-th smallest to the k-th largest
-    holds it with probability 1 - 2k / (S + 1); a level between two such counts both, in proportion.
-    Quantiles of the samples, as `numpy.quantile` has them, would hold it less often: those of 90 % of 19
-    samples in about 81 % of cases.  Raises ValueError if S is below (1 + level) / (1 - level), which is 19
-    for 90 %: the samples then reach no such interval.
+    Its expectation is exactly `level` if samples and truth have the same distribution, for any S; it is lower
+    for an overconfident ensemble.  The rank of the truth among S calibrated samples is uniform over S + 1
+    ranks (`rank_histogram`), so the interval from the k-th smallest to the k-th largest sample holds the
+    truth with probability 1 - 2k / (S + 1); for a level between two such probabilities both intervals count
+    in proportion.  Quantiles as of `numpy.quantile` would hold it less often: the 90 % interval of 19 samples
+    in about 81 % of cases.  Raises ValueError if S is below (1 + level) / (1 - level), 19 for 90 %: no
+    interval of the samples then has this level.
     """
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; it must lie between 0 and 1")
@@ -63,18 +64,18 @@ def coverage(samples: Ensemble, truth: Images, level: float) -> PerImage:
 
 
 def rank_histogram(samples: Ensemble, truth: Images) -> Shares:
-    """How often the truth is above 0, 1, ... S of the S samples: shares (B, S + 1) that sum to 1.
+    """How often the truth exceeds 0, 1, ... S of the S samples: shares (B, S + 1) that sum to 1.
 
-    Flat, 1 / (S + 1) each, if the truth is drawn as the samples are; high at both ends for an ensemble too
-    sure of itself, high in the middle for one too unsure (Hamill 2001).  A truth that equals samples, as in
-    8 bits, counts in equal parts for every place among them, which is the mean of breaking ties by lot.
+    Uniform, 1 / (S + 1) each, if samples and truth have the same distribution; U-shaped for an overconfident
+    ensemble, highest in the middle for an underconfident one (Hamill 2001).  A truth that equals samples, as
+    with 8-bit values, counts in equal parts for all ranks among them, the mean over random tie breaking.
     Raises ValueError for no samples.
     """
     if len(samples) < 1:
         raise ValueError("no samples, no ranks")
     values, target = to_float64(samples), to_float64(truth)
     below, equal = (values < target).sum(0), (values == target).sum(0)
-    # NaN compares as false, so it is put back where it was
+    # comparisons with NaN are false, so NaN is restored here
     part = (1.0 / (1 + equal.double())).where(~(values.isnan().any(0) | target.isnan()), math.nan)
     held = (((below <= rank) & (rank <= below + equal)) * part for rank in range(len(samples) + 1))
     return torch.stack([share.mean((1, 2, 3)) for share in held], 1)

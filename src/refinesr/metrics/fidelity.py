@@ -1,7 +1,7 @@
-"""How far a result, made small again, is the picture it was made from.  Images in [0, 1].
+"""Consistency of a result with its low-resolution input: the downsampled result against `low`.
 
-No good picture is needed.  Which `kernel` reduces the result is part of the number: it is the one that made
-the poor picture.  At another the best of results looks unfaithful.
+Images are in [0, 1].  No high-resolution original is needed.  `kernel` must be the one that made the
+low-resolution image: with another one, even perfect results seem inconsistent.
 """
 
 from jaxtyping import Float64, UInt8
@@ -14,23 +14,23 @@ from refinesr.metrics.pixel import eight_bit_levels, mse, psnr, to_float64
 from refinesr.shapes import Images, LowImages, PerImage
 
 MAX_DECIBELS = 200.0
-"""dB that stand for infinity, so that means are numbers; no 8-bit pictures that differ get there."""
+"""Value in dB for equal images, so that means are finite; different 8-bit images never reach it."""
 
 
 def lr_psnr(low: LowImages, result: Images, kernel: Kernel) -> PerImage:
-    """PSNR in dB of the reduced result against low, over all channels; at most 200.
+    """PSNR in dB of the downsampled result against `low`, over all channels; at most 200.
 
-    In float64, nothing rounded or clipped.  Raises ValueError if the result is smaller than low.
+    Computed in float64 without rounding or clipping.  Raises ValueError if the result is smaller than `low`.
     """
     return psnr(low, _downsampled(low, result, kernel)).clamp(max=MAX_DECIBELS)
 
 
 def lr_psnr_eight_bits(low: LowImages, result: Images, kernel: Kernel) -> PerImage:
-    """PSNR in dB of saved pictures: both in whole levels of 255, and the result reduced in those.
+    """PSNR in dB of 8-bit images: both are rounded to 8 bits, and the result is downsampled in 8 bits.
 
-    Bit for bit what Pillow or MATLAB makes of the file; 200 for equal pictures.  With Pillow's bicubic this
-    is what `refinesr upscale` reports; SRDiff's LR-PSNR is taken with MATLAB's, as its public code does.
-    Raises ValueError if the result is smaller than low, and for NaN, which 8 bits do not have.
+    Downsampling equals that of Pillow or MATLAB bit for bit; 200 for equal images.  With Pillow's bicubic
+    this is the value that `refinesr upscale` reports; SRDiff's public code uses MATLAB's.  Raises ValueError
+    if the result is smaller than `low`, and for NaN.
     """
     return decibels(
         level_differences(eight_bit_levels(low), eight_bit_levels(result), kernel).square().mean((1, 2, 3))
@@ -40,7 +40,7 @@ def lr_psnr_eight_bits(low: LowImages, result: Images, kernel: Kernel) -> PerIma
 def level_differences(
     low: UInt8[Tensor, "B C h w"], result: UInt8[Tensor, "B C H W"], kernel: Kernel
 ) -> Float64[Tensor, "B C h w"]:
-    """How many levels each value of the result, reduced in 8 bits, is above that of low."""
+    """Differences in levels of 255: the result, downsampled in 8 bits, less `low`."""
     _check(low, result)
     return to_float64(
         resize_eight_bits(on_float64_device(result), (low.shape[-2], low.shape[-1]), kernel)
@@ -48,20 +48,19 @@ def level_differences(
 
 
 def decibels(error: Float64[Tensor, "..."]) -> Float64[Tensor, "..."]:
-    """PSNR of mean squared errors in levels of 255, squared; at most 200."""
+    """PSNR in dB of a mean squared error in squared levels of 255; at most 200."""
     return (-10 * (error / 255**2).log10()).clamp(max=MAX_DECIBELS)
 
 
 def consistency(low: LowImages, result: Images, kernel: Kernel) -> PerImage:
-    """SR3's consistency: the MSE between low and the reduced result, in units of 1e-5.
+    """SR3's consistency: the MSE between `low` and the downsampled result, in units of 1e-5.
 
-    Table 1 of Saharia et al. (2021) has 2.68 for SR3, 2.71 for regression and 161.1 for PULSE, of faces
-    16 -> 128, and the paper says neither of which range nor with which kernel.  The range is [0, 1] here,
-    which is inferred: PULSE's public code is content with 1e-3 or 2e-3, by version, in [0, 1]: 100 or 200 in
-    these units, and its 161.1 is between.  In [-1, 1], where all values are four times as large, it would be
-    content with 400.  So 2.68 is an LR-PSNR of 45.7 dB.  Nothing is rounded here; a low rounded to 8 bits
-    alone makes 0.13.
-    Raises ValueError if the result is smaller than low.
+    Table 1 of Saharia et al. (2021) has 2.68 for SR3, 2.71 for regression and 161.1 for PULSE, for faces
+    16 -> 128; the paper states neither the range of values nor the kernel.  The range [0, 1] is inferred:
+    PULSE's public code stops at 1e-3 or 2e-3, by version, in [0, 1], which is 100 or 200 in these units, and
+    its 161.1 lies between; in [-1, 1] the values would be four times as large.  So 2.68 is an LR-PSNR of
+    45.7 dB.  Nothing is rounded here; rounding `low` to 8 bits alone gives 0.13.
+    Raises ValueError if the result is smaller than `low`.
     """
     return mse(low, _downsampled(low, result, kernel)) / 1e-5
 

@@ -1,4 +1,4 @@
-"""The kernel Inception distance (Bińkowski et al. 2018, arXiv 1801.01401), unbiased in small sets."""
+"""The kernel Inception distance (Bińkowski et al. 2018, arXiv 1801.01401), unbiased for small sets."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -14,7 +14,7 @@ OtherRows = Float[Tensor, "m D"]
 
 
 class MeanAndStd(NamedTuple):
-    """Of a number over parts of a set: its mean, and its standard deviation as of `numpy.std`."""
+    """Mean and standard deviation (as of `numpy.std`) of a value over parts of a set."""
 
     mean: float
     std: float
@@ -26,36 +26,39 @@ class MeanAndStd(NamedTuple):
 
 @dataclass(frozen=True)
 class KID:
-    """The mean over `subsets` of up to `size` rows of each set, drawn without repetition from `seed`.
+    """KID as the mean over `subsets` subsets of up to `size` rows, drawn without replacement from `seed`.
 
-    100 of 1000 is what StyleGAN and torch-fidelity take; like StyleGAN's code, smaller sets are taken whole.
-    The deviation says how the subsets differ, not how sure the mean is: they overlap.
+    StyleGAN and torch-fidelity use 100 subsets of 1000; smaller sets are used whole, as in StyleGAN's code.
+    The standard deviation is that of the subsets, not the error of the mean, as subsets overlap.
     """
 
     subsets: int = 100
     size: int = 1000
     seed: int = 0
 
-    def __call__(self, real: FeatureRows, made: OtherRows) -> MeanAndStd:
-        """Of features of real and of made images; about 0 for sets of one kind, and may be below."""
-        real, made = (rows.detach().cpu().double() for rows in (real, made))
-        size, rng = min(self.size, len(real), len(made)), torch.Generator().manual_seed(fold_seed(self.seed))
+    def __call__(self, real: FeatureRows, generated: OtherRows) -> MeanAndStd:
+        """KID of features of real and generated images: about 0 if equally distributed; may be negative."""
+        real, generated = (rows.detach().cpu().double() for rows in (real, generated))
+        size, rng = (
+            min(self.size, len(real), len(generated)),
+            torch.Generator().manual_seed(fold_seed(self.seed)),
+        )
         draws = (
-            [rows[torch.randperm(len(rows), generator=rng)[:size]] for rows in (real, made)]
+            [rows[torch.randperm(len(rows), generator=rng)[:size]] for rows in (real, generated)]
             for _ in range(self.subsets)
         )
         return MeanAndStd.of(torch.stack([mmd(*draw) for draw in draws]))
 
 
-def mmd(real: FeatureRows, made: OtherRows) -> Float64[Tensor, ""]:
-    """The unbiased estimate of the squared maximum mean discrepancy by the kernel (xᵀy / D + 1)³, float64.
+def mmd(real: FeatureRows, generated: OtherRows) -> Float64[Tensor, ""]:
+    """The unbiased estimate of the squared maximum mean discrepancy with the kernel (xᵀy / D + 1)³, float64.
 
-    Pairs of a row with itself do not count.  ValueError for less than 2 rows of either.
+    Pairs of a row with itself do not count.  Raises ValueError for fewer than 2 rows of either set.
     """
-    if min(len(real), len(made)) < 2:
-        raise ValueError(f"{len(real)} and {len(made)} images; at least 2 of each are needed")
-    real, made = (rows.detach().cpu().double() for rows in (real, made))
-    return mean_over_pairs(real) + mean_over_pairs(made) - 2 * polynomial_kernel(real, made).mean()
+    if min(len(real), len(generated)) < 2:
+        raise ValueError(f"{len(real)} and {len(generated)} images; at least 2 of each are needed")
+    real, generated = (rows.detach().cpu().double() for rows in (real, generated))
+    return mean_over_pairs(real) + mean_over_pairs(generated) - 2 * polynomial_kernel(real, generated).mean()
 
 
 def mean_over_pairs(rows: FeatureRows) -> Float64[Tensor, ""]:

@@ -23,7 +23,7 @@ from refinesr.metrics.backbones import (
 from refinesr.metrics.perceptual import feature_distance
 from refinesr.shapes import PerImage
 
-# the "scaling layer": ImageNet's mean and deviation for images in [-1, 1], rounded by the authors
+# the "scaling layer": ImageNet's mean and standard deviation for images in [-1, 1], rounded by the authors
 SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
 
@@ -32,7 +32,7 @@ HOME = "https://github.com/richzhang/PerceptualSimilarity/tree/master/lpips/weig
 
 @dataclass(frozen=True)
 class Variant:
-    """One of the three networks LPIPS is given for, and the SHA-256 of its published linear layers."""
+    """One of the three networks of LPIPS, and the SHA-256 of its published linear layers."""
 
     name: str
     backbone: Backbone
@@ -48,23 +48,23 @@ VARIANTS: Mapping[str, Variant] = {variant.name: variant for variant in (ALEX, V
 
 
 def variant_of(linear: Path) -> Variant:
-    """Which network LPIPS is on, told by the name of the file of linear layers.  Raises CheckpointError."""
+    """The network that a file of linear layers is for, by its name.  Raises CheckpointError."""
     variant = VARIANTS.get(linear.stem)
     if variant is None:
         names = ", ".join(f"{name}.pth" for name in VARIANTS)
-        told = f"which network LPIPS is on is told by the file's name, one of {names}"
-        raise CheckpointError(f"{linear}: {told if linear.exists() else f'no such file; {told}'}")
+        hint = f"which network LPIPS is on is told by the file's name, one of {names}"
+        raise CheckpointError(f"{linear}: {hint if linear.exists() else f'no such file; {hint}'}")
     return variant
 
 
 @final
 class LPIPS:
-    """The distance, ready to be asked.
+    """The LPIPS distance.
 
-    `linear` is the file with its linear layers (`lin0.model.1.weight` and so on: `alex.pth`, `vgg.pth` or
-    `squeeze.pth` of the `lpips` package), `features` that with the network's weights as torchvision has them,
-    by default the one in torch's cache.  `published` is whether both are those files, to the byte: only then
-    is the number LPIPS of the papers.  ALEX is what most papers report, often without saying so.
+    `linear` is the file of the linear layers (`lin0.model.1.weight` and so on: `alex.pth`, `vgg.pth` or
+    `squeeze.pth` of the `lpips` package); `features` is the file of torchvision's weights of the network, by
+    default the one in torch's cache.  `published` is whether both files are the published ones, byte for
+    byte: only then are values comparable with papers.  Most papers report ALEX, often without saying so.
 
     Raises CheckpointError if a file is missing, damaged or of another network.
     """
@@ -88,10 +88,10 @@ class LPIPS:
         self.published = self.backbone.published(features) and sha256(linear) == variant.linear
 
     def __call__(self, high: RGB, other: RGB) -> PerImage:
-        """high, other: RGB in [0, 1] (the authors' `normalize=True`).  0 for equal images, more for others.
+        """The distance of RGB images in [0, 1] (the authors' `normalize=True`); 0 for equal images.
 
-        Gradients, where they are asked for, reach the images and never the weights.
-        ValueError for less pixels than the network needs: AlexNet 31 a side, SqueezeNet 17, VGG16 16.
+        Differentiable with respect to the images, not to the weights.  Raises ValueError for sides smaller
+        than the network needs: AlexNet 31 pixels, SqueezeNet 17, VGG16 16.
         """
         one, two = (self.backbone.maps(self.network, self.scaled(images)) for images in (high, other))
         return feature_distance(one, two, self.weights)

@@ -1,7 +1,7 @@
-"""NIQE (Mittal, Soundararajan and Bovik 2013): how far a picture's statistics are from those of good photos.
+"""NIQE (Mittal, Soundararajan and Bovik 2013): distance of an image's statistics from those of good photos.
 
-Follows the authors' MATLAB code: a picture is cut into whole blocks of 96 pixels, each described by 18
-numbers at its size and 18 at half of it; the distance is between normal distributions of such rows.
+Follows the authors' MATLAB code: an image is divided into blocks of 96 pixels, each described by 18 features
+at full size and 18 at half size; the distance is between normal distributions of these features.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ HOME = "niqe_pris_params.npz of https://github.com/XPixelGroup/BasicSR/tree/mast
 PARAMETERS = {"mu_pris_param": (1, 36), "cov_pris_param": (36, 36)}
 
 BLOCK = 96
-"""Pixels of a block, for which the published parameters were made."""
+"""Side of a block in pixels, for which the published parameters were fitted."""
 
 WIDTH, REACH = 7 / 6, 3  # the Gaussian window, 7 x 7
 
@@ -33,10 +33,10 @@ GREY = (0.298936021293776, 0.587043074451121, 0.114020904255103)
 NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 EXPONENTS = 0.2 + 0.001 * torch.arange(9801, dtype=torch.float64)
-"""Exponents that are tried, 0.2 to 10."""
+"""Candidate exponents, 0.2 to 10."""
 
 RATIOS = (2 * (2 / EXPONENTS).lgamma() - (1 / EXPONENTS).lgamma() - (3 / EXPONENTS).lgamma()).exp()
-"""E|x|² / E x² of the symmetric distribution with each exponent; it grows with the exponent."""
+"""(E|x|)² / E x² of the symmetric distribution with each exponent; increases with the exponent."""
 
 Rows = Float64[Tensor, "n 36"]
 Half = Float64[Tensor, "n 18"]
@@ -46,16 +46,16 @@ PerBlock = Float64[Tensor, " n"]
 
 @dataclass(frozen=True, eq=False)
 class NIQE:
-    """The distance from a normal distribution of rows: its mean (36,) and covariance (36, 36), float64."""
+    """NIQE relative to a normal distribution of block features: mean (36,), covariance (36, 36), float64."""
 
     mean: Tensor
     covariance: Tensor
 
     @staticmethod
     def read(path: str | Path) -> "NIQE":
-        """Of an .npz with `mu_pris_param` and `cov_pris_param`: the authors' parameters, as BasicSR has them.
+        """Read an .npz with `mu_pris_param` and `cov_pris_param`: the authors' parameters, as in BasicSR.
 
-        Raises CheckpointError if it is missing or of another kind.
+        Raises CheckpointError if it is missing or invalid.
         """
         stored = read_arrays(Path(path), PARAMETERS, f"the parameters of NIQE, {HOME}")
         shapes = {name: tuple(values.shape) for name, values in stored.items()}
@@ -66,8 +66,10 @@ class NIQE:
 
     @staticmethod
     def fitted(photos: Iterable[Tensor], sharp: float = 0.75) -> "NIQE":
-        """To photos (B, 1 or 3, H, W) in [0, 1], of any sizes: to the blocks whose mean local deviation is
-        more than `sharp` of the largest of their photo.
+        """Fit to photos (B, 1 or 3, H, W) in [0, 1] of any sizes.
+
+        Only sharp blocks are used: those whose mean local deviation is above `sharp` times the largest one of
+        their photo.
         """
         rows = torch.cat(
             [sharp_block_rows(photo, sharp) for batch in photos for photo in torch.split(batch, 1)]
@@ -75,16 +77,17 @@ class NIQE:
         return NIQE(rows.mean(0), torch.cov(rows.mT))
 
     def __call__(self, images: Images) -> PerImage:
-        """float64 on the CPU; less is better.  RGB or grey in [0, 1], at least two blocks of 96 x 96.
+        """NIQE of RGB or grey images in [0, 1], float64 on the CPU; lower is better.
 
-        RGB becomes grey as by `rgb2gray` of uint8; many papers on super-resolution take MATLAB's Y (`luma`)
-        instead and cut a border of `scale`.  Either is rounded to whole levels.  What is left right of and
-        below whole blocks is not looked at.  NaN for a picture with less than two blocks that are not flat.
+        Images need at least two blocks of 96 x 96.  RGB is converted to grey as by `rgb2gray` of uint8; many
+        papers on super-resolution use MATLAB's Y (`luma`) instead and cut a border of `scale`.  Grey values
+        are rounded to 8 bits.  Pixels right of and below complete blocks are ignored.  NaN for an image with
+        fewer than two blocks that are not flat.
         """
         return torch.stack([self.distance(block_rows(image)[0]) for image in torch.split(images, 1)])
 
     def distance(self, rows: Rows) -> Float64[Tensor, ""]:
-        """Mahalanobis', by the mean of both covariances (equation 10)."""
+        """Mahalanobis distance with the mean of both covariances (equation 10)."""
         whole = rows[rows.isfinite().all(1)]
         if len(whole) < 2:
             return rows.new_tensor(torch.nan)
@@ -100,7 +103,7 @@ def sharp_block_rows(photo: Images, sharp: float) -> Rows:
 
 
 def block_rows(image: Float[Tensor, "1 C H W"]) -> tuple[Rows, PerBlock]:
-    """Of one image: the 36 numbers of each block, NaN where it is flat, and its mean local deviation."""
+    """The 36 features of each block of an image, NaN for flat blocks, and its mean local deviation."""
     x = grey_levels(image)
     height, width = x.shape[-2] // BLOCK, x.shape[-1] // BLOCK
     if height * width < 2:
@@ -114,7 +117,7 @@ def block_rows(image: Float[Tensor, "1 C H W"]) -> tuple[Rows, PerBlock]:
 
 
 def grey_levels(image: Float[Tensor, "1 C H W"]) -> Float64[Tensor, "1 1 H W"]:
-    """Grey in whole levels of 255, float64 on the CPU."""
+    """Grey values rounded to levels of 255, float64 on the CPU."""
     if image.shape[1] not in (1, 3):
         raise ValueError(f"NIQE is of grey or RGB images, not of {image.shape[1]} channels")
     x = image.detach().cpu().double() * 255
@@ -124,7 +127,7 @@ def grey_levels(image: Float[Tensor, "1 C H W"]) -> Float64[Tensor, "1 1 H W"]:
 
 
 def normalised(x: Images) -> tuple[Images, Images]:
-    """Local mean taken off, divided by the local deviation + 1 (equation 1); and that deviation."""
+    """(x - local mean) / (local deviation + 1) (equation 1), and the local deviation."""
     width = x.new_tensor([WIDTH])
     mean = gaussian_blur(x, width, width, REACH)
     deviation = (gaussian_blur(x.square(), width, width, REACH) - mean.square()).abs().sqrt()
@@ -132,13 +135,13 @@ def normalised(x: Images) -> tuple[Images, Images]:
 
 
 def blocks(x: Float64[Tensor, "1 1 H W"], side: int) -> Blocks:
-    """The squares it consists of, row by row."""
+    """The square blocks of an image, row by row."""
     cut = x[0, 0].unfold(0, side, side).unfold(1, side, side)
     return cut.reshape(-1, side, side)
 
 
 def block_features(x: Blocks) -> Half:
-    """Fits to the values of each block and to products of neighbours, which go around within the block."""
+    """18 features of each block: fits to its values and to products of neighbours, cyclic in the block."""
     shape, left, right = fit_aggd(x.flatten(1))
     columns = [shape, (left + right) / 2]
     for shift in NEIGHBOURS:
@@ -149,10 +152,10 @@ def block_features(x: Blocks) -> Half:
 
 
 def fit_aggd(x: Float64[Tensor, "n N"]) -> tuple[PerBlock, PerBlock, PerBlock]:
-    """The asymmetric generalised Gaussian of each row: its exponent and its scales left and right of 0.
+    """Fit an asymmetric generalised Gaussian to each row: its exponent and its scales left and right of 0.
 
-    By moments (Lasmar et al. 2009): the density is proportional to exp(-(|x| / scale)**exponent).  The scales
-    are NaN where one side has no values.
+    The fit is by moments (Lasmar et al. 2009); the density is proportional to exp(-(|x| / scale)**exponent).
+    A scale is NaN if its side has no values.
     """
     left, right = (
         (x.square() * side).sum(1).div(side.sum(1)).sqrt() for side in ((x < 0).double(), (x > 0).double())
@@ -160,7 +163,7 @@ def fit_aggd(x: Float64[Tensor, "n N"]) -> tuple[PerBlock, PerBlock, PerBlock]:
     lean = left / right
     ratio = x.abs().mean(1).square() / x.square().mean(1)
     ratio = ratio * (lean**3 + 1) * (lean + 1) / (lean**2 + 1).square()
-    # MATLAB's minimum over nothing but NaN is the first
+    # for NaN MATLAB's minimum gives the first index
     nearest = torch.bucketize(ratio.nan_to_num(nan=0.0), (RATIOS[1:] + RATIOS[:-1]) / 2)
     shape = EXPONENTS[nearest]
     scale = ((1 / shape).lgamma() - (3 / shape).lgamma()).mul(0.5).exp()

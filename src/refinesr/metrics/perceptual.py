@@ -1,8 +1,8 @@
 """A perceptual distance: LPIPS (Zhang et al. 2018) on SqueezeNet 1.1, with weights from files.
 
-Channels of unit length are compared layer by layer and weighted by LPIPS v0.1's linear layers.  The features
-are those of the Caffe release of SqueezeNet, not torchvision's, so numbers are comparable among themselves
-but are not the published LPIPS: call them "LPIPS-like (SqueezeNet)".
+Feature vectors of unit length are compared layer by layer and weighted by the linear layers of LPIPS v0.1.
+The features are those of the Caffe release of SqueezeNet, not torchvision's, so values are comparable among
+themselves but not with published LPIPS: call them "LPIPS-like (SqueezeNet)".
 """
 
 from collections.abc import Iterable, Iterator
@@ -43,7 +43,7 @@ RGB = Float[Tensor, "B 3 H W"]
 
 @final
 class Perceptual:
-    """The distance, ready to be asked.
+    """The LPIPS-like distance.
 
     `folder` holds `squeezenet11.npz` and `lpips-v0.1-squeeze-linear.pth`.
     Raises CheckpointError if one of them is missing, damaged or of another network.
@@ -70,14 +70,14 @@ class Perceptual:
         ]
 
     def __call__(self, high: RGB, other: RGB) -> PerImage:
-        """high, other: RGB in [0, 1], at least 32 pixels a side.  0 for equal images, more for others.
+        """The distance of RGB images in [0, 1], at least 32 pixels a side; 0 for equal images.
 
-        Gradients, where they are asked for, reach the images and never the weights.
+        Differentiable with respect to the images, not to the weights.
         """
         return feature_distance(self.features(high), self.features(other), self.linear)
 
     def features(self, images: RGB) -> Iterator[Tensor]:
-        """Seven maps, from the first convolution to the last fire module."""
+        """Yields seven feature maps, from the first convolution to the last fire module."""
         mean = torch.tensor(MEAN_BGR, device=self.device)[:, None, None]
         x = self.convolved(images.to(self.device).flip(1) * 255 - mean, "conv1", stride=2)
         yield x
@@ -90,7 +90,7 @@ class Perceptual:
             yield x
 
     def fire(self, x: Features, name: str) -> Tensor:
-        """Squeezed to few channels, expanded by 1x1 and 3x3 side by side (Iandola et al. 2016, figure 1)."""
+        """Fire module: 1x1 squeeze, then parallel 1x1 and 3x3 expansion (Iandola et al. 2016, figure 1)."""
         few = self.convolved(x, f"{name}.squeeze1x1")
         wide = self.convolved(few, f"{name}.expand1x1"), self.convolved(few, f"{name}.expand3x3", padding=1)
         return torch.cat(wide, 1)
@@ -107,8 +107,10 @@ def pooled(x: Features) -> Float[Tensor, "B F h2 w2"]:
 def feature_distance(
     maps: Iterable[Features], others: Iterable[Features], weights: Iterable[Tensor]
 ) -> PerImage:
-    """How far maps are apart: their channels of unit length, squared differences weighted by (1, F, 1, 1),
-    averaged over pixels, added over maps (Zhang et al. 2018, equation 1).
+    """Distance of feature maps (Zhang et al. 2018, equation 1).
+
+    Feature vectors are scaled to unit length; squared differences are weighted by (1, F, 1, 1), averaged over
+    pixels and summed over maps.
     """
     layers = zip(maps, others, weights, strict=True)
     return torch.stack(
@@ -120,7 +122,7 @@ def feature_distance(
 
 
 def unit_length(x: Features) -> Features:
-    """Every pixel's channels scaled to length one; of maps in 16 bits in 32."""
+    """Feature vectors scaled to unit length at each pixel; 16-bit floats are converted to float32."""
     x = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
     length: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
     return x / (length + 1e-10)

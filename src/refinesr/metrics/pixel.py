@@ -1,6 +1,6 @@
-"""Distances between pixels.  Images in [0, 1]; every convention is a parameter or in the name.
+"""Pixelwise metrics.  Images are in [0, 1]; every convention is a parameter or part of the name.
 
-NaN in a picture makes its number NaN, here and in the other metrics of pixels: nothing hides it.
+NaN in an image makes its value NaN, here and in the other pixelwise metrics.
 """
 
 import torch
@@ -13,7 +13,7 @@ from refinesr.shapes import Images, PerImage
 Cut = Float[Tensor, "B C h w"]
 
 CEILING = 100.0
-"""dB that means of PSNR count equal images as; one value of 10,000 that is off by one level makes 88."""
+"""PSNR in dB of equal images in means; one value of 10,000 that is off by one level gives 88 dB."""
 
 
 def psnr(high: Images, other: Images, *, border: int = 0) -> PerImage:
@@ -33,16 +33,16 @@ def mse(high: Images, other: Images, *, border: int = 0) -> PerImage:
 
 
 def luma(images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 1 H W"]:
-    """MATLAB's rgb2ycbcr (ITU-R BT.601, 16 to 235 of 255): what papers call PSNR on Y is taken of this."""
+    """Y of MATLAB's rgb2ycbcr (ITU-R BT.601, 16 to 235 of 255), on which papers compute "PSNR on Y"."""
     weights = torch.tensor([65.481, 128.553, 24.966], dtype=images.dtype, device=images.device) / 255
     return (images * weights[:, None, None]).sum(1, keepdim=True) + 16 / 255
 
 
 def eight_bit_levels(images: Images) -> UInt8[Tensor, "B C H W"]:
-    """What is left of images in a file of 8 bits: clipped to [0, 1], whole levels of 255; halves to even.
+    """Images as saved in 8 bits: clipped to [0, 1] and rounded to levels of 255, halves to even.
 
-    Published numbers are of saved pictures.  Errors of rounding alone have an MSE of 1/12 level² (58.9 dB).
-    Raises ValueError for NaN, which 8 bits do not have.
+    Published values are of saved images.  Rounding alone has an MSE of 1/12 level² (58.9 dB).  Raises
+    ValueError for NaN.
     """
     if images.isnan().any():
         raise ValueError("NaN is no level of 8 bits")
@@ -50,9 +50,9 @@ def eight_bit_levels(images: Images) -> UInt8[Tensor, "B C H W"]:
 
 
 def without_borders(high: Images, other: Images, border: int) -> tuple[Cut, Cut]:
-    """Both, each without `border` pixels of every side.
+    """Both images without `border` pixels on every side.
 
-    Raises ValueError for shapes that would be broadcast, and for integers, whose white is not 1.
+    Raises ValueError for different shapes, and for integers, which are not in [0, 1].
     """
     if high.ndim != 4 or high.shape != other.shape:
         shapes = f"{tuple(high.shape)} and {tuple(other.shape)}"
@@ -63,7 +63,7 @@ def without_borders(high: Images, other: Images, border: int) -> tuple[Cut, Cut]
 
 
 def without_border(images: Images, border: int) -> Cut:
-    """Images without `border` pixels of every side; ValueError if nothing is left."""
+    """Images without `border` pixels on every side.  Raises ValueError if nothing is left."""
     height, width = images.shape[-2:]
     if not 0 <= 2 * border < min(height, width):
         raise ValueError(f"nothing of {(height, width)} is left without a border of {border}")
@@ -71,5 +71,5 @@ def without_border(images: Images, border: int) -> Cut:
 
 
 def to_float64(values: Float[Tensor, "..."] | UInt8[Tensor, "..."]) -> Float64[Tensor, "..."]:
-    """The same in float64, where they are; on the CPU if their device, as MPS, has none."""
+    """The values in float64, on their device, or on the CPU if the device has no float64, as MPS."""
     return on_float64_device(values).double()

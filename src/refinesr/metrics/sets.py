@@ -1,4 +1,4 @@
-"""Distances between sets of images: Frechet's, between normal distributions fitted to their features."""
+"""The Frechet distance between sets of images: between normal distributions fitted to their features."""
 
 import math
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ Covariance = Float[Tensor, "D D"]
 
 
 SAVED = ("mu", "sigma", "count")
-"""Names in a file of statistics."""
+"""Names of the arrays in a file of statistics."""
 
 
 @dataclass(frozen=True, eq=False)
 class Normal:
-    """A normal distribution over features: its mean (D,), and any root (r, D) with covariance = rootᵀ root.
+    """A normal distribution of features: mean (D,), and a root (r, D) with covariance = rootᵀ root.
 
-    float64 on the CPU.  r may be less than D: fewer images than features span no more.
+    float64 on the CPU.  r may be less than D if there are fewer images than features.
     """
 
     mean: Tensor
@@ -36,7 +36,7 @@ class Normal:
 
     @staticmethod
     def fitted(features: FeatureRows) -> "Normal":
-        """To features (n, D), n at least 2; n - 1 divides, as in `numpy.cov` and the published FID."""
+        """Fit to features (n, D), n at least 2, with divisor n - 1 as in `numpy.cov` and published FID."""
         if len(features) < 2:
             raise ValueError(f"{len(features)} image has no covariance; at least 2 are needed")
         features = features.detach().cpu().double()
@@ -46,27 +46,27 @@ class Normal:
 
     @staticmethod
     def of(mean: Mean, covariance: Covariance) -> "Normal":
-        """The covariance is symmetric; what of it is below rounding counts as 0."""
+        """From mean and symmetric covariance; eigenvalues below the rounding error count as 0."""
         mean, covariance = (given.detach().cpu().double() for given in (mean, covariance))
         values, vectors = torch.linalg.eigh((covariance + covariance.mT) / 2)
-        # else the root of a rounding error of 1e-16 is 1e-8, once for each dimension that is not spanned
+        # else a rounding error of 1e-16 has the root 1e-8, in each dimension that is not spanned
         rounding = len(values) * torch.finfo(values.dtype).eps * values.abs().max()
         return Normal(mean, (values * (values > rounding)).sqrt()[:, None] * vectors.mT)
 
     @staticmethod
     def read(path: Path) -> "Normal":
-        """Of saved statistics: an .npz with the mean `mu` (D,) and the covariance `sigma` (D, D).
+        """Read saved statistics: an .npz with the mean `mu` (D,) and the covariance `sigma` (D, D).
 
-        pytorch-fid and the codes of EDM distribute such files, `Statistics.save` writes them.  Raises
-        CheckpointError if it is missing or of another kind.
+        pytorch-fid and EDM distribute such files, and `Statistics.save` writes them.  Raises CheckpointError
+        if the file is missing or invalid.
         """
         stored = _read_statistics(path)
         return Normal.of(stored["mu"], stored["sigma"])
 
     def distance(self, other: "Normal") -> float:
-        """Frechet's: |mean - mean'|² + tr(C + C' - 2 (C^½ C' C^½)^½) (Heusel et al. 2017, equation 6).
+        """Frechet distance |mean - mean'|² + tr(C + C' - 2 (C^½ C' C^½)^½) (Heusel et al. 2017, equation 6).
 
-        The trace of that square root is the sum of the singular values of root root'ᵀ, whichever roots: the
+        The trace of the last term is the sum of the singular values of root root'ᵀ, for any roots: the
         eigenvalues of C^½ C' C^½ are their squares.
         """
         both = self.root.square().sum() + other.root.square().sum()
@@ -75,15 +75,16 @@ class Normal:
 
 
 def frechet(mean1: Mean, cov1: Covariance, mean2: Mean, cov2: Covariance) -> float:
-    """Frechet's distance (squared, as FID has it) of two normal distributions, in float64."""
+    """The squared Frechet distance, as in FID, of two normal distributions, in float64."""
     return Normal.of(mean1, cov1).distance(Normal.of(mean2, cov2))
 
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """Count, mean (D,) and scatter (D, D), the sum of squares about the mean, of features; float64, CPU.
+    """Count, mean (D,) and scatter matrix (D, D) about the mean of features; float64, CPU.
 
-    Two of them `+` are those of both sets together (Chan et al. 1979), so batches of any size give the same.
+    `+` gives those of the union of two sets (Chan et al. 1979), so that the result does not depend on the
+    batch size.
     """
 
     count: int
@@ -92,7 +93,7 @@ class Statistics:
 
     @staticmethod
     def of(features: FeatureRows) -> "Statistics":
-        """Of n features, n at least 1."""
+        """From n rows of features, n at least 1."""
         if len(features) < 1:
             raise ValueError("no features, no statistics")
         features = features.detach().cpu().double()
@@ -109,7 +110,7 @@ class Statistics:
 
     @property
     def covariance(self) -> Float64[Tensor, "D D"]:
-        """n - 1 divides, as in `numpy.cov` and the published FID.  ValueError for less than 2 images."""
+        """With divisor n - 1 as in `numpy.cov` and published FID.  ValueError for fewer than 2 images."""
         if self.count < 2:
             raise ValueError(f"{self.count} image has no covariance; at least 2 are needed")
         return self.scatter / (self.count - 1)
@@ -120,14 +121,14 @@ class Statistics:
         return Normal.of(self.mean, self.covariance)
 
     def frechet(self, other: "Statistics") -> float:
-        """FID, if the features are Inception's."""
+        """The Frechet distance; this is FID if the features are Inception's."""
         return self.normal.distance(other.normal)
 
     def save(self, path: Path, *, overwrite: bool = False) -> None:
-        """As an .npz of `mu`, `sigma` (n - 1 divides) and `count`, whole or not at all.
+        """Write an .npz of `mu`, `sigma` (divisor n - 1) and `count`, atomically.
 
-        ValueError for less than 2 images.  Raises OutputError if the file exists and `overwrite` is not
-        given, or if it cannot be written.
+        Raises ValueError for fewer than 2 images; OutputError if the file exists and `overwrite` is not set,
+        or if it cannot be written.
         """
         mu, sigma, count = self.mean.numpy(), self.covariance.numpy(), np.int64(self.count)
         with replacing(path, overwrite=overwrite) as part, part.open("wb") as file:
@@ -135,9 +136,9 @@ class Statistics:
 
     @staticmethod
     def read(path: Path) -> "Statistics":
-        """What `save` has written; other people's files have no count: `Normal.read` reads those too.
+        """Read a file written by `save`.  Files from elsewhere have no count; `Normal.read` reads those.
 
-        Raises CheckpointError if it is missing or of another kind.
+        Raises CheckpointError if the file is missing or invalid.
         """
         stored = _read_statistics(path)
         if "count" not in stored:
@@ -149,7 +150,7 @@ class Statistics:
 
 
 def _read_statistics(path: Path) -> dict[str, Tensor]:
-    """What of `mu`, `sigma` and `count` an .npz holds: the first two at least, float64."""
+    """`mu`, `sigma` and, if present, `count` of an .npz, float64."""
     stored = read_arrays(path, SAVED, "an .npz with mu and sigma of features")
     shapes = {name: tuple(values.shape) for name, values in stored.items()}
     size = shapes.get("mu", ())
@@ -161,17 +162,20 @@ def _read_statistics(path: Path) -> dict[str, Tensor]:
 
 @final
 class Features:
-    """A network that makes a row of features of each image: a TorchScript file, such as StyleGAN's Inception.
+    """A network that maps images to features: a TorchScript file, such as StyleGAN's Inception.
 
-    It is called with uint8 RGB (B, 3, H, W), and with `return_features=True` if it has an argument of that
-    name; it returns (B, D), or (B, D, 1, 1).  Resizing and scaling are its own business, as in those files:
-    FID depends on both.  Raises CheckpointError if the file is missing, is no TorchScript (`Script` says what
-    such files may do), or does not make features so.
+    It is called with uint8 RGB (B, 3, H, W), and with `return_features=True` if it has such an argument; it
+    returns (B, D), or (B, D, 1, 1).  It must resize and scale images itself, as those files do: FID depends
+    on both.  Raises CheckpointError if the file is missing, is not TorchScript (see `ScriptNetwork` on what
+    such files may do), or does not return features.
     """
 
     def __init__(self, path: Path, device: torch.device | None = None) -> None:
         self.network = ScriptNetwork(path, device, "features", {"return_features": True})
 
     def __call__(self, images: Float[Tensor, "B C H W"] | UInt8[Tensor, "B C H W"]) -> Float64[Tensor, "B D"]:
-        """(B, D) float64 on the CPU of grey or RGB images, uint8 or floats in [0, 1] (rounded to 8 bits)."""
+        """Features (B, D), float64 on the CPU.
+
+        `images` are grey or RGB, uint8 or floats in [0, 1], which are rounded to 8 bits.
+        """
         return self.network(uint8_rgb(images))

@@ -1,7 +1,7 @@
-"""Structural similarity, in one window and over scales.  Images in [0, 1].
+"""Structural similarity (SSIM) and its multi-scale version.  Images are in [0, 1].
 
-A window lies on every pixel where it fits into the picture (MATLAB's "valid" region), so nothing is made up
-beyond the borders.  Channels are compared one by one and averaged.
+Windows are evaluated only where they fit into the image (MATLAB's "valid" region), without padding.  Channels
+are compared one by one and averaged.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class GaussianWindow:
 
     @property
     def taps(self) -> Floats:
-        """One axis of it, (size,)."""
+        """Weights along one axis, (size,)."""
         distance = np.arange(self.size) - (self.size - 1) / 2
         weights: Floats = np.exp(-(distance**2) / (2 * self.std**2))
         total: float = weights.sum()
@@ -47,16 +47,16 @@ class GaussianWindow:
 
 @dataclass(frozen=True)
 class UniformWindow:
-    """A square of equal weights, and sample covariances: what scikit-image does unless told otherwise.
+    """Equal weights and sample covariances: scikit-image's default.
 
-    The public code of SRDiff measures its SSIM so, of RGB in 8 bits.
+    The public code of SRDiff uses it, on 8-bit RGB.
     """
 
     size: int = 7
 
     @property
     def taps(self) -> Floats:
-        """One axis of it, (size,)."""
+        """Weights along one axis, (size,)."""
         return np.full(self.size, 1 / self.size)
 
     @property
@@ -73,11 +73,11 @@ GAUSSIAN = GaussianWindow()
 def ssim(high: Images, other: Images, *, border: int = 0, window: Window = GAUSSIAN) -> PerImage:
     """Structural similarity (Wang et al. 2004, equation 13), averaged over the windows of each image.
 
-    Both in [0, 1], compared channel by channel, in float64.  `border` pixels are cut from every side first;
-    papers on super-resolution cut `scale`.  Returns 1 for equal images, less for others, at least -1.
-    The authors' later `ssim.m` first makes pictures of 384 pixels and more smaller; here, as in their
-    `ssim_index.m` and in papers on super-resolution, nothing is.  Raises ValueError if less than the window
-    is left, for shapes that differ and for integers.
+    Images in [0, 1] are compared channel by channel, in float64.  `border` pixels are cut from every side
+    first; papers on super-resolution cut `scale`.  Returns 1 for equal images, less for others, at least -1.
+    The authors' later `ssim.m` first reduces images of 384 pixels and more; as in their `ssim_index.m` and in
+    papers on super-resolution, that is not done here.  Raises ValueError if less than a window is left, for
+    different shapes and for integers.
     """
     luminance, structure = _ssim_terms(*without_borders(high, other, border), window)
     return (luminance * structure).mean((1, 2, 3))
@@ -86,11 +86,11 @@ def ssim(high: Images, other: Images, *, border: int = 0, window: Window = GAUSS
 def ms_ssim(high: Images, other: Images, *, border: int = 0) -> PerImage:
     """Structural similarity over five scales (Wang, Simoncelli and Bovik 2003, equation 7).
 
-    Both in [0, 1], compared channel by channel; `border` as in `ssim`.  Each scale is the mean of 2 x 2
-    pixels of the one before; of an odd side the last pixel stands alone, as where the authors' code mirrors
-    it.  A scale of negative structure (pictures nearly each other's negatives) counts as 0, for it has no
-    such power.  Returns 1 for equal images, less for others, at least 0.  Raises ValueError for sides below
-    176 pixels, 11 on the coarsest scale, as their code does.
+    Images in [0, 1] are compared channel by channel; `border` as in `ssim`.  Each scale is the mean of 2 x 2
+    pixels of the one before; the last pixel of an odd side is kept unchanged, which equals the mirroring in
+    the authors' code.  A scale of negative structure (images that are nearly each other's negatives) counts
+    as 0, as its power is undefined.  Returns 1 for equal images, less for others, at least 0.  Raises
+    ValueError for sides below 176 pixels, 11 on the coarsest scale, as their code does.
     """
     smallest = GAUSSIAN.size * 2 ** (len(SCALES) - 1)
     high, other = without_borders(high, other, border)
@@ -106,7 +106,7 @@ def ms_ssim(high: Images, other: Images, *, border: int = 0) -> PerImage:
 
 
 def _ssim_terms(high: Images, other: Images, window: Window) -> tuple[Maps, Maps]:
-    """Luminance, and contrast times structure, of every window (Wang et al. 2004, equations 6, 9 and 10)."""
+    """Luminance, and contrast times structure, in each window (Wang et al. 2004, equations 6, 9 and 10)."""
     if min(high.shape[-2:]) < window.size:
         found = f"{high.shape[-2]} x {high.shape[-1]}"
         raise ValueError(f"{found} pixels are fewer than a window of {window.size} x {window.size}")
@@ -121,7 +121,7 @@ def _ssim_terms(high: Images, other: Images, window: Window) -> tuple[Maps, Maps
 
 @lru_cache(maxsize=64)
 def _window_band(window: Window, pixels: int) -> BandMatrix:
-    """The window wherever it fits on an axis of `pixels`."""
+    """The matrix of the window at all its positions on an axis of `pixels`."""
     rows = pixels - window.size + 1
     return BandMatrix(np.arange(rows), np.tile(window.taps, (rows, 1)), pixels)
 

@@ -1,4 +1,4 @@
-"""TorchScript files of other people: networks that make a row of numbers of each image."""
+"""Networks in TorchScript files that map images to rows of numbers."""
 
 import warnings
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ class ScriptNetwork:
     """The network of a TorchScript file.
 
     It is called with a batch (B, 3, H, W) and those of the `options` whose names are among its arguments; it
-    returns (B, D), or (B, D, 1, 1).  `makes` says in messages what it is for: "features".
+    returns (B, D), or (B, D, 1, 1).  `makes` names its results in messages, as "features".
 
-    A TorchScript file is a program.  It does not run as Python, but in an interpreter of PyTorch's that knows
-    only tensors and their operators; still, take it from somebody you trust.
+    A TorchScript file is a program.  It does not run as Python, but in PyTorch's interpreter, which knows
+    only tensors and their operators; still, use only files from sources you trust.
 
-    Raises CheckpointError if the file is missing, is no TorchScript, or does not make such rows.
+    Raises CheckpointError if the file is missing, is not TorchScript, or does not return such rows.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class ScriptNetwork:
 
     @torch.no_grad()
     def __call__(self, images: Shaped[Tensor, "B 3 H W"]) -> Float64[Tensor, "B D"]:
-        """(B, D) float64 on the CPU of a batch of the type and range that the network wants."""
+        """Rows (B, D), float64 on the CPU, of a batch in the type and range that the network expects."""
         try:
             made = self.module(images.to(self.device).contiguous(), **self.options)
         except RuntimeError as error:
@@ -58,7 +58,7 @@ class ScriptNetwork:
 
 
 def uint8_rgb(images: Shaped[Tensor, "B C H W"]) -> Shaped[Tensor, "B 3 H W"]:
-    """uint8 RGB of grey or RGB images, uint8 already or floats in [0, 1], which are rounded to 8 bits."""
+    """Grey or RGB images as uint8 RGB; floats in [0, 1] are rounded to 8 bits."""
     if images.shape[1] not in (1, 3):
         raise ValueError(f"features are made of grey or RGB images, not of {images.shape[1]} channels")
     whole = images if images.dtype == torch.uint8 else (images.clamp(0, 1) * 255).round().byte()
@@ -66,6 +66,6 @@ def uint8_rgb(images: Shaped[Tensor, "B C H W"]) -> Shaped[Tensor, "B 3 H W"]:
 
 
 def _line(error: BaseException) -> str:
-    """The last line, which says what; TorchScript puts its own traceback before it."""
+    """The last line of the error's text, which follows TorchScript's traceback."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     return lines[-1].strip()[:200] if lines else type(error).__name__
