@@ -61,7 +61,7 @@ def test_a_run_on_pairs_leaves_a_model_that_is_used_as_any_other(train: Command,
     assert refinesr("info", "run").code == 0
     measured = ("evaluate", "run", "--data", "good", "-o", "report", "--protocol", "classic-y")
     ran = refinesr(*measured)
-    made = "run has learnt from given pairs; without --low it is shown others\n"
+    made = "run was trained on given pairs; without --low its inputs are made otherwise\n"
     assert (ran.code, ran.err) == (0, made)
     ran = refinesr(*measured, "--overwrite", "--via", 9)
     assert (ran.code, ran.err) == (0, made)

@@ -137,8 +137,8 @@ def test_answers_become_rates(refinesr: Command, report: Path) -> None:
     assert few.split() == ["few", "25.0%", "0.0%", "to", "50.0%", "2", "4"]
     assert left == "left picture chosen: 50.0% of 8, 25.0% to 75.0%"
     assert len(notes) == 2
-    assert "at 50 % it cannot be told from the truth" in notes[0]
-    assert notes[1] == "interval: bootstrap over subjects; of 2 it is wide and not sure; ask more people"
+    assert "50 %: indistinguishable from the original" in notes[0]
+    assert notes[1] == "interval: by bootstrap over subjects; unreliable for 2 subjects; ask more people"
     rates = json.loads(Path("rates.json").read_text())
     assert rates == {
         "study": asked_in("study.html")["study"],
@@ -155,7 +155,7 @@ def test_answers_become_rates(refinesr: Command, report: Path) -> None:
 def test_of_one_subject_it_is_said_that_there_is_no_interval(refinesr: Command, report: Path) -> None:
     refinesr("study", report, "-o", "study.html")
     ran = refinesr("fool-rate", save("study.html", 4), "--json", "rates.json")
-    assert ran.out.splitlines()[-1] == "of one subject there is no interval; ask more people"
+    assert ran.out.splitlines()[-1] == "no interval for one subject; ask more people"
     assert "few     0.0%                      1         2" in ran.out
     assert [row["low"] for row in json.loads(Path("rates.json").read_text())["methods"]] == [None, None]
 
@@ -163,7 +163,7 @@ def test_of_one_subject_it_is_said_that_there_is_no_interval(refinesr: Command, 
 def test_of_many_subjects_nothing_is_held_against_the_interval(refinesr: Command, report: Path) -> None:
     refinesr("study", report, "-o", "study.html")
     ran = refinesr("fool-rate", save("study.html", *(k % 5 for k in range(20))))
-    assert ran.out.splitlines()[-1] == "interval: bootstrap over subjects"
+    assert ran.out.splitlines()[-1] == "interval: by bootstrap over subjects"
 
 
 def test_answers_to_two_pages_and_of_one_subject_twice_are_refused(refinesr: Command, report: Path) -> None:

@@ -94,7 +94,7 @@ def test_equal_methods_have_p_one(count: int) -> None:
     assert found is not None
     assert (found.difference, found.p) == (0.0, 1.0)
     assert found.interval in (None, (0.0, 0.0))
-    assert found.verdict("A", "B") == "not told apart"
+    assert found.verdict("A", "B") == "no significant difference"
 
 
 def test_identical_pictures_of_both_are_equal_and_of_one_are_left_out() -> None:
@@ -140,12 +140,12 @@ def test_who_is_better_depends_on_the_metric(aim: Aim, words: str) -> None:
     assert MetricComparison("m", metric, 3.0, 2.0, -1.0, (-1.5, -0.5), 0.01, 30).verdict("A", "B") == words
     assert (
         MetricComparison("m", metric, 3.0, 2.0, -1.0, (-1.5, 0.1), 0.01, 30).verdict("A", "B")
-        == "not told apart"
+        == "no significant difference"
     )
     assert MetricComparison("m", metric, 3.0, 2.0, -1.0, (-1.5, -0.5), 0.05, 30).verdict("A", "B") == words
     for p in (0.051, 0.2):
         found = MetricComparison("m", metric, 3.0, 2.0, -1.0, (-1.5, -0.5), p, 30)
-        assert found.verdict("A", "B") == "not told apart"
+        assert found.verdict("A", "B") == "no significant difference"
 
 
 COVERAGE = MetricInfo("in 90%", Near(0.9))
@@ -159,7 +159,7 @@ COVERAGE = MetricInfo("in 90%", Near(0.9))
         (0.92, 0.99, "A is closer to 0.9"),  # more is not better
         (0.60, 0.99, "B is closer to 0.9"),
         (0.85, 0.95, "they differ; neither is closer to 0.9"),
-        (0.85, 0.85, "not told apart"),
+        (0.85, 0.85, "no significant difference"),
     ],
 )
 def test_of_shares_that_should_be_a_number_the_closer_mean_is_better(a: float, b: float, words: str) -> None:
@@ -175,7 +175,8 @@ def test_pictures_on_both_sides_of_the_target_are_right_on_average() -> None:
     a, b = column(*[0.75, 1.05] * 15), column(*[0.85] * 30)
     found = compare_scores("coverage_90", COVERAGE, a, b)
     assert found is not None
-    assert found.verdict("A", "B") == "not told apart"  # 0.05 apart, and A's mean is uncertain by 0.055
+    # 0.05 apart, and the mean of A is uncertain by 0.055
+    assert found.verdict("A", "B") == "no significant difference"
     a, b = column(*[0.75, 1.05] * 15), column(*[0.70] * 30)
     found = compare_scores("coverage_90", COVERAGE, a, b)
     assert found is not None
@@ -353,7 +354,7 @@ def test_the_sheet_shows_truth_a_b_and_their_difference(tmp_path: Path) -> None:
     match = compare_reports(report, report, "same", "changed")
     shown = most_different(differing_crops(match), 2)
     assert [place.name for place in shown] == ["b", "a"]
-    assert [place.apart > 0 for place in shown] == [True, False]
+    assert [place.difference > 0 for place in shown] == [True, False]
     picture = draw_sheet(match, shown)
     side = 48 * ZOOM
     assert picture.pixels.shape == (TEXT + 2 * GAP + 2 * (side + TEXT + GAP), GAP + 4 * (side + GAP), 3)

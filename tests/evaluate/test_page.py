@@ -191,7 +191,7 @@ def test_paired_differences_say_who_is_better(tmp_path: Path) -> None:
     alone = pair | {"low": None, "high": None}
     said = read(made(tmp_path, pairs=[pair, open_pair, alone])).said
     assert said.count("net@1 is better") == 1
-    assert said.count("not told apart") == 1
+    assert said.count("no significant difference") == 1
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_method_does_not_differ_from_itself() -> None:
     given = rows(0.5, 0.5)
     for result in found(PairedFeatures(given.truth, given.a, given.a)).values():
         assert (result.difference, result.p) == (0, 1)
-        assert result.verdict("one", "other") == "not told apart"
+        assert result.verdict("one", "other") == "no significant difference"
 
 
 @pytest.mark.slow

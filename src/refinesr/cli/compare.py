@@ -87,7 +87,7 @@ def compare(
     network = load_features(features)
     match = load_comparison(a, b, methods, data, span)
     with count_progress("comparing") as show:
-        results = list(counted_by(match.metric_comparisons(), len(match.metrics), show))
+        results = list(with_progress(match.metric_comparisons(), len(match.metrics), show))
     sets = [] if network is None else compare_sets(match, network)
     print_result(*text_lines(match, results, sets))
     if match.incomparable:
@@ -104,7 +104,7 @@ def compare(
 
 
 def check(output: Path | None, json: Path | None, overwrite: bool, inputs: Sequence[Path]) -> None:
-    """Raises OutputError for what could not be written after the work."""
+    """Raises OutputError if an output file could not be written."""
     from ..images.io import WRITABLE
 
     refuse_same_file({"--output": output, "--json": json})
@@ -117,7 +117,7 @@ def check(output: Path | None, json: Path | None, overwrite: bool, inputs: Seque
 def load_comparison(
     a: Path, b: Path | None, methods: tuple[str, str] | None, data: Path | None, span: SpanEnds = None
 ) -> "Comparison":
-    """Raises InputError or ConfigError for what is no pair of methods."""
+    """The two methods, from reports or folders of results.  Raises InputError or ConfigError."""
     from ..evaluate.comparison import compare_reports
     from ..evaluate.saved_report import read_report
 
@@ -134,7 +134,7 @@ def load_comparison(
             raise ConfigError(f"--methods: is for reports; {a} and {b} are folders of pictures")
         return measure_folders(a, b, data, span)
     if span is not None:
-        raise ConfigError("--span: is for folders of pictures; a report is by its own")
+        raise ConfigError("--span: is for folders of pictures; a report has its own")
     for path in (a, b):
         if path is not None and path not in reports:
             raise InputError(f"{path}: holds no report.json; refinesr evaluate writes one")
@@ -150,36 +150,36 @@ def load_comparison(
 def measure_folders(a: Path, b: Path, data: Path, span: SpanEnds) -> "Comparison":
     from ..evaluate.comparison import compare_folders
 
-    meant = None if span is None else span_from_ends(span)
+    span_of_values = None if span is None else span_from_ends(span)
     with count_progress("measuring pictures") as show:
-        for at in compare_folders(a, b, data, meant):
-            show(at.done, at.total)
-    assert at.match is not None
-    return at.match
+        for progress in compare_folders(a, b, data, span_of_values):
+            show(progress.done, progress.total)
+    assert progress.match is not None
+    return progress.match
 
 
 def load_features(features: Path | None) -> "Features | None":
-    """Raises CheckpointError."""
+    """The network of --features, None without it.  Raises CheckpointError."""
     from ..metrics.sets import Features
 
     return None if features is None else Features(features)
 
 
 def compare_sets(match: "Comparison", network: "Features") -> "list[SetComparison]":
-    """Of pictures that are kept; else raises InputError."""
+    """FID and KID of the two methods.  Raises InputError for missing results."""
     from ..evaluate import permutation
 
-    with count_progress("looking at pictures") as show:
+    with count_progress("computing features") as show:
         rows = permutation.PairedFeatures.of(
-            list(counted_by(permutation.paired_features(match, network), len(match.names), show))
+            list(with_progress(permutation.paired_features(match, network), len(match.names), show))
         )
-    with count_progress("exchanging results") as show:
-        found = list(counted_by(rows.distances(), 1 + permutation.PERMUTATIONS, show))
+    with count_progress("permutation test") as show:
+        found = list(with_progress(rows.distances(), 1 + permutation.PERMUTATIONS, show))
     return list(permutation.set_comparisons(found, len(match.names)))
 
 
-def counted_by(things: Iterable[T], total: int, show: Callable[[int, int], None]) -> Iterator[T]:
-    """The same, and how many of them there have been."""
+def with_progress(things: Iterable[T], total: int, show: Callable[[int, int], None]) -> Iterator[T]:
+    """Yield the things, calling `show(done, total)` for each."""
     show(0, total)
     for done, thing in enumerate(things, start=1):
         yield thing
@@ -205,6 +205,6 @@ def write_picture(match: "Comparison", path: Path) -> None:
     from ..images.io import write
 
     with count_progress("reading pictures") as show:
-        found = most_different(counted_by(differing_crops(match), len(match.names), show))
+        found = most_different(with_progress(differing_crops(match), len(match.names), show))
     write(draw_sheet(match, found), path)
     print_result(str(path))

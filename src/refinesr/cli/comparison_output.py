@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def text_lines(
     match: "Comparison", results: Sequence["MetricComparison"], sets: Sequence["SetComparison"]
 ) -> Iterator[str]:
-    """What is compared, a table, and how to read it."""
+    """A line on what is compared, the table, and notes on how to read it."""
     a, b = match.a.name, match.b.name
     yield f"{match.context}: A is {a}, B is {b}, {counted(len(match.names), 'picture')}"
     head = ("metric", "A", "B", "B - A", "95 % interval", "p", "")
@@ -23,7 +23,7 @@ def text_lines(
     yield from footnotes(results)
     if sets:
         titles = " and ".join(found.title for found in sets)
-        yield f"p of {titles}: share of random exchanges of the two results of pictures that part them as far"
+        yield f"p of {titles}: share of random exchanges of the two results of pictures that differ as much"
     for found in match.infinite_differences():
         number = counted(found.left_out, "picture")
         yield omission_line(found.metric.title, number if found.left_out == 1 else f"all {number}")
@@ -54,20 +54,20 @@ def p_text(found: "MetricComparison") -> str:
 
 
 def footnotes(results: Sequence["MetricComparison"]) -> Iterator[str]:
-    yield "interval: of the mean difference, bootstrap over pictures; with 0 in it they may well be alike"
+    yield "interval: of the mean difference, by bootstrap over pictures; significant if it excludes 0"
     few = min(results, key=lambda found: found.count)
-    way = "all patterns of signs" if few.exact else "random patterns of signs"
-    yield f"p: share of {way} of the differences whose mean is as large; above 0.05 it may be chance"
+    patterns = "all patterns of signs" if few.exact else "random patterns of signs"
+    yield f"p: share of {patterns} of the differences whose mean is as large; significant up to 0.05"
     if few.smallest_p > 0.01:
         number = counted(few.count, "picture")
-        yield f"{number} cannot give a p below {few.smallest_p:.2g}, nor a sure interval; take more"
+        yield f"{number} cannot give a p below {few.smallest_p:.2g}, nor a reliable interval; use more"
     for found in results:
         if found.left_out:
             yield omission_line(found.metric.title, counted(found.left_out, "picture"))
 
 
 def omission_line(title: str, number: str) -> str:
-    return f"{title}: {number} left out, for the difference there is infinite"
+    return f"{title}: {number} left out, as the difference is infinite"
 
 
 def json_data(
@@ -94,7 +94,7 @@ def entry_of_sets(found: "SetComparison") -> dict[str, Any]:
 
 
 def entry_of_infinite(found: "InfiniteDifference") -> dict[str, Any]:
-    """The same fields, of no picture that could be compared."""
+    """The fields of a metric without any finite difference."""
     names = ("key", "a", "b", "difference", "left_out")
     none = {"interval": None, "p": None, "count": 0, "distance": None}
     return {name: getattr(found, name) for name in names} | none | {"better": found.metric.better.data}

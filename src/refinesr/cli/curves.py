@@ -50,12 +50,12 @@ def curves(
     matplotlib_figure("curves", 1, 1)
     from .loss_curves import differences, draw, read_history, smoothing_window
 
-    courses = [read_history(run) for run in runs]
-    width = smoothing_window(courses, window)
-    for line in differences(courses):
+    histories = [read_history(run) for run in runs]
+    width = smoothing_window(histories, window)
+    for line in differences(histories):
         print_message(f"warning: {line}")
     with replacing(output, overwrite=overwrite) as part:
-        draw(courses, width, part, output.suffix[1:].lower())
+        draw(histories, width, part, output.suffix[1:].lower())
     means = f"training loss in means of {counted(width, 'update')}"
-    print_result(f"{output}  {counted(len(courses), 'run')}, {means}")
+    print_result(f"{output}  {counted(len(histories), 'run')}, {means}")
     return 0

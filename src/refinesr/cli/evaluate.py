@@ -109,23 +109,25 @@ def evaluate(
         raise ConfigError(f"--limit: {limit} is not positive")
     check_unlocked(output)
     source = Source(data, low, limit)
-    asked = plan_evaluation(things, source, PROTOCOLS[protocol], span, methods, metrics, device)
-    check_name_lengths(asked, output)
+    evaluation = plan_evaluation(things, source, PROTOCOLS[protocol], span, methods, metrics, device)
+    check_name_lengths(evaluation, output)
     if not overwrite:
-        check_report_matches(asked, source, output)
-    report = run_and_report(asked, source, output, overwrite)
+        check_report_matches(evaluation, source, output)
+    report = run_and_report(evaluation, source, output, overwrite)
     print_result(*(report.json() if json else report.markdown()).rstrip().split("\n"))
-    there = {metric.key for metric in report.metrics}
-    asked_for = {m.key: m.title for m in asked.metrics} | {m.key: m.title for m in asked.set_metrics}
-    for key, title in asked_for.items():
-        if key not in there:
+    measured = {metric.key for metric in report.metrics}
+    requested = {m.key: m.title for m in evaluation.metrics} | {
+        m.key: m.title for m in evaluation.set_metrics
+    }
+    for key, title in requested.items():
+        if key not in measured:
             print_message(f"{title} is not measured: the pictures are too small for it, or too few")
     return 0
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where pictures come from, and how many."""
+    """The evaluated images: folder, folder of low-resolution images if given, and largest number."""
 
     data: Path
     low: Path | None
@@ -135,13 +137,13 @@ class Source:
 def plan_evaluation(
     things: Sequence[str],
     source: Source,
-    way: "Protocol",
+    protocol: "Protocol",
     span: tuple[float, float] | None,
     methods: Methods,
     metrics: Metrics,
     device: "torch.device",
 ) -> "Evaluation":
-    """What is asked for.  Raises what `Evaluation` does, and InputError for pictures that do not fit."""
+    """The evaluation with all options applied.  Raises ConfigError, InputError or CheckpointError."""
     from ..evaluate.bands import with_single_bands
     from ..evaluate.evaluation import Evaluation, EvaluationPlan
     from ..evaluate.image_metrics import sample_metrics
@@ -149,31 +151,35 @@ def plan_evaluation(
     from ..evaluate.protocols import with_span
 
     plan = EvaluationPlan(methods.seed, methods.samples, methods.batch)
-    entrants = load_methods(things, way, methods)
-    if (meant := common_span(entrants, span)) is not None:
-        way = with_span(way, meant)
-    found = find_pairs(source.data, source.low, source.limit, way.depth)
-    for entrant in entrants if source.low is None else ():
-        if trained_on_given_pairs(entrant.upscaler):
-            print_message(f"{entrant.name} has learnt from given pairs; without --low it is shown others")
-    asked = way.scale if methods.scale is None else methods.scale
-    scale = scale_of(entrants, found[0].scale) if asked is None else asked
-    way.check(scale)
+    evaluated = load_methods(things, protocol, methods)
+    if (common := common_span(evaluated, span)) is not None:
+        protocol = with_span(protocol, common)
+    found = find_pairs(source.data, source.low, source.limit, protocol.depth)
+    for method in evaluated if source.low is None else ():
+        if trained_on_given_pairs(method.upscaler):
+            print_message(
+                f"{method.name} was trained on given pairs; without --low its inputs are made otherwise"
+            )
+    given_scale = protocol.scale if methods.scale is None else methods.scale
+    scale = scale_of(evaluated, found[0].scale) if given_scale is None else given_scale
+    protocol.check(scale)
     bands = found[0].bands
-    metrics.check_bands(bands, way)
-    more = list(metrics.of_pictures(found, lambda: found[0].load(way.crop, scale, way.kernel), device))
+    metrics.check_bands(bands, protocol)
+    more = list(
+        metrics.of_pictures(found, lambda: found[0].load(protocol.crop, scale, protocol.kernel), device)
+    )
     sets = list(metrics.of_sets(device))
-    there = {metric.key for metric in more} | {metric.key for metric in sets}
-    for key in way.file_metrics:
-        if key not in there:
+    available = {metric.key for metric in more} | {metric.key for metric in sets}
+    for key in protocol.file_metrics:
+        if key not in available:
             print_message(HINTS[key])
-    every = (*way.metrics(scale), *more, *sample_metrics(methods.samples, way.depth.unit_name))
-    way = replace(way, remarks=(*way.remarks, *option_remarks(methods)))
-    return Evaluation(way, scale, found, entrants, with_single_bands(every, bands), sets, plan)
+    every = (*protocol.metrics(scale), *more, *sample_metrics(methods.samples, protocol.depth.unit_name))
+    protocol = replace(protocol, remarks=(*protocol.remarks, *option_remarks(methods)))
+    return Evaluation(protocol, scale, found, evaluated, with_single_bands(every, bands), sets, plan)
 
 
 def option_remarks(methods: Methods) -> Iterator[str]:
-    """What is done besides what the protocol says."""
+    """Remarks for the report on options that change how models are run."""
     from ..evaluate.comparable import SAMPLING_REMARK
 
     if methods.via is not None:
@@ -187,91 +193,106 @@ def option_remarks(methods: Methods) -> Iterator[str]:
         yield f"{SAMPLING_REMARK} {setting} (--set)"
 
 
-def run_and_report(asked: "Evaluation", source: Source, output: Path, overwrite: bool) -> "Report":
-    """What comes of it, which is written; the folder is held as soon as something is."""
+def run_and_report(evaluation: "Evaluation", source: Source, output: Path, overwrite: bool) -> "Report":
+    """Check and run the evaluation, write the report and its page, and return the report.
+
+    The output folder is locked before the first file is written.
+    """
     from ..evaluate.page import write_page
     from ..evaluate.report import Report
     from ..evaluate.set_metrics import SetAccumulators
     from ..files import locked
 
-    names = [entrant.name for entrant in asked.methods]
-    sets = SetAccumulators.of(asked.set_metrics, names)
+    names = [method.name for method in evaluation.methods]
+    sets = SetAccumulators.of(evaluation.set_metrics, names)
     with ExitStack() as stack:
         with evaluation_bars() as show:
-            for at in asked.check(None if overwrite else output):
-                show(at)
+            for progress in evaluation.check(None if overwrite else output):
+                show(progress)
             stack.enter_context(locked(output))
             if overwrite:
                 Report.remove(output)
-            images = list(measured_images(asked, output, sets, overwrite, show))
+            images = list(measured_images(evaluation, output, sets, overwrite, show))
         scores = {name: sets.scores(name) for name in names}
         data = source.data.resolve().name.encode("utf-8", "backslashreplace").decode("utf-8")
-        report = Report(asked, data, source.low is not None, images, scores)
+        report = Report(evaluation, data, source.low is not None, images, scores)
         report.write(output)
         write_page(output)
     return report
 
 
-def check_name_lengths(asked: "Evaluation", output: Path) -> None:
+def check_name_lengths(evaluation: "Evaluation", output: Path) -> None:
     """Raises OutputError if a method's or a result's name is too long for the file system."""
     from ..files import check_name
 
-    kept = asked.folder_in(output)
-    longest = max((pair.name for pair in asked.pairs), key=lambda name: len(os.fsencode(name)))
-    for entrant in asked.methods:
-        store = kept.store(entrant.name)
+    folder = evaluation.folder_in(output)
+    longest = max((pair.name for pair in evaluation.pairs), key=lambda name: len(os.fsencode(name)))
+    for method in evaluation.methods:
+        store = folder.store(method.name)
         check_name(store.path)
-        check_name(store.picture(longest, asked.samples(entrant) - 1))
+        check_name(store.picture(longest, evaluation.samples(method) - 1))
 
 
-def check_report_matches(asked: "Evaluation", source: Source, output: Path) -> None:
-    """Raises OutputError if there is a report by other conventions, or of pictures that are not asked for."""
+def check_report_matches(evaluation: "Evaluation", source: Source, output: Path) -> None:
+    """Raises OutputError if the folder has a report with other conventions or of other images."""
     from ..evaluate.evaluation_folder import OVERWRITE_HINT
     from ..evaluate.protocols import SEED_CONVENTION
     from ..evaluate.saved_report import read_report
 
     if not (output / "report.json").exists():
         return
-    there, way = read_report(output), asked.protocol
-    told = way.conventions(asked.scale, source.low is not None)
-    odd = [f"is of {there.protocol}, not of {way.name}"] if there.protocol != way.name else []
-    odd += [f"is of '{image.name}', too" for image in there.images if image.name not in asked.names]
-    odd += [f"says '{line}', which is not so now" for line in there.conventions if line not in told]
-    # SEEDS is what the first reports did not say
-    odd += [f"does not say '{line}'" for line in told if line not in {*there.conventions, SEED_CONVENTION}]
-    if odd:
-        raise OutputError(f"{output}: the report there {odd[0]}; {OVERWRITE_HINT}")
+    existing, protocol = read_report(output), evaluation.protocol
+    expected = protocol.conventions(evaluation.scale, source.low is not None)
+    conflicts = (
+        [f"is of {existing.protocol}, not of {protocol.name}"] if existing.protocol != protocol.name else []
+    )
+    conflicts += [
+        f"is of '{image.name}', too" for image in existing.images if image.name not in evaluation.names
+    ]
+    conflicts += [
+        f"says '{line}', which is not so now" for line in existing.conventions if line not in expected
+    ]
+    # reports of early versions lack SEED_CONVENTION
+    conflicts += [
+        f"does not say '{line}'" for line in expected if line not in {*existing.conventions, SEED_CONVENTION}
+    ]
+    if conflicts:
+        raise OutputError(f"{output}: the report there {conflicts[0]}; {OVERWRITE_HINT}")
 
 
 def measured_images(
-    asked: "Evaluation",
+    evaluation: "Evaluation",
     output: Path,
     sets: "Gathered",
     overwrite: bool,
     show: "Callable[[EvaluationProgress], None]",
 ) -> "Iterator[ImageScores]":
-    """Says what to do when memory lacks."""
-    hint = f"--batch {asked.plan.batch // 2}" if asked.plan.batch > 1 else "--tile 128"
+    """Run the evaluation and yield the scores of each image.  Running out of memory names a remedy."""
+    hint = f"--batch {evaluation.plan.batch // 2}" if evaluation.plan.batch > 1 else "--tile 128"
     with out_of_memory_as(f"not enough memory; use {hint}"):
-        for at in asked.run(output, sets, overwrite=overwrite):
-            show(at)
-            if at.image is not None:
-                yield at.image
+        for progress in evaluation.run(output, sets, overwrite=overwrite):
+            show(progress)
+            if progress.image is not None:
+                yield progress.image
 
 
 @contextmanager
 def evaluation_bars() -> "Iterator[Callable[[EvaluationProgress], None]]":
-    """`show(at)`: pictures read or evaluated, and the steps of the method at work."""
+    """`show(progress)` displays the number of images and the steps of the current method."""
     from rich.progress import MofNCompleteColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    with progress_bars(MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()) as progress:
-        pictures = progress.add_task("pictures", total=None)
-        steps = progress.add_task("", total=None, visible=False)
+    with progress_bars(MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()) as bars:
+        pictures = bars.add_task("pictures", total=None)
+        steps = bars.add_task("", total=None, visible=False)
 
-        def show(at: "EvaluationProgress") -> None:
-            progress.update(pictures, description=at.task, completed=at.done, total=at.total)
-            progress.update(
-                steps, description=at.method, completed=at.step, total=at.steps, visible=bool(at.method)
+        def show(progress: "EvaluationProgress") -> None:
+            bars.update(pictures, description=progress.task, completed=progress.done, total=progress.total)
+            bars.update(
+                steps,
+                description=progress.method,
+                completed=progress.step,
+                total=progress.steps,
+                visible=bool(progress.method),
             )
 
         yield show

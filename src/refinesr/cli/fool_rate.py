@@ -47,53 +47,53 @@ def fool_rate(
 
     if json is not None:
         check_output_file("--json", json, overwrite, inputs=answer_files(answers))
-    asked = read_study(answers)
-    print_result(*lines(asked))
+    results = read_study(answers)
+    print_result(*text_lines(results))
     if json is not None:
-        write_json(json, facts(asked), overwrite)
+        write_json(json, json_data(results), overwrite)
     return 0
 
 
-def lines(asked: "StudyResults") -> Iterator[str]:
+def text_lines(results: "StudyResults") -> Iterator[str]:
     from ..evaluate.answers import FEW_SUBJECTS
     from ..evaluate.questions import TASKS
 
-    number = len(asked.subjects)
-    yield f"{TASKS[asked.task].question} {counted(number, 'subject')}, study {asked.study[:12]}"
-    rows = [cells(name, rate) for name, rate in asked.rates.items()]
+    number = len(results.subjects)
+    yield f"{TASKS[results.task].question} {counted(number, 'subject')}, study {results.study[:12]}"
+    rows = [table_row(name, rate) for name, rate in results.rates.items()]
     yield from aligned_lines([("method", "fool rate", "95 % interval", "subjects", "choices"), *rows])
-    ends = interval(asked.left_rate)
-    yield f"left picture chosen: {asked.left_rate.share.mean:.1%} of {asked.left_rate.choices}" + (
+    ends = interval_text(results.left_rate)
+    yield f"left picture chosen: {results.left_rate.share.mean:.1%} of {results.left_rate.choices}" + (
         f", {ends}" if ends else ""
     )
-    yield "fool rate: share of choices for the method's picture; at 50 % it cannot be told from the truth"
+    yield "fool rate: share of choices for the method's picture; 50 %: indistinguishable from the original"
     if number == 1:
-        yield "of one subject there is no interval; ask more people"
+        yield "no interval for one subject; ask more people"
     elif number < FEW_SUBJECTS:
-        yield f"interval: bootstrap over subjects; of {number} it is wide and not sure; ask more people"
+        yield f"interval: by bootstrap over subjects; unreliable for {number} subjects; ask more people"
     else:
-        yield "interval: bootstrap over subjects"
+        yield "interval: by bootstrap over subjects"
 
 
-def cells(name: str, rate: "Rate") -> tuple[str, ...]:
-    return name, f"{rate.share.mean:.1%}", interval(rate), str(rate.share.count), str(rate.choices)
+def table_row(name: str, rate: "Rate") -> tuple[str, ...]:
+    return name, f"{rate.share.mean:.1%}", interval_text(rate), str(rate.share.count), str(rate.choices)
 
 
-def interval(rate: "Rate") -> str:
+def interval_text(rate: "Rate") -> str:
     return "" if rate.share.interval is None else " to ".join(f"{end:.1%}" for end in rate.share.interval)
 
 
-def facts(asked: "StudyResults") -> dict[str, Any]:
+def json_data(results: "StudyResults") -> dict[str, Any]:
     return {
-        "study": asked.study,
-        "task": asked.task,
-        "subjects": len(asked.subjects),
-        "methods": [{"name": name, **entry(rate, "fooled")} for name, rate in asked.rates.items()],
-        "left": entry(asked.left_rate, "chosen"),
+        "study": results.study,
+        "task": results.task,
+        "subjects": len(results.subjects),
+        "methods": [{"name": name, **rate_entry(rate, "fooled")} for name, rate in results.rates.items()],
+        "left": rate_entry(results.left_rate, "chosen"),
     }
 
 
-def entry(rate: "Rate", counted: str) -> dict[str, Any]:
+def rate_entry(rate: "Rate", counted: str) -> dict[str, Any]:
     share = rate.share
     numbers = {"rate": share.mean, "low": share.low, "high": share.high, "subjects": share.count}
     return numbers | {counted: rate.counted, "choices": rate.choices}

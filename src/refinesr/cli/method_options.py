@@ -60,41 +60,41 @@ class Methods:
     precision: Precision = "auto"
 
 
-def load_methods(things: Sequence[str], way: "Protocol", methods: Methods) -> "list[EvaluatedMethod]":
-    """In the order named, after the pictures themselves if the protocol wants them in the table.
+def load_methods(things: Sequence[str], protocol: "Protocol", methods: Methods) -> "list[EvaluatedMethod]":
+    """The methods in the order given, after the originals if the protocol includes them in the table.
 
-    Raises ConfigError if there is nothing that --via is for.
+    Raises ConfigError if --via is given without a model.
     """
     from ..evaluate.evaluation import EvaluatedMethod
     from ..evaluate.trained_size import AtTrainedSize
     from ..evaluate.upscalers import GroundTruth
 
-    named = [load_method(thing, way, methods) for thing in things]
+    named = [load_method(thing, protocol, methods) for thing in things]
     if methods.via is not None and not any(isinstance(each.upscaler, AtTrainedSize) for each in named):
         raise ConfigError("--via: no model among the methods; it is for models")
-    wanted = way.includes_truth and not any(isinstance(each.upscaler, GroundTruth) for each in named)
+    wanted = protocol.includes_truth and not any(isinstance(each.upscaler, GroundTruth) for each in named)
     return [EvaluatedMethod("truth", GroundTruth()), *named] if wanted else named
 
 
 def load_method(thing: str, protocol: "Protocol", methods: Methods) -> "EvaluatedMethod":
-    """NAME=THING, or THING, which then is called as its file or folder."""
+    """The method NAME=METHOD, or METHOD, which is then named after its file or folder."""
     from ..evaluate.evaluation import EvaluatedMethod
 
-    name, mark, rest = thing.partition("=")
-    if mark and not os.path.exists(thing) and not set(name) & set("/\\"):
+    name, separator, rest = thing.partition("=")
+    if separator and not os.path.exists(thing) and not set(name) & set("/\\"):
         return EvaluatedMethod(name, load_upscaler(rest, protocol, methods))
     bare, steps = split_steps(thing)
     path = Path(bare)
-    called = path.resolve().name if path.is_dir() else path.stem if path.suffix else path.name
+    name_of_file = path.resolve().name if path.is_dir() else path.stem if path.suffix else path.name
     return EvaluatedMethod(
-        called if steps is None else f"{called}@{steps}", load_upscaler(thing, protocol, methods)
+        name_of_file if steps is None else f"{name_of_file}@{steps}", load_upscaler(thing, protocol, methods)
     )
 
 
 def split_steps(thing: str) -> tuple[str, int | None]:
-    """MODEL@STEPS in two, unless something is called so."""
-    bare, mark, steps = thing.rpartition("@")
-    if mark and steps.isdecimal() and not Path(thing).exists():
+    """MODEL and STEPS of MODEL@STEPS, unless a file of this name exists."""
+    bare, separator, steps = thing.rpartition("@")
+    if separator and steps.isdecimal() and not Path(thing).exists():
         return bare, int(steps)
     return thing, None
 
@@ -103,9 +103,9 @@ def load_upscaler(thing: str, protocol: "Protocol", methods: Methods) -> "Upscal
     from ..evaluate.trained_size import AtTrainedSize
     from ..evaluate.upscalers import GroundTruth, ResultFolder, interpolations, is_result_folder
 
-    plainly: dict[str, Upscaler] = {"truth": GroundTruth(), **interpolations(protocol.kernel)}
-    if thing in plainly:
-        return plainly[thing]
+    by_name: dict[str, Upscaler] = {"truth": GroundTruth(), **interpolations(protocol.kernel)}
+    if thing in by_name:
+        return by_name[thing]
     if is_result_folder(thing):
         return ResultFolder.of(Path(thing), methods.samples)
     network = load_network(thing, methods)
@@ -135,48 +135,50 @@ def load_network(thing: str, methods: Methods) -> "Upscaler":
     try:
         model = with_sampling_settings(model, methods.settings)
         options.check(model)
-    except ConfigError as error:  # of several methods, which?
+    except ConfigError as error:  # name the method, as there may be several
         raise ConfigError(f"{bare}: {error}") from error
     return ModelUpscaler(model, options)
 
 
 def common_span(methods: "Sequence[EvaluatedMethod]", asked: tuple[float, float] | None) -> "Span | None":
-    """What is measured by: what is asked for, else the span of all models that have one.
+    """The span for metrics: the given one, else the common span of all models that have one.
 
-    Raises ConfigError for models of several.
+    Raises ConfigError if models have different spans.
     """
     if asked is not None:
         return span_from_ends(asked)
     found = {span: method.name for method in methods if (span := model_span(method.upscaler)) is not None}
     if len(found) > 1:
-        told = ", ".join(f"{name} has {span}" for span, name in found.items())
-        raise ConfigError(f"--span: models have several, {told}; give --span LOW HIGH to measure all by one")
+        spans = ", ".join(f"{name} has {span}" for span, name in found.items())
+        raise ConfigError(f"--span: models have several, {spans}; give --span LOW HIGH to measure all by one")
     return next(iter(found), None)
 
 
-def model_span(maker: "Upscaler") -> "Span | None":
-    """Of a model; None of all else, which knows none."""
+def model_span(upscaler: "Upscaler") -> "Span | None":
+    """The span of a model; None for other upscalers."""
     from ..evaluate.trained_size import AtTrainedSize
     from ..evaluate.upscalers import ModelUpscaler
 
-    if isinstance(maker, AtTrainedSize):
-        return model_span(maker.upscaler)
-    return maker.model.span if isinstance(maker, ModelUpscaler) else None
+    if isinstance(upscaler, AtTrainedSize):
+        return model_span(upscaler.upscaler)
+    return upscaler.model.span if isinstance(upscaler, ModelUpscaler) else None
 
 
-def trained_on_given_pairs(maker: "Upscaler") -> bool:
-    """Whether it is a model whose poor pictures were given, not made of good ones."""
+def trained_on_given_pairs(upscaler: "Upscaler") -> bool:
+    """Whether it is a model trained on given low-resolution images, not on a degradation."""
     from ..evaluate.trained_size import AtTrainedSize
     from ..evaluate.upscalers import ModelUpscaler
     from ..images.degrade import Given
 
-    if isinstance(maker, AtTrainedSize):
-        return trained_on_given_pairs(maker.upscaler)
-    return isinstance(maker, ModelUpscaler) and isinstance(maker.links[0].stage.method.degradation, Given)
+    if isinstance(upscaler, AtTrainedSize):
+        return trained_on_given_pairs(upscaler.upscaler)
+    return isinstance(upscaler, ModelUpscaler) and isinstance(
+        upscaler.links[0].stage.method.degradation, Given
+    )
 
 
 def scale_of(methods: "Sequence[EvaluatedMethod]", of_pictures: int | None) -> int:
-    """Where the protocol takes any: a model's, else that of the pictures."""
+    """The scale if the protocol has none: that of the first model, else that of the images."""
     scales = [method.upscaler.scale for method in methods if method.upscaler.scale is not None]
     scale = scales[0] if scales else of_pictures
     if scale is None:

@@ -77,54 +77,54 @@ class Metrics:
         if self.backbone is not None and self.lpips is None and self.dists is None:
             raise ConfigError(f"--backbone: {self.backbone} has no use without --lpips or --dists")
 
-    def check_bands(self, bands: int, way: "Protocol") -> None:
-        """Raises ConfigError for a judge of three bands where pictures of others are compared as they are."""
-        if bands in way.depth.accepted_bands(3):
+    def check_bands(self, bands: int, protocol: "Protocol") -> None:
+        """Raises ConfigError for a network of RGB if images of other bands are compared as stored."""
+        if bands in protocol.depth.accepted_bands(3):
             return
         for name in ("perceptual", "lpips", "dists", "niqe", "features", "probabilities", "classifier"):
             if getattr(self, name) is not None:
-                seen = f"judges pictures of 3 bands, and protocol {way.name} has {bands} of them here"
+                seen = f"judges pictures of 3 bands, and protocol {protocol.name} has {bands} of them here"
                 raise ConfigError(f"--{name}: {seen}; leave it out")
 
     def of_pictures(
         self, pairs: "Sequence[Pair]", first: "Callable[[], LoadedPair]", device: "torch.device"
     ) -> "Iterator[Metric]":
-        """Those asked for.  `first` reads the first of `pairs`.
+        """The requested metrics of single images.  `first` reads the first of `pairs`.
 
-        Raises CheckpointError for a file that was named and cannot be used; of weights that are only looked
-        for in torch's cache it is said what lacks.
+        Raises CheckpointError for a named file that cannot be used.  If default weights are missing from
+        torch's cache, a message says so and the metric is omitted.
         """
-        from ..evaluate import pretrained_metrics as w
+        from ..evaluate import pretrained_metrics
 
         if self.perceptual is not None:
-            yield w.perceptual(self.perceptual, device)
-        for path, built in ((self.lpips, w.lpips), (self.dists, w.dists)):
+            yield pretrained_metrics.perceptual(self.perceptual, device)
+        for path, build in ((self.lpips, pretrained_metrics.lpips), (self.dists, pretrained_metrics.dists)):
             if path is not None:
-                yield from built_if_cached(built, path, self.backbone, device)
+                yield from build_if_cached(build, path, self.backbone, device)
         if self.niqe is not None:
-            yield w.niqe(self.niqe)
+            yield pretrained_metrics.niqe(self.niqe)
         if self.classifier is not None and self.labels is not None:
-            yield from w.top_k_errors(self.classifier, self.labels, pairs, first(), device)
+            yield from pretrained_metrics.top_k_errors(self.classifier, self.labels, pairs, first(), device)
 
     def of_sets(self, device: "torch.device") -> "Iterator[SetMetric]":
-        from ..evaluate import pretrained_metrics as w
+        from ..evaluate import pretrained_metrics
 
         if self.features is not None:
-            yield from w.fid_and_kid(self.features, self.reference, device)
+            yield from pretrained_metrics.fid_and_kid(self.features, self.reference, device)
         if self.probabilities is not None:
-            yield w.inception_score(self.probabilities, device)
+            yield pretrained_metrics.inception_score(self.probabilities, device)
 
 
-def built_if_cached(
-    built: "Callable[[Path, Path | None, torch.device], Metric]",
+def build_if_cached(
+    build: "Callable[[Path, Path | None, torch.device], Metric]",
     path: Path,
     backbone: Path | None,
     device: "torch.device",
 ) -> "Iterator[Metric]":
-    """What is built of a file.  If torch's cache lacks the network that is said, and all else goes on."""
+    """The metric, or a message if the network's weights are missing from torch's cache."""
     from ..metrics.backbones import CacheError
 
     try:
-        yield built(path, backbone, device)
+        yield build(path, backbone, device)
     except CacheError as error:
         print_message(f"{error}; not measured")

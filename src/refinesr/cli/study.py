@@ -61,19 +61,19 @@ def study(
     from ..evaluate.saved_report import read_report
     from ..evaluate.study import Study, methods_to_judge
 
-    there = read_report(report)
-    asked = Study(
-        there, TASKS[task], methods_to_judge(there) if methods is None else methods, trials, seconds
+    saved = read_report(report)
+    user_study = Study(
+        saved, TASKS[task], methods_to_judge(saved) if methods is None else methods, trials, seconds
     )
-    pictures, total = [], len(there.images)
+    pictures, total = [], len(saved.images)
     with count_progress("reading pictures") as show:
-        for picture in asked.pictures():
+        for picture in user_study.pictures():
             pictures.append(picture)
             show(len(pictures), total)
-    page = asked.page(pictures)
+    page = user_study.page(pictures)
     with replacing(output, overwrite=overwrite) as part:
         part.write_text(page, encoding="utf-8")
     size = f"{len(page.encode()) / 2**20:.2f} MiB"
     pairs = f"{counted(min(trials, total), 'pair')} of {counted(total, 'picture')}"
-    print_result(f"{output}: {pairs} for each subject, {counted(len(asked.methods), 'method')}, {size}")
+    print_result(f"{output}: {pairs} for each subject, {counted(len(user_study.methods), 'method')}, {size}")
     return 0

@@ -64,7 +64,7 @@ class MetricComparison:
         if self.smallest_p > SIGNIFICANCE and self.difference != 0:
             return "too few pictures to tell"
         if self.interval is None or not is_significant(self.interval) or self.p > SIGNIFICANCE:
-            return "not told apart"
+            return "no significant difference"
         return self.metric.better.verdict(a, b, self.interval, self.distance)
 
 

@@ -188,7 +188,7 @@ def differences_section(report: SavedReport) -> str:
         rows.append(tag("tr", name + "".join(tag("td", cell) for cell in cells)))
     body = tag("table", tag("thead", tag("tr", head)) + tag("tbody", "".join(rows)))
     scrolled = tag("div", body, class_="wide", tabindex=0, role="region", aria_label="paired differences")
-    why = tag("p", "Both methods on the same pictures; an interval without 0 tells them apart.")
+    why = tag("p", "Both methods on the same pictures; an interval without 0 is a significant difference.")
     return tag("section", tag("details", tag("summary", "Paired differences") + why + scrolled))
 
 
@@ -196,6 +196,6 @@ def verdict(pair: PairedDifference, metric: MetricInfo) -> str:
     if (interval := pair.difference.interval) is None:
         return ""
     if not is_significant(interval):
-        return "not told apart"
+        return "no significant difference"
     distance = None if pair.distance is None else pair.distance.interval
     return metric.better.verdict(pair.b, pair.a, interval, distance)

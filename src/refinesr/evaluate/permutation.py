@@ -117,7 +117,7 @@ class SetComparison:
     def verdict(self, a: str, b: str) -> str:
         """A sentence naming the better method, if the difference is significant."""
         if self.p > SIGNIFICANCE:
-            return "not told apart"
+            return "no significant difference"
         return Lower().verdict(a, b, (self.difference, self.difference))
 
 
