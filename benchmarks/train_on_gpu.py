@@ -74,7 +74,7 @@ def collect(args: Namespace) -> None:
 def check(args: Namespace) -> None:
     device, _ = computing(args)
     photos = load_photos(args.data, device, smallest=64)
-    failed = Smoke(photos, args.high, args.perceptual, args.output, say, args.seconds).go()
+    failed = Smoke(photos, args.high, args.perceptual, args.output, say, args.seconds).run_checks()
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}")
 
@@ -189,12 +189,12 @@ def fitted(args: Namespace, run: Run, teacher: Stage | None = None, encoder: Pat
     pairs = training_pairs(run, photos)
     back = args.out, args.room * 2**20
     job = training.Job(run, args.output, autocast, *back, ahead=args.ahead)
-    done = training.train_for(job, pairs, state, objective, watch(args), say)
+    done = training.train_for(job, pairs, state, objective, time_budget(args), say)
     crops = f"{done.updates} updates, loss {done.loss:.4f}, {done.crops:.0f} crops/s"
     say(f"{args.output}: {crops}, {spent():.0f} s")
 
 
-def watch(args: Namespace) -> TimeBudget:
+def time_budget(args: Namespace) -> TimeBudget:
     """From the start of the program; a run that goes on knows what has been spent on it."""
     told = args.output / training.SPENT
     before = json.loads(told.read_text())["seconds"] if args.resume and told.exists() else 0.0

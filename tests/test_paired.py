@@ -240,7 +240,7 @@ def test_without_poor_pictures_crops_are_drawn_as_they_were(tmp_path: Path) -> N
     high, low = Pairs(photos, Photo(4), 16, 4, seed=2).at(1)
     pairs = Pairs(photos, Photo(4), 16, 4, seed=2)
     rng = pairs._rng(1)
-    cut = photos.store.cut(photos.draw(4, 16, rng), 16)
+    cut = photos.store.crop(photos.draw(4, 16, rng), 16)
     assert torch.equal(high, cut)
     assert torch.equal(low, Photo(4)(cut, rng))
 

@@ -1,4 +1,4 @@
-"""Updates fitted to minutes: `refinesr.fit.fit`, a stretch at a time, its plan fitted to the time left."""
+"""Training for a given time: `refinesr.fit.fit` in stretches, with the plan fitted to the time left."""
 
 import math
 import time
@@ -12,23 +12,23 @@ import torch
 from refinesr.fit import Batches, Plan, Report, State, TrainingObjective, fit
 
 FIRST, SECOND = 2, 4
-"""Updates of the first stretch, which compiles and is not counted, and of the one that is measured first."""
+"""Updates of the first stretch, which compiles and is not timed, and of the second, which is timed first."""
 
 LENGTH = 3.0
 """Seconds of the other stretches."""
 
 WARM = 20
-"""A warm-up takes no more than one update in so many."""
+"""The warm-up is at most one in so many updates."""
 
 
 @dataclass
 class TimeBudget:
-    """What time there is, in seconds.
+    """The available time in seconds.
 
-    mine     of this command, from `start` on
-    whole    of all commands that train this run, `before` of which were spent by earlier ones
-    reserve  to be left when the last update is made: for saving
-    saving   what one save takes; there is one `every` so many seconds
+    mine     of this command, counted from `start`
+    whole    of all commands that train this run; earlier ones have spent `before` of it
+    reserve  kept free for saving after the last update
+    saving   duration of one save; there is one `every` so many seconds
     """
 
     mine: float
@@ -47,11 +47,11 @@ class TimeBudget:
     def spent(self) -> float:
         return self.now() - self.start
 
-    def left(self) -> float:
+    def remaining(self) -> float:
         """Seconds for updates in this command."""
         return self._usable(self.mine - self.spent)
 
-    def left_in_all(self) -> float:
+    def remaining_in_all(self) -> float:
         """Seconds for updates in this and the commands to come, no less than in this one."""
         whole = 0.0 if self.whole is None else self.whole - self.before
         return self._usable(max(whole, self.mine) - self.spent)
@@ -63,7 +63,7 @@ class TimeBudget:
 
 @dataclass
 class Pace:
-    """How long an update takes, by the latest stretches."""
+    """The duration of an update, estimated from the latest stretches."""
 
     begun: int = 0
     recent: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=4))
@@ -75,30 +75,30 @@ class Pace:
 
     @property
     def seconds(self) -> float | None:
-        """Of one update; None while nobody knows."""
+        """Of one update; None before the first timed stretch."""
         if not self.recent:
             return None
         updates, seconds = (sum(column) for column in zip(*self.recent, strict=True))
         return max(seconds / updates, 1e-9)
 
-    def updates(self, watch: TimeBudget) -> int:
-        """Of the next stretch; 0 when the time is over."""
+    def updates(self, budget: TimeBudget) -> int:
+        """Number of updates of the next stretch; 0 when the time is over."""
         if self.seconds is None:
-            return FIRST if not self.begun else SECOND if watch.left() > 0 else 0
-        return max(0, min(int(watch.left() / self.seconds), max(1, round(LENGTH / self.seconds))))
+            return FIRST if not self.begun else SECOND if budget.remaining() > 0 else 0
+        return max(0, min(int(budget.remaining() / self.seconds), max(1, round(LENGTH / self.seconds))))
 
-    def fitted(self, plan: Plan, step: int, watch: TimeBudget) -> Plan:
-        """The plan whose updates end when the time for all of them does."""
+    def fit_plan(self, plan: Plan, step: int, budget: TimeBudget) -> Plan:
+        """The plan with as many steps as the remaining time of all commands allows."""
         if self.seconds is None:
             steps = max(plan.steps, step + SECOND)
         else:
-            steps = step + max(1, int(watch.left_in_all() / self.seconds))
+            steps = step + max(1, int(budget.remaining_in_all() / self.seconds))
         return replace(plan, steps=steps, warmup=min(plan.warmup, steps // WARM))
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """Some updates, all of them computed; `plan` is the one they followed."""
+    """Some completed updates, and the plan that they followed."""
 
     reports: list[Report]
     seconds: float
@@ -110,28 +110,28 @@ def train_in_stretches(
     pairs: Batches,
     objective: TrainingObjective,
     plan: Plan,
-    watch: TimeBudget,
+    budget: TimeBudget,
     *,
     seed: int,
     autocast: torch.dtype | None,
     from_first: bool = False,
-    hear: Callable[[Report], None] = lambda report: None,
+    on_report: Callable[[Report], None] = lambda report: None,
 ) -> Iterator[Stretch]:
-    """Update until the time is over.  The rate follows the plan as if it had known the number of updates.
+    """Update until the time is over; the learning rate follows the plan fitted to the expected updates.
 
-    `hear` is told of each update when it is made: whatever breaks in upon a stretch, it knows of the others.
-    With `from_first` the watch starts anew after the first stretch: compiling is not counted.
+    on_report   called after each update, so that an interrupted stretch loses no reports
+    from_first  the time starts anew after the first stretch, so that compiling is not counted
     """
     pace = Pace()
-    while updates := pace.updates(watch):
-        begun, fitted = watch.now(), pace.fitted(plan, state.step, watch)
+    while updates := pace.updates(budget):
+        begun, fitted = budget.now(), pace.fit_plan(plan, state.step, budget)
         reports = []
         for report in islice(fit(state, pairs, objective, fitted, seed=seed, autocast=autocast), updates):
-            hear(report)
+            on_report(report)
             reports.append(report)
         float(reports[-1].loss)  # waits for the device
-        seconds = watch.now() - begun
+        seconds = budget.now() - begun
         pace.add(len(reports), seconds)
         if from_first and pace.begun == 1:
-            watch.start = watch.now()
+            budget.start = budget.now()
         yield Stretch(reports, seconds, fitted)

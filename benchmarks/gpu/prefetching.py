@@ -1,4 +1,4 @@
-"""Batches made on a stream of their own, while the network is at work on the one before."""
+"""Batches prepared on their own CUDA stream while the network computes on the previous one."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 class PrefetchedBatches:
-    """The batches of `pairs`, on CUDA; the one after each is begun before it is asked for."""
+    """The batches of `pairs`, on CUDA; each is prepared before it is requested."""
 
     def __init__(self, pairs: Pairs) -> None:
         self.pairs = pairs

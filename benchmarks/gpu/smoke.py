@@ -1,6 +1,6 @@
-"""Every road of a training, for some seconds each, on a machine where none has been gone yet.
+"""A short check of every part of a training on a new machine, some seconds each.
 
-Whatever fails is told with its traceback, and the rest is tried all the same.
+A failure is printed with its traceback, and the other checks still run.
 """
 
 import shutil
@@ -42,7 +42,7 @@ SECONDS = 5.0
 
 @dataclass
 class Smoke:
-    """The roads, in their order; each leaves what the next one needs in the folder."""
+    """The checks, in their order; each leaves in the folder what the next ones need."""
 
     photos: Photos
     pictures: Path
@@ -66,7 +66,7 @@ class Smoke:
         small = tiny(RECIPES[self.recipe]())
         return override(small, "plan.batch=8", "plan.size=64", "plan.rate=1e-3")
 
-    def roads(self) -> Iterator[tuple[str, Callable[[], object]]]:
+    def checks(self) -> Iterator[tuple[str, Callable[[], object]]]:
         yield "ceilings", lambda: measured_peaks(self.device)
         yield "degradations as on the CPU", self.degraded
         yield "the loss as on the CPU", self.losses
@@ -75,19 +75,19 @@ class Smoke:
         yield "pieces", self.pieces
         yield "a picture", self.picture
         yield "measuring", self.measured
-        yield "a student", self.taught
+        yield "a student", self.distillation
         if self.perceptual is not None:
-            yield "looks", self.looks
+            yield "a perceptual loss", self.perceptual_loss
         if self.device.type == "cuda":
             yield "batches ahead", self.ahead
 
-    def go(self) -> list[str]:
+    def run_checks(self) -> list[str]:
         """The names of what failed."""
         failed = []
-        for name, road in self.roads():
+        for name, check in self.checks():
             begun_at = time.perf_counter()
             try:
-                found = road()
+                found = check()
                 self.tell(f"ok   {name}: {found}  ({time.perf_counter() - begun_at:.1f} s)")
             except Exception:
                 self.tell(f"FAIL {name}\n{traceback.format_exc()}")
@@ -167,10 +167,10 @@ class Smoke:
         *_, last = stage(bench.held.low, NoiseField((0, 1)), sampling=sampling)
         return bench.scores(stage, sampling) | {"largest": float(last.image.abs().max())}
 
-    def taught(self) -> str:
+    def distillation(self) -> str:
         return self.training(self.run, "student", teacher=str(self.folder / "run"))
 
-    def looks(self) -> str:
+    def perceptual_loss(self) -> str:
         """A training by a perceptual distance, of states of the network's own making."""
         run = override(self.run, "method.perception=Perception", "method.rollout=Rollout")
         return self.training(run, "looks")

@@ -1,6 +1,6 @@
-"""A run trained for a number of minutes: what `refinesr.train.train` leaves, and pieces of it to be carried.
+"""Training a run for a number of minutes; its files, and pieces of them to transfer.
 
-Everything is saved about once a minute, so that a command that is killed has not worked for nothing.
+Everything is saved about once a minute, so that a killed command loses little.
 """
 
 import json
@@ -30,20 +30,20 @@ from refinesr.run import Run
 from refinesr.train import save_run
 
 FAR = 2**31 - 1
-"""The batch that previews show: no run is so long."""
+"""Number of the batch that previews show, which no run reaches."""
 
 SPENT = "spent.json"
-"""Of a run's folder: the seconds spent on it so far, and how many updates they were thought to be."""
+"""File in a run's folder: the seconds spent so far, and the number of updates planned last."""
 
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is trained where.
+    """A run, its folder, and where its files are exported.
 
-    out   where pieces are to lie whenever the run is saved; none if None
-    room  bytes that may lie there: weights that are not averaged are left out if they do not fit
+    out   folder for pieces of the files, written at every save; None: none are written
+    room  bytes that fit there; the weights that are not averaged are left out if they do not fit
     """
 
     run: Run
@@ -52,14 +52,14 @@ class Job:
     out: Path | None = None
     room: int = 60 * 2**20
     from_first: bool = False
-    """Whether the time begins after the first updates, when everything is compiled."""
+    """Whether the time starts after the first updates, which compile."""
     ahead: bool = False
-    """Whether batches are made beside the network."""
+    """Whether the next batch is prepared while the network computes."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a training came to; crops a second without compiling, saving and loading."""
+    """Result of a training; crops per second exclude compiling, saving and loading."""
 
     updates: int
     loss: float
@@ -71,31 +71,40 @@ def train_for(
     pairs: Batches,
     state: State,
     objective: TrainingObjective,
-    watch: TimeBudget,
+    budget: TimeBudget,
     tell: Tell = print,
 ) -> Summary:
-    """Update until the watch says so, telling how it goes.
+    """Train until the time is over, printing progress.
 
-    Whatever ends it, the last good state lies in the folder and, as pieces, in `out`; if an update was left
-    half made, that is the last save.  Raises DivergedError if the loss is no number, the last save being from
-    before.
+    However it ends, the last complete state is saved in the folder and, as pieces, in `out`; if an update is
+    only half made, the last save remains.  Raises DivergedError if the loss is NaN or infinite; nothing is
+    saved after that.
     """
-    keeper, material = Recorder(job, pairs, watch, tell), PrefetchedBatches(pairs) if job.ahead else pairs
-    how = {"seed": job.run.seed, "autocast": job.autocast, "from_first": job.from_first, "hear": keeper.hear}
-    plan = with_planned_steps(job.run, job.folder).plan
+    recorder = Recorder(job, pairs, budget, tell)
+    stretches = train_in_stretches(
+        state,
+        PrefetchedBatches(pairs) if job.ahead else pairs,
+        objective,
+        with_planned_steps(job.run, job.folder).plan,
+        budget,
+        seed=job.run.seed,
+        autocast=job.autocast,
+        from_first=job.from_first,
+        on_report=recorder.on_report,
+    )
     try:
-        for stretch in train_in_stretches(state, material, objective, plan, watch, **how):
-            keeper.note(state, stretch)
+        for stretch in stretches:
+            recorder.record(state, stretch)
     except DivergedError:
         raise
     except BaseException:
-        if keeper.made and state.is_complete_at(keeper.told):
-            with suppress(Exception):  # what went wrong first is what counts
-                keeper.keep(state)
+        if recorder.updates and state.is_complete_at(recorder.last_step):
+            with suppress(Exception):  # the first error is the one to raise
+                recorder.save(state)
         raise
-    if keeper.made:
-        keeper.keep(state)
-    return keeper.summary(state)
+    if recorder.updates:
+        recorder.save(state)
+    return recorder.summary(state)
 
 
 def with_distance(run: Run, folder: Path | None, device: torch.device) -> tuple[Run, Distance | None]:
@@ -115,56 +124,56 @@ def with_planned_steps(run: Run, folder: Path) -> Run:
 
 
 class Recorder:
-    """The body of the loop: tells, logs, saves."""
+    """Prints progress, logs and saves."""
 
-    def __init__(self, job: Job, pairs: Batches, watch: TimeBudget, tell: Tell) -> None:
-        self.job, self.pairs, self.watch, self.tell = job, pairs, watch, tell
+    def __init__(self, job: Job, pairs: Batches, budget: TimeBudget, tell: Tell) -> None:
+        self.job, self.pairs, self.budget, self.tell = job, pairs, budget, tell
         self.run, self.log = job.run, TrainingLog(RunFolder(job.folder).log)
         self.flops = flops(job.run) if job.run.lesson is None else 0.0  # a teacher's are not counted
         self.last: Stretch | None = None
-        self.made, self.counted, self.seconds, self.saved = 0, 0, 0.0, -watch.every
-        self.told = 0
+        self.updates, self.counted, self.seconds, self.saved = 0, 0, 0.0, -budget.every
+        self.last_step = 0
 
-    def hear(self, report: Report) -> None:
+    def on_report(self, report: Report) -> None:
         self.log.pending.append(report)
-        self.told = report.step
+        self.last_step = report.step
 
-    def note(self, state: State, stretch: Stretch) -> None:
+    def record(self, state: State, stretch: Stretch) -> None:
         first, self.last = self.last is None, stretch
         self.run = replace(self.job.run, plan=stretch.plan)
         self.log.write()  # a loss that is no number ends the run before anything is saved
-        self.made += len(stretch.reports)
+        self.updates += len(stretch.reports)
         if not first:
             self.counted += len(stretch.reports)
             self.seconds += stretch.seconds
         self.tell(self.line(stretch))
-        if math.isfinite(self.watch.every) and self.watch.spent - self.saved >= self.watch.every:
-            self.keep(state)
+        if math.isfinite(self.budget.every) and self.budget.spent - self.saved >= self.budget.every:
+            self.save(state)
 
-    def keep(self, state: State) -> None:
-        """Save; the time it takes is kept free for the last time."""
-        begun = self.watch.spent
+    def save(self, state: State) -> None:
+        """Save, and reserve the time it takes for the last save."""
+        started = self.budget.spent
         save_run(self.run, RunFolder(self.job.folder), state, self.log)
         far = replace(self.run.plan, steps=FAR)
         write_preview(self.run.method, far, RunFolder(self.job.folder), state, self.pairs)
-        spent = {"seconds": self.watch.before + self.watch.spent, "steps": self.run.plan.steps}
+        spent = {"seconds": self.budget.before + self.budget.spent, "steps": self.run.plan.steps}
         with replacing(self.job.folder / SPENT, overwrite=True) as part:
             part.write_text(json.dumps(spent) + "\n")
         if self.job.out is not None:
             export(self.run, state, self.job.folder, self.job.out, self.job.room)
-        self.saved = self.watch.spent
-        self.watch.saving = self.saved - begun
-        self.watch.reserve = 1 + 2 * self.watch.saving
-        self.tell(f"saved after update {state.step}, in {self.watch.saving:.1f} s")
+        self.saved = self.budget.spent
+        self.budget.saving = self.saved - started
+        self.budget.reserve = 1 + 2 * self.budget.saving
+        self.tell(f"saved after update {state.step}, in {self.budget.saving:.1f} s")
 
     def line(self, stretch: Stretch) -> str:
-        """How it goes."""
+        """A line of progress."""
         report, plan = stretch.reports[-1], stretch.plan
         crops = len(stretch.reports) * plan.batch / stretch.seconds
         loss = sum(float(each.loss) for each in stretch.reports) / len(stretch.reports)
         fast = f"  {crops * self.flops / 1e12:.3g} TFLOP/s" if self.flops else ""
         return (
-            f"{self.watch.spent:6.1f} s  update {report.step} of {plan.steps}  loss {loss:.4f}  "
+            f"{self.budget.spent:6.1f} s  update {report.step} of {plan.steps}  loss {loss:.4f}  "
             f"rate {report.rate:.2e}  {crops:.0f} crops/s{fast}{memory()}"
         )
 
@@ -175,7 +184,7 @@ class Recorder:
 
 
 def export(run: Run, state: State, folder: Path, out: Path, room: int, *, moments: bool = False) -> None:
-    """Pieces of the model and, if there is room, of the weights, the log and the latest preview."""
+    """Write pieces of the model and, if there is room, of the weights; the log and the latest preview."""
     files = save_transfer(run, state, folder / "carried", moments=moments)
     if sum(file.stat().st_size for file in files) > room:
         files = [file for file in files if file.name == MODEL]
@@ -189,7 +198,7 @@ def export(run: Run, state: State, folder: Path, out: Path, room: int, *, moment
 
 
 def flops(run: Run) -> float:
-    """Floating-point operations of an update for each crop, forth and back, by network and encoder."""
+    """Floating-point operations per crop of an update, forward and backward, of network and encoder."""
     method, side, small = run.method, run.plan.size, run.plan.size // run.method.scale
     widths = method.source.input_channels(method.channels)
     shapes = {"image_channels": (side, side), "features": (small, small), "vector": ()}

@@ -1,4 +1,4 @@
-"""What of a training is carried from one machine to another: little, and enough to go on.
+"""The files that transfer a training from one machine to another: small, and enough to continue.
 
 model.safetensors    the averaged weights in 16 bits: a model like any other
 weights.safetensors  the weights themselves in bfloat16, and if wanted the optimiser's moments
@@ -44,7 +44,7 @@ def moments_of(state: State) -> Iterator[tuple[str, Tensor]]:
 
 
 def load_transfer(state: State, source: Path) -> None:
-    """Give a fresh state what was carried in a folder, or only the weights of a model file.
+    """Load transferred files, or only the weights of a model file, into a new state.
 
     The updates are counted anew, so that a plan begins with its warm-up.  Raises CheckpointError if the
     weights are of another network.

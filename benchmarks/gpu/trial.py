@@ -85,9 +85,9 @@ class TrialSettings:
         pairs = training_pairs(run, self.photos)
         state = prepare_run(run, RunFolder(folder), self.device, resume=False)
         compile_networks(state.model, self.device)
-        watch = TimeBudget(self.seconds, every=float("inf"))
+        budget = TimeBudget(self.seconds, every=float("inf"))
         job = Job(run, folder, self.autocast, from_first=True)
-        done = train_for(job, pairs, state, run.method.objective(distance), watch, tell)
+        done = train_for(job, pairs, state, run.method.objective(distance), budget, tell)
         stage = Stage(run.method, state.average)
         numbers = {"updates": float(done.updates), "crops/s": done.crops, "loss": done.loss}
         return numbers | self.measured(stage, tell)

@@ -288,7 +288,7 @@ def weights(folder: str) -> dict[str, torch.Tensor]:
 
 
 def apart(one: str, other: str) -> float:
-    """The largest difference between two models' weights."""
+    """The maximum difference between two models' weights."""
     return max(float((value - weights(other)[name]).abs().max()) for name, value in weights(one).items())
 
 
@@ -360,13 +360,13 @@ def test_a_signal_that_comes_while_processes_talk_is_heard_after_the_next_update
 ) -> None:
     talked: list[int] = []
 
-    def largest(team: ProcessGroup, number: int) -> int:
+    def maximum(team: ProcessGroup, number: int) -> int:
         talked.append(number)
         if len(talked) == 2:
             os.kill(os.getpid(), signal.SIGTERM)
         return number
 
-    monkeypatch.setattr(ProcessGroup, "largest", largest)
+    monkeypatch.setattr(ProcessGroup, "maximum", maximum)
     ran = train("-o", "run")
     assert (ran.code, talked) == (143, [0, 0, signal.SIGTERM])
     assert "terminated after update 3 of 6" in ran.err
