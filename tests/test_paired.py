@@ -338,7 +338,7 @@ def test_pairs_with_small_good_pictures_are_left_out_and_counted(tmp_path: Path)
 def test_pairs_are_made_or_given(tmp_path: Path) -> None:
     given(tmp_path, 4)
     both, alone = load(tmp_path, 4), load_photos(tmp_path / "good", CPU, smallest=16)
-    with pytest.raises(ConfigError, match=r"^method\.degradation: Given: nothing makes poor pictures"):
+    with pytest.raises(ConfigError, match=r"^method\.degradation: Given: makes no low-resolution pictures"):
         Pairs(alone, Given(4), 16, 2)
     with pytest.raises(ConfigError, match=r"^method\.degradation: Bicubic, but poor pictures are given"):
         Pairs(both, Bicubic(4), 16, 2)
@@ -399,7 +399,7 @@ def test_held_out_pairs_are_the_middles_of_both(tmp_path: Path, size: int | None
     held = load_search_set(method, tmp_path / "good", low=tmp_path / "poor", size=size, limit=3)
     assert held.high.shape == (3, 3, 32 if size is None else size, 32 if size is None else size)
     np.testing.assert_allclose(held.low.numpy(), means(held.high, 4), rtol=0, atol=2e-7)
-    with pytest.raises(ConfigError, match=r"^method\.degradation: Given: nothing makes poor pictures"):
+    with pytest.raises(ConfigError, match=r"^method\.degradation: Given: makes no low-resolution pictures"):
         load_search_set(method, tmp_path / "good")
     others = load_search_set(packed(4), tmp_path / "good", low=tmp_path / "poor", size=size, limit=3)
     assert torch.equal(others.low, held.low)  # as shown to a model that makes its own in training

@@ -19,7 +19,7 @@ GIVEN = (
     "--low: method.degradation is Given, so it learns from given pairs; "
     "name the poor pictures, of a resumed run as well"
 )
-MADE = "which makes poor pictures of the good ones; leave one of them out"
+MADE = "which makes low-resolution pictures itself; leave one of them out"
 TINY = ("--tiny", "--set", "plan.steps=4", "--precision", "fp32")
 
 
@@ -201,7 +201,7 @@ def test_a_search_is_on_pairs(train: Command, refinesr: Command) -> None:
     train("--low", "poor", "-o", "run")
     words = ("search", "run", "--data", "good", "--steps", 2, "--candidates", 2, "--precision", "fp32")
     ran = refinesr(*words)
-    why = "nothing makes poor pictures of good ones; name those that are given (--low)"
+    why = "makes no low-resolution pictures; name those that are given (--low)"
     assert (ran.code, ran.err) == (2, f"method.degradation: Given: {why}\n")
     ran = refinesr(*words, "--low", "poor", "--json", "found.json")
     assert ran.code == 0
@@ -215,7 +215,7 @@ def test_what_a_model_makes_itself_cannot_be_given(refinesr: Command, task: Degr
     paired("good", "poor", 1, "a", "b")
     save_stage(stage(replace(plain(1), degradation=task)), "task.safetensors")
     words = ("task.safetensors", "--data", "good", "--low", "poor", "-o")
-    makes = f"--low: method.degradation is {type(task).__name__}, which makes poor pictures of the good ones"
+    makes = f"--low: method.degradation is {type(task).__name__}, which makes low-resolution pictures itself"
     for ran in (
         refinesr("search", *words, "found.safetensors", "--steps", 2, "--candidates", 1),
         refinesr("distill", *words, "student"),

@@ -37,7 +37,7 @@ def crops(count, size=64):
     return torch.stack([whole[:, top : top + size, left : left + size] for top, left in corners])
 
 
-def dice(count, height, width, seed=0):
+def random_for(count, height, width, seed=0):
     return BatchRandom(seeded(seed), torch.zeros(count, 3, height, width))
 
 
@@ -195,26 +195,26 @@ def test_a_picture_of_any_size_misses_something(height, width, seed):
 
 def test_the_thinnest_brush_leaves_a_mark():
     thin = FreeForm(width=(0.0, 0.0), box=None)
-    assert (shares(thin(dice(50, 9, 14))) > 0).all()
+    assert (shares(thin(random_for(50, 9, 14))) > 0).all()
 
 
 @pytest.mark.parametrize("mask", [FreeForm(), STROKES, Box()])
 def test_every_image_has_its_own_mask(mask):
-    made = mask(dice(16, 64, 64)).flatten(1)
+    made = mask(random_for(16, 64, 64)).flatten(1)
     assert len(made.unique(dim=0)) == 16
 
 
 def test_the_centre_is_a_quarter_of_the_picture_in_its_middle():
-    mask = Centre()(dice(2, 256, 128))
+    mask = Centre()(random_for(2, 256, 128))
     assert spans(mask).tolist() == [[64, 191, 32, 95]] * 2
     assert shares(mask).tolist() == [0.25, 0.25]
     assert torch.equal(mask, mask.flip(2, 3))
-    assert spans(Centre()(dice(1, 7, 1))).tolist() == [[2, 5, 0, 0]]
-    assert spans(Centre(0.0)(dice(1, 9, 5))).tolist() == [[4, 4, 2, 2]]  # one pixel at least
+    assert spans(Centre()(random_for(1, 7, 1))).tolist() == [[2, 5, 0, 0]]
+    assert spans(Centre(0.0)(random_for(1, 9, 5))).tolist() == [[4, 4, 2, 2]]  # one pixel at least
 
 
 def test_a_box_has_the_sides_and_the_margin_named():
-    top, bottom, left, right = spans(Box()(dice(400, 256, 512))).unbind(1)
+    top, bottom, left, right = spans(Box()(random_for(400, 256, 512))).unbind(1)
     for first, last, length in ((top, bottom, 256), (left, right, 512)):
         side = (last - first + 1) / length
         assert 88 / 256 - 0.002 <= side.min() < 0.36
@@ -227,13 +227,13 @@ def test_a_box_has_the_sides_and_the_margin_named():
 
 @pytest.mark.parametrize("margin", [0.0, 0.5])
 def test_a_box_fits_where_there_is_no_room_for_its_margin(margin):
-    mask = Box((1.0, 1.0), margin)(dice(3, 20, 20))
+    mask = Box((1.0, 1.0), margin)(random_for(3, 20, 20))
     assert shares(mask).tolist() == [1.0, 1.0, 1.0]
 
 
 def test_strokes_are_all_places_no_farther_from_a_piece_than_half_their_width():
     """Against the nearest of many points of each piece."""
-    drawn = dice(4, 48, 64)
+    drawn = random_for(4, 48, 64)
     path, radius = STROKES.paths(drawn)
     mask = STROKES.drawn_mask(drawn, path, radius)[:, 0].bool()
     y, x = torch.meshgrid(torch.arange(48) + 0.5, torch.arange(64) + 0.5, indexing="ij")
@@ -254,7 +254,7 @@ def test_strokes_are_all_places_no_farther_from_a_piece_than_half_their_width():
 
 def test_strokes_are_as_many_and_have_as_many_corners_as_named():
     brush = FreeForm(strokes=(2, 4), corners=(3, 6), box=None)
-    path, radius = brush.paths(dice(300, 64, 64))
+    path, radius = brush.paths(random_for(300, 64, 64))
     assert path.shape == (300, 4, 7, 2)
     pieces = (radius >= 0).sum(2)
     assert set((pieces > 0).sum(1).tolist()) == {2, 3, 4}
@@ -264,7 +264,7 @@ def test_strokes_are_as_many_and_have_as_many_corners_as_named():
 
 
 def test_pieces_go_up_and_down_in_turns_at_the_angles_and_lengths_named():
-    steps = FreeForm(turn=(30.0, 60.0), box=None).steps(dice(200, 64, 64))
+    steps = FreeForm(turn=(30.0, 60.0), box=None).steps(random_for(200, 64, 64))
     down, across = steps.unbind(-1)
     assert (down[:, :, 1:] * down[:, :, :-1] <= 0).all()
     assert (across[:, :, 1:] * across[:, :, :-1] >= 0).all()
@@ -281,10 +281,10 @@ def test_pieces_go_up_and_down_in_turns_at_the_angles_and_lengths_named():
 def test_strokes_begin_at_every_pixel_alike_and_set_out_into_every_quarter():
     """Of 4000 of each; 5 standard errors of a share."""
     brush = FreeForm(strokes=(2, 2), turn=(30.0, 60.0), box=None)
-    path, _ = brush.paths(dice(4000, 3, 4))
+    path, _ = brush.paths(random_for(4000, 3, 4))
     place = path[:, :, 0].floor() @ torch.tensor([4.0, 1.0])
     assert (path[:, :, 0] % 1 == 0.5).all()
-    quarter = (brush.steps(dice(4000, 3, 4))[:, 0, 0] > 0).float() @ torch.tensor([2.0, 1.0])
+    quarter = (brush.steps(random_for(4000, 3, 4))[:, 0, 0] > 0).float() @ torch.tensor([2.0, 1.0])
     for drawn, kinds in ((place[:, 0], 12), (place[:, 1], 12), (quarter, 4)):
         counts = torch.bincount(drawn.long(), minlength=kinds)
         assert len(counts) == kinds
@@ -293,33 +293,33 @@ def test_strokes_begin_at_every_pixel_alike_and_set_out_into_every_quarter():
 
 def test_each_corner_is_one_step_from_the_last_and_none_leaves_the_picture():
     size = torch.tensor([160.0, 250.0])
-    path, _ = FreeForm(length=0.01, box=None).paths(dice(100, 160, 250))
+    path, _ = FreeForm(length=0.01, box=None).paths(random_for(100, 160, 250))
     pieces = path.diff(dim=2).norm(dim=-1) / 200  # the side of a square as large
     assert pieces.mean() == pytest.approx(0.01, rel=0.03)
     assert pieces.max() == pytest.approx(0.02, rel=1e-4)  # of coordinates in float32
-    far, _ = FreeForm(length=1.0, box=None).paths(dice(100, 160, 250))
+    far, _ = FreeForm(length=1.0, box=None).paths(random_for(100, 160, 250))
     assert torch.equal(far.amin((0, 1, 2)), 0 * size)
     assert torch.equal(far.amax((0, 1, 2)), size)
 
 
 def test_a_stroke_that_goes_nowhere_is_a_dot():
     dot = FreeForm(strokes=(1, 1), width=(0.25, 0.25), length=0.0, box=None)
-    path, _ = dot.paths(dice(5, 32, 50))
+    path, _ = dot.paths(random_for(5, 32, 50))
     y, x = np.mgrid[:32, :50] + 0.5
-    for mask, (top, left) in zip(dot(dice(5, 32, 50)), path[:, 0, 0].tolist(), strict=True):
+    for mask, (top, left) in zip(dot(random_for(5, 32, 50)), path[:, 0, 0].tolist(), strict=True):
         assert np.array_equal(mask[0].numpy(), np.hypot(y - top, x - left) <= 5)  # of a side of 40
 
 
 def test_a_stroke_hangs_together():
     one = FreeForm(strokes=(1, 1), width=(0.1, 0.2), box=None)
-    for mask in one(dice(20, 64, 64))[:, 0]:
+    for mask in one(random_for(20, 64, 64))[:, 0]:
         assert label(mask.numpy(), np.ones((3, 3)))[1] == 1
 
 
 def test_strokes_have_no_preferred_side():
     """Zigzags run to the right; half of the masks are mirrored.  4 standard errors of a mean."""
     centre = torch.linspace(-1, 1, 32)
-    mask = STROKES(dice(400, 32, 32))[:, 0]
+    mask = STROKES(random_for(400, 32, 32))[:, 0]
     for axis in (1, 2):
         lean = (mask.sum(axis) * centre).sum(1) / mask.sum((1, 2))
         assert abs(lean.mean()) < 4 * lean.std() / math.sqrt(400)
@@ -327,14 +327,14 @@ def test_strokes_have_no_preferred_side():
 
 @pytest.mark.parametrize("mask", [FreeForm(), STROKES, Box(), Centre()])
 def test_the_share_that_is_missing_is_the_same_at_every_size(mask):
-    small, large = (shares(mask(dice(100, size, size))) for size in (48, 96))
+    small, large = (shares(mask(random_for(100, size, size))) for size in (48, 96))
     # the same draws at both sizes, up to what whole pixels make of them
     assert abs(small.mean() - large.mean()) < 0.02
     assert torch.corrcoef(torch.stack((small, large)))[0, 1] > 0.9 or isinstance(mask, Centre)
 
 
 def test_training_masks_are_strokes_and_a_box_together():
-    both, strokes = shares(FreeForm()(dice(300, 64, 64))), shares(STROKES(dice(300, 64, 64)))
+    both, strokes = shares(FreeForm()(random_for(300, 64, 64))), shares(STROKES(random_for(300, 64, 64)))
     assert (both > strokes).all()
     assert both.min() > 0.1  # the smallest box
     assert 0.2 < both.median() < 0.4  # evaluation has 20 to 30 % in strokes

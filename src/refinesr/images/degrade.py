@@ -164,7 +164,7 @@ class Given:
 
 
 NEEDS_GIVEN_LOW = (
-    "method.degradation: Given: nothing makes poor pictures of good ones; name those that are given (--low)"
+    "method.degradation: Given: makes no low-resolution pictures; name those that are given (--low)"
 )
 
 Degradation = (
@@ -183,7 +183,7 @@ Degradation = (
 
 def makes_low_text(degradation: Degradation) -> str:
     """The reason why no low-resolution images can be given for any other degradation."""
-    return f"method.degradation is {type(degradation).__name__}, which makes poor pictures of the good ones"
+    return f"method.degradation is {type(degradation).__name__}, which makes low-resolution pictures itself"
 
 
 def check_accepts_low(degradation: Degradation) -> None:

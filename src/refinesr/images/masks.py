@@ -183,10 +183,11 @@ MaskChoice = FreeForm | Centre | Box
 
 
 def to_mask(mask: AnyMask) -> BinaryMask:
-    """The mask (H, W): 1 where a pixel is True or brighter than half of white.  Raises InputError otherwise.
+    """The mask (H, W): 1 where a pixel is True or brighter than half of white, else 0.
 
     White is 1 in floats, 255 or 65535 in integers; Pillow's mode I is treated as 16 bits.  For colours the
-    mean is used, and transparent pixels are black, whatever their colour.
+    mean is used, and transparent pixels are black, whatever their colour.  Raises InputError for arrays of
+    another shape or type, and for NaN and infinity.
     """
     array = _array(mask)
     if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "buf":

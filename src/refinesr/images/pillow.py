@@ -148,8 +148,8 @@ def _from_cmyk(image: Image.Image) -> Image.Image:
     try:
         inks, screen = ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB")
         intent, flags = ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION
-        seen = ImageCms.profileToProfile(image, inks, screen, intent, outputMode="RGB", flags=flags)
-        return seen or image.convert("RGB")
+        converted = ImageCms.profileToProfile(image, inks, screen, intent, outputMode="RGB", flags=flags)
+        return converted or image.convert("RGB")
     except (ImageCms.PyCMSError, OSError):  # a damaged profile, or one for other colours
         return image.convert("RGB")
 

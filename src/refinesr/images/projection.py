@@ -1,8 +1,8 @@
 """Orthogonal projection onto the images that, downsampled, are the input: `x + A⁺(low - A x)` in closed form.
 
-Downsampling A is separable, and so is its pseudo-inverse A⁺ = Aᵀ (A Aᵀ)⁻¹: a small problem for each axis.  A
-Aᵀ is a well-conditioned band matrix (condition number about 2), so its inverse decays exponentially away from
-the diagonal; truncated where it is below rounding, it is a band matrix, too.  So all products are with band
+Downsampling A is separable, and so is its pseudo-inverse A⁺ = Aᵀ (A Aᵀ)⁻¹: a small problem for each axis.
+The band matrix A Aᵀ is well conditioned (condition number about 2), so its inverse decays exponentially away
+from the diagonal; truncated where it is below rounding, it is a band matrix, too.  All products are with band
 matrices, linear in the number of pixels.
 """
 

@@ -15,8 +15,8 @@ from refinesr.validation import as_float, type_error_text
 SLACK = 0.16
 """How far values may lie outside their span, as a fraction of its width.
 
-Bicubic resampling overshoots an edge by 7.5 %, and a corner, an edge along both axes, by 1.075**2 - 1 = 15.6
-%.  Values farther outside are taken for those of another range.
+Bicubic resampling overshoots an edge by 7.5 %, and a corner, which is an edge along both axes, by 15.6 %
+(1.075**2 - 1).  Values farther outside are assumed to be of another range.
 """
 
 LARGEST, TINY = 1e38, 1e-37

@@ -35,13 +35,13 @@ leaves little more, so that neither is mistaken for a unit.
 FACTOR = 50.0
 """Least ratio of standard deviations that indicates different units.
 
-hPa and Pa differ by 100, ranges of 0 to 1 and 0 to 255 by 255; an sRGB photo of a hundredth of the exposure
-only by 18.
+hPa and Pa differ by a factor of 100, and ranges of 0 to 1 and 0 to 255 by 255; an sRGB photo at a hundredth
+of the exposure differs only by 18.
 """
 
 AWAY, PART, SIMILAR = 5.0, 0.25, 3.0
-"""Conditions of an offset between units: the means differ by at least AWAY standard deviations and
-by at least the fraction PART of the span, and the standard deviations by no more than the factor SIMILAR.
+"""Conditions of an offset between units: the means differ by at least AWAY standard deviations and by at
+least the fraction PART of the span, and the standard deviations by no more than the factor SIMILAR.
 
 Kelvin and Celsius differ by 273, where fields vary by 1 to 20; of a span that holds both this is a large
 fraction, unlike a bias.  Darker images have smaller standard deviations, too.
@@ -57,15 +57,15 @@ def detect_unit_mismatch(high: Raster, low: Raster, span: Span | None = None) ->
     """
     if low.shape[0] * low.shape[1] < LEAST:
         return None
-    good, poor = centre_means(high, low)
+    high_means, low_means = centre_means(high, low)
     if span is None:
-        good, poor = good / PEAKS[high.dtype], poor / PEAKS[low.dtype]
+        high_means, low_means = high_means / PEAKS[high.dtype], low_means / PEAKS[low.dtype]
     alone = span is not None and span.bands > 1
     if not alone:
-        good, poor = (bands.mean(2, keepdims=True) for bands in (good, poor))
-    for band in range(good.shape[2]):
+        high_means, low_means = (means.mean(2, keepdims=True) for means in (high_means, low_means))
+    for band in range(high_means.shape[2]):
         width = None if span is None else span.of_band(band).width[0]
-        one, other = good[..., band], poor[..., band]
+        one, other = high_means[..., band], low_means[..., band]
         if units_differ(one, other, width):
             place = f" in band {band + 1}" if alone else ""
             return UnitMismatch(*(f"{range_text(values, span)}{place}" for values in (one, other)))
