@@ -71,10 +71,10 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: refinesr.upscale(X2, CAT, device=1), "device: 1 cannot be used here; one of auto, cpu"),
     (lambda: refinesr.load("photo-x4", device=None), "device: None cannot be used here; one of auto, cpu"),
     (lambda: refinesr.upscale(X2, CAT, precision=None), "precision: None is not one of auto, fp32, bf16"),
-    (lambda: refinesr.upscale(X2, CAT, sampling="Heun"), "sampling: 'Heun' is a str; a Sampling is taken"),
+    (lambda: refinesr.upscale(X2, CAT, sampling="Heun"), "sampling: 'Heun' is a str; a Sampling is expected"),
     (
         lambda: refinesr.upscale(X2, CAT, sampling=SAMPLING.sampler),
-        r"sampling: Ancestral\(eta=1\.0\) is a Ancestral; a Sampling is taken",
+        r"sampling: Ancestral\(eta=1\.0\) is a Ancestral; a Sampling is expected",
     ),
     (lambda: replace(SAMPLING, steps=1.5), "steps: 1.5 is no whole number"),
     (lambda: replace(SAMPLING, steps=True), "steps: True is no whole number"),
@@ -83,19 +83,19 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: SearchPlan(steps="2"), "steps: '2' is no whole number"),
     (
         lambda: refinesr.upscale(CAT, X2),
-        "model: .* is a Tensor; a Stage, a Cascade, a name or a path is taken",
+        "model: .* is a Tensor; a Stage, a Cascade, a name or a path is expected",
     ),
     (lambda: refinesr.upscale(np.zeros((9, 9)), X2), "model: .* is a ndarray; a Stage, a Cascade, a name or"),
     (lambda: refinesr.upscale(None, CAT), "model: None is a NoneType; a Stage, a Cascade, a name or a path"),
-    (lambda: refinesr.load(3), "model: 3 is a int; a name or a path is taken"),
-    (lambda: refinesr.load_cascade(3), "model: 3 is a int; a name or a path is taken"),
-    (lambda: load_model(X2), "model: .* is a Stage; a name or a path is taken"),
+    (lambda: refinesr.load(3), "model: 3 is a int; a name or a path is expected"),
+    (lambda: refinesr.load_cascade(3), "model: 3 is a int; a name or a path is expected"),
+    (lambda: load_model(X2), "model: .* is a Stage; a name or a path is expected"),
     (
         lambda: refinesr.Cascade((X2, X2)),
-        r"links\.0: .* is a Stage; a Link, Link\(stage\) for a Stage, is taken",
+        r"links\.0: .* is a Stage; a Link, Link\(stage\) for a Stage, is expected",
     ),
-    (lambda: refinesr.Cascade(refinesr.Link(X2)), "links: .* is a Link; a tuple of Links is taken"),
-    (lambda: refinesr.Link("photo-x4"), "stage: 'photo-x4' is a str; a Stage is taken"),
+    (lambda: refinesr.Cascade(refinesr.Link(X2)), "links: .* is a Link; a tuple of Links is expected"),
+    (lambda: refinesr.Link("photo-x4"), "stage: 'photo-x4' is a str; a Stage is expected"),
     (lambda: refinesr.Link(X2, tile=8.0), r"tile: 8\.0 is no whole number"),
     (
         lambda: refinesr.interpolate(refinesr.Cascade((refinesr.Link(X2),)), CAT),
@@ -107,14 +107,14 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     ),
     (
         lambda: refinesr.fuse(X2, CAT, CAT, (0, 0, 4, 4)),
-        r"patch: \(0, 0, 4, 4\) is a tuple; a Patch is taken",
+        r"patch: \(0, 0, 4, 4\) is a tuple; a Patch is expected",
     ),
     (lambda: refinesr.fuse(X2, CAT, CAT, PATCH, whole="no"), "whole: 'no' is neither True nor False"),
     (lambda: refinesr.fuse(X2, CAT, CAT, PATCH, depth="x"), "depth: 'x' is no number"),
     (lambda: refinesr.interpolate(X2, CAT, depth="x"), "depth: 'x' is no number"),
     (
         lambda: refinesr.interpolate(X2, CAT, shares=0.5),
-        "shares: 0.5 is a float; a sequence of numbers is taken",
+        "shares: 0.5 is a float; a sequence of numbers is expected",
     ),
     (lambda: refinesr.interpolate(X2, CAT, shares=["x"]), "shares: 'x' is no number"),
     (lambda: refinesr.interpolate(X2, CAT, seeds=(1,)), r"seeds: \(1,\) are not two; each of the pictures"),
@@ -123,7 +123,7 @@ WRONG: list[tuple[Callable[[], object], str]] = [
     (lambda: Box(0.5, 0, 4, 4), "top: 0.5 is no whole number"),
     (lambda: refinesr.Patch(Box(0, 0, 4, 4), 2, 2.0), r"left: 2\.0 is no whole number"),
     (lambda: refinesr.Patch(Box(0, 0, 4, 4), 2, 2, 1.0), r"feather: 1\.0 is no whole number"),
-    (lambda: refinesr.Patch((0, 0, 4, 4), 2, 2), r"region: \(0, 0, 4, 4\) is a tuple; a Box is taken"),
+    (lambda: refinesr.Patch((0, 0, 4, 4), 2, 2), r"region: \(0, 0, 4, 4\) is a tuple; a Box is expected"),
 ]
 
 

@@ -46,7 +46,7 @@ def convert_optional_fields(holder: object, convert: Callable[[str, object], obj
 
 def type_error_text(value: object, expected: str) -> str:
     """The message for a value of the wrong type; `expected` says what is accepted."""
-    return f"{short_repr(value)} is a {type(value).__name__}; {expected} is taken"
+    return f"{short_repr(value)} is a {type(value).__name__}; {expected} is expected"
 
 
 def short_repr(value: object) -> str:

@@ -58,7 +58,7 @@ def whole(images: torch.Tensor) -> CropBatch:
         ((0,), (float("inf"),), "high: inf is not a finite number of 32 bits"),
         ((0,), (1e39,), "high: 1e+39 is not a finite number of 32 bits"),
         ((0,), (True,), "high: True is no number"),
-        (254, 316, "low: 254 is a int; a tuple of numbers, one or one for each band, is taken"),
+        (254, 316, "low: 254 is a int; a tuple of numbers, one or one for each band, is expected"),
     ],
 )
 def test_what_is_no_span_is_refused(low, high, message):

@@ -247,7 +247,7 @@ def tensor_to_array(values: Tensor, name: str) -> NDArray[Any]:
     """
     if values.layout != torch.strided or values.is_meta:
         kind = f"{values.layout} tensor on {values.device}".removeprefix("torch.")
-        raise InputError(f"{name}: a {kind} is given; a dense one with values is taken")
+        raise InputError(f"{name}: a {kind} is given; a dense one with values is expected")
     plain = values.detach().cpu().resolve_conj().resolve_neg()
     is_narrow = plain.is_floating_point() and plain.dtype != torch.float64
     array: NDArray[Any] = (plain.float() if is_narrow else plain).numpy()
