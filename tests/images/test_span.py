@@ -188,7 +188,7 @@ def test_what_is_learnt_is_in_the_spans_units(kind, span, tarred, tmp_path: Path
             archive.addfile(member, io.BytesIO(data))
         (tmp_path / "a.tiff").unlink()
     (entry,) = list_entries(tmp_path)
-    raster = entry.pixels(3, span)
+    raster = entry.read_pixels(3, span)
     assert raster.dtype == kind  # 16 bits stay 16 bits in memory
     stock = store_images([raster], torch.device("cpu"), span)
     crops = stock.crop(whole(stock.start), 16)
@@ -200,13 +200,13 @@ def test_crops_are_clipped_at_the_ends(tmp_path: Path):
     picture.pixels[0, 0], picture.pixels[0, 1] = 316 + 9, 254 - 9
     write(picture, tmp_path / "a.tiff")
     (entry,) = list_entries(tmp_path)
-    stock = store_images([entry.pixels(1, KELVIN)], torch.device("cpu"), KELVIN)
+    stock = store_images([entry.read_pixels(1, KELVIN)], torch.device("cpu"), KELVIN)
     crops = stock.crop(whole(stock.start), 16)
     assert crops[0, 0, 0, :2].tolist() == [1, -1]
     picture.pixels[0, 0] = 316 + 11
     write(picture, tmp_path / "a.tiff")
     with pytest.raises(InputError, match=r"a\.tiff: goes from 245 to 327"):
-        entry.pixels(1, KELVIN)
+        entry.read_pixels(1, KELVIN)
 
 
 def test_eyes_see_the_span_from_black_to_white():
