@@ -205,11 +205,11 @@ def test_what_stands_for_nothing_is_known_of_pictures_to_learn_from(tmp_path: Pa
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, values, photometric="rgb", extratags=[tag])
     (entry,) = list_entries(path)
-    assert np.array_equal(entry.pixels(3), values)
+    assert np.array_equal(entry.read_pixels(3), values)
     assert entry.read_picture().any_band_missing is None
     values[3, 4, 1] = 0
     tifffile.imwrite(path, values, photometric="rgb", extratags=[tag])
     assert np.argwhere(entry.read_picture().any_band_missing).tolist() == [[3, 4]]
     tifffile.imwrite(path, values, photometric="rgb")
-    assert np.array_equal(entry.pixels(3), values)
+    assert np.array_equal(entry.read_pixels(3), values)
     assert entry.read_picture().any_band_missing is None
