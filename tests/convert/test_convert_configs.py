@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from refinesr.convert.configs import Config, configured
+from refinesr.convert.configs import Config, load_config
 from refinesr.diffusion.schedule import JSD, Constant, Cosine, Linear, Quadratic, Schedule, WarmUp
 from refinesr.errors import ConfigError
 
@@ -25,7 +25,7 @@ COMMENTED = """{ // one
 def test_comments_end_with_the_line_and_texts_have_none(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(COMMENTED)
-    assert configured(path).data == {
+    assert load_config(path).data == {
         "name": "http://a//b",
         "back": "\\",
         "quote": 'a " // no comment "',
@@ -38,7 +38,7 @@ def test_comments_end_with_the_line_and_texts_have_none(tmp_path: Path) -> None:
 def test_plain_json_is_read_as_ever(tmp_path: Path) -> None:
     data = {"a": {"b": [1.5, "x//y", None, True]}, "//": "//"}
     (tmp_path / "a.json").write_text(json.dumps(data), encoding="utf-8-sig")
-    assert configured(tmp_path / "a.json").data == data
+    assert load_config(tmp_path / "a.json").data == data
 
 
 BROKEN = [
@@ -56,7 +56,7 @@ def test_a_broken_file_is_named(tmp_path: Path, name: str, text: str) -> None:
     path = tmp_path / name
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
-        configured(path)
+        load_config(path)
     kind = "YAML" if name.endswith("yaml") else "JSON with // comments"
     assert str(caught.value).startswith(f"{path}: not to be read as {kind}: ")
     assert "\n" not in str(caught.value)
@@ -64,13 +64,13 @@ def test_a_broken_file_is_named(tmp_path: Path, name: str, text: str) -> None:
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.json: cannot be read: No such file or directory"):
-        configured(tmp_path / "none.json")
+        load_config(tmp_path / "none.json")
     (tmp_path / "a.json").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(ConfigError, match=r"a\.json: cannot be read: it is no text"):
-        configured(tmp_path / "a.json")
+        load_config(tmp_path / "a.json")
     (tmp_path / "b.json").write_text("[1]")
     with pytest.raises(ConfigError, match=r"b\.json: holds \[1\], not settings with names"):
-        configured(tmp_path / "b.json")
+        load_config(tmp_path / "b.json")
 
 
 def tree(into: Path, **files: str) -> Path:
@@ -89,7 +89,7 @@ def test_a_chain_of_files_is_followed_and_what_comes_later_counts_more(tmp_path:
         data="b: 2\nnested: {y: 2}\n",
         base="a: 0\nd: 0\n",
     )
-    data = configured(folder / "main.yaml").data
+    data = load_config(folder / "main.yaml").data
     assert {key: data[key] for key in "abcd"} == {"a": 1, "b": 2, "c": 3, "d": 0}
     assert data["nested"] == {"x": 1, "y": 2}
 
@@ -102,15 +102,15 @@ def test_bases_are_beside_the_file_or_below_the_folder_the_code_runs_in(tmp_path
         root="b: 2",
         rrdb__plain="c: 3",
     )
-    data = configured(folder / "rrdb" / "main.yaml").data
+    data = load_config(folder / "rrdb" / "main.yaml").data
     assert [data[key] for key in "abc"] == [1, 2, 3]
     above = tree(tmp_path, rrdb__other="base_config: ./beside.yaml")
-    assert configured(above / "rrdb" / "other.yaml").absent == ("./beside.yaml",)
+    assert load_config(above / "rrdb" / "other.yaml").absent == ("./beside.yaml",)
 
 
 def test_a_base_that_is_not_there_matters_where_something_is_missing(tmp_path: Path) -> None:
     folder = tree(tmp_path, main="base_config: ./gone.yaml\na: 1\n")
-    config = configured(folder / "main.yaml")
+    config = load_config(folder / "main.yaml")
     assert config.number("a") == 1
     with pytest.raises(ConfigError) as caught:
         config.number("b")
@@ -121,9 +121,9 @@ def test_a_base_that_is_not_there_matters_where_something_is_missing(tmp_path: P
 def test_a_circle_of_bases_is_an_error(tmp_path: Path) -> None:
     folder = tree(tmp_path, main="base_config: ./other.yaml", other="base_config: ./main.yaml")
     with pytest.raises(ConfigError, match=r"main\.yaml: base_config: builds on itself"):
-        configured(folder / "main.yaml")
+        load_config(folder / "main.yaml")
     with pytest.raises(ConfigError, match=r"odd\.yaml: base_config: 7 is not a file or a list of files"):
-        configured(tree(tmp_path, odd="base_config: 7") / "odd.yaml")
+        load_config(tree(tmp_path, odd="base_config: 7") / "odd.yaml")
 
 
 def test_two_files_may_build_on_the_same(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_two_files_may_build_on_the_same(tmp_path: Path) -> None:
         b="base_config: ./base.yaml",
         base="x: 1",
     )
-    assert configured(folder / "main.yaml").get("x") == 1
+    assert load_config(folder / "main.yaml").get("x") == 1
 
 
 def test_settings_are_found_by_dotted_names_through_lists() -> None:

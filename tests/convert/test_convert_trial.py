@@ -7,8 +7,8 @@ import torch
 from exports import LINEAR, Weights, saved, stored, weights
 
 from refinesr.convert import convert, sr3
-from refinesr.convert.selection import Found
-from refinesr.convert.trial import best
+from refinesr.convert.selection import SourceWeights
+from refinesr.convert.trial import best_fit
 from refinesr.diffusion.schedule import Linear
 from refinesr.errors import CheckpointError
 from refinesr.nets.sr3_unet import SR3UNet
@@ -55,7 +55,7 @@ def test_a_network_that_finds_no_noise_tells_nothing(tmp_path: Path) -> None:
 def test_groups_that_make_no_difference_are_asked_for() -> None:
     table = Linear(8e-4, 0.8, 20)
     method = sr3.method(GREY, 1, table, table)
-    found = Found(Path("gen.pth"), (), finding_noise_with_two_groups(), {})
-    assert best(found, [method], 8) == method
-    assert best(found, [method, method], 8) is None
-    assert best(found, [], 8) is None
+    found = SourceWeights(Path("gen.pth"), (), finding_noise_with_two_groups(), {})
+    assert best_fit(found, [method], 8) == method
+    assert best_fit(found, [method, method], 8) is None
+    assert best_fit(found, [], 8) is None

@@ -1,4 +1,4 @@
-"""Other people's checkpoints become models of ours: their configuration is read off the tensors, or given.
+"""Converts checkpoints of other projects; their configuration is inferred from the tensors, or given.
 
 reading   a file's tensors, without running anything
 selection which of them are wanted: averaged weights before others, and the noise table
@@ -14,10 +14,10 @@ from pathlib import Path
 
 from refinesr.checkpoint import model_with_weights
 from refinesr.convert import palette, sr3, srdiff
-from refinesr.convert.configs import configured
-from refinesr.convert.conversion import Asked, Made
-from refinesr.convert.selection import Found, take
-from refinesr.convert.trial import theirs
+from refinesr.convert.configs import load_config
+from refinesr.convert.conversion import Conversion, ConvertOptions
+from refinesr.convert.selection import SourceWeights, select_network
+from refinesr.convert.trial import key_in_file
 from refinesr.stage import Card, Stage
 
 MARKS = {
@@ -37,7 +37,7 @@ def convert(
     groups: int | None = None,
     head_channels: int | None = None,
 ) -> Stage:
-    """The model in a checkpoint of the public SR3, Palette or SRDiff code, as it is published to be used.
+    """The model in a checkpoint of the public SR3, Palette or SRDiff code, with its published sampling.
 
     config         the configuration it was trained with: JSON with // comments, or YAML with its base files
     scale          pixels of the result per pixel of the input, a side, where neither the weights nor the
@@ -50,23 +50,29 @@ def convert(
     ConfigError if the configuration is wrong, contradicts the weights, or asks for what is not to be had.
     """
     path = Path(path)
-    asked = Asked(configured(None if config is None else Path(config)), scale, groups, head_channels)
-    layout, found = take(path, MARKS)
-    found = srdiff.tidied(found)
+    asked = ConvertOptions(
+        load_config(None if config is None else Path(config)), scale, groups, head_channels
+    )
+    layout, found = select_network(path, MARKS)
+    found = srdiff.normalized_weights(found)
     made = reader(layout, found, asked)(found, asked)
-    model = model_with_weights(path, made.method, found.weights, theirs)
+    model = model_with_weights(path, made.method, found.weights, key_in_file)
     return Stage(made.method, model, card(found, made, asked))
 
 
-def reader(layout: str, found: Found, asked: Asked) -> Callable[[Found, Asked], Made]:
+def reader(
+    layout: str, found: SourceWeights, asked: ConvertOptions
+) -> Callable[[SourceWeights, ConvertOptions], Conversion]:
     """Palette's code has SR3's network too."""
     if layout == "SR3":
         is_palette = palette.TABLE in found.buffers or asked.config.get(palette.NETWORK) is not None
-        return palette.made_with_sr3 if is_palette else sr3.made
-    return {"Palette": palette.made, "SRDiff": srdiff.made}.get(layout, srdiff.made_encoder)
+        return palette.convert_palette_with_sr3 if is_palette else sr3.convert_sr3
+    return {"Palette": palette.convert_palette, "SRDiff": srdiff.convert_srdiff}.get(
+        layout, srdiff.convert_encoder
+    )
 
 
-def card(found: Found, made: Made, asked: Asked) -> Card:
+def card(found: SourceWeights, made: Conversion, asked: ConvertOptions) -> Card:
     """No paths: only the names of files."""
     weights = "averaged weights" if found.averaged else "weights as trained"
     configuration = (

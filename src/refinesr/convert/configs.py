@@ -130,45 +130,45 @@ class Config:
         return ConfigError(f"{self.path}: {name}: {message}")
 
 
-def configured(path: Path | None) -> Config:
+def load_config(path: Path | None) -> Config:
     """The file's settings: YAML by its suffix, else JSON.  Raises ConfigError."""
     if path is None:
         return Config()
     if path.suffix.lower() in (".yaml", ".yml"):
         absent: list[str] = []
-        return Config(path, chained(path, absent, ()), tuple(absent))
-    return Config(path, mapping(path, commented(path)))
+        return Config(path, load_yaml_chain(path, absent, ()), tuple(absent))
+    return Config(path, require_mapping(path, parse_commented_json(path)))
 
 
-def commented(path: Path) -> Any:
+def parse_commented_json(path: Path) -> Any:
     """JSON with comments from `//` to the end of a line; not in texts, where addresses have them."""
-    text = TOKENS.sub(lambda found: found[0] if found[0].startswith('"') else "", contents(path))
+    text = TOKENS.sub(lambda found: found[0] if found[0].startswith('"') else "", read_text(path))
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not to be read as JSON with // comments: {error}") from None
 
 
-def chained(path: Path, absent: list[str], before: tuple[Path, ...]) -> dict[str, Any]:
+def load_yaml_chain(path: Path, absent: list[str], before: tuple[Path, ...]) -> dict[str, Any]:
     """YAML, over the files it builds on, of which later ones count more (SRDiff's `base_config`)."""
     if path.resolve() in before:
         raise ConfigError(f"{path}: {BASE}: builds on itself")
     try:
-        own = mapping(path, yaml.safe_load(contents(path)) or {})
+        own = require_mapping(path, yaml.safe_load(read_text(path)) or {})
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{path}: not to be read as YAML: {' '.join(str(error).split())}") from None
     merged: dict[str, Any] = {}
-    for name in bases(path, own):
-        base = next((place for place in places(path, name) if place.is_file()), None)
+    for name in base_names(path, own):
+        base = next((place for place in base_candidates(path, name) if place.is_file()), None)
         if base is None:
             absent.append(name)
         else:
-            merge(merged, chained(base, absent, (*before, path.resolve())))
+            merge(merged, load_yaml_chain(base, absent, (*before, path.resolve())))
     merge(merged, own)
     return merged
 
 
-def bases(path: Path, own: dict[str, Any]) -> list[str]:
+def base_names(path: Path, own: dict[str, Any]) -> list[str]:
     named = own.get(BASE) or []
     named = [named] if isinstance(named, str) else named
     if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
@@ -176,7 +176,7 @@ def bases(path: Path, own: dict[str, Any]) -> list[str]:
     return named
 
 
-def places(path: Path, name: str) -> Iterator[Path]:
+def base_candidates(path: Path, name: str) -> Iterator[Path]:
     """Beside the file for a name with a dot first, else below the folder the code runs in, which is above."""
     folders = path.absolute().parents
     return (folder / name for folder in (folders[:1] if name.startswith(".") else folders))
@@ -190,7 +190,7 @@ def merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
             into[key] = value
 
 
-def contents(path: Path) -> str:
+def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeError) as error:
@@ -198,7 +198,7 @@ def contents(path: Path) -> str:
         raise ConfigError(f"{path}: cannot be read: {reason}") from error
 
 
-def mapping(path: Path, data: Any) -> dict[str, Any]:
+def require_mapping(path: Path, data: Any) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: holds {short_json(data)}, not settings with names")
     return data

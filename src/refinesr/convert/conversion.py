@@ -1,4 +1,4 @@
-"""What the readers of all layouts share: what is asked, what is made, what is settled in the same way."""
+"""What all conversions share: options, result, noise tables, fields that weights do not show."""
 
 import math
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from refinesr.convert.configs import Config
-from refinesr.convert.selection import Found
+from refinesr.convert.selection import SourceWeights
 from refinesr.convert.tables import fits, table_of
-from refinesr.convert.trial import best
+from refinesr.convert.trial import best_fit
 from refinesr.diffusion.samplers import Ancestral
 from refinesr.diffusion.schedule import Even, Schedule, sigmas
 from refinesr.errors import CheckpointError, ConfigError
@@ -21,8 +21,8 @@ from refinesr.tiles import largest_core
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a checkpoint does not tell; None where nothing was said."""
+class ConvertOptions:
+    """The user's options: what a checkpoint may not contain; None where not given."""
 
     config: Config
     scale: int | None
@@ -30,7 +30,7 @@ class Asked:
     head_channels: int | None
 
     def unused(self, *names: str) -> None:
-        """Raises ConfigError for what means nothing to the network at hand."""
+        """Raises ConfigError for given options that the network does not have."""
         for name in names:
             if getattr(self, name) is not None:
                 option = name.replace("_", "-")
@@ -38,8 +38,8 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Made:
-    """`assumed` says in words what neither the file nor the user told."""
+class Conversion:
+    """The converted method; `assumed` lists in words what neither the file nor the user specified."""
 
     method: Method
     summary: str
@@ -47,12 +47,12 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Untold:
-    """A field of a network that leaves no trace in its weights.
+class UnrecordedField:
+    """A field of a network that cannot be inferred from the shapes of its weights.
 
-    given      what the user or the configuration says
-    published  what the public configuration of a network of these sizes says
-    possible   what it can be, if it is to be found by trial
+    given      the value of the user or the configuration, if any
+    published  the value in the public configuration of a network of these sizes, if any
+    possible   candidate values, to be tried on an image
     """
 
     field: str
@@ -62,16 +62,16 @@ class Untold:
     option: str
     possible: tuple[int, ...] = ()
 
-    def settle(self, found: Found, row: Method) -> tuple[Method, tuple[str, ...]]:
-        """The method with it, and what was assumed.  Raises CheckpointError if it is not to be known."""
+    def settle(self, found: SourceWeights, row: Method) -> tuple[Method, tuple[str, ...]]:
+        """The method with this field set, and assumptions in words.  Raises CheckpointError if unknown."""
         if self.given is not None:
-            with naming(found.path):
+            with naming_file(found.path):
                 return self.put(row, self.given), ()
         if self.published is not None:
             assumed = f"{self.published} {self.words}, as in the public configuration of these sizes"
             return self.put(row, self.published), (assumed,)
         side = getattr(row.network, "size", 0)
-        tried = best(found, [self.put(row, value) for value in self.possible], side)
+        tried = best_fit(found, [self.put(row, value) for value in self.possible], side)
         if tried is None:
             hint = f"leave no trace in the weights; give --config, or {self.option}"
             raise CheckpointError(f"{found.path}: its {self.words} {hint}")
@@ -84,18 +84,20 @@ class Untold:
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Names the file where a value refuses what was read from it."""
+def naming_file(path: Path) -> Iterator[None]:
+    """Prefixes ConfigErrors, raised by values read from a file, with the file's name."""
     try:
         yield
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def tables(found: Found, config: Config, trained: str, sampled: str) -> tuple[Schedule, Schedule]:
-    """The tables of training and of sampling, by the names of their settings; what is stored is one of them.
+def noise_tables(
+    found: SourceWeights, config: Config, trained: str, sampled: str
+) -> tuple[Schedule, Schedule]:
+    """The tables of training and sampling: of the settings with these names, else stored in the file.
 
-    Raises CheckpointError if no table is to be had, ConfigError if the file holds another one.
+    Raises CheckpointError if there is none, ConfigError if the file stores neither of the configured ones.
     """
     named = {name: table for name in (trained, sampled) if (table := config.table(name)) is not None}
     for name, table in named.items():
@@ -112,7 +114,7 @@ def tables(found: Found, config: Config, trained: str, sampled: str) -> tuple[Sc
     return named.get(trained, first), named.get(sampled, first)
 
 
-def stored_table(found: Found) -> Schedule:
+def stored_table(found: SourceWeights) -> Schedule:
     if not found.buffers:
         hint = "give --config, which says its beta_schedule"
         raise CheckpointError(f"{found.path}: there is no noise table in it; {hint}")
@@ -125,19 +127,19 @@ def stored_table(found: Found) -> Schedule:
 
 
 def as_published(table: Schedule) -> Sampling:
-    """Every row of the table, the posterior's variance, x0 clipped, nothing projected."""
+    """The published sampling: every row of the table, posterior variance, x0 clipped, no projection."""
     return Sampling(Ancestral(1.0), Even(table), table.rows, clip=True)
 
 
 def tile_of(network: ADMUNet | SR3UNet, size: int, scale: int) -> int:
-    """So that what is shown at once is no larger than in training; of what is made from nothing, its size."""
+    """The core of a tile such that the whole tile is no larger than in training; for generators, the size."""
     if not network.image_channels:
         return size
     return largest_core(size // scale, network.stride // math.gcd(network.stride, scale))
 
 
 def scale_of(config: Config, name: str, asked: int | None) -> int:
-    """`r_resolution` over `l_resolution`, unless a scale is asked for; 1 if neither is said.
+    """The scale given by the user, else `r_resolution` / `l_resolution` of the configuration, else 1.
 
     Raises ConfigError.
     """

@@ -5,8 +5,17 @@ from typing import cast
 
 from refinesr.convert import sr3
 from refinesr.convert.configs import Config
-from refinesr.convert.conversion import Asked, Made, Untold, as_published, naming, scale_of, tables, tile_of
-from refinesr.convert.selection import Found
+from refinesr.convert.conversion import (
+    Conversion,
+    ConvertOptions,
+    UnrecordedField,
+    as_published,
+    naming_file,
+    noise_tables,
+    scale_of,
+    tile_of,
+)
+from refinesr.convert.selection import SourceWeights
 from refinesr.convert.sr3 import Names, dropout
 from refinesr.convert.unets import adm_unet
 from refinesr.diffusion.labels import Gamma
@@ -47,34 +56,34 @@ PUBLISHED_TABLES = Linear(1e-6, 1e-2, 2000), Linear(1e-4, 0.09, 1000)
 """What they train and sample with."""
 
 
-def made(found: Found, asked: Asked) -> Made:
+def convert_palette(found: SourceWeights, asked: ConvertOptions) -> Conversion:
     asked.unused("groups")
     config = asked.config
     config.expect(NETWORK, "the public Palette code")
     config.only(f"{NETWORK}.module_name", "guided_diffusion")
-    network = settled(found, config)
-    trained, sampled, assumed = both_tables(found, config, published(network))
+    network = network_of(found, config)
+    trained, sampled, assumed = both_tables(found, config, is_published(network))
     scale = scale_of(Config(), "", asked.scale)
     size = config.whole(NAMES.size, SIZE)
-    with naming(found.path):
+    with naming_file(found.path):
         row = method(network, scale, trained, sampled, size, task(config, network.channels, scale))
-    row, headed = heading(found, asked, row)
-    return Made(row, "Palette", (*assumed, *headed))
+    row, headed = with_heads(found, asked, row)
+    return Conversion(row, "Palette", (*assumed, *headed))
 
 
-def made_with_sr3(found: Found, asked: Asked) -> Made:
+def convert_palette_with_sr3(found: SourceWeights, asked: ConvertOptions) -> Conversion:
     """Its other choice of a network, told gamma where SR3 is told the root of it."""
     asked.unused("head_channels")
     config = asked.config
     config.expect(NETWORK, "the public Palette code")
     config.only(f"{NETWORK}.module_name", "sr3")
-    network, sized = sr3.settled(found, config, NAMES)
+    network, sized = sr3.network_of(found, config, NAMES)
     trained, sampled, assumed = both_tables(found, config, False)
     scale = scale_of(Config(), "", asked.scale)
-    with naming(found.path):
+    with naming_file(found.path):
         row = method(network, scale, trained, sampled, network.size, task(config, network.channels, scale))
-    row, grouped = sr3.grouping(found, asked, row, NAMES)
-    return Made(row, "Palette with SR3's network", (*sized, *assumed, *grouped))
+    row, grouped = sr3.with_groups(found, asked, row, NAMES)
+    return Conversion(row, "Palette with SR3's network", (*sized, *assumed, *grouped))
 
 
 def method(
@@ -112,9 +121,9 @@ def task(config: Config, channels: int, scale: int) -> Degradation:
     return Bicubic(scale, PillowBicubic())
 
 
-def settled(found: Found, config: Config) -> ADMUNet:
+def network_of(found: SourceWeights, config: Config) -> ADMUNet:
     """The network but for its heads, its configuration compared with it."""
-    with naming(found.path):
+    with naming_file(found.path):
         network = adm_unet(found)
     config.agree(f"{UNET}.in_channel", network.image_channels + network.channels)
     config.agree(f"{UNET}.out_channel", network.channels)
@@ -127,10 +136,10 @@ def settled(found: Found, config: Config) -> ADMUNet:
         "use_new_attention_order": False,
     }.items():
         config.only(f"{UNET}.{name}", supported)
-    return replace(attentive(network, config), dropout=dropout(config, UNET))
+    return replace(with_attention(network, config), dropout=dropout(config, UNET))
 
 
-def attentive(network: ADMUNet, config: Config) -> ADMUNet:
+def with_attention(network: ADMUNet, config: Config) -> ADMUNet:
     """Attention at the factors that the configuration names, of which some may be no level's."""
     listed = config.get(f"{UNET}.attn_res")
     if listed is None:
@@ -144,13 +153,15 @@ def attentive(network: ADMUNet, config: Config) -> ADMUNet:
     return replace(network, attention=tuple(listed))
 
 
-def published(network: ADMUNet) -> bool:
+def is_published(network: ADMUNet) -> bool:
     return (network.width, network.multipliers, network.blocks, network.attention) == PUBLISHED
 
 
-def both_tables(found: Found, config: Config, published: bool) -> tuple[Schedule, Schedule, tuple[str, ...]]:
+def both_tables(
+    found: SourceWeights, config: Config, published: bool
+) -> tuple[Schedule, Schedule, tuple[str, ...]]:
     """Of training and of sampling; of the latter there is no trace in a file."""
-    trained, sampled = tables(found, config, TRAINED, SAMPLED)
+    trained, sampled = noise_tables(found, config, TRAINED, SAMPLED)
     if config.get(SAMPLED) is not None:
         return trained, sampled, ()
     if published and trained == PUBLISHED_TABLES[0]:
@@ -160,19 +171,19 @@ def both_tables(found: Found, config: Config, published: bool) -> tuple[Schedule
     return trained, trained, ("sampled with the table it was trained with",)
 
 
-def heading(found: Found, asked: Asked, row: Method) -> tuple[Method, tuple[str, ...]]:
+def with_heads(found: SourceWeights, asked: ConvertOptions, row: Method) -> tuple[Method, tuple[str, ...]]:
     network = cast(ADMUNet, row.network)
-    untold = Untold(
+    untold = UnrecordedField(
         field="head_channels",
         words="channels of an attention head",
         given=heads_given(asked, network),
-        published=HEADS if published(network) else None,
+        published=HEADS if is_published(network) else None,
         option=f"--head-channels N (its num_head_channels, {HEADS} in the public ones; 0: a single head)",
     )
     return untold.settle(found, row)
 
 
-def heads_given(asked: Asked, network: ADMUNet) -> int | None:
+def heads_given(asked: ConvertOptions, network: ADMUNet) -> int | None:
     """Raises ConfigError if they are given twice, and differ, or cannot be had."""
     config = asked.config
     if config.get(UNET) is None:
@@ -192,7 +203,7 @@ def heads_configured(config: Config, network: ADMUNet) -> int:
     config.only(f"{UNET}.num_heads_upsample", -1)
     if heads == 1:
         return 0
-    widths = set(attending(network))
+    widths = set(attention_widths(network))
     if len(widths) > 1:
         raise config.error(
             f"{UNET}.num_heads", f"{heads} for attention over {sorted(widths)} channels alike; only 1 is"
@@ -200,7 +211,7 @@ def heads_configured(config: Config, network: ADMUNet) -> int:
     return widths.pop() // heads
 
 
-def attending(network: ADMUNet) -> list[int]:
+def attention_widths(network: ADMUNet) -> list[int]:
     """Channels wherever there is attention, in the middle too."""
     widths = network.widths
     return [width for level, width in enumerate(widths) if network.attends(level)] + widths[-1:]

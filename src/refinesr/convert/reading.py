@@ -1,4 +1,4 @@
-"""Other people's files: dictionaries within dictionaries, and tensors in them.
+"""Reads the tensors of other projects' files, which may be in nested dictionaries.
 
 Nothing in a file is executed: `torch.load` builds tensors and plain values and what `HARMLESS` names.
 """
@@ -20,15 +20,15 @@ from refinesr.checkpoint import FORMAT, is_pickled, read_safetensors
 from refinesr.errors import CheckpointError
 
 WRAPPERS = ("module", "_orig_mod")
-"""What parallel and compiled modules put into the names of tensors."""
+"""Parts that parallel and compiled modules add to the names of tensors."""
 
 
-def plain(*_: object) -> dict[object, object]:
+def plain_dict(*_: object) -> dict[object, object]:
     """In place of a defaultdict, whose factory would be a call."""
     return {}
 
 
-def joined(*parts: str) -> str:
+def joined_path(*parts: str) -> str:
     """In place of a path."""
     return "/".join(map(str, parts))
 
@@ -37,7 +37,7 @@ NUMBERS = (bool, np.int8, np.int16, np.int32, np.int64, np.uint8, np.float16, np
 SCALAR = np.float64(0).__reduce__()[0]
 PATHS = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath", "Path")
 
-HARMLESS: list[Any] = [
+SAFE_GLOBALS: list[Any] = [
     (SCALAR, "numpy.core.multiarray.scalar"),
     (SCALAR, "numpy._core.multiarray.scalar"),
     np.dtype,
@@ -45,10 +45,10 @@ HARMLESS: list[Any] = [
     *(bool, int, float, complex, str, list, tuple, dict, set),
     Namespace,
     SimpleNamespace,
-    (plain, "collections.defaultdict"),
-    *((joined, f"{module}.{name}") for module in ("pathlib", "pathlib._local") for name in PATHS),
+    (plain_dict, "collections.defaultdict"),
+    *((joined_path, f"{module}.{name}") for module in ("pathlib", "pathlib._local") for name in PATHS),
 ]
-"""Beside tensors, what trainers keep in their checkpoints: numbers, settings and paths."""
+"""What training codes store in checkpoints besides tensors: numbers, settings and paths."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Contents:
     """Of the outermost dictionary."""
 
 
-def read(path: Path) -> Contents:
+def read_checkpoint(path: Path) -> Contents:
     """Raises CheckpointError if there is no such file, or one that cannot be read without running it."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file")
@@ -82,7 +82,7 @@ def read(path: Path) -> Contents:
         weights, metadata = read_safetensors(path)
         if metadata.get("format") == FORMAT:
             raise CheckpointError(f"{path}: is a model of ours already; there is nothing to convert")
-        return Contents(path, (Node((), unwrapped(weights)),))
+        return Contents(path, (Node((), strip_wrappers(weights)),))
     data = unpickled(path)
     keys = tuple(map(str, data)) if isinstance(data, dict) else ()
     return Contents(path, tuple(nodes(data)), updates_of(data), keys)
@@ -93,7 +93,7 @@ def unpickled(path: Path) -> Any:
     with path.open("rb") as file:
         zipped = file.read(2) == b"PK"
     try:
-        with torch.serialization.safe_globals(HARMLESS):
+        with torch.serialization.safe_globals(SAFE_GLOBALS):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except MemoryError:
         raise
@@ -124,19 +124,19 @@ def nodes(data: Any) -> Iterator[Node]:
             continue
         seen.add(id(value))
         items = list(value.items() if isinstance(value, dict) else enumerate(value))
-        tensors = {str(key): inner for key, inner in items if plainly_stored(inner)}
+        tensors = {str(key): inner for key, inner in items if is_dense_tensor(inner)}
         if tensors and isinstance(value, dict):
-            yield Node(place, unwrapped(tensors))
+            yield Node(place, strip_wrappers(tensors))
         waiting += [((*place, str(key)), inner) for key, inner in items]
 
 
-def plainly_stored(value: Any) -> TypeGuard[Tensor]:
-    """Sparse and quantised tensors are nobody's weights here."""
+def is_dense_tensor(value: Any) -> TypeGuard[Tensor]:
+    """Whether it is a dense, real tensor on the CPU; sparse and quantised ones are no weights here."""
     dense = isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
     return dense and not value.is_quantized and not value.is_complex()
 
 
-def unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def strip_wrappers(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Names without what wrappers of modules add."""
     return {
         ".".join(part for part in name.split(".") if part not in WRAPPERS): tensor

@@ -1,4 +1,4 @@
-"""Which of a file's tensors are the network that is wanted: the averaged ones, where there are such."""
+"""Selects the network's tensors in a file: the averaged (EMA) weights, where there are such."""
 
 import re
 import warnings
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from refinesr.checkpoint import RUN_STATE, is_run_state
-from refinesr.convert.reading import Contents, read
+from refinesr.convert.reading import Contents, read_checkpoint
 from refinesr.convert.tables import BUFFERS
 from refinesr.errors import CheckpointError
 
@@ -18,15 +18,15 @@ AVERAGED = re.compile(r"(^|[._])(ema|average|averaged|shadow)([._]|$)", re.IGNOR
 SUFFIX = "_ema"
 """Palette's code saves its average beside EPOCH_Network.pth, as EPOCH_Network_ema.pth without noise table."""
 
-OURS = ("step", "model", "average", "optimizer")
-"""In the state of a run of ours."""
+RUN_KEYS = ("step", "model", "average", "optimizer")
+"""Keys of the training state of a RefineSR run."""
 
 OPTIMISERS = {"optimizer", "optimizers", "optimizer_states"}
 
 
 @dataclass(frozen=True)
 class Network:
-    """Tensors of one file that belong together; `label` is what comes before all their names."""
+    """The tensors of one network in a file; `label` is the prefix of their names."""
 
     file: str
     label: str
@@ -38,7 +38,7 @@ class Network:
 
     @property
     def buffers(self) -> dict[str, Tensor]:
-        """The noise table in its many forms; rounded to 16 bits it would be another one."""
+        """The buffers of the noise table, if in float32 or float64; 16 bits are too inexact."""
         exact = (torch.float32, torch.float64)
         return {name: held for name, held in self.tensors.items() if name in BUFFERS and held.dtype in exact}
 
@@ -48,8 +48,8 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What there is to convert.
+class SourceWeights:
+    """The tensors to convert.
 
     path      the file that was named; messages begin with it
     files     names of the files it was taken from
@@ -76,34 +76,34 @@ class Found:
         return shape
 
     def has(self, start: str) -> bool:
-        """Whether a name begins so."""
+        """Whether the name of a weight begins with `start`."""
         return any(name.startswith(start) for name in self.weights)
 
 
-def take(path: Path, marks: dict[str, str]) -> tuple[str, Found]:
+def select_network(path: Path, marks: dict[str, str]) -> tuple[str, SourceWeights]:
     """The layout of the network in a file, and the network.
 
     `marks` are regular expressions for names that only files of a layout have, in the order to be tried.
     Raises CheckpointError if the file cannot be read or holds no such network, or several.
     """
-    own = read(path)
-    if is_run_state(path) or set(OURS) <= set(own.keys):
+    own = read_checkpoint(path)
+    if is_run_state(path) or set(RUN_KEYS) <= set(own.keys):
         folder = f", {path.parent}" if is_run_state(path) else ", as model.safetensors"
         raise CheckpointError(f"{path}: {RUN_STATE}{folder}, and needs no conversion")
     layout = next((layout for layout, mark in marks.items() if networks(own, mark)), None)
     if layout is None:
         raise CheckpointError(f"{path}: {unknown(own, marks)}")
-    inside, outside = networks(own, marks[layout]), beside(path, marks[layout])
-    best = chosen(path, inside, outside)
+    inside, outside = networks(own, marks[layout]), partner_networks(path, marks[layout])
+    best = choose_network(path, inside, outside)
     if best.file != path.name:
         warnings.warn(f"{path}: {best.file} beside it has the averaged weights; they are taken", stacklevel=3)
     table = next((each for each in (best, *inside, *outside) if each.buffers), best)
     files = tuple(dict.fromkeys((best.file, table.file)))
-    return layout, Found(path, files, best.weights, table.buffers, best.averaged, own.updates)
+    return layout, SourceWeights(path, files, best.weights, table.buffers, best.averaged, own.updates)
 
 
 def networks(contents: Contents, mark: str) -> list[Network]:
-    """All in the file that `mark` is found in."""
+    """All networks in the file with a tensor whose name matches `mark`."""
     found = []
     for node in contents.nodes:
         starts = [re.match(rf"(?P<start>(?:.*?\.)?){mark}", name) for name in node.tensors]
@@ -116,15 +116,15 @@ def networks(contents: Contents, mark: str) -> list[Network]:
     return found
 
 
-def beside(path: Path, mark: str) -> list[Network]:
-    """Those of the averaged file that belongs to a plain one, or of the plain one that belongs to it."""
+def partner_networks(path: Path, mark: str) -> list[Network]:
+    """The networks in the partner file: NAME_ema for NAME, and NAME for NAME_ema."""
     stem = path.stem.removesuffix(SUFFIX) if path.stem.endswith(SUFFIX) else path.stem + SUFFIX
     partner = path.with_name(stem + path.suffix)
-    return networks(read(partner), mark) if partner.is_file() else []
+    return networks(read_checkpoint(partner), mark) if partner.is_file() else []
 
 
-def chosen(path: Path, inside: list[Network], outside: list[Network]) -> Network:
-    """An averaged one of the file's own, else of the file beside it, else a plain one of its own."""
+def choose_network(path: Path, inside: list[Network], outside: list[Network]) -> Network:
+    """Averaged weights of the file itself, else of its partner file, else the file's plain weights."""
     own, other = ([each for each in networks if each.averaged] for networks in (inside, outside))
     best = own or other or inside
     if len(best) > 1:

@@ -4,8 +4,17 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from refinesr.convert.configs import Config
-from refinesr.convert.conversion import Asked, Made, Untold, as_published, naming, scale_of, tables, tile_of
-from refinesr.convert.selection import Found
+from refinesr.convert.conversion import (
+    Conversion,
+    ConvertOptions,
+    UnrecordedField,
+    as_published,
+    naming_file,
+    noise_tables,
+    scale_of,
+    tile_of,
+)
+from refinesr.convert.selection import SourceWeights
 from refinesr.convert.unets import sr3_unet
 from refinesr.diffusion.labels import SqrtGamma, Timestep
 from refinesr.diffusion.levels import Continuous, Discrete, Independent
@@ -42,21 +51,21 @@ class Names:
     size: str = "model.diffusion.image_size"
 
 
-def made(found: Found, asked: Asked) -> Made:
+def convert_sr3(found: SourceWeights, asked: ConvertOptions) -> Conversion:
     asked.unused("head_channels")
     config = asked.config
     config.expect("model", "the public SR3 code")
-    network, sized = settled(found, config, Names())
+    network, sized = network_of(found, config, Names())
     sr3, conditional = isinstance(network.embedding, NoiseLevel), network.image_channels > 0
     config.agree("model.which_model_G", "sr3" if sr3 else "ddpm")
     config.agree("model.diffusion.channels", network.channels)
     config.agree("model.diffusion.conditional", conditional)
-    trained, sampled = tables(found, config, "model.beta_schedule.train", "model.beta_schedule.val")
+    trained, sampled = noise_tables(found, config, "model.beta_schedule.train", "model.beta_schedule.val")
     scale = scale_of(config if conditional else Config(), "datasets.train", asked.scale)
-    with naming(found.path):
+    with naming_file(found.path):
         row = method(network, scale, trained, sampled)
-    row, grouped = grouping(found, asked, row, Names())
-    return Made(row, "SR3" if sr3 else "the DDPM variant of SR3", (*sized, *grouped))
+    row, grouped = with_groups(found, asked, row, Names())
+    return Conversion(row, "SR3" if sr3 else "the DDPM variant of SR3", (*sized, *grouped))
 
 
 def method(network: SR3UNet, scale: int, trained: Schedule, sampled: Schedule) -> Method:
@@ -85,9 +94,9 @@ def method(network: SR3UNet, scale: int, trained: Schedule, sampled: Schedule) -
     )
 
 
-def settled(found: Found, config: Config, names: Names) -> tuple[SR3UNet, tuple[str, ...]]:
+def network_of(found: SourceWeights, config: Config, names: Names) -> tuple[SR3UNet, tuple[str, ...]]:
     """The network but for its groups, its configuration compared with it, and what had to be assumed."""
-    with naming(found.path):
+    with naming_file(found.path):
         network = sr3_unet(found)
     unet = names.unet
     config.agree(f"{unet}.in_channel", network.image_channels + network.channels)
@@ -95,7 +104,7 @@ def settled(found: Found, config: Config, names: Names) -> tuple[SR3UNet, tuple[
     config.agree(f"{unet}.inner_channel", network.width)
     config.agree(names.multipliers, network.multipliers)
     config.agree(f"{unet}.res_blocks", network.blocks)
-    return of_size(replace(network, dropout=dropout(config, unet)), config, names)
+    return with_size(replace(network, dropout=dropout(config, unet)), config, names)
 
 
 def dropout(config: Config, unet: str) -> float:
@@ -105,10 +114,10 @@ def dropout(config: Config, unet: str) -> float:
     return share
 
 
-def of_size(network: SR3UNet, config: Config, names: Names) -> tuple[SR3UNet, tuple[str, ...]]:
+def with_size(network: SR3UNet, config: Config, names: Names) -> tuple[SR3UNet, tuple[str, ...]]:
     """The size of training images, and with it the sizes of maps with attention."""
     if config.get(names.size) is None:
-        published = PUBLISHED.get(known(network))
+        published = PUBLISHED.get(published_key(network))
         size = published[0] if published else network.size
         return resized(network, size), (f"training images of {size} pixels a side",)
     attention = f"{names.unet}.attn_res"
@@ -119,7 +128,7 @@ def of_size(network: SR3UNet, config: Config, names: Names) -> tuple[SR3UNet, tu
     if not isinstance(listed, list) or not all(isinstance(side, int) for side in listed):
         raise config.error(attention, f"{listed!r} is not a list of whole numbers")
     claimed = replace(sized, attention=tuple(listed))
-    if attending(claimed) != attending(network):
+    if attention_levels(claimed) != attention_levels(network):
         raise config.error(
             attention,
             f"{listed} contradicts the weights, which have attention at {list(sized.attention)} "
@@ -129,21 +138,23 @@ def of_size(network: SR3UNet, config: Config, names: Names) -> tuple[SR3UNet, tu
 
 
 def resized(network: SR3UNet, size: int) -> SR3UNet:
-    return replace(network, size=size, attention=tuple(size >> level for level in attending(network)))
+    return replace(network, size=size, attention=tuple(size >> level for level in attention_levels(network)))
 
 
-def attending(network: SR3UNet) -> tuple[int, ...]:
+def attention_levels(network: SR3UNet) -> tuple[int, ...]:
     return tuple(level for level in range(len(network.multipliers)) if network.attends(level))
 
 
-def known(network: SR3UNet) -> tuple[int, tuple[int, ...], int, tuple[int, ...]]:
-    return network.width, network.multipliers, network.blocks, attending(network)
+def published_key(network: SR3UNet) -> tuple[int, tuple[int, ...], int, tuple[int, ...]]:
+    return network.width, network.multipliers, network.blocks, attention_levels(network)
 
 
-def grouping(found: Found, asked: Asked, row: Method, names: Names) -> tuple[Method, tuple[str, ...]]:
+def with_groups(
+    found: SourceWeights, asked: ConvertOptions, row: Method, names: Names
+) -> tuple[Method, tuple[str, ...]]:
     network = cast(SR3UNet, row.network)
-    published = PUBLISHED.get(known(network))
-    untold = Untold(
+    published = PUBLISHED.get(published_key(network))
+    untold = UnrecordedField(
         field="groups",
         words="groups of norms",
         given=groups_given(asked, names),
@@ -154,7 +165,7 @@ def grouping(found: Found, asked: Asked, row: Method, names: Names) -> tuple[Met
     return untold.settle(found, row)
 
 
-def groups_given(asked: Asked, names: Names) -> int | None:
+def groups_given(asked: ConvertOptions, names: Names) -> int | None:
     """Raises ConfigError if they are given twice, and differ."""
     if asked.config.get(names.unet) is None:
         return asked.groups

@@ -6,8 +6,8 @@ from dataclasses import replace
 import torch
 
 from refinesr.convert.configs import Config
-from refinesr.convert.conversion import Asked, Made, as_published, naming, stored_table
-from refinesr.convert.selection import Found
+from refinesr.convert.conversion import Conversion, ConvertOptions, as_published, naming_file, stored_table
+from refinesr.convert.selection import SourceWeights
 from refinesr.convert.tables import fits
 from refinesr.convert.unets import UNET, rrdb, srdiff_unet
 from refinesr.diffusion.labels import LogSigma, Timestep
@@ -38,22 +38,22 @@ LARGE = 512
 LOSSES = {"l1": 1, "l2": 2, "ssim": 1}
 
 
-def made(found: Found, asked: Asked) -> Made:
+def convert_srdiff(found: SourceWeights, asked: ConvertOptions) -> Conversion:
     asked.unused("groups", "head_channels")
     config = asked.config
-    supported(found, config)
-    with naming(found.path):
+    check_supported(found, config)
+    with naming_file(found.path):
         network, encoder = srdiff_unet(found), rrdb(found, ENCODER)
-    agree(config, asked.scale, network, encoder)
+    check_config(config, asked.scale, network, encoder)
     noise, gain = table(found, config), config.number("res_rescale", None if config.given else GAIN)
     if not gain > 0:
         raise config.error("res_rescale", f"{gain:g} is not positive")
     target = Residual(gain, config.flag("clip_input"))
-    with naming(found.path):
+    with naming_file(found.path):
         row = method(network, encoder, noise, target)
     source = Encoded(encoder, MatlabBicubic(), frozen=config.flag("fix_rrdb"))
     assumed = () if config.given else (f"residuals times {GAIN:g}, as in all public configurations",)
-    return Made(replace(row, source=source, p=loss(config)), "SRDiff", assumed)
+    return Conversion(replace(row, source=source, p=loss(config)), "SRDiff", assumed)
 
 
 def method(network: SRDiffUNet, encoder: RRDB, table: Schedule, target: Residual) -> Method:
@@ -74,7 +74,7 @@ def method(network: SRDiffUNet, encoder: RRDB, table: Schedule, target: Residual
     )
 
 
-def agree(config: Config, scale: int | None, network: SRDiffUNet, encoder: RRDB) -> None:
+def check_config(config: Config, scale: int | None, network: SRDiffUNet, encoder: RRDB) -> None:
     """Raises ConfigError where settings differ from the networks."""
     if scale not in (None, network.scale):
         raise ConfigError(f"--scale: {scale} contradicts the weights, which say {network.scale}")
@@ -87,7 +87,7 @@ def agree(config: Config, scale: int | None, network: SRDiffUNet, encoder: RRDB)
         config.agree("unet_dim_mults", written)
 
 
-def supported(found: Found, config: Config) -> None:
+def check_supported(found: SourceWeights, config: Config) -> None:
     """Raises ConfigError or CheckpointError for switches that no public configuration sets."""
     for name, wanted in {"use_rrdb": True, "use_attn": False, "up_input": False, "res": True}.items():
         config.only(name, wanted)
@@ -98,7 +98,7 @@ def supported(found: Found, config: Config) -> None:
         raise CheckpointError(f"{found.path}: there is no encoder in it, whose tensors begin with {ENCODER}")
 
 
-def table(found: Found, config: Config) -> Schedule:
+def table(found: SourceWeights, config: Config) -> Schedule:
     """Raises ConfigError if the settings are of another one than is stored."""
     if config.get("beta_schedule") is None or config.get("timesteps") is None:
         return stored_table(found)
@@ -119,7 +119,7 @@ def loss(config: Config) -> int:
     return LOSSES[named or "l1"]
 
 
-def tidied(found: Found) -> Found:
+def normalized_weights(found: SourceWeights) -> SourceWeights:
     """Without weight normalisation (`use_wn`), and without the doublings that its code makes at scale 2 too.
 
     Directions and lengths of weights become the weights.  At scale 2 the encoder's own picture would be four
@@ -140,10 +140,10 @@ def tidied(found: Found) -> Found:
     return replace(found, weights=weights)
 
 
-def made_encoder(found: Found, asked: Asked) -> Made:
+def convert_encoder(found: SourceWeights, asked: ConvertOptions) -> Conversion:
     """Low to high at once, as ESRGAN's generators also are: what `train --encoder` begins with."""
     asked.unused("groups", "head_channels")
-    with naming(found.path):
+    with naming_file(found.path):
         encoder = rrdb(found, "")
     if asked.scale not in (None, encoder.scale):
         raise ConfigError(f"--scale: {asked.scale} contradicts the weights, which say {encoder.scale}")
@@ -164,4 +164,4 @@ def made_encoder(found: Found, asked: Asked) -> Made:
         sampling=Sampling(Ancestral(0.0), Explicit((1.0,)), steps=1),
         tile=max(1, LARGE // encoder.scale),
     )
-    return Made(row, "SRDiff's encoder alone, a regression")
+    return Conversion(row, "SRDiff's encoder alone, a regression")

@@ -19,8 +19,8 @@ DERIVED = 2e-6
 """Of a beta out of Palette's buffers, which do not hold the betas themselves."""
 
 
-def told(betas: Table) -> dict[str, Table]:
-    """All that the public codes store of a table, by their names."""
+def buffers_of(betas: Table) -> dict[str, Table]:
+    """All buffers that the public codes store for a table, by name."""
     gammas = (1 - betas).cumprod(0)
     before = torch.cat((gammas.new_ones(1), gammas[:-1]))
     variance = betas * (1 - before) / (1 - gammas)
@@ -43,33 +43,33 @@ def told(betas: Table) -> dict[str, Table]:
     }
 
 
-BUFFERS = frozenset(told(torch.full((1,), 0.5, dtype=torch.float64)))
+BUFFERS = frozenset(buffers_of(torch.full((1,), 0.5, dtype=torch.float64)))
 
 
 def fits(table: Schedule, buffers: dict[str, Tensor]) -> bool:
     """Whether these are the buffers of a table, up to rounding."""
-    wanted = told(table.betas())
-    return all(alike(wanted[name], buffer) for name, buffer in buffers.items())
+    wanted = buffers_of(table.betas())
+    return all(nearly_equal(wanted[name], buffer) for name, buffer in buffers.items())
 
 
-def alike(wanted: Table, buffer: Tensor) -> bool:
-    """To float32; what is near 0 is a difference of numbers near 1, in float64 too."""
+def nearly_equal(wanted: Table, buffer: Tensor) -> bool:
+    """Equality up to float32 rounding, with an absolute tolerance for differences of numbers near 1."""
     if wanted.shape != buffer.shape:
         return False
     return torch.allclose(wanted.float(), buffer.float(), rtol=1e-5, atol=1e-9, equal_nan=True)
 
 
 def table_of(buffers: dict[str, Tensor]) -> Schedule | None:
-    """The known table that these are the buffers of, if there is one."""
-    return next((table for table in guesses(buffers) if fits(table, buffers)), None)
+    """The schedule whose buffers these are, or None."""
+    return next((table for table in candidate_tables(buffers) if fits(table, buffers)), None)
 
 
-def guesses(buffers: dict[str, Tensor]) -> Iterator[Schedule]:
-    """Tables of every kind with the first and the last beta of these."""
+def candidate_tables(buffers: dict[str, Tensor]) -> Iterator[Schedule]:
+    """Schedules of every kind with the same number of rows and the same first and last beta."""
     if "betas" in buffers:
         betas, error = buffers["betas"].double(), ROUNDED
     elif {"sqrt_recipm1_gammas", "posterior_mean_coef1"} <= set(buffers):
-        betas, error = derived(buffers), DERIVED
+        betas, error = betas_from_posterior(buffers), DERIVED
     else:
         return
     if betas.ndim != 1 or not len(betas):
@@ -78,10 +78,10 @@ def guesses(buffers: dict[str, Tensor]) -> Iterator[Schedule]:
     first, last = (shortest(float(beta), error) for beta in (betas[0], betas[-1]))
     yield from (Linear(first, last, rows), Quadratic(first, last, rows), Constant(last, rows))
     yield from (WarmUp(first, last, rows, 0.1), WarmUp(first, last, rows, 0.5), JSD(rows), Cosine(rows))
-    yield Cosine(rows, shortest(offset(float(betas[0]), rows), 1e-4))
+    yield Cosine(rows, shortest(cosine_offset(float(betas[0]), rows), 1e-4))
 
 
-def derived(buffers: dict[str, Tensor]) -> Table:
+def betas_from_posterior(buffers: dict[str, Tensor]) -> Table:
     """betas = coefficient 1 of the posterior * (1 - gamma) / sqrt(gamma before), without cancellation."""
     variances = buffers["sqrt_recipm1_gammas"].double() ** 2  # sigma²
     lost, gammas = variances / (1 + variances), 1 / (1 + variances)
@@ -90,7 +90,7 @@ def derived(buffers: dict[str, Tensor]) -> Table:
 
 
 def shortest(value: float, error: float) -> float:
-    """The number of fewest digits that is `value` up to a relative error: what somebody will have written."""
+    """The number with the fewest digits that equals `value` up to a relative error, as likely configured."""
     if not math.isfinite(value):
         return value
     for digits in range(9):
@@ -100,8 +100,8 @@ def shortest(value: float, error: float) -> float:
     return value
 
 
-def offset(beta: float, rows: int) -> float:
-    """The offset of a cosine table whose first beta this is, by halving [0, 1]: more offset is more beta."""
+def cosine_offset(beta: float, rows: int) -> float:
+    """The offset of the cosine table with this first beta, by bisection of [0, 1]; beta grows with it."""
     low, high = 0.0, 1.0
     for _ in range(60):
         middle = (low + high) / 2
