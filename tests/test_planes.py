@@ -237,7 +237,7 @@ def test_a_mask_without_white_is_refused() -> None:
 @pytest.mark.parametrize("task", [Inpainting(), Uncropping()])
 def test_who_makes_up_what_is_missing_must_be_told_what_is(task: Inpainting | Uncropping) -> None:
     model = stage(replace(plain(1), degradation=task))
-    with pytest.raises(ConfigError, match="mask: none is given"):
+    with pytest.raises(ConfigError, match="mask: is missing"):
         refinesr.upscale(model, np.zeros((12, 10, 3), np.uint8))
     assert refinesr.upscale(model, np.zeros((12, 10, 3), np.uint8), mask=np.ones((12, 10))) is not None
 
