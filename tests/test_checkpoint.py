@@ -272,7 +272,7 @@ def test_a_network_of_absurd_size_is_refused_before_it_is_built(
 def test_networks_that_other_threads_build_meanwhile_are_not_counted(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("refinesr.checkpoint.SPARE", 0)
+    monkeypatch.setattr("refinesr.checkpoint.MAX_MISSING", 0)
     built = type(stage(packed(2)).method).build
 
     def meanwhile(method: Method) -> Model:
