@@ -107,7 +107,7 @@ class Choices:
         yield from (replace(own, rho=rho) for rho in RHOS)
 
     def mixes(self, rule: Sampling) -> bool:
-        """Whether the mean of all answers is had without a call of its own."""
+        """Whether the posterior mean is estimated without an extra call."""
         return rule.mean is None and self.fits(replace(rule, fidelity=0.5))
 
     def fits(self, rule: Sampling) -> bool:

@@ -4,10 +4,10 @@
     python benchmarks/contact.py --high DIR -o sheet.webp --crop 1025469:120,64 --crop 159550:300,200,64
     python benchmarks/contact.py ... --model photo-x4 --calls 1 4 8 --regression regression=runs/regression
 
-Columns: the poor picture by its own pixels, bicubic, regression models, models in each number of calls, the
-truth.  Rows: the crops given (NAME:LEFT,TOP or NAME:LEFT,TOP,SIDE in pixels of the good picture), or of each
-picture the square that lies farthest from its bicubic enlargement: where most was lost.  Prints the numbers
-that stand under the crops; `--json FILE` writes them.
+Columns: the low-resolution image in its own pixels, bicubic, regression models, models in each number
+of calls, the original.  Rows: the crops given (NAME:LEFT,TOP or NAME:LEFT,TOP,SIDE in pixels of the picture),
+or of each picture the square that lies farthest from its bicubic enlargement: where most was lost.  Prints
+the numbers that stand under the crops; `--json FILE` writes them.
 """
 
 from argparse import Namespace
@@ -32,7 +32,7 @@ from refinesr.images.picture import Picture
 from refinesr.images.resize import PillowBicubic
 
 CONVENTIONS = (
-    "poor pictures: those of --low, else by Pillow's bicubic; results rounded to 8 bits",
+    "low-resolution images: those of --low, else by Pillow's bicubic; results rounded to 8 bits",
     "crops are enlarged by the nearest pixel, and measured alone, without a border cut: PSNR of MATLAB's Y",
     "LPIPS-like: LPIPS 0.1's linear layers on Caffe's SqueezeNet 1.1, not the published LPIPS; low is good",
 )

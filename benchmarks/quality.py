@@ -29,11 +29,11 @@ from refinesr.images.eight_bits import resize_eight_bits
 from refinesr.images.resize import PillowBicubic
 
 CONVENTIONS = (
-    "poor pictures: those of --low, else by Pillow's bicubic from pictures cut to a multiple of the scale",
+    "low-resolution images: of --low, else by Pillow's bicubic from pictures cut to a multiple of the scale",
     "bicubic: Pillow's; results rounded to 8 bits; means over pictures",
     "PSNR-Y and SSIM-Y (11 x 11 Gaussian): of MATLAB's Y, not rounded, `scale` pixels of border cut",
     "LPIPS-like: LPIPS 0.1's linear layers on Caffe's SqueezeNet 1.1, not the published LPIPS; low is good",
-    "LR-PSNR and agreement: the result reduced by Pillow's bicubic in 8 bits against the poor picture, RGB: "
+    "LR-PSNR and agreement: the result reduced by Pillow's bicubic in 8 bits against the low one, RGB: "
     "of the mean squared error over all pictures, inf if every value is equal; the share of equal values",
     "seconds a picture, of `refinesr.upscale`: reading, writing and measuring left out",
 )

@@ -104,7 +104,11 @@ def picture_parser(description: str | None, calls: Sequence[int]) -> ArgumentPar
     """With what `shown`, `methods` and `metrics` read."""
     made = parser(description)
     made.add_argument("--high", type=Path, required=True, help="folder (or tar file) of good pictures")
-    made.add_argument("--low", type=Path, help="folder of the poor ones; default: made of the good ones")
+    made.add_argument(
+        "--low",
+        type=Path,
+        help="folder of the low-resolution images; default: made of the others",
+    )
     made.add_argument("--limit", type=int, help="the first so many pictures only, by name")
     made.add_argument("--perceptual", type=Path, help="folder with squeezenet11.npz and LPIPS' linear layers")
     made.add_argument("--model", nargs="+", default=["photo-x4"], metavar="[NAME=]MODEL")
@@ -124,7 +128,7 @@ def picture_parser(description: str | None, calls: Sequence[int]) -> ArgumentPar
 
 
 def shown(args: argparse.Namespace, scale: int) -> "list[LoadedPair]":
-    """Pictures cut to a multiple of the scale, and the poor ones: those given, or by Pillow's bicubic."""
+    """Pictures cut to a multiple of the scale, and their low-resolution images: given, or by bicubic."""
     from refinesr.evaluate.cropping import ModCrop
     from refinesr.evaluate.pairs import find_pairs
     from refinesr.images.resize import PillowBicubic

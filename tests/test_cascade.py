@@ -177,7 +177,7 @@ KEPT = replace(FORGIVING.method.sampling, consistent=MatlabBicubic())
     [
         (lambda: Cascade(()), "stages: none are named"),
         (lambda: Cascade((Link(PAGE),), size=(0, 8)), r"size: \(0, 8\) is no size"),
-        (lambda: Cascade((Link(BASE), Link(PAGE))), "stages.1: makes pictures from nothing"),
+        (lambda: Cascade((Link(BASE), Link(PAGE))), "stages.1: generates images from noise"),
         (lambda: Cascade((Link(PAGE), Link(grey()))), "stages.1: takes pictures of 1 channels, .* makes 3"),
         (lambda: Cascade((Link(FORGIVING, level=0.1),)), "stages.0.level: the first stage has"),
         (lambda: Link(LARGER, level=0.1), "level: 0.1, but the stage was not trained with noise"),

@@ -319,9 +319,9 @@ def test_a_mistake_in_a_class_is_not_blamed_on_the_data() -> None:
     [
         (
             '{"a": [1, 2',
-            "x.json: not to be read as JSON: Expecting ',' delimiter: line 1 column 12 (char 11)",
+            "x.json: not valid JSON: Expecting ',' delimiter: line 1 column 12 (char 11)",
         ),
-        ('{"a": 1, "b": 2, "a": 3}', "x.json: not to be read as JSON: 'a' is given twice"),
+        ('{"a": 1, "b": 2, "a": 3}', "x.json: not valid JSON: 'a' is given twice"),
     ],
 )
 def test_text_that_is_not_json_is_refused(text: str, message: str) -> None:
@@ -332,7 +332,7 @@ def test_text_that_is_not_json_is_refused(text: str, message: str) -> None:
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "9" * 10_000])
 def test_text_made_to_overflow_is_refused_in_one_line(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"^x.json: not to be read as JSON: [^\n]{,300}$"):
+    with pytest.raises(ConfigError, match=r"^x.json: not valid JSON: [^\n]{,300}$"):
         parse(text, "x.json")
 
 
@@ -389,7 +389,7 @@ def test_one_field_is_set(assignment: str, change: Any) -> None:
         ("title=1000", "--set: title: 1000 is not text; did you mean '\"1000\"'?"),
         (
             "network.size=[1, 2",
-            "--set: network.size: not to be read as JSON: Expecting ',' delimiter: line 1 column 6 (char 5)",
+            "--set: network.size: not valid JSON: Expecting ',' delimiter: line 1 column 6 (char 5)",
         ),
     ],
 )

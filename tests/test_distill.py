@@ -37,7 +37,7 @@ from refinesr.model import Pixels, with_plane
 from refinesr.nets.adm_unet import ADMUNet
 from refinesr.nets.tiny import Tiny
 from refinesr.recipes import RECIPES
-from refinesr.recipes.distilled import side
+from refinesr.recipes.distilled import crop_size
 from refinesr.sources import Labelled
 from refinesr.stage import Stage
 
@@ -324,7 +324,7 @@ WINDOWS = [name for name, recipe in RECIPES.items() if recipe().method.reach is 
 @pytest.mark.parametrize("name", WINDOWS)
 def test_what_sees_its_whole_window_is_taught_in_windows_as_large_as_it_was_trained_in(name: str) -> None:
     run = RECIPES[name]()
-    assert side(run.method) == run.plan.size
+    assert crop_size(run.method) == run.plan.size
 
 
 def test_of_a_picture_with_a_mask_only_what_is_made_up_counts() -> None:
@@ -379,7 +379,7 @@ def test_levels_lie_in_the_teachers_grid(levels: tuple[float, ...], said: str) -
         (lambda: Lesson("a", "b", 8, Ancestral(0.5)), r"sampler: Ancestral\(eta=0.5\) draws noise"),
         (lambda: Lesson("a", "b", 8, Heun(1.0)), r"sampler: Heun\(churn=1.0\) draws noise"),
         (lambda: student_levels(20.0, 0), "calls: 0 is not positive"),
-        (lambda: student_levels(20.0, 600), "calls: 600 are more than levels that can be told apart"),
+        (lambda: student_levels(20.0, 600), "calls: 600 are more than the distinct levels there are"),
     ],
 )
 def test_lessons_without_a_meaning_are_refused(wrong: object, said: str) -> None:

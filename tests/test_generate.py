@@ -102,7 +102,7 @@ PAGES = {"model": "page.safetensors"}
         ([{**PAGES, "steps": 0}], "stages.0.steps: 0 is not positive"),
         ([{**PAGES, "guidance": 2.0}], "stages.0.guidance: the source has no class that could be withheld"),
         ([{**PAGES, "tile": -1}], "stages.0.tile: -1 is negative; 0 means no tiles"),
-        ([PAGES, PAGES], "stages.1: makes pictures from nothing; only the first stage may"),
+        ([PAGES, PAGES], "stages.1: generates images from noise; only the first stage may"),
         ([PAGES, {"model": "forgiving.safetensors", "level": 2}], "stages.1.level: 2 is above 0.5, the most"),
         (
             [PAGES, {"model": "tiles", "level": 0.1}],

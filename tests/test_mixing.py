@@ -411,7 +411,7 @@ def test_models_that_make_pictures_from_nothing_only_learn_the_size() -> None:
         made = [mixed(model, image, CAT, OTHER, shares=[0.5])[0] for image in (CAT, OTHER)]
         assert torch.equal(made[0], made[1])
         assert put(model, CAT, OTHER).shape == CAT.shape
-        with pytest.raises(ConfigError, match="makes pictures from nothing"):
+        with pytest.raises(ConfigError, match="generates images from noise"):
             mixed(model, CAT)
 
 

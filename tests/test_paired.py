@@ -288,7 +288,7 @@ def test_pictures_at_another_place_are_no_partners(tmp_path: Path) -> None:
 def test_two_of_one_name_are_refused(tmp_path: Path) -> None:
     given(tmp_path, 4)
     save(tmp_path / "poor/c_LR.png", np.zeros((8, 11, 3), np.uint8))
-    told = "poor/c_LR.png and poor/cx4.png: both are called 'c', and pictures are told apart by their names"
+    told = "poor/c_LR.png and poor/cx4.png: both are called 'c', and images are identified by their names"
     assert refused(tmp_path).startswith(told)
 
 
@@ -340,7 +340,8 @@ def test_pairs_are_made_or_given(tmp_path: Path) -> None:
     both, alone = load(tmp_path, 4), load_photos(tmp_path / "good", CPU, smallest=16)
     with pytest.raises(ConfigError, match=r"^method\.degradation: Given: makes no low-resolution pictures"):
         Pairs(alone, Given(4), 16, 2)
-    with pytest.raises(ConfigError, match=r"^method\.degradation: Bicubic, but poor pictures are given"):
+    message = r"^method\.degradation: Bicubic, but low-resolution images are given"
+    with pytest.raises(ConfigError, match=message):
         Pairs(both, Bicubic(4), 16, 2)
     with pytest.raises(ConfigError, match=r"^method\.degradation\.scale: 2, but .* loaded for scale 4"):
         Pairs(both, Given(2), 16, 2)

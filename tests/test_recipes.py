@@ -15,7 +15,7 @@ from refinesr.diffusion.noise import NoiseField
 from refinesr.diffusion.precond import Blind
 from refinesr.diffusion.schedule import grid_warnings
 from refinesr.recipes import METHODS, RECIPES, tiny
-from refinesr.recipes.tiny import narrow
+from refinesr.recipes.tiny import shrink_method
 from refinesr.run import Run
 from refinesr.sources import Blank, Encoded
 from refinesr.train import train
@@ -157,7 +157,7 @@ def test_tiny_trains_saves_loads_and_samples(name: str, tmp_path: Path) -> None:
 def test_tiny_changes_sizes_and_nothing_else(name: str) -> None:
     """Precond, label, levels, target, degradation and sampling are those that are tried."""
     method = METHODS[name]
-    small = narrow(method)
+    small = shrink_method(method)
     assert replace(small, network=method.network, source=method.source) == method
     assert type(small.network) is type(method.network)
 
@@ -165,5 +165,5 @@ def test_tiny_changes_sizes_and_nothing_else(name: str) -> None:
 def test_tiny_of_a_network_without_a_condition_has_none_either() -> None:
     method = METHODS["photo-x4"]
     blank = replace(method, network=replace(method.network, features=0), source=Blank())
-    assert narrow(blank).source == Blank()
-    narrow(blank).build()
+    assert shrink_method(blank).source == Blank()
+    shrink_method(blank).build()

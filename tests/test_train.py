@@ -419,7 +419,7 @@ def test_the_state_of_another_network_is_refused(tmp_path: Path) -> None:
 def test_a_run_that_cannot_be_read_is_named(tmp_path: Path, damaged: bytes) -> None:
     whole(tmp_path)
     (tmp_path / "run.json").write_bytes(damaged)
-    with pytest.raises(ConfigError, match=r"run\.json: not to be read as JSON"):
+    with pytest.raises(ConfigError, match=r"run\.json: not valid JSON"):
         whole(tmp_path, resume=True)
 
 

@@ -139,7 +139,7 @@ class Cascade:
             raise ConfigError("stages.0.level: the first stage has no stage before it; use 0")
         for number, link in enumerate(self.links[1:], start=1):
             if link.generates:
-                raise ConfigError(f"stages.{number}: makes pictures from nothing; only the first stage may")
+                raise ConfigError(f"stages.{number}: generates images from noise; only the first stage may")
             if link.stage.method.channels != self.channels:
                 found = f"{link.stage.method.channels} channels, the one before makes {self.channels}"
                 raise ConfigError(f"stages.{number}: takes pictures of {found}")

@@ -241,9 +241,9 @@ class Pairs:
             raise ConfigError(NEEDS_GIVEN_LOW)
         if low is not None and not given:
             name = type(self.degradation).__name__
-            raise ConfigError(f"method.degradation: {name}, but poor pictures are given; Given takes them")
+            raise ConfigError(f"method.degradation: {name}, but low-resolution images are given; use Given")
         if low is not None and self.photos.scale != self.degradation.scale:
-            found = f"the poor pictures were loaded for scale {self.photos.scale}"
+            found = f"the low-resolution images were loaded for scale {self.photos.scale}"
             raise ConfigError(f"method.degradation.scale: {self.degradation.scale}, but {found}")
 
     def at(self, step: int) -> tuple[Images, LowWithPlanes]:

@@ -200,7 +200,7 @@ def student_levels(top: float, calls: int) -> tuple[float, ...]:
     lower = (SIGMA_DATA * math.tan(angle * (1 - k / calls)) for k in range(1, calls))
     levels = float(f"{top:.7g}"), *(float(f"{level:.3g}") for level in lower)
     if len(set(levels)) < calls:
-        raise ConfigError(f"calls: {calls} are more than levels that can be told apart")
+        raise ConfigError(f"calls: {calls} are more than the distinct levels there are")
     return levels
 
 

@@ -125,8 +125,8 @@ def repeat_first_draw(noise: Noise) -> Noise:
     """A source of noise whose second draw repeats the first: for two images that are noised and mixed.
 
     A mix of two independent draws has only sqrt(share² + (1 - share)²) of their standard deviation, 0.71 in
-    the middle; told the full level, the network removes texture in place of noise.  A mix of one draw with
-    itself keeps the level, and at a share of 0 or 1 the other image has no influence.
+    the middle; conditioned on the full level, the network removes texture in place of noise.  A mix of one
+    draw with itself keeps the level, and at a share of 0 or 1 the other image has no influence.
     """
     calls = count()
     first: list[Tensor] = []

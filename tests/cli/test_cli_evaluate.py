@@ -190,7 +190,7 @@ def test_the_scale_is_the_models_or_that_of_the_poor_pictures(evaluate: Command,
 def test_without_anything_that_tells_the_scale_it_is_asked_for(evaluate: Command) -> None:
     ran = evaluate("bicubic")
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err == "--scale: neither the protocol, nor a model, nor --low tells the scale; give one\n"
+    assert ran.err == "--scale: missing, and neither the protocol nor a model nor --low determines it\n"
 
 
 def test_scales_that_do_not_fit_are_refused(evaluate: Command, model: str) -> None:
@@ -261,7 +261,7 @@ def test_samples_tell_their_spread(evaluate: Command, model: str) -> None:
 
 NAMED = [
     (["--perceptual", "none"], "none/squeezenet11.npz: no such file; the perceptual distance needs it"),
-    (["--lpips", "none.pth"], "none.pth: no such file; which network LPIPS is on is told by the file's name"),
+    (["--lpips", "none.pth"], "none.pth: no such file; the file's name determines the network of LPIPS"),
     (["--lpips", "alex.pth"], "alex.pth: no such file; it is the linear layers of LPIPS"),
     (["--dists", "none.pt"], "none.pt: no such file; it is the weights of DISTS"),
     (["--niqe", "none.npz"], "none.npz: no such file; it is the parameters of NIQE"),
@@ -353,7 +353,7 @@ def test_a_report_is_refused_even_where_its_pictures_are_gone(evaluate: Command,
     [
         (["--protocol", "srdiff-general"], "is of classic-y, not of srdiff-general"),
         (["--scale", 2], "says 'scale 4', which is not so now"),
-        (["--low", "low"], "says 'the poor pictures are made by MATLAB's bicubic"),
+        (["--low", "low"], "says 'the low-resolution images are made by MATLAB's bicubic"),
     ],
 )
 def test_other_conventions_are_refused_until_overwritten(

@@ -17,7 +17,7 @@ from refinesr.images.tasks import Grey, Inpainting, JpegRestoration, Uncropping
 
 GIVEN = (
     "--low: method.degradation is Given, so it learns from given pairs; "
-    "name the poor pictures, of a resumed run as well"
+    "name the low-resolution images, for a resumed run as well"
 )
 MADE = "which makes low-resolution pictures itself; leave one of them out"
 TINY = ("--tiny", "--set", "plan.steps=4", "--precision", "fp32")
@@ -133,7 +133,7 @@ def test_a_run_that_makes_its_poor_pictures_goes_on_without_given_ones(train: Co
         (["photo-x4", "--set", 'method.degradation={"kind": "Given", "scale": 4}'], GIVEN),
         (
             ["base-64", "--low", "poor"],
-            "--low: base-64 makes pictures from nothing, and looks at no poor ones",
+            "--low: base-64 generates images from noise and has no low-resolution input",
         ),
         (
             ["photo-x4", "--low", "poor/a_LR.png", "poor/b_LR.png"],
@@ -142,7 +142,7 @@ def test_a_run_that_makes_its_poor_pictures_goes_on_without_given_ones(train: Co
         ),
         (
             ["photo-x4", "--low", "poor", "good/a_HR.png"],
-            "poor/a_LR.png and good/a_HR.png: both are called 'a', and pictures are told apart by their "
+            "poor/a_LR.png and good/a_HR.png: both are called 'a', and images are identified by their "
             "names without suffix (marks such as _LR and x4 aside); rename one, or leave it out",
         ),
         (

@@ -83,7 +83,7 @@ def test_the_shipped_model_can_be_taught_by_it(refinesr: Command, photos: Path) 
         ),
         (
             (*LOOKS, "--lpips", "resnet.pth"),
-            "resnet.pth: no such file; which network LPIPS is on is told by the file's name, one of "
+            "resnet.pth: no such file; the file's name determines the network of LPIPS; it is one of "
             "alex.pth, vgg.pth, squeeze.pth",
         ),
         (

@@ -58,7 +58,7 @@ def test_a_broken_file_is_named(tmp_path: Path, name: str, text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(path)
     kind = "YAML" if name.endswith("yaml") else "JSON with // comments"
-    assert str(caught.value).startswith(f"{path}: not to be read as {kind}: ")
+    assert str(caught.value).startswith(f"{path}: not valid {kind}: ")
     assert "\n" not in str(caught.value)
 
 
@@ -66,7 +66,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.json: cannot be read: No such file or directory"):
         load_config(tmp_path / "none.json")
     (tmp_path / "a.json").write_bytes(b"\xff\xfe\xff")
-    with pytest.raises(ConfigError, match=r"a\.json: cannot be read: it is no text"):
+    with pytest.raises(ConfigError, match=r"a\.json: cannot be read: it is not UTF-8 text"):
         load_config(tmp_path / "a.json")
     (tmp_path / "b.json").write_text("[1]")
     with pytest.raises(ConfigError, match=r"b\.json: holds \[1\], not settings with names"):
@@ -114,13 +114,13 @@ def test_a_base_that_is_not_there_matters_where_something_is_missing(tmp_path: P
     assert config.number("a") == 1
     with pytest.raises(ConfigError) as caught:
         config.number("b")
-    hint = "./gone.yaml, which it builds on, is not there"
+    hint = "./gone.yaml, on which it is based, does not exist"
     assert str(caught.value) == f"{folder / 'main.yaml'}: b: missing; {hint}"
 
 
 def test_a_circle_of_bases_is_an_error(tmp_path: Path) -> None:
     folder = tree(tmp_path, main="base_config: ./other.yaml", other="base_config: ./main.yaml")
-    with pytest.raises(ConfigError, match=r"main\.yaml: base_config: builds on itself"):
+    with pytest.raises(ConfigError, match=r"main\.yaml: base_config: refers to itself"):
         load_config(folder / "main.yaml")
     with pytest.raises(ConfigError, match=r"odd\.yaml: base_config: 7 is not a file or a list of files"):
         load_config(tree(tmp_path, odd="base_config: 7") / "odd.yaml")
@@ -147,7 +147,7 @@ def test_settings_are_found_by_dotted_names_through_lists() -> None:
 def test_numbers_may_be_texts_as_yaml_has_them() -> None:
     config = Config(Path("a.yaml"), {"a": "1e-6", "b": 3.0, "c": True, "d": "x", "e": [1], "f": float("nan")})
     assert config.number("a") == 1e-6
-    assert config.whole("b") == 3
+    assert config.integer("b") == 3
     for name in "cdef":
         with pytest.raises(ConfigError, match=rf"a\.yaml: {name}: .* is not a number"):
             config.number(name)
@@ -169,5 +169,5 @@ TABLES: list[tuple[dict[str, object], Schedule]] = [
 def test_tables_are_named_as_the_public_codes_name_them(
     settings: dict[str, object], expected: Schedule
 ) -> None:
-    assert Config(Path("a"), {"t": {"n_timestep": 8, **settings}}).table("t") == expected
-    assert Config(Path("a"), {}).table("t") is None
+    assert Config(Path("a"), {"t": {"n_timestep": 8, **settings}}).noise_table("t") == expected
+    assert Config(Path("a"), {}).noise_table("t") is None

@@ -362,7 +362,7 @@ def test_levels_that_differ_are_not_built(tmp_path: Path) -> None:
     everything |= {
         name: tensor for name, tensor in wider.items() if ".downs.4." in name or ".downs.5." in name
     }
-    with pytest.raises(CheckpointError, match=r"levels of \[\[8\], .*\]\] channels are not all built alike"):
+    with pytest.raises(CheckpointError, match=r"levels of \[\[8\], .*\]\] channels do not have equal blocks"):
         convert(saved(tmp_path / "gen.pth", everything), groups=4)
 
 

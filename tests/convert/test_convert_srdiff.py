@@ -189,7 +189,7 @@ def test_switches_that_leave_a_trace_are_refused(tmp_path: Path, name: str, expe
 
 def test_without_its_encoder_it_is_not_whole(tmp_path: Path) -> None:
     data = {"model": stored(cosine(20)) | weights(UNET)}
-    with pytest.raises(CheckpointError, match=r"there is no encoder in it, whose tensors begin with rrdb\."):
+    with pytest.raises(CheckpointError, match=r"it has no encoder, whose tensors' names begin with rrdb\."):
         convert(saved(tmp_path / "a.ckpt", data))
 
 

@@ -54,7 +54,7 @@ def test_a_network_that_finds_no_noise_tells_nothing(tmp_path: Path) -> None:
 
 def test_groups_that_make_no_difference_are_asked_for() -> None:
     table = Linear(8e-4, 0.8, 20)
-    method = sr3.method(GREY, 1, table, table)
+    method = sr3.sr3_method(GREY, 1, table, table)
     found = SourceWeights(Path("gen.pth"), (), finding_noise_with_two_groups(), {})
     assert best_fit(found, [method], 8) == method
     assert best_fit(found, [method, method], 8) is None

@@ -191,7 +191,7 @@ def test_a_subject_is_counted_once_wherever_it_stands(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     cut = tmp_path / "cut.json"
     cut.write_text(json.dumps(ONE)[:100], encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"cut\.json: not to be read as JSON: "):
+    with pytest.raises(ConfigError, match=r"cut\.json: not valid JSON: "):
         read_study([cut])
     cut.write_bytes(b"\xff")
     with pytest.raises(InputError, match=r"cut\.json: cannot be read: "):

@@ -82,7 +82,7 @@ def test_a_class_that_the_classifier_does_not_know_is_named() -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("a,1\n490\n", "labels: line 2: '490' is not NAME,CLASS; a number alone tells no picture"),
+        ("a,1\n490\n", "labels: line 2: '490' is not NAME,CLASS; a number alone names no image"),
         ("image,label\na,1\n", "labels: line 1: 'image,label' is not NAME,CLASS"),
         ("a,-1\n", "labels: line 1: 'a,-1' is not NAME,CLASS"),
         ("a,1,2\n", "labels: line 1: 'a,1,2' is not NAME,CLASS"),

@@ -112,7 +112,7 @@ def test_two_files_of_one_picture_are_both_named_with_what_to_do() -> None:
         save(f"high/{name}", cat("nose"))
     with pytest.raises(InputError) as refused:
         find_pairs(Path("high"))
-    told = "both are called 'cat', and pictures are told apart by their names without suffix"
+    told = "both are called 'cat', and images are identified by their names without suffix"
     assert str(refused.value) == (
         f"high/cat.jpg and high/cat.png: {told}; rename one, or take it out of the folder"
     )

@@ -121,7 +121,7 @@ def test_facts_tell_weights_and_steps_apart() -> None:
 
 
 def test_a_model_that_makes_pictures_from_nothing_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^model: makes pictures from nothing"):
+    with pytest.raises(ConfigError, match=r"^model: generates images from noise"):
         ModelUpscaler(PAGE, OPTIONS)
 
 

@@ -239,8 +239,8 @@ def test_a_wanted_size_is_covered_and_its_middle_is_shown() -> None:
     ("name", "line"),
     [
         ("tynny", r"^timm:tynny: timm cannot make it: Unknown model \(tynny\)$"),
-        ("headless", "^timm:headless: tells 0 classes of 3 channels; classes of RGB are wanted$"),
-        ("grey", "^timm:grey: tells 4 classes of 1 channels; classes of RGB are wanted$"),
+        ("headless", "^timm:headless: has 0 classes of 3 channels; a classifier of RGB images is needed$"),
+        ("grey", "^timm:grey: has 4 classes of 1 channels; a classifier of RGB images is needed$"),
     ],
 )
 @pytest.mark.usefixtures("timm")

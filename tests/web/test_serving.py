@@ -340,7 +340,7 @@ REFUSED: list[tuple[Callable[[TestClient], Any], int, str]] = [
     (lambda http: http.get("/%2e%2e/app.py"), 404, "Not Found"),
 ]
 BAD_SETTINGS = [
-    ("{", "settings: not to be read as JSON"),
+    ("{", "settings: not valid JSON"),
     ('{"step": 3}', "settings: step: no such field of JobSettings; did you mean 'steps'?"),
     ('{"steps": "3"}', "settings: steps: '3' is"),
     ('{"ext": "gif"}', "settings: ext: 'gif' is not one of"),

@@ -183,7 +183,8 @@ def option_remarks(methods: Methods) -> Iterator[str]:
     from ..evaluate.comparable import SAMPLING_REMARK
 
     if methods.via is not None:
-        shown = f"models are shown the poor pictures with a shorter side of {methods.via} pixels by bicubic"
+        side = f"a shorter side of {methods.via} pixels"
+        shown = f"models are shown the low-resolution images with {side} by bicubic"
         yield f"{shown}, and their results are resized back (--via)"
     if methods.fidelity is not None:
         yield f"{SAMPLING_REMARK} fidelity {methods.fidelity:g} (--fidelity)"

@@ -21,7 +21,7 @@ Examples:
     refinesr fool-rate answers-1.json answers-2.json --json rates.json
 
 The fool rate of a method is the fraction of choices for its picture over the original.  At 50 % they cannot
-be told apart.  Its 95 % confidence interval is by bootstrap over subjects.
+be distinguished.  Its 95 % confidence interval is by bootstrap over subjects.
 """
 
 

@@ -62,10 +62,10 @@ class HeldOutOptions:
                 raise ConfigError(f"{option}: no folder given")
         given = isinstance(run.method.degradation, Given)
         if self.held_out_low and not (self.held_out and given):
-            right = "goes with --held-out and --low, as the poor pictures of the former"
+            right = "needs --held-out and --low; it names the low-resolution images of --held-out"
             raise ConfigError(f"--held-out-low: {right}")
         if self.held_out and given and not self.held_out_low:
-            right = "name the poor ones of --held-out"
+            right = "name the low-resolution images of --held-out"
             raise ConfigError(f"--held-out-low: the run learns from given pairs; {right}")
 
 

@@ -182,5 +182,5 @@ def scale_of(methods: "Sequence[EvaluatedMethod]", of_pictures: int | None) -> i
     scales = [method.upscaler.scale for method in methods if method.upscaler.scale is not None]
     scale = scales[0] if scales else of_pictures
     if scale is None:
-        raise ConfigError("--scale: neither the protocol, nor a model, nor --low tells the scale; give one")
+        raise ConfigError("--scale: missing, and neither the protocol nor a model nor --low determines it")
     return scale

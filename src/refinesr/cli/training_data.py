@@ -27,7 +27,7 @@ def check_low(run: "Run", low: tuple[Path, ...] | None) -> None:
 
     trains_on_given = isinstance(run.method.degradation, Given)
     if low is None and trains_on_given:
-        again = "name the poor pictures, of a resumed run as well"
+        again = "name the low-resolution images, for a resumed run as well"
         raise ConfigError(f"--low: method.degradation is Given, so it learns from given pairs; {again}")
     if low is not None and not trains_on_given:
         raise ConfigError(f"--low: {makes_low_text(run.method.degradation)}; leave one of them out")

@@ -60,7 +60,7 @@ def parse(text: str | bytes, where: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{where}: not to be read as JSON: {error}") from None
+        raise ConfigError(f"{where}: not valid JSON: {error}") from None
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

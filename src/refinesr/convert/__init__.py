@@ -50,44 +50,44 @@ def convert(
     ConfigError if the configuration is wrong, contradicts the weights, or asks for what is not to be had.
     """
     path = Path(path)
-    asked = ConvertOptions(
+    options = ConvertOptions(
         load_config(None if config is None else Path(config)), scale, groups, head_channels
     )
-    layout, found = select_network(path, MARKS)
-    found = srdiff.normalized_weights(found)
-    made = reader(layout, found, asked)(found, asked)
-    model = model_with_weights(path, made.method, found.weights, key_in_file)
-    return Stage(made.method, model, card(found, made, asked))
+    layout, source = select_network(path, MARKS)
+    source = srdiff.normalized_weights(source)
+    conversion = reader(layout, source, options)(source, options)
+    model = model_with_weights(path, conversion.method, source.weights, key_in_file)
+    return Stage(conversion.method, model, card(source, conversion, options))
 
 
 def reader(
-    layout: str, found: SourceWeights, asked: ConvertOptions
+    layout: str, source: SourceWeights, options: ConvertOptions
 ) -> Callable[[SourceWeights, ConvertOptions], Conversion]:
-    """Palette's code has SR3's network too."""
+    """The function that converts a layout; Palette's code can also have SR3's network."""
     if layout == "SR3":
-        is_palette = palette.TABLE in found.buffers or asked.config.get(palette.NETWORK) is not None
+        is_palette = palette.TABLE in source.buffers or options.config.get(palette.NETWORK) is not None
         return palette.convert_palette_with_sr3 if is_palette else sr3.convert_sr3
     return {"Palette": palette.convert_palette, "SRDiff": srdiff.convert_srdiff}.get(
         layout, srdiff.convert_encoder
     )
 
 
-def card(found: SourceWeights, made: Conversion, asked: ConvertOptions) -> Card:
+def card(source: SourceWeights, conversion: Conversion, options: ConvertOptions) -> Card:
     """No paths: only the names of files."""
-    weights = "averaged weights" if found.averaged else "weights as trained"
+    weights = "averaged weights" if source.averaged else "weights as trained"
     configuration = (
-        f"configuration: {asked.config.path.name}"
-        if asked.config.path
+        f"configuration: {options.config.path.name}"
+        if options.config.path
         else "configuration: read off the weights"
     )
     return Card(
-        name=found.path.stem,
-        summary=f"{made.summary}, converted from {' and '.join(found.files)}",
+        name=source.path.stem,
+        summary=f"{conversion.summary}, converted from {' and '.join(source.files)}",
         licence="not stated",
         training=(
             weights,
-            *((f"{found.updates} updates",) if found.updates else ()),
+            *((f"{source.updates} updates",) if source.updates else ()),
             configuration,
-            *(f"assumed: {text}" for text in made.assumed),
+            *(f"assumed: {text}" for text in conversion.assumed),
         ),
     )

@@ -1,4 +1,4 @@
-"""Configurations of the public codes: JSON with comments, and YAML in chains of files."""
+"""Reads configuration files of the public codes: JSON with comments, and YAML with base files."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from refinesr.diffusion.schedule import JSD, Constant, Cosine, Linear, Quadratic
 from refinesr.errors import ConfigError
 
 TOKENS = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*')
-"""Texts, and comments outside of them."""
+"""JSON strings, and comments outside of strings."""
 
 SCHEDULES = ("linear", "quad", "warmup10", "warmup50", "const", "jsd", "cosine")
 BASE = "base_config"
@@ -23,10 +23,13 @@ BASE = "base_config"
 
 @dataclass(frozen=True)
 class Config:
-    """Settings by dotted names, a number standing for a place in a list; none if no file is given.
+    """The settings of a configuration file, looked up by dotted names; empty if no file is given.
 
-    `absent` are files that it builds on and that are not there.  Every error is a ConfigError that names
-    file and setting.
+    path    the file
+    data    nested mappings and lists; in a dotted name a number is an index of a list
+    absent  base files that it refers to and that do not exist
+
+    Every error is a ConfigError that names the file and the setting.
     """
 
     path: Path | None = None
@@ -38,7 +41,7 @@ class Config:
         return self.path is not None
 
     def get(self, name: str) -> Any:
-        """None if it is not there."""
+        """The value of a setting; None if it is missing."""
         value: Any = self.data
         for step in name.split("."):
             if isinstance(value, list) and step.isdecimal() and int(step) < len(value):
@@ -50,11 +53,11 @@ class Config:
         return value
 
     def number(self, name: str, default: float | None = None) -> float:
-        """Where there is no default it must be there.  YAML takes `1e-6` for text, which is allowed."""
+        """A finite number, also as text (YAML reads `1e-6` so); an error if missing and without default."""
         value = self.get(name)
         value = default if value is None else value
         if value is None:
-            raise self.error(name, f"missing{self.hint()}")
+            raise self.error(name, f"missing{self.absent_hint()}")
         try:
             number = math.nan if isinstance(value, bool) else float(value)
         except (TypeError, ValueError):
@@ -63,21 +66,22 @@ class Config:
             raise self.error(name, f"{short_json(value)} is not a number")
         return number
 
-    def whole(self, name: str, default: int | None = None, least: int = 1) -> int:
+    def integer(self, name: str, default: int | None = None, least: int = 1) -> int:
+        """An integer that is at least `least`."""
         number = self.number(name, None if default is None else float(default))
         if number != int(number) or number < least:
             raise self.error(name, f"{short_json(self.get(name))} is not a whole number from {least}")
         return int(number)
 
     def flag(self, name: str) -> bool:
-        """True if it is not there."""
+        """A boolean; True if it is missing."""
         value = self.get(name)
         if not isinstance(value, bool | None):
             raise self.error(name, f"{short_json(value)} is not true or false")
         return value is not False
 
-    def agree(self, name: str, wanted: object) -> None:
-        """What is set must be what the weights say."""
+    def check_equal(self, name: str, wanted: object) -> None:
+        """Raises ConfigError if the setting is present and differs from what the weights show."""
         value = self.get(name)
         wanted = list(wanted) if isinstance(wanted, tuple) else wanted
         if value is not None and value != wanted:
@@ -85,22 +89,22 @@ class Config:
                 name, f"{short_json(value)} contradicts the weights, which say {short_json(wanted)}"
             )
 
-    def expect(self, name: str, code: str) -> None:
-        """A file without this is of something else."""
+    def require(self, name: str, code: str) -> None:
+        """Raises ConfigError if a given file lacks this setting, so that it cannot be one of `code`."""
         if self.given and self.get(name) is None:
             raise self.error(name, f"missing, so this is no configuration of {code}")
 
-    def only(self, name: str, supported: object) -> None:
-        """What is set must be what can be honoured."""
+    def allow_only(self, name: str, supported: object) -> None:
+        """Raises ConfigError if the setting is present with any other value than the supported one."""
         value = self.get(name)
         if value is not None and value != supported:
             raise self.error(name, f"{short_json(value)} is not supported, only {short_json(supported)}")
 
-    def table(self, name: str) -> Schedule | None:
-        """A noise table as the public SR3 and Palette codes describe it; None if it is not there."""
+    def noise_table(self, name: str) -> Schedule | None:
+        """A noise table in the notation of the public SR3 and Palette codes; None if it is missing."""
         if self.get(name) is None:
             return None
-        rows, last = self.whole(f"{name}.n_timestep"), f"{name}.linear_end"
+        rows, last = self.integer(f"{name}.n_timestep"), f"{name}.linear_end"
         match self.get(f"{name}.schedule"):
             case "jsd":
                 return JSD(rows)
@@ -123,40 +127,43 @@ class Config:
                     f"{name}.schedule", f"{short_json(other)} is not one of {', '.join(SCHEDULES)}"
                 )
 
-    def hint(self) -> str:
-        return f"; {' and '.join(self.absent)}, which it builds on, is not there" if self.absent else ""
+    def absent_hint(self) -> str:
+        return f"; {' and '.join(self.absent)}, on which it is based, does not exist" if self.absent else ""
 
     def error(self, name: str, message: str) -> ConfigError:
         return ConfigError(f"{self.path}: {name}: {message}")
 
 
 def load_config(path: Path | None) -> Config:
-    """The file's settings: YAML by its suffix, else JSON.  Raises ConfigError."""
+    """Reads a configuration file: YAML if its suffix says so, else JSON.  Raises ConfigError."""
     if path is None:
         return Config()
     if path.suffix.lower() in (".yaml", ".yml"):
         absent: list[str] = []
         return Config(path, load_yaml_chain(path, absent, ()), tuple(absent))
-    return Config(path, require_mapping(path, parse_commented_json(path)))
+    return Config(path, check_mapping(path, parse_commented_json(path)))
 
 
 def parse_commented_json(path: Path) -> Any:
-    """JSON with comments from `//` to the end of a line; not in texts, where addresses have them."""
-    text = TOKENS.sub(lambda found: found[0] if found[0].startswith('"') else "", read_text(path))
+    """Reads JSON with comments from `//` to the end of the line; `//` in strings, as in URLs, is kept."""
+    text = TOKENS.sub(lambda match: match[0] if match[0].startswith('"') else "", read_text(path))
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not to be read as JSON with // comments: {error}") from None
+        raise ConfigError(f"{path}: not valid JSON with // comments: {error}") from None
 
 
 def load_yaml_chain(path: Path, absent: list[str], before: tuple[Path, ...]) -> dict[str, Any]:
-    """YAML, over the files it builds on, of which later ones count more (SRDiff's `base_config`)."""
+    """Reads YAML merged over its base files (`base_config` of SRDiff), of which later ones take precedence.
+
+    Appends base files that do not exist to `absent`.  `before` are the files that lead here, to find cycles.
+    """
     if path.resolve() in before:
-        raise ConfigError(f"{path}: {BASE}: builds on itself")
+        raise ConfigError(f"{path}: {BASE}: refers to itself")
     try:
-        own = require_mapping(path, yaml.safe_load(read_text(path)) or {})
+        own = check_mapping(path, yaml.safe_load(read_text(path)) or {})
     except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"{path}: not to be read as YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     merged: dict[str, Any] = {}
     for name in base_names(path, own):
         base = next((place for place in base_candidates(path, name) if place.is_file()), None)
@@ -169,6 +176,7 @@ def load_yaml_chain(path: Path, absent: list[str], before: tuple[Path, ...]) -> 
 
 
 def base_names(path: Path, own: dict[str, Any]) -> list[str]:
+    """The base files that the settings of a file name."""
     named = own.get(BASE) or []
     named = [named] if isinstance(named, str) else named
     if not isinstance(named, list) or not all(isinstance(name, str) for name in named):
@@ -177,12 +185,17 @@ def base_names(path: Path, own: dict[str, Any]) -> list[str]:
 
 
 def base_candidates(path: Path, name: str) -> Iterator[Path]:
-    """Beside the file for a name with a dot first, else below the folder the code runs in, which is above."""
+    """Paths at which a base file may be.
+
+    A name that begins with a dot is relative to the file.  Others are relative to the folder from which the
+    code is run, which is one of the folders above the file.
+    """
     folders = path.absolute().parents
     return (folder / name for folder in (folders[:1] if name.startswith(".") else folders))
 
 
 def merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:
+    """Updates `into` with `new`, recursively for nested mappings."""
     for key, value in new.items():
         if isinstance(value, dict) and isinstance(into.get(key), dict):
             merge(into[key], value)
@@ -194,11 +207,11 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError(f"{path}: cannot be read: {reason}") from error
 
 
-def require_mapping(path: Path, data: Any) -> dict[str, Any]:
+def check_mapping(path: Path, data: Any) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: holds {short_json(data)}, not settings with names")
     return data

@@ -62,25 +62,25 @@ class UnrecordedField:
     option: str
     possible: tuple[int, ...] = ()
 
-    def settle(self, found: SourceWeights, row: Method) -> tuple[Method, tuple[str, ...]]:
+    def settle(self, source: SourceWeights, method: Method) -> tuple[Method, tuple[str, ...]]:
         """The method with this field set, and assumptions in words.  Raises CheckpointError if unknown."""
         if self.given is not None:
-            with naming_file(found.path):
-                return self.put(row, self.given), ()
+            with naming_file(source.path):
+                return self.put(method, self.given), ()
         if self.published is not None:
             assumed = f"{self.published} {self.words}, as in the public configuration of these sizes"
-            return self.put(row, self.published), (assumed,)
-        side = getattr(row.network, "size", 0)
-        tried = best_fit(found, [self.put(row, value) for value in self.possible], side)
+            return self.put(method, self.published), (assumed,)
+        side = getattr(method.network, "size", 0)
+        tried = best_fit(source, [self.put(method, value) for value in self.possible], side)
         if tried is None:
             hint = f"leave no trace in the weights; give --config, or {self.option}"
-            raise CheckpointError(f"{found.path}: its {self.words} {hint}")
+            raise CheckpointError(f"{source.path}: its {self.words} {hint}")
         value = getattr(tried.network, self.field)
         return tried, (f"{value} {self.words}, for with others it finds the noise less well",)
 
-    def put(self, row: Method, value: int) -> Method:
+    def put(self, method: Method, value: int) -> Method:
         fields: dict[str, Any] = {self.field: value}
-        return replace(row, network=replace(row.network, **fields))
+        return replace(method, network=replace(method.network, **fields))
 
 
 @contextmanager
@@ -93,41 +93,41 @@ def naming_file(path: Path) -> Iterator[None]:
 
 
 def noise_tables(
-    found: SourceWeights, config: Config, trained: str, sampled: str
+    source: SourceWeights, config: Config, trained: str, sampled: str
 ) -> tuple[Schedule, Schedule]:
     """The tables of training and sampling: of the settings with these names, else stored in the file.
 
     Raises CheckpointError if there is none, ConfigError if the file stores neither of the configured ones.
     """
-    named = {name: table for name in (trained, sampled) if (table := config.table(name)) is not None}
+    named = {name: table for name in (trained, sampled) if (table := config.noise_table(name)) is not None}
     for name, table in named.items():
         try:
             sigmas(table)
         except ConfigError as error:
             raise config.error(name, str(error)) from None
     if not named:
-        stored = stored_table(found)
+        stored = stored_table(source)
         return stored, stored
-    if found.buffers and not any(fits(table, found.buffers) for table in named.values()):
-        raise config.error(next(iter(named)), f"is not the noise table in {found.path.name}")
+    if source.buffers and not any(fits(table, source.buffers) for table in named.values()):
+        raise config.error(next(iter(named)), f"is not the noise table in {source.path.name}")
     first, *_ = named.values()
     return named.get(trained, first), named.get(sampled, first)
 
 
-def stored_table(found: SourceWeights) -> Schedule:
-    if not found.buffers:
+def stored_table(source: SourceWeights) -> Schedule:
+    if not source.buffers:
         hint = "give --config, which says its beta_schedule"
-        raise CheckpointError(f"{found.path}: there is no noise table in it; {hint}")
-    table = table_of(found.buffers)
+        raise CheckpointError(f"{source.path}: there is no noise table in it; {hint}")
+    table = table_of(source.buffers)
     if table is None:
-        rows = next(iter(found.buffers.values())).numel()
+        rows = next(iter(source.buffers.values())).numel()
         hint = "linear, quad, warmup10, warmup50, const, jsd, cosine"
-        raise CheckpointError(f"{found.path}: its noise table of {rows} rows is none of {hint}")
+        raise CheckpointError(f"{source.path}: its noise table of {rows} rows is none of {hint}")
     return table
 
 
 def as_published(table: Schedule) -> Sampling:
-    """The published sampling: every row of the table, posterior variance, x0 clipped, no projection."""
+    """The published sampling: every method of the table, posterior variance, x0 clipped, no projection."""
     return Sampling(Ancestral(1.0), Even(table), table.rows, clip=True)
 
 
@@ -138,18 +138,18 @@ def tile_of(network: ADMUNet | SR3UNet, size: int, scale: int) -> int:
     return largest_core(size // scale, network.stride // math.gcd(network.stride, scale))
 
 
-def scale_of(config: Config, name: str, asked: int | None) -> int:
+def scale_of(config: Config, name: str, given: int | None) -> int:
     """The scale given by the user, else `r_resolution` / `l_resolution` of the configuration, else 1.
 
     Raises ConfigError.
     """
-    if asked is not None:
-        if asked < 1:
-            raise ConfigError(f"--scale: {asked} is not positive")
-        return asked
+    if given is not None:
+        if given < 1:
+            raise ConfigError(f"--scale: {given} is not positive")
+        return given
     if config.get(f"{name}.r_resolution") is None or config.get(f"{name}.l_resolution") is None:
         return 1
-    low, high = config.whole(f"{name}.l_resolution"), config.whole(f"{name}.r_resolution")
+    low, high = config.integer(f"{name}.l_resolution"), config.integer(f"{name}.r_resolution")
     if high % low:
         raise config.error(
             f"{name}.r_resolution", f"{high} is no multiple of l_resolution {low}; give --scale"

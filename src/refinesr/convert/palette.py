@@ -1,4 +1,4 @@
-"""Checkpoints of the public Palette code, with guided diffusion's network or, as it also can be, SR3's."""
+"""Converts checkpoints of the public Palette code, with guided diffusion's network or SR3's."""
 
 from dataclasses import replace
 from typing import cast
@@ -16,7 +16,7 @@ from refinesr.convert.conversion import (
     tile_of,
 )
 from refinesr.convert.selection import SourceWeights
-from refinesr.convert.sr3 import Names, dropout
+from refinesr.convert.sr3 import SettingNames, dropout
 from refinesr.convert.unets import adm_unet
 from refinesr.diffusion.labels import Gamma
 from refinesr.diffusion.levels import Continuous, Independent
@@ -36,15 +36,15 @@ from refinesr.sources import Blank, Upsampled
 
 MARK = r"denoise_fn\.input_blocks\."
 TABLE = "gammas"
-"""A buffer that other codes have by another name."""
+"""A buffer of the noise table that has this name in Palette's code only."""
 
 NETWORK = "model.which_networks.0.args"
 UNET = f"{NETWORK}.unet"
 TRAINED, SAMPLED = f"{NETWORK}.beta_schedule.train", f"{NETWORK}.beta_schedule.test"
-NAMES = Names(UNET, f"{UNET}.channel_mults", f"{UNET}.image_size")
+NAMES = SettingNames(UNET, f"{UNET}.channel_mults", f"{UNET}.image_size")
 
 SIZE = 256
-"""Of training images, in pixels, where nothing tells it: the paper's."""
+"""Default size of training images, in pixels: that of the paper."""
 
 HEADS = 32
 """Channels of an attention head in all public configurations."""
@@ -53,43 +53,46 @@ PUBLISHED = (64, (1, 2, 4, 8), 2, ())
 """Width, multipliers, blocks and factors with attention of all public configurations."""
 
 PUBLISHED_TABLES = Linear(1e-6, 1e-2, 2000), Linear(1e-4, 0.09, 1000)
-"""What they train and sample with."""
+"""The noise tables of training and sampling in all public configurations."""
 
 
-def convert_palette(found: SourceWeights, asked: ConvertOptions) -> Conversion:
-    asked.unused("groups")
-    config = asked.config
-    config.expect(NETWORK, "the public Palette code")
-    config.only(f"{NETWORK}.module_name", "guided_diffusion")
-    network = network_of(found, config)
-    trained, sampled, assumed = both_tables(found, config, is_published(network))
-    scale = scale_of(Config(), "", asked.scale)
-    size = config.whole(NAMES.size, SIZE)
-    with naming_file(found.path):
-        row = method(network, scale, trained, sampled, size, task(config, network.channels, scale))
-    row, headed = with_heads(found, asked, row)
-    return Conversion(row, "Palette", (*assumed, *headed))
+def convert_palette(source: SourceWeights, options: ConvertOptions) -> Conversion:
+    options.unused("groups")
+    config = options.config
+    config.require(NETWORK, "the public Palette code")
+    config.allow_only(f"{NETWORK}.module_name", "guided_diffusion")
+    network = network_of(source, config)
+    trained, sampled, assumed_table = both_tables(source, config, is_published(network))
+    scale = scale_of(Config(), "", options.scale)
+    size = config.integer(NAMES.size, SIZE)
+    with naming_file(source.path):
+        method = palette_method(network, scale, trained, sampled, size, task(config, network.channels, scale))
+    method, assumed_heads = with_heads(source, options, method)
+    return Conversion(method, "Palette", (*assumed_table, *assumed_heads))
 
 
-def convert_palette_with_sr3(found: SourceWeights, asked: ConvertOptions) -> Conversion:
-    """Its other choice of a network, told gamma where SR3 is told the root of it."""
-    asked.unused("head_channels")
-    config = asked.config
-    config.expect(NETWORK, "the public Palette code")
-    config.only(f"{NETWORK}.module_name", "sr3")
-    network, sized = sr3.network_of(found, config, NAMES)
-    trained, sampled, assumed = both_tables(found, config, False)
-    scale = scale_of(Config(), "", asked.scale)
-    with naming_file(found.path):
-        row = method(network, scale, trained, sampled, network.size, task(config, network.channels, scale))
-    row, grouped = sr3.with_groups(found, asked, row, NAMES)
-    return Conversion(row, "Palette with SR3's network", (*sized, *assumed, *grouped))
+def convert_palette_with_sr3(source: SourceWeights, options: ConvertOptions) -> Conversion:
+    """Converts a model with SR3's network, here conditioned on gamma; in SR3 it is on the root of gamma."""
+    options.unused("head_channels")
+    config = options.config
+    config.require(NETWORK, "the public Palette code")
+    config.allow_only(f"{NETWORK}.module_name", "sr3")
+    network, assumed_size = sr3.network_of(source, config, NAMES)
+    trained, sampled, assumed_table = both_tables(source, config, False)
+    scale = scale_of(Config(), "", options.scale)
+    with naming_file(source.path):
+        method = palette_method(
+            network, scale, trained, sampled, network.size, task(config, network.channels, scale)
+        )
+    method, assumed_groups = sr3.with_groups(source, options, method, NAMES)
+    assumed = (*assumed_size, *assumed_table, *assumed_groups)
+    return Conversion(method, "Palette with SR3's network", assumed)
 
 
-def method(
+def palette_method(
     network: ADMUNet | SR3UNet, scale: int, trained: Schedule, sampled: Schedule, size: int, task: Degradation
 ) -> Method:
-    """As its code trains and samples: L2, told gamma, every row of the table `test`."""
+    """Training and sampling of the public code: L2, conditioned on gamma, all rows of the table `test`."""
     conditional = network.image_channels > 0
     return Method(
         scale=scale,
@@ -109,7 +112,7 @@ def method(
 
 
 def task(config: Config, channels: int, scale: int) -> Degradation:
-    """Only training and evaluation look at it."""
+    """The degradation of the configured task, which only training and evaluation use."""
     named = config.get("model.which_model.args.task") if (channels, scale) == (3, 1) else None
     match named:
         case "colorization":
@@ -121,34 +124,34 @@ def task(config: Config, channels: int, scale: int) -> Degradation:
     return Bicubic(scale, PillowBicubic())
 
 
-def network_of(found: SourceWeights, config: Config) -> ADMUNet:
-    """The network but for its heads, its configuration compared with it."""
-    with naming_file(found.path):
-        network = adm_unet(found)
-    config.agree(f"{UNET}.in_channel", network.image_channels + network.channels)
-    config.agree(f"{UNET}.out_channel", network.channels)
-    config.agree(f"{UNET}.inner_channel", network.width)
-    config.agree(NAMES.multipliers, network.multipliers)
-    config.agree(f"{UNET}.res_blocks", network.blocks)
+def network_of(source: SourceWeights, config: Config) -> ADMUNet:
+    """The network without its heads.  Raises ConfigError if the configuration contradicts the weights."""
+    with naming_file(source.path):
+        network = adm_unet(source)
+    config.check_equal(f"{UNET}.in_channel", network.image_channels + network.channels)
+    config.check_equal(f"{UNET}.out_channel", network.channels)
+    config.check_equal(f"{UNET}.inner_channel", network.width)
+    config.check_equal(NAMES.multipliers, network.multipliers)
+    config.check_equal(f"{UNET}.res_blocks", network.blocks)
     for name, supported in {
         "use_scale_shift_norm": True,
         "resblock_updown": True,
         "use_new_attention_order": False,
     }.items():
-        config.only(f"{UNET}.{name}", supported)
+        config.allow_only(f"{UNET}.{name}", supported)
     return replace(with_attention(network, config), dropout=dropout(config, UNET))
 
 
 def with_attention(network: ADMUNet, config: Config) -> ADMUNet:
-    """Attention at the factors that the configuration names, of which some may be no level's."""
+    """Sets the configured factors of attention, which may include factors that no level has."""
     listed = config.get(f"{UNET}.attn_res")
     if listed is None:
         return network
     factors = [2**level for level in range(len(network.multipliers))]
     if not isinstance(listed, list) or [f for f in factors if f in listed] != list(network.attention):
-        found = list(network.attention) or "none"
+        actual = list(network.attention) or "none"
         raise config.error(
-            f"{UNET}.attn_res", f"{listed} contradicts the weights, which have it at factors {found}"
+            f"{UNET}.attn_res", f"{listed} contradicts the weights, which have it at factors {actual}"
         )
     return replace(network, attention=tuple(listed))
 
@@ -158,10 +161,10 @@ def is_published(network: ADMUNet) -> bool:
 
 
 def both_tables(
-    found: SourceWeights, config: Config, published: bool
+    source: SourceWeights, config: Config, published: bool
 ) -> tuple[Schedule, Schedule, tuple[str, ...]]:
-    """Of training and of sampling; of the latter there is no trace in a file."""
-    trained, sampled = noise_tables(found, config, TRAINED, SAMPLED)
+    """The noise tables of training and sampling, and assumptions; checkpoints do not contain the latter."""
+    trained, sampled = noise_tables(source, config, TRAINED, SAMPLED)
     if config.get(SAMPLED) is not None:
         return trained, sampled, ()
     if published and trained == PUBLISHED_TABLES[0]:
@@ -171,36 +174,42 @@ def both_tables(
     return trained, trained, ("sampled with the table it was trained with",)
 
 
-def with_heads(found: SourceWeights, asked: ConvertOptions, row: Method) -> tuple[Method, tuple[str, ...]]:
-    network = cast(ADMUNet, row.network)
-    untold = UnrecordedField(
+def with_heads(
+    source: SourceWeights, options: ConvertOptions, method: Method
+) -> tuple[Method, tuple[str, ...]]:
+    network = cast(ADMUNet, method.network)
+    heads = UnrecordedField(
         field="head_channels",
         words="channels of an attention head",
-        given=heads_given(asked, network),
+        given=heads_given(options, network),
         published=HEADS if is_published(network) else None,
         option=f"--head-channels N (its num_head_channels, {HEADS} in the public ones; 0: a single head)",
     )
-    return untold.settle(found, row)
+    return heads.settle(source, method)
 
 
-def heads_given(asked: ConvertOptions, network: ADMUNet) -> int | None:
-    """Raises ConfigError if they are given twice, and differ, or cannot be had."""
-    config = asked.config
+def heads_given(options: ConvertOptions, network: ADMUNet) -> int | None:
+    """The channels given by option or configuration.  Raises ConfigError if the two contradict."""
+    config = options.config
     if config.get(UNET) is None:
-        return asked.head_channels
+        return options.head_channels
     configured = heads_configured(config, network)
-    if asked.head_channels not in (None, configured):
-        raise ConfigError(f"--head-channels: {asked.head_channels} contradicts {config.path}: {configured}")
+    if options.head_channels not in (None, configured):
+        raise ConfigError(f"--head-channels: {options.head_channels} contradicts {config.path}: {configured}")
     return configured
 
 
 def heads_configured(config: Config, network: ADMUNet) -> int:
-    """-1, the code's default, stands for a number of heads, 1 by default, whatever the channels are."""
-    channels = config.whole(f"{UNET}.num_head_channels", -1, least=-1)
+    """Channels of an attention head by the configuration; 0 for a single head.
+
+    If `num_head_channels` is -1, the code's default, the number of heads is `num_heads`, by default 1.
+    Raises ConfigError for several heads over attention of different widths, which is not supported.
+    """
+    channels = config.integer(f"{UNET}.num_head_channels", -1, least=-1)
     if channels > 0:
         return channels
-    heads = config.whole(f"{UNET}.num_heads", 1)
-    config.only(f"{UNET}.num_heads_upsample", -1)
+    heads = config.integer(f"{UNET}.num_heads", 1)
+    config.allow_only(f"{UNET}.num_heads_upsample", -1)
     if heads == 1:
         return 0
     widths = set(attention_widths(network))
@@ -212,6 +221,6 @@ def heads_configured(config: Config, network: ADMUNet) -> int:
 
 
 def attention_widths(network: ADMUNet) -> list[int]:
-    """Channels wherever there is attention, in the middle too."""
+    """Channels of each level with attention, and of the middle block."""
     widths = network.widths
     return [width for level, width in enumerate(widths) if network.attends(level)] + widths[-1:]

@@ -1,4 +1,4 @@
-"""Checkpoints of the public SR3 code (Janspiry's): SR3, its DDPM variant, either without a condition too."""
+"""Converts checkpoints of the public SR3 code (Janspiry's): SR3 and its DDPM variant, conditional or not."""
 
 from dataclasses import dataclass, replace
 from typing import cast
@@ -31,47 +31,48 @@ from refinesr.sources import Blank, Upsampled
 MARK = r"denoise_fn\.downs\.\d+\.res_block\."
 
 GROUPS = 32
-"""Of norms, where a configuration is silent."""
+"""Groups of norms, if the configuration has no `norm_groups`."""
 
 PUBLISHED = {
     (64, (1, 2, 4, 8, 8), 2, (3,)): (128, 32),  # 16 -> 128, and generation at 128
     (64, (1, 2, 4, 8, 16), 1, ()): (512, 16),  # 64 -> 512
-    (32, (1, 2, 4, 8, 8, 16, 16), 2, ()): (512, 32),  # 64 -> 512, before
+    (32, (1, 2, 4, 8, 8, 16, 16), 2, ()): (512, 32),  # 64 -> 512, an earlier version
     (64, (1, 1, 2, 2, 4, 4), 2, (3,)): (128, 32),  # the DDPM variant
 }
-"""Width, multipliers, blocks and levels with attention of public configurations; their size and groups."""
+"""Size and groups of norms of public configurations, by width, multipliers, blocks, levels with attention."""
 
 
 @dataclass(frozen=True)
-class Names:
-    """Of the settings of this network, which two codes have."""
+class SettingNames:
+    """SettingNames of this network's settings, which differ between the SR3 and Palette codes."""
 
     unet: str = "model.unet"
     multipliers: str = "model.unet.channel_multiplier"
     size: str = "model.diffusion.image_size"
 
 
-def convert_sr3(found: SourceWeights, asked: ConvertOptions) -> Conversion:
-    asked.unused("head_channels")
-    config = asked.config
-    config.expect("model", "the public SR3 code")
-    network, sized = network_of(found, config, Names())
+def convert_sr3(source: SourceWeights, options: ConvertOptions) -> Conversion:
+    options.unused("head_channels")
+    config = options.config
+    config.require("model", "the public SR3 code")
+    network, assumed_size = network_of(source, config, SettingNames())
     sr3, conditional = isinstance(network.embedding, NoiseLevel), network.image_channels > 0
-    config.agree("model.which_model_G", "sr3" if sr3 else "ddpm")
-    config.agree("model.diffusion.channels", network.channels)
-    config.agree("model.diffusion.conditional", conditional)
-    trained, sampled = noise_tables(found, config, "model.beta_schedule.train", "model.beta_schedule.val")
-    scale = scale_of(config if conditional else Config(), "datasets.train", asked.scale)
-    with naming_file(found.path):
-        row = method(network, scale, trained, sampled)
-    row, grouped = with_groups(found, asked, row, Names())
-    return Conversion(row, "SR3" if sr3 else "the DDPM variant of SR3", (*sized, *grouped))
+    config.check_equal("model.which_model_G", "sr3" if sr3 else "ddpm")
+    config.check_equal("model.diffusion.channels", network.channels)
+    config.check_equal("model.diffusion.conditional", conditional)
+    trained, sampled = noise_tables(source, config, "model.beta_schedule.train", "model.beta_schedule.val")
+    scale = scale_of(config if conditional else Config(), "datasets.train", options.scale)
+    with naming_file(source.path):
+        method = sr3_method(network, scale, trained, sampled)
+    method, assumed_groups = with_groups(source, options, method, SettingNames())
+    summary = "SR3" if sr3 else "the DDPM variant of SR3"
+    return Conversion(method, summary, (*assumed_size, *assumed_groups))
 
 
-def method(network: SR3UNet, scale: int, trained: Schedule, sampled: Schedule) -> Method:
-    """As its code trains and samples: L1, Pillow's bicubic, every row of the table `val`.
+def sr3_method(network: SR3UNet, scale: int, trained: Schedule, sampled: Schedule) -> Method:
+    """Training and sampling of the public code: L1, Pillow's bicubic, all rows of the table `val`.
 
-    The DDPM variant is told the number of a row, and in sampling that of a row of `val`.
+    The DDPM variant is conditioned on the row's number; in sampling, on that of a row of `val`.
     """
     sr3, conditional = isinstance(network.embedding, NoiseLevel), network.image_channels > 0
     sampling = as_published(sampled)
@@ -94,16 +95,19 @@ def method(network: SR3UNet, scale: int, trained: Schedule, sampled: Schedule) -
     )
 
 
-def network_of(found: SourceWeights, config: Config, names: Names) -> tuple[SR3UNet, tuple[str, ...]]:
-    """The network but for its groups, its configuration compared with it, and what had to be assumed."""
-    with naming_file(found.path):
-        network = sr3_unet(found)
+def network_of(source: SourceWeights, config: Config, names: SettingNames) -> tuple[SR3UNet, tuple[str, ...]]:
+    """The network without its groups, and what had to be assumed, in words.
+
+    Raises ConfigError if the configuration contradicts the weights.
+    """
+    with naming_file(source.path):
+        network = sr3_unet(source)
     unet = names.unet
-    config.agree(f"{unet}.in_channel", network.image_channels + network.channels)
-    config.agree(f"{unet}.out_channel", network.channels)
-    config.agree(f"{unet}.inner_channel", network.width)
-    config.agree(names.multipliers, network.multipliers)
-    config.agree(f"{unet}.res_blocks", network.blocks)
+    config.check_equal(f"{unet}.in_channel", network.image_channels + network.channels)
+    config.check_equal(f"{unet}.out_channel", network.channels)
+    config.check_equal(f"{unet}.inner_channel", network.width)
+    config.check_equal(names.multipliers, network.multipliers)
+    config.check_equal(f"{unet}.res_blocks", network.blocks)
     return with_size(replace(network, dropout=dropout(config, unet)), config, names)
 
 
@@ -114,14 +118,14 @@ def dropout(config: Config, unet: str) -> float:
     return share
 
 
-def with_size(network: SR3UNet, config: Config, names: Names) -> tuple[SR3UNet, tuple[str, ...]]:
-    """The size of training images, and with it the sizes of maps with attention."""
+def with_size(network: SR3UNet, config: Config, names: SettingNames) -> tuple[SR3UNet, tuple[str, ...]]:
+    """Sets the size of training images and, from it, the sizes of feature maps with attention."""
     if config.get(names.size) is None:
         published = PUBLISHED.get(published_key(network))
         size = published[0] if published else network.size
         return resized(network, size), (f"training images of {size} pixels a side",)
     attention = f"{names.unet}.attn_res"
-    sized = resized(network, config.whole(names.size, least=network.stride))
+    sized = resized(network, config.integer(names.size, least=network.stride))
     listed = config.get(attention)
     if listed is None:
         return sized, ()
@@ -150,28 +154,28 @@ def published_key(network: SR3UNet) -> tuple[int, tuple[int, ...], int, tuple[in
 
 
 def with_groups(
-    found: SourceWeights, asked: ConvertOptions, row: Method, names: Names
+    source: SourceWeights, options: ConvertOptions, method: Method, names: SettingNames
 ) -> tuple[Method, tuple[str, ...]]:
-    network = cast(SR3UNet, row.network)
+    network = cast(SR3UNet, method.network)
     published = PUBLISHED.get(published_key(network))
-    untold = UnrecordedField(
+    groups = UnrecordedField(
         field="groups",
         words="groups of norms",
-        given=groups_given(asked, names),
+        given=groups_given(options, names),
         published=published[1] if published else None,
         possible=tuple(count for count in range(1, network.width + 1) if network.width % count == 0),
         option=f"--groups N (its norm_groups, {GROUPS} if that is not set)",
     )
-    return untold.settle(found, row)
+    return groups.settle(source, method)
 
 
-def groups_given(asked: ConvertOptions, names: Names) -> int | None:
-    """Raises ConfigError if they are given twice, and differ."""
-    if asked.config.get(names.unet) is None:
-        return asked.groups
-    configured = asked.config.whole(f"{names.unet}.norm_groups", GROUPS)
-    if asked.groups not in (None, configured):
+def groups_given(options: ConvertOptions, names: SettingNames) -> int | None:
+    """The groups given by option or configuration.  Raises ConfigError if the two contradict."""
+    if options.config.get(names.unet) is None:
+        return options.groups
+    configured = options.config.integer(f"{names.unet}.norm_groups", GROUPS)
+    if options.groups not in (None, configured):
         raise ConfigError(
-            f"--groups: {asked.groups} contradicts {asked.config.path}, which says {configured}"
+            f"--groups: {options.groups} contradicts {options.config.path}, which says {configured}"
         )
     return configured

@@ -36,12 +36,12 @@ def key_in_file(name: str) -> str:
     return name
 
 
-def best_fit(found: SourceWeights, methods: Sequence[Method], side: int) -> Method | None:
+def best_fit(source: SourceWeights, methods: Sequence[Method], side: int) -> Method | None:
     """The method that clearly fits the weights best, or None; all have tensors of the same shapes.
 
     `side` is that of the training images, in pixels, if known.
     """
-    errors = [prediction_error(found, method, side) for method in methods]
+    errors = [prediction_error(source, method, side) for method in methods]
     ranked = sorted(range(len(methods)), key=errors.__getitem__)
     if not ranked or errors[ranked[0]] > GOOD:
         return None
@@ -50,9 +50,12 @@ def best_fit(found: SourceWeights, methods: Sequence[Method], side: int) -> Meth
 
 
 @torch.no_grad()
-def prediction_error(found: SourceWeights, method: Method, side: int) -> float:
+def prediction_error(source: SourceWeights, method: Method, side: int) -> float:
     """Error of the predicted noise on a smooth test image, relative to predicting zero."""
-    model, objective = model_with_weights(found.path, method, found.weights, key_in_file), method.objective()
+    model, objective = (
+        model_with_weights(source.path, method, source.weights, key_in_file),
+        method.objective(),
+    )
     high = test_image(method, min(side, SIDE)).expand(len(QUANTILES), -1, -1, -1)
     low = method.degradation(high, torch.Generator().manual_seed(0))
     eps = torch.randn(high.shape, generator=torch.Generator().manual_seed(1))

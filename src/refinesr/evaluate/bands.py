@@ -64,8 +64,8 @@ def band_metrics(scale: int, span: Span | None = None) -> tuple[Metric, ...]:
             "consistency",
             "Consistency",
             Lower(),
-            f"MSE in {ends} between the result reduced by Pillow's bicubic, not rounded, and the poor "
-            "picture",
+            f"MSE in {ends} between the result reduced by Pillow's bicubic, not rounded, and the "
+            "low-resolution image",
             "1e-5",
             Consistency(PillowBicubic()),
         ),

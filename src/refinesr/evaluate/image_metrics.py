@@ -210,14 +210,14 @@ def ssim_metric(channels: Channels = rgb, border: int = 0, window: Window = GAUS
 
 
 def lr_psnr_metric(kernel: Kernel) -> Metric:
-    convention = (
-        f"the result reduced by {KERNELS[type(kernel)]} in 8 bits against the poor picture, all channels"
-    )
+    reduced = f"the result reduced by {KERNELS[type(kernel)]} in 8 bits"
+    convention = f"{reduced} against the low-resolution image, all channels"
     return Metric("lr_psnr", "LR-PSNR", Higher(), convention, "dB", LrPsnr(kernel))
 
 
 def consistency_metric(kernel: Kernel) -> Metric:
-    convention = f"MSE in [0, 1] between the result reduced by {KERNELS[type(kernel)]} and the poor picture"
+    reduced = f"the result reduced by {KERNELS[type(kernel)]}"
+    convention = f"MSE in [0, 1] between {reduced} and the low-resolution image"
     return Metric("consistency", "Consistency", Lower(), convention, "1e-5", Consistency(kernel))
 
 

@@ -46,7 +46,7 @@ class Labels:
         """Raises InputError unless the labels fit a classifier with `count` classes."""
         name, largest = max(self.classes.items(), key=lambda item: item[1])
         if self.folders not in (None, count):
-            lines = "a file of lines NAME,CLASS tells which ones they are"
+            lines = "give a file of lines NAME,CLASS that names them"
             raise InputError(
                 f"{self.source}: {self.folders} folders, of the classifier's {count} classes; {lines}"
             )
@@ -71,7 +71,7 @@ def parse_lines(path: Path, lines: list[str]) -> Iterator[tuple[str, int]]:
         if not cells:
             continue
         if len(cells) == 1 and cells[0].isdecimal():
-            why = "a number alone tells no picture, and ILSVRC's own numbers are no classifier's"
+            why = "a number alone names no image, and ILSVRC's own class numbers are not those of classifiers"
             raise InputError(f"{path}: line {number}: '{cells[0]}' is not NAME,CLASS; {why}")
         if len(cells) != 2 or not cells[1].isdecimal():
             raise InputError(f"{path}: line {number}: '{line.strip()[:60]}' is not NAME,CLASS")

@@ -77,9 +77,9 @@ class Protocol:
             raise ConfigError(f"scale: {self.crop.side} pixels are no multiple of {scale}")
 
     def conventions(self, scale: int, low_given: bool) -> tuple[str, ...]:
-        made = "the poor pictures are those given"
+        made = "the low-resolution images are those given"
         kernel = KERNELS[type(self.kernel)]
-        reduced = f"the poor pictures are made by {kernel}, antialiased, {self.depth.low_convention}"
+        reduced = f"the low-resolution images are made by {kernel}, antialiased, {self.depth.low_convention}"
         return (
             f"scale {scale}",
             self.crop.convention,
@@ -218,7 +218,7 @@ SR3_CLASSIFICATION = Protocol(
     (
         "truth is the pictures themselves as the classifier sees them, the paper's baseline",
         "the paper's rows are of the first 1000 pictures of ImageNet's validation set (--limit 1000)",
-        "the paper does not say how pictures are resized before the crop, nor what makes the poor ones",
+        "the paper states neither how images are resized before the crop nor how they are downsampled",
         "the paper's own models, of 64 -> 256 pixels, are shown the 56 pixels enlarged to 64 by bicubic, and "
         "their results are resized to 224; --via 64 does so, without it models are shown 56",
     ),

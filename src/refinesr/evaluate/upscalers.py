@@ -169,7 +169,7 @@ class ModelUpscaler:
 
     def __post_init__(self) -> None:
         if self.links[0].generates:
-            raise ConfigError("model: makes pictures from nothing; there is no picture to compare with")
+            raise ConfigError("model: generates images from noise; there is no image to compare with")
 
     @property
     def kind(self) -> str:

@@ -9,7 +9,7 @@ from refinesr.images.entries import Entry
 MARK = re.compile(r"(?<=.)[-_ .]?(x\d+|hr|lr\d*|sr|lrbi|gt|srf[-_]\d+)$")
 """Marks that data sets append to the names of high-resolution, low-resolution and restored images."""
 
-IDENTIFIED_BY_NAME = "and pictures are told apart by their names without suffix"
+IDENTIFIED_BY_NAME = "and images are identified by their names without suffix"
 
 
 def entry_path(entry: Entry) -> PurePosixPath:

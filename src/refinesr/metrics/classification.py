@@ -141,7 +141,7 @@ class Classifier:
         channels, *size = map(int, wanted["input_size"])
         if channels != 3 or not model.num_classes:
             made = f"{model.num_classes} classes of {channels} channels"
-            raise CheckpointError(f"timm:{name}: tells {made}; classes of RGB are wanted")
+            raise CheckpointError(f"timm:{name}: has {made}; a classifier of RGB images is needed")
         mean, std = (rgb_triple(wanted[key]) for key in ("mean", "std"))
         short = Path(name).name if name.startswith("local-dir:") else name
         return Classifier(model, device, mean, std, (size[0], size[1]), f"timm's {short}")

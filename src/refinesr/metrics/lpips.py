@@ -52,7 +52,7 @@ def variant_of(linear: Path) -> Variant:
     variant = VARIANTS.get(linear.stem)
     if variant is None:
         names = ", ".join(f"{name}.pth" for name in VARIANTS)
-        hint = f"which network LPIPS is on is told by the file's name, one of {names}"
+        hint = f"the file's name determines the network of LPIPS; it is one of {names}"
         raise CheckpointError(f"{linear}: {hint if linear.exists() else f'no such file; {hint}'}")
     return variant
 

@@ -1,4 +1,4 @@
-"""Choices, not components: each recipe is a function that returns one complete `Run`."""
+"""Recipes: functions that each return a complete `Run`, a method and its training plan."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -58,6 +58,6 @@ RECIPES: Mapping[str, Callable[[], Run]] = MappingProxyType(
 )
 
 METHODS: Mapping[str, Method] = MappingProxyType({name: recipe().method for name, recipe in RECIPES.items()})
-"""What each recipe trains, by the recipe's name."""
+"""The method of each recipe, by the recipe's name."""
 
 __all__ = ["METHODS", "RECIPES", "paired", "tiny"]

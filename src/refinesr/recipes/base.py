@@ -1,9 +1,10 @@
-"""Generators from noise at 64 pixels, where a cascade begins: ADM for ImageNet (Dhariwal and Nichol 2021).
+"""Base generators for cascades: images of 64 x 64 from noise with ADM's network (Dhariwal and Nichol 2021).
 
-Network, table of levels, dropout, batch, rate, updates and 250 steps are those of its table 11 and public
-flags.  ADM also learns the variance of a step (six channels out); here it is the posterior's, and the loss is
-L_simple alone; gradients are clipped at norm 1.  What is learnt is a crop: pictures larger than 64 pixels
-should be made that small before.
+The network, noise schedule, dropout, batch size, learning rate, number of updates and 250 sampling steps are
+those of the paper's table 11 and its published flags for ImageNet.  ADM also learns the variance of a step
+(six output channels); here the variance is the posterior's, and the loss is L_simple alone.  Gradients are
+clipped at norm 1.  Training takes crops, so images larger than 64 pixels should be downsampled to that size
+beforehand.
 """
 
 from dataclasses import replace
@@ -33,11 +34,11 @@ NETWORK = ADMUNet(
     dropout=0.1,
 )
 CLASSES = 1000
-"""ImageNet's."""
+"""Number of classes of ImageNet."""
 
 
 def base_64() -> Run:
-    """295.1 M parameters; whatever the pictures show."""
+    """295.1 M parameters; unconditional generation of 64 x 64 images."""
     method = Method(
         scale=1,
         channels=3,
@@ -49,9 +50,9 @@ def base_64() -> Run:
         spread=Independent(),
         target=Pixels(),
         p=2,
-        degradation=Bicubic(1),  # only low's size counts
+        degradation=Bicubic(1),  # of the low-resolution image only the size is used
         sampling=Sampling(Ancestral(1.0), Even(TABLE), steps=250, clip=True),
-        tile=64,  # the size it is trained at; pictures from nothing are made whole
+        tile=64,  # the training size; generated images are not tiled
     )
     plan = Plan(
         steps=540_000,
@@ -61,17 +62,17 @@ def base_64() -> Run:
         warmup=0,
         decay=Constant(),
         betas=(0.9, 0.999),
-        halflife=7000,  # an average with 0.9999 an update
+        halflife=7000,  # an EMA decay of 0.9999 per update
         upright=True,
     )
     return Run("base-64", method, plan)
 
 
 def base_64_class() -> Run:
-    """295.9 M parameters; of a class of 1000, which a tenth of the pictures are learnt without.
+    """295.9 M parameters; class-conditional, with 1000 classes, withheld from a tenth of the training images.
 
-    Guidance of 1.1 had the best FID at this size (Ho and Salimans 2022, table 1, where it is w = 0.1); more
-    of it gives clearer and less diverse pictures.
+    A guidance weight of 1.1 had the best FID at this size (Ho and Salimans 2022, table 1, as w = 0.1); larger
+    weights give clearer but less diverse images.
     """
     run = base_64()
     method = replace(

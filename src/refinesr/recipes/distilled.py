@@ -1,4 +1,4 @@
-"""A student of a trained model: its own copy, taught to answer in a few calls."""
+"""Distillation runs: a student, initialised with its teacher's weights, learns to sample in a few calls."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,18 +11,18 @@ from refinesr.run import Run
 from refinesr.shipped import load_with_checksum
 from refinesr.stage import Stage, window_size
 
-SIDE = 128
-"""Pixels a side of the crops, at least, of networks that see no whole window."""
+MIN_CROP_SIZE = 128
+"""Minimum size of training crops, in pixels, for networks that can be run at any size."""
 
 
 def student_of(
     source: str | Path, calls: int | None = None, levels: tuple[float, ...] | None = None, steps: int = 8
 ) -> tuple[Run, Stage]:
-    """The run of a student, and its teacher: the model that `refinesr.load(source)` loads.
+    """The run that trains a student, and its teacher, the model that `refinesr.load(source)` loads.
 
-    calls   of the student; 1 unless `levels` says otherwise
-    levels  sigma of each call, descending; by default those of `student_levels`
-    steps   of the teacher's walk from each level
+    calls   number of network calls of the student; by default that of `levels`, else 1
+    levels  noise level (sigma) of each call, descending; default: those of `student_levels`
+    steps   sampling steps of the teacher from each level
 
     Raises ConfigError, and CheckpointError as `load` does.
     """
@@ -32,20 +32,20 @@ def student_of(
         levels = student_levels(float(teacher_grid(teacher.method, steps)[0]), 1 if calls is None else calls)
     if calls not in (None, len(levels)):
         raise ConfigError(f"calls: {calls} is not the number of levels, {len(levels)}")
-    return distilled(teacher, lesson, levels), teacher
+    return distillation_run(teacher, lesson, levels), teacher
 
 
-def distilled(teacher: Stage, lesson: Lesson, levels: tuple[float, ...]) -> Run:
-    """A short training at a rate that keeps what the copy knows already.
+def distillation_run(teacher: Stage, lesson: Lesson, levels: tuple[float, ...]) -> Run:
+    """A short training at a learning rate low enough to retain what the teacher's weights have learnt.
 
-    The card keeps where the teacher comes from, and of its figures none, for they are not the student's.
+    The card keeps the teacher's provenance, but not its figures, which were not measured with the student.
     """
     method = student_method(teacher.method, levels)
     name = f"{lesson.teacher.removesuffix('.safetensors')}-in-{len(levels)}"
     plan = Plan(
         steps=4000,
         batch=16,
-        size=side(method),
+        size=crop_size(method),
         rate=3e-4,
         warmup=100,
         halflife=500,
@@ -55,9 +55,13 @@ def distilled(teacher: Stage, lesson: Lesson, levels: tuple[float, ...]) -> Run:
     return Run(name, method, plan, replace(teacher.card, name=name, summary="", figures=()), lesson)
 
 
-def side(method: Method) -> int:
-    """Of the crops: the window that was trained, where all of it is seen; else `SIDE`, in whole strides."""
-    if (seen := window_size(method)) is not None:
-        return seen
+def crop_size(method: Method) -> int:
+    """Size of the training crops, in pixels.
+
+    It is the window that the teacher was trained at if its network sees all of it, as by attention; else
+    `MIN_CROP_SIZE`, rounded up to a multiple of the network's stride in high-resolution pixels.
+    """
+    if (window := window_size(method)) is not None:
+        return window
     unit = method.stride * method.scale
-    return -(-SIDE // unit) * unit
+    return -(-MIN_CROP_SIZE // unit) * unit

@@ -1,4 +1,4 @@
-"""Any run made one that learns from given pairs: good pictures, and the poor one of each beside them."""
+"""Runs that train on given pairs: high-resolution images and the low-resolution image of each."""
 
 from dataclasses import replace
 
@@ -9,18 +9,19 @@ from refinesr.sources import Augmented
 
 
 def paired(run: Run) -> Run:
-    """The same run, to which poor pictures are given; one of that kind stays as it is.
+    """The run with given low-resolution images as its degradation; unchanged if it has them already.
 
-    Results are not made consistent with their inputs: real pairs are not the bicubic reduction of one
-    another.  Raises ConfigError for a network that sees no poor picture, or is told how much noise is in it.
+    Results are not projected to be consistent with their inputs, because in real pairs the low-resolution
+    image is not the bicubic reduction of the other.  Raises ConfigError for a generator, and for a network
+    that is conditioned on the noise level of its low-resolution images.
     """
     method = run.method
     if isinstance(method.degradation, Given):
         return run
     if method.generates:
-        raise ConfigError(f"--low: {run.name} makes pictures from nothing, and looks at no poor ones")
+        raise ConfigError(f"--low: {run.name} generates images from noise and has no low-resolution input")
     if isinstance(method.source, Augmented):
-        why = "is told how much noise its poor pictures were given, and of given ones nobody knows"
+        why = "is conditioned on the noise level of its low-resolution images, unknown for given ones"
         raise ConfigError(f"--low: the network of {run.name} {why}; choose another recipe")
     sampling = replace(method.sampling, consistent=None)
     return replace(run, method=replace(method, degradation=Given(method.scale), sampling=sampling))

@@ -1,9 +1,10 @@
 """Palette (Saharia et al. 2022b): one method for four tasks at 256 pixels; only the degradation differs.
 
-The network is that of the public code.  The paper's is guided diffusion's for 256 pixels without its classes
+The network is that of the public code.  The paper's is guided diffusion's for 256 pixels without classes
 (width 256, multipliers 1 1 2 2 4 4, attention at factors 8, 16 and 32 in heads of 64), which has 553 M
-parameters.  Training is the paper's: batch 1024, 1 M updates, 10,000 of warm-up to a constant 1e-4, L2; the
-public code takes batch 3 for each GPU and 5e-5 throughout.  Neither clips gradients; here it is at norm 1.
+parameters.  Training is as in the paper: batch size 1024, 1 M updates, 10,000 updates of warm-up to a
+constant learning rate of 1e-4, L2.  The public code uses a batch of 3 per GPU and 5e-5 throughout.  Neither
+clips gradients; here they are clipped at norm 1.
 """
 
 from refinesr.decays import Constant
@@ -25,11 +26,13 @@ from refinesr.sources import Upsampled
 TABLE = Linear(1e-6, 1e-2, 2000)
 
 
-def palette(name: str, degradation: Degradation) -> Run:
-    """62.6 M parameters, whose attention is in the middle alone: factor 16 is that of a fifth level.
+def palette_run(name: str, degradation: Degradation) -> Run:
+    """The run of a task.  The network has 62.6 M parameters and attention in its middle block alone.
+
+    The network's `attention` lists factor 16, which would be that of a fifth level; it has four.
 
     Sampling visits 100 rows of the trained table.  The paper takes 1000 steps of another table, with betas
-    from 1e-4 to 0.09, whose noisiest levels nobody trained: `Even(Linear(1e-4, 0.09, 1000))` is that.
+    from 1e-4 to 0.09, whose noisiest levels are outside the trained range: `Even(Linear(1e-4, 0.09, 1000))`.
     """
     method = Method(
         scale=1,
@@ -44,7 +47,7 @@ def palette(name: str, degradation: Degradation) -> Run:
         p=2,
         degradation=degradation,
         sampling=Sampling(Ancestral(1.0), Even(TABLE), steps=100, clip=True),
-        tile=200,  # with what is blended, 256: attention and norms see the window they were trained at
+        tile=200,  # 256 with the blended border, so that attention and norms see the size of their training
     )
     plan = Plan(
         steps=1_000_000,
@@ -54,27 +57,27 @@ def palette(name: str, degradation: Degradation) -> Run:
         warmup=10_000,
         decay=Constant(),
         betas=(0.9, 0.999),
-        halflife=7000,  # an average with 0.9999 an update
+        halflife=7000,  # an EMA decay of 0.9999 per update
         upright=True,
     )
     return Run(name, method, plan)
 
 
 def palette_colorization() -> Run:
-    """62.6 M parameters; colour out of luma."""
-    return palette("palette-colorization", Grey())
+    """62.6 M parameters; colourisation of luma images."""
+    return palette_run("palette-colorization", Grey())
 
 
 def palette_inpainting() -> Run:
-    """62.6 M parameters; strokes of a brush and a box are made up, and only they are learnt."""
-    return palette("palette-inpainting", Inpainting(FreeForm()))
+    """62.6 M parameters; inpainting of brush strokes and a box; the loss covers these pixels alone."""
+    return palette_run("palette-inpainting", Inpainting(FreeForm()))
 
 
 def palette_uncropping() -> Run:
-    """62.6 M parameters; half the picture is made up, past one side or around the middle."""
-    return palette("palette-uncropping", Uncropping())
+    """62.6 M parameters; uncropping: generates half the image, past one side or around the centre."""
+    return palette_run("palette-uncropping", Uncropping())
 
 
 def palette_jpeg() -> Run:
-    """62.6 M parameters; pictures before they were saved as JPEG of quality 5 to 30."""
-    return palette("palette-jpeg", JpegRestoration())
+    """62.6 M parameters; restoration of JPEG images of quality 5 to 30."""
+    return palette_run("palette-jpeg", JpegRestoration())

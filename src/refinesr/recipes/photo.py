@@ -1,4 +1,4 @@
-"""Photos four times larger in a few calls: this project's own method."""
+"""This project's own method: super-resolution of photos by 4 in a few network calls."""
 
 from refinesr.diffusion.labels import LogSigma
 from refinesr.diffusion.levels import LogNormal
@@ -16,12 +16,13 @@ from refinesr.run import Run
 from refinesr.sources import Encoded
 
 
-def photo(network: PackedUNet, encoder: PackedEncoder) -> Method:
-    """gain * residual has a standard deviation of about 0.5 over photos.
+def photo_method(network: PackedUNet, encoder: PackedEncoder) -> Method:
+    """The method of both sizes; it predicts x0 of a residual whose std, times the gain, is about 0.5.
 
-    x0-prediction: a position of the network stands for 48 numbers, and noise of that many does not pass
-    through its width, while pictures do.  Levels are drawn where few steps pass: half of them above 2.7, for
-    the first estimates decide most of the result.  Both were measured in docs/photo_x4.md.
+    x0 is predicted because each position of the network represents 4 x 4 pixels, 48 numbers: noise of that
+    dimension does not fit through the network's width, but images do.  Training noise levels are concentrated
+    where a sampler with few steps evaluates the network: half of them are above sigma = 2.7, because the
+    first estimates determine most of the result.  docs/photo_x4.md has measurements of both choices.
     """
     return Method(
         scale=4,
@@ -40,11 +41,11 @@ def photo(network: PackedUNet, encoder: PackedEncoder) -> Method:
 def photo_x4() -> Run:
     """The default size: 14.7 M parameters."""
     plan = Plan(steps=300_000, batch=64, size=192, rate=3e-4, warmup=2000, halflife=4000)
-    return Run("photo-x4", photo(PackedUNet(), PackedEncoder()), plan)
+    return Run("photo-x4", photo_method(PackedUNet(), PackedEncoder()), plan)
 
 
 def photo_x4_small() -> Run:
-    """3.7 M parameters, for a CPU: wide where positions are few, deep where calls share what is made."""
+    """3.7 M parameters, for CPUs: a U-Net wide at coarse levels; a deep encoder, run once for all calls."""
     network = PackedUNet(features=64, widths=(64, 128, 256), blocks=(1, 1, 2), embedding=96)
     plan = Plan(
         steps=8_000,
@@ -57,4 +58,4 @@ def photo_x4_small() -> Run:
         save_every=500,
         preview_every=2000,
     )
-    return Run("photo-x4-small", photo(network, PackedEncoder(width=64, blocks=32)), plan)
+    return Run("photo-x4-small", photo_method(network, PackedEncoder(width=64, blocks=32)), plan)

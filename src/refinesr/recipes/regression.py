@@ -1,4 +1,4 @@
-"""The same network without diffusion: one call, the mean of all answers (SR3's baseline, section 4.1)."""
+"""The regression baseline (SR3, section 4.1): the same network, without diffusion, in one call."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from refinesr.run import Run
 
 
 def regression() -> Run:
-    """`photo-x4` with its noise switched off."""
+    """`photo-x4` as a regression: without noise, trained to estimate the posterior mean in one call."""
     run = photo_x4()
     sampling = Sampling(Ancestral(0.0), Explicit((1.0,)), steps=1, consistent=run.method.sampling.consistent)
     method = replace(run.method, precond=Blind(), levels=OneLevel(1.0), sampling=sampling)

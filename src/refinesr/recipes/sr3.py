@@ -1,10 +1,11 @@
-"""SR3 (Saharia et al. 2022): the networks of its table A.1, its regression baseline, the public code's size.
+"""SR3 (Saharia et al. 2022): networks of table A.1, the regression baseline, the network of the public code.
 
-Training is the paper's: batch 256, 1 M updates, 10,000 of warm-up to a constant rate, a level for each image.
-Sampling visits 100 rows of the trained table with the posterior's variance.  The paper instead searches a
-new, shorter table, and its algorithm 2, `SR3Ancestral`, has the larger variance beta.  That is right for
-small steps; over 100 of these rows it leaves noise (docs/papers.md).  Small pictures are Pillow's, as
-those of the public code and of the protocols that measure it.
+Training is as in the paper: batch size 256, 1 M updates, 10,000 updates of warm-up to a constant learning
+rate, one noise level per image.  Sampling visits 100 rows of the trained table with the posterior variance.
+The paper instead searches for a new, shorter table, and its algorithm 2, `SR3Ancestral`, has the larger
+variance beta, which suits small steps but leaves noise over 100 of these rows (docs/papers.md).
+Low-resolution images are made by Pillow's bicubic, as in the public code and in the protocols that evaluate
+it.
 """
 
 from dataclasses import replace
@@ -25,14 +26,14 @@ from refinesr.run import Run
 from refinesr.sources import Upsampled
 
 TABLE = Linear(1e-6, 1e-2, 2000)
-"""The paper does not state the ends; these are the public code's."""
+"""The paper does not state the first and last beta; these are the public code's."""
 
 
-def sr3(name: str, low: int, network: SR3UNet, label: SqrtGamma, tile: int) -> Run:
-    """Faces or photos of network.size pixels a side out of `low` pixels.
+def sr3_run(name: str, low: int, network: SR3UNet, label: SqrtGamma, tile: int) -> Run:
+    """A run of super-resolution from `low` to `network.size` pixels a side.
 
-    `tile`, with what is blended around it, comes to at most `low`: attention and norms see the window they
-    were trained at.
+    `tile` is the core of a tile in low-resolution pixels.  With its blended border a tile is at most `low`
+    pixels, so that attention and norms see the size of their training.
     """
     scale = network.size // low
     method = Method(
@@ -50,11 +51,11 @@ def sr3(name: str, low: int, network: SR3UNet, label: SqrtGamma, tile: int) -> R
         sampling=Sampling(Ancestral(1.0), Even(TABLE), steps=100, clip=True),
         tile=tile,
     )
-    return Run(name, method, plan(network.size))
+    return Run(name, method, training_plan(network.size))
 
 
-def plan(size: int) -> Plan:
-    """For whole images of `size` pixels a side.  What the paper does not mention is DDPM's or Palette's."""
+def training_plan(size: int) -> Plan:
+    """For whole images of `size` pixels a side; values missing in the paper are DDPM's or Palette's."""
     return Plan(
         steps=1_000_000,
         batch=256,
@@ -63,47 +64,49 @@ def plan(size: int) -> Plan:
         warmup=10_000,
         decay=Constant(),
         betas=(0.9, 0.999),
-        clip=1.0,  # as DDPM's code has it
-        halflife=7000,  # an average with 0.9999 an update, as Palette's code has it
+        clip=1.0,  # as in DDPM's code
+        halflife=7000,  # an EMA decay of 0.9999 per update, as in Palette's code
         upright=True,
     )
 
 
-def paper(
+def table_a1_unet(
     width: int, multipliers: tuple[int, ...], size: int, *, blocks: int = 3, dropout: float = 0.0
 ) -> SR3UNet:
-    """A row of table A.1.  At the first level a group of a norm has four channels, as in Song et al. 2021."""
+    """A network of table A.1.  Norms have 4 channels a group at the first level, as in Song et al. 2021."""
     groups = min(width // 4, 32)
     return SR3UNet(3, 3, width, multipliers, blocks, (16,), size, groups, dropout, layout=BigGAN())
 
 
-SCALED = SqrtGamma(5000.0)
-"""WaveGrad's, on which the paper builds: sines of an unscaled label hardly tell small noise levels apart."""
+SCALED_LABEL = SqrtGamma(5000.0)
+"""WaveGrad's scaling; the embedding of an unscaled label hardly distinguishes small noise levels."""
 
 
 def sr3_16_128() -> Run:
     """Faces; 550 M parameters."""
-    return sr3("sr3-16-128", 16, paper(128, (1, 2, 4, 8, 8), 128, dropout=0.2), SCALED, tile=8)
+    return sr3_run(
+        "sr3-16-128", 16, table_a1_unet(128, (1, 2, 4, 8, 8), 128, dropout=0.2), SCALED_LABEL, tile=8
+    )
 
 
 def sr3_64_256() -> Run:
-    """Photos; 605 M parameters, where the paper says 625."""
-    return sr3("sr3-64-256", 64, paper(128, (1, 2, 4, 4, 8, 8), 256), SCALED, tile=48)
+    """Photos; 605 M parameters; the paper states 625 M."""
+    return sr3_run("sr3-64-256", 64, table_a1_unet(128, (1, 2, 4, 4, 8, 8), 256), SCALED_LABEL, tile=48)
 
 
 def sr3_64_512() -> Run:
-    """Faces; 603 M parameters, where the paper says 625."""
-    return sr3("sr3-64-512", 64, paper(64, (1, 2, 4, 8, 8, 16, 16), 512), SCALED, tile=48)
+    """Faces; 603 M parameters; the paper states 625 M."""
+    return sr3_run("sr3-64-512", 64, table_a1_unet(64, (1, 2, 4, 8, 8, 16, 16), 512), SCALED_LABEL, tile=48)
 
 
 def sr3_256_1024() -> Run:
-    """Faces, the last stage of a cascade; 148 M parameters, where the paper says 150."""
-    network = paper(16, (1, 2, 4, 8, 16, 32, 32, 32), 1024, blocks=2)
-    return sr3("sr3-256-1024", 256, network, SCALED, tile=192)
+    """Faces, the last stage of a cascade; 148 M parameters; the paper states 150 M."""
+    network = table_a1_unet(16, (1, 2, 4, 8, 16, 32, 32, 32), 1024, blocks=2)
+    return sr3_run("sr3-256-1024", 256, network, SCALED_LABEL, tile=192)
 
 
 def sr3_16_128_regression() -> Run:
-    """The paper's baseline: `sr3-16-128`, 550 M parameters, with its noise switched off; MSE, rate 1e-5."""
+    """The paper's regression baseline: the network of `sr3-16-128`, 550 M parameters; MSE, rate 1e-5."""
     run = sr3_16_128()
     sampling = Sampling(Ancestral(0.0), Explicit((1.0,)), steps=1)
     method = replace(run.method, precond=Blind(), levels=OneLevel(1.0), p=2, sampling=sampling)
@@ -111,5 +114,5 @@ def sr3_16_128_regression() -> Run:
 
 
 def sr3_16_128_small() -> Run:
-    """97.8 M parameters, at the size and in the layout of the public code; trained as the paper says."""
-    return sr3("sr3-16-128-small", 16, SR3UNet(dropout=0.2), SqrtGamma(), tile=8)
+    """97.8 M parameters: the network of the public code, with the training plan of the paper."""
+    return sr3_run("sr3-16-128-small", 16, SR3UNet(dropout=0.2), SqrtGamma(), tile=8)

@@ -1,4 +1,4 @@
-"""Any run made so small that a laptop finishes it while one looks on: to try a folder, a device, a change."""
+"""Tiny variants of runs for laptops: to test a data folder, a device or a change to the code."""
 
 from dataclasses import replace
 
@@ -14,9 +14,9 @@ from refinesr.sources import Encoded, Source
 
 
 def tiny(run: Run) -> Run:
-    """The same method with the narrowest network of its kind, for 20 updates of four small crops.
+    """The run with a very small network of the same kind, for 20 updates with batches of four small crops.
 
-    Of as many classes as before: how many there are is for the data to say.
+    The number of classes stays, because it depends on the data.
     """
     plan = replace(
         run.plan,
@@ -29,31 +29,32 @@ def tiny(run: Run) -> Run:
         preview_every=20,
         measure_every=10,
     )
-    return replace(run, method=narrow(run.method), plan=plan)
+    return replace(run, method=shrink_method(run.method), plan=plan)
 
 
-def narrow(method: Method) -> Method:
-    source = narrow_source(method.source)
+def shrink_method(method: Method) -> Method:
+    """The method with a very small network and, if it has one, a very small encoder."""
+    source = shrink_source(method.source)
     features = source.input_channels(method.channels).get("features", 0)
-    return replace(method, network=narrow_network(method.network, features), source=source)
+    return replace(method, network=shrink_network(method.network, features), source=source)
 
 
-def narrow_source(source: Source) -> Source:
+def shrink_source(source: Source) -> Source:
     if not isinstance(source, Encoded):
         return source
     match source.encoder:
         case PackedEncoder():
             return replace(source, encoder=replace(source.encoder, width=8, blocks=1))
         case RRDB():
-            return replace(source, encoder=narrow_rrdb(source.encoder))
+            return replace(source, encoder=shrink_rrdb(source.encoder))
 
 
-def narrow_rrdb(rrdb: RRDB) -> RRDB:
+def shrink_rrdb(rrdb: RRDB) -> RRDB:
     return replace(rrdb, width=4, growth=2, blocks=2)
 
 
-def narrow_network(network: Network, features: int) -> Network:
-    """`features` is what the source makes."""
+def shrink_network(network: Network, features: int) -> Network:
+    """`features` is the number of feature maps that the source provides."""
     match network:
         case PackedUNet():
             return replace(network, features=features, widths=(8, 12, 16), blocks=(1, 1, 1), embedding=16)
@@ -62,9 +63,9 @@ def narrow_network(network: Network, features: int) -> Network:
         case SRDiffUNet():
             return replace(network, features=features, width=8, multipliers=(1, 2))
         case ADMUNet():
-            small = replace(network, attention=(8,), head_channels=8, groups=4)  # never over whole maps
+            small = replace(network, attention=(8,), head_channels=8, groups=4)  # never at full resolution
             return replace(small, width=8, multipliers=(1, 1, 1, 1), blocks=1)
         case RRDBNetwork():
-            return replace(network, rrdb=narrow_rrdb(network.rrdb))
+            return replace(network, rrdb=shrink_rrdb(network.rrdb))
         case Tiny():
             return replace(network, width=4, blocks=1)

@@ -114,7 +114,7 @@ def build_input(
     """
     match stage.method.source:
         case Blank() | Labelled():
-            raise ConfigError("model: makes pictures from nothing; `refinesr generate` is for it")
+            raise ConfigError("model: generates images from noise; use `refinesr generate`")
         case Augmented():
             low = with_plane(low, low.new_full((len(low),), level))
     match stage.method.degradation:

@@ -84,7 +84,7 @@ def check_low(method: Method, low: object) -> None:
     if low is None and isinstance(method.degradation, Given):
         raise ConfigError(NEEDS_GIVEN_LOW)
     if low is not None and method.generates:
-        raise ConfigError("--low: the model makes pictures from nothing, and looks at no poor ones")
+        raise ConfigError("--low: the model generates images from noise and has no low-resolution input")
     if low is not None:
         check_accepts_low(method.degradation)
 

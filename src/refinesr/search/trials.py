@@ -273,9 +273,7 @@ def coarse_search(evaluator: Evaluator, points: Iterable[Point]) -> Generator[Se
     """
     found = evaluator.distinct(points)
     if not found:
-        raise ConfigError(
-            "sampling.fidelity: from none of the levels tried is there a mean of all answers; use 0"
-        )
+        raise ConfigError("sampling.fidelity: no level tried gives an estimate of the posterior mean; use 0")
     left = list(found)
     for images in evaluator.rungs:
         for sampling in left:
