@@ -351,10 +351,10 @@ def refused(method: Method, levels: tuple[float, ...] = LEVELS, steps: int = 8) 
 
 
 def test_teachers_without_a_walk_are_refused() -> None:
-    assert "Blind answers in one call already" in refused(
+    assert "a Blind model makes one call already" in refused(
         replace(packed(2), precond=Blind(), levels=OneLevel(1.0))
     )
-    assert "a student itself has no walk to teach" in refused(student_method(packed(2), LEVELS))
+    assert "a distilled student cannot be a teacher" in refused(student_method(packed(2), LEVELS))
     ladder = replace(packed(2).sampling, grid=Explicit((3.0, 1.0)), steps=2)
     assert "steps: 8 is not possible; the grid lists 2 levels" in refused(replace(packed(2), sampling=ladder))
 

@@ -386,7 +386,7 @@ def test_neighbours_are_one_step_away_and_stay_inside() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"precond": Blind()}, r"method\.precond: Blind answers in one call"),
+        ({"precond": Blind()}, r"method\.precond: a Blind model makes one call"),
         ({"levels": OneLevel(1.0)}, r"method\.levels: OneLevel\(sigma=1\.0\) is one level and no range"),
     ],
     ids=["regression", "one level"],

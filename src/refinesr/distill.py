@@ -67,7 +67,7 @@ class Lesson:
     def card_line(self) -> str:
         """A line for the student's card."""
         sampling = f"{self.steps} steps of {self.sampler}"
-        return f"distilled from {self.teacher} (SHA-256 {self.checksum}), which walks {sampling}"
+        return f"distilled from {self.teacher} (SHA-256 {self.checksum}), sampled in {sampling}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,9 +178,9 @@ def active_autocast(device: torch.device) -> torch.dtype | None:
 def teacher_grid(teacher: Method, steps: int) -> Grid:
     """A teacher's own grid of so many steps.  Raises ConfigError if it cannot be distilled."""
     if isinstance(teacher.precond, Blind):
-        raise ConfigError("method.precond: Blind answers in one call already: nothing to distil")
+        raise ConfigError("method.precond: a Blind model makes one call already: nothing to distil")
     if isinstance(teacher.sampling.sampler, Renoised):
-        raise ConfigError("method.sampling.sampler: Renoised: a student itself has no walk to teach")
+        raise ConfigError("method.sampling.sampler: Renoised: a distilled student cannot be a teacher")
     try:
         return teacher.sampling.grid.grid(steps)
     except ConfigError as error:

@@ -85,7 +85,7 @@ def test_it_is_told_how_the_student_was_made(distill: Command, refinesr: Command
     card = load("run").card
     assert card.name == "teacher-in-2"
     assert card.training == (
-        f"distilled from teacher.safetensors (SHA-256 {checksum}), which walks 5 steps of DPM2M()",
+        f"distilled from teacher.safetensors (SHA-256 {checksum}), sampled in 5 steps of DPM2M()",
         "teacher-in-2: 4 of 4 updates of 2 crops of 32 x 32 pixels",
     )
     told = refinesr("info", "run").out
@@ -178,7 +178,7 @@ def test_another_teacher_is_not_resumed(distill: Command) -> None:
 def test_a_student_teaches_nobody_and_has_no_grid_to_search(distill: Command, refinesr: Command) -> None:
     distill("-o", "run", "--calls", 2)
     ran = refinesr("distill", "run", "--data", "photos", "-o", "more", *SET)
-    said = "method.sampling.sampler: Renoised: a student itself has no walk to teach\n"
+    said = "method.sampling.sampler: Renoised: a distilled student cannot be a teacher\n"
     assert (ran.code, ran.err) == (2, said)
     ran = refinesr("search", "run", "--data", "photos", "--steps", 2)
     said = "method.levels: Few(levels=(20.0, 0.488)) are few levels and no range: nothing to search\n"

@@ -207,7 +207,7 @@ def test_a_regression_has_nothing_to_search(refinesr: Command, photos: Path) -> 
     save_stage(stage(method), Path("regression.safetensors"))
     ran = refinesr("search", "regression.safetensors", "--data", photos, *FAST)
     assert (ran.code, ran.err.count("\n")) == (2, 1)
-    assert "Blind answers in one call" in ran.err
+    assert "a Blind model makes one call" in ran.err
 
 
 class Levels(nn.Module):

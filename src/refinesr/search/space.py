@@ -110,7 +110,9 @@ def trained_range(method: Method) -> Range:
     the method has no range of levels to search.
     """
     if isinstance(method.precond, Blind):
-        raise ConfigError("method.precond: Blind answers in one call, whatever the level: nothing to search")
+        raise ConfigError(
+            "method.precond: a Blind model makes one call and has no noise levels: nothing to search"
+        )
     if isinstance(method.levels, Few):
         raise ConfigError(f"method.levels: {method.levels} are few levels and no range: nothing to search")
     lowest = float(method.levels.at(torch.tensor([1e-3], dtype=torch.float64)))
