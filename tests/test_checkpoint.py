@@ -288,7 +288,7 @@ def test_networks_that_other_threads_build_meanwhile_are_not_counted(
 def test_a_method_that_is_no_json_is_named(path: Path) -> None:
     weights, metadata = parts(path)
     save_file(weights, path, metadata | {"method": "{'single': 'quotes'}"})
-    assert message(path, ConfigError).startswith("method: not to be read as JSON")
+    assert message(path, ConfigError).startswith("method: not valid JSON")
 
 
 Weights = dict[str, torch.Tensor]

@@ -122,7 +122,7 @@ def test_a_mistake_in_the_file_is_named_with_its_place(
 @pytest.mark.parametrize(
     ("text", "kind", "message"),
     [
-        ("{", ConfigError, "not to be read as JSON"),
+        ("{", ConfigError, "not valid JSON"),
         ("[]", ConfigError, "[] is not an object with the fields of CascadeFile"),
         ('{"format": "refinesr-2", "stages": []}', ConfigError, "format: 'refinesr-2' is not one of"),
         (f'{{"format": "{FORMAT}"}}', ConfigError, "stages: missing, and has no default"),

@@ -165,7 +165,7 @@ def spoilt(file: str, text: str) -> Callable[[Path], None]:
         (spoilt("log.jsonl", '{"step": 1}\n'), "a/log.jsonl: line 1 is not of an update: '{\"step\": 1}'"),
         (spoilt("log.jsonl", "\x00\xff\n{}\n"), "a/log.jsonl: line 1 is not of an update: "),
         (spoilt("held_out.jsonl", "{}\n"), "a/held_out.jsonl: line 1 is no measurement: '{}'"),
-        (spoilt("run.json", "{"), "a/run.json: not to be read as JSON"),
+        (spoilt("run.json", "{"), "a/run.json: not valid JSON"),
     ],
 )
 def test_what_is_no_run_or_damaged_is_one_line(

@@ -46,7 +46,7 @@ class Labels:
         """Raises InputError unless the labels fit a classifier with `count` classes."""
         name, largest = max(self.classes.items(), key=lambda item: item[1])
         if self.folders not in (None, count):
-            lines = "give a file of lines NAME,CLASS that names them"
+            lines = "a file of lines NAME,CLASS can name them"
             raise InputError(
                 f"{self.source}: {self.folders} folders, of the classifier's {count} classes; {lines}"
             )
