@@ -406,9 +406,11 @@ def test_the_students_method_is_the_teachers_but_for_how_it_is_asked() -> None:
 
 
 def test_no_fidelity_can_be_asked_of_a_student() -> None:
-    """Its first answer is not the mean of all."""
+    """Its first estimate is a sample, not the posterior mean."""
     method = student_method(packed(4), LEVELS)
-    with pytest.raises(ConfigError, match=r"sampling\.fidelity: 0\.5 takes the first estimate for the mean"):
+    with pytest.raises(
+        ConfigError, match=r"sampling\.fidelity: 0\.5 takes the first estimate as the posterior mean"
+    ):
         replace(method, sampling=replace(method.sampling, fidelity=0.5))
 
 

@@ -8,7 +8,7 @@ from refinesr import memory
 
 
 @pytest.mark.parametrize(
-    ("available", "installed", "allowed", "contained", "free"),
+    ("available_memory", "installed_memory", "ulimit_memory", "container_limit", "free"),
     [
         (8, 16, None, None, 8),
         (8, 16, None, 4, 4),  # /proc/meminfo is the host's, whatever the container
@@ -17,16 +17,21 @@ from refinesr import memory
         (None, None, None, None, memory.UNKNOWN),
     ],
 )
-def test_what_is_free_is_the_least_that_anybody_says(
+def test_free_memory_is_at_most_every_known_limit(
     monkeypatch: pytest.MonkeyPatch,
-    available: int | None,
-    installed: int | None,
-    allowed: int | None,
-    contained: int | None,
+    available_memory: int | None,
+    installed_memory: int | None,
+    ulimit_memory: int | None,
+    container_limit: int | None,
     free: int,
 ) -> None:
-    said = {"available": available, "installed": installed, "allowed": allowed, "contained": contained}
-    for name, number in said.items():
+    known = {
+        "available_memory": available_memory,
+        "installed_memory": installed_memory,
+        "ulimit_memory": ulimit_memory,
+        "container_limit": container_limit,
+    }
+    for name, number in known.items():
         monkeypatch.setattr(memory, name, lambda number=number: number)
     assert memory.free_memory() == free
 

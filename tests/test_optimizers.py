@@ -141,7 +141,7 @@ def test_a_saved_state_goes_on_as_if_it_had_not_stopped(tmp_path_factory: pytest
         if report.step == 2:
             break
     half.save(path)
-    after.restore(path)
+    after.load(path)
     learn(after)
     for one, other in zip(whole.model.parameters(), after.model.parameters(), strict=True):
         assert torch.equal(one, other)

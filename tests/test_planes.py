@@ -110,7 +110,7 @@ def test_no_model_that_enlarges_takes_a_mask() -> None:
 
 
 def test_too_many_channels_are_refused() -> None:
-    with pytest.raises(ValueError, match="low has 5 channels; 3 are taken"):
+    with pytest.raises(ValueError, match="low has 5 channels; 3 are expected at scale 1"):
         last(SAME_SIZE, normal(1, 5, 12, 10))
 
 

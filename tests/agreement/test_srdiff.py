@@ -74,7 +74,7 @@ def test_what_the_encoders_blocks_say_agrees() -> None:
     """1e-5 leaves room for another order of summation in float32; measured: the same bits."""
     recorded = arrays(NAME)
     module = encoder()
-    maps = module.maps(recorded["lr"])
+    maps = module.block_outputs(recorded["lr"])
     assert len(maps) == ENCODER.blocks + 1
     assert relative(maps[0], recorded["rrdb_feature_0"]) < 1e-5
     assert relative(maps[5], recorded["rrdb_feature_5"]) < 1e-5

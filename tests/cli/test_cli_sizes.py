@@ -45,7 +45,7 @@ def test_a_network_with_a_reach_learns_from_any_crops(size: int) -> None:
 
 
 def test_it_is_said_before_the_work(refinesr: Command, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("material", "trained"):
+    for name in ("load_pairs", "run_training"):
         monkeypatch.setattr(f"refinesr.cli.train.{name}", lambda *_, **__: 0)
     words = ("train", "sr3-16-128", "--data", photos, "-o", "run", "--set", "plan.size=96")
     ran = refinesr(*words)

@@ -104,7 +104,7 @@ def test_a_fresh_resampling_block_is_the_resampled_picture_over_the_root_of_two(
     make, expected = RESAMPLING[way]
     network = nn.ModuleList([make(8, SMALL)])
     assert isinstance(network[0], ResidualBlock)
-    SMALL.layout.begin(network)
+    SMALL.layout.initialise(network)
     x = draws(2, 8, 6, 10)
     torch.testing.assert_close(network[0](x, draws(2, 8, seed=1)), expected(x) * ROOT)
 
@@ -143,8 +143,8 @@ def test_joining_branches_of_unit_variance_keeps_it_and_plain_sums_double_it() -
     """To 5 standard deviations of the estimate, sqrt(2 / n)."""
     x, branch = draws(400_000, dtype=torch.float64), draws(400_000, seed=1, dtype=torch.float64)
     tolerance = 5 * math.sqrt(2 / 400_000)
-    assert BigGAN().joined(x, branch).var().item() == pytest.approx(1, rel=tolerance)
-    assert Strided().joined(x, branch).var().item() == pytest.approx(2, rel=tolerance)
+    assert BigGAN().add_branch(x, branch).var().item() == pytest.approx(1, rel=tolerance)
+    assert Strided().add_branch(x, branch).var().item() == pytest.approx(2, rel=tolerance)
 
 
 @both_ways
