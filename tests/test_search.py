@@ -577,5 +577,7 @@ def test_where_no_level_that_is_tried_has_a_mean_that_is_said_in_one_line() -> N
     learnt = LogNormal(0.0, 0.7)
     below = (learnt.highest() + 60) / 2
     made = exact(wide, levels=learnt, perception=Perception(below=below))
-    with pytest.raises(ConfigError, match=r"sampling\.fidelity: no level tried gives an estimate of the posterior mean"):
+    with pytest.raises(
+        ConfigError, match=r"sampling\.fidelity: no level tried gives an estimate of the posterior mean"
+    ):
         trials(made, drawn(4), Psnr(), SearchPlan(2))

@@ -104,7 +104,10 @@ MISTAKES = [
         "gen.pth: its groups of norms leave no trace in the weights; give --",
     ),
     (("gen.pth", "-o", "a.safetensors", "--config", "none.json"), "none.json: cannot be read: No such file"),
-    (("gen.pth", "-o", "a.safetensors", "--config", "gen.pth"), "gen.pth: cannot be read: it is not UTF-8 text"),
+    (
+        ("gen.pth", "-o", "a.safetensors", "--config", "gen.pth"),
+        "gen.pth: cannot be read: it is not UTF-8 text",
+    ),
     (("gen.pth", "-o", "a.safetensors", "--groups", "2", "--scale", "0"), "--scale: 0 is not positive"),
     (
         ("gen.pth", "-o", "no/a.safetensors", "--groups", "2"),
