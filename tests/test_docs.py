@@ -128,16 +128,20 @@ def test_formulas_can_be_shown() -> None:
 
 
 def test_what_the_reference_names_is_there() -> None:
-    """Every class and function, in the module that is the current one; Sphinx is not needed to see it."""
-    module, found = "refinesr", []
+    """Every class, function and listed member, in the current module; Sphinx is not needed to see it."""
+    module, found, members = "refinesr", [], []
     for line in NAMES["docs/api.md"].read_text(encoding="utf-8").splitlines():
         match line.split():
             case ["..", "module::" | "py:module::" | "currentmodule::" | "py:currentmodule::", name]:
                 module = name
             case ["..", "autoclass::" | "autofunction::" | "autoexception::", name]:
                 found.append((module, name))
+            case [":members:", *names]:
+                members += [(located(*found[-1]), name.strip(",")) for name in names]
     assert len(found) > 50
     assert [f"{module}: {name}" for module, name in found if located(module, name) is None] == []
+    assert [f"{owner}: {name}" for owner, name in members if not hasattr(owner, name)] == []
+    assert members
 
 
 def located(module: str, name: str) -> object:
