@@ -633,12 +633,12 @@ def test_classes_are_learnt_from_the_folders(
         (tmp_path / "data" / str(place) / file.name).write_bytes(file.read_bytes())
     seen: list[Tensor] = []
 
-    def places(module: LabelledModule, label: Tensor) -> Tensor:
+    def one_hot(module: LabelledModule, label: Tensor) -> Tensor:
         known = label[label >= 0]  # pictures are made without one, too
         seen.append(known)
         return F.one_hot(label.long().clamp(min=0), 2).to(label.dtype)
 
-    monkeypatch.setattr(LabelledModule, "places", places)
+    monkeypatch.setattr(LabelledModule, "one_hot", one_hot)
     words = ["--tiny", "--set", "method.source.count=2", "--set", "method.network.vector=2"]
     words += ["--data", tmp_path / "data", "--device", "cpu", "--precision", "fp32", "--minutes", 0.1]
     ran(monkeypatch, "train", "base-64-class", *words, "-o", tmp_path / "run")
