@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from ..errors import ConfigError
 from .messages import print_message
+from .options import LpipsWeights, PerceptualFolder
 
 if TYPE_CHECKING:
     import torch
@@ -34,13 +35,8 @@ HINTS = {
 class Metrics:
     """Metrics that need files; the others of the protocol are measured anyway."""
 
-    perceptual: Path | None = None
-    """An LPIPS-like distance on SqueezeNet: folder with squeezenet11.npz and
-    lpips-v0.1-squeeze-linear.pth."""
-
-    lpips: Path | None = None
-    """LPIPS: its linear layers, alex.pth, vgg.pth or squeeze.pth of the lpips package.  The weights of the
-    network are taken from torch's cache, or from --backbone."""
+    perceptual: PerceptualFolder = None
+    lpips: LpipsWeights = None
 
     dists: Path | None = None
     """DISTS: its weights.pt.  The weights of VGG16 are taken from torch's cache, or from --backbone."""

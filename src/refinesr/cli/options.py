@@ -60,7 +60,34 @@ Precision = Annotated[
     Parameter(help="Precision of the networks; auto: bf16 if the hardware is fast at it, else fp32."),
 ]
 
+Quality = Annotated[
+    int,
+    Parameter(help="Quality of JPEG and WebP files, 1 to 100; a WebP file of quality 100 is lossless."),
+]
+
+PerceptualFolder = Annotated[
+    Path | None,
+    Parameter(
+        help="An LPIPS-like distance on SqueezeNet: folder with squeezenet11.npz and "
+        "lpips-v0.1-squeeze-linear.pth."
+    ),
+]
+
+LpipsWeights = Annotated[
+    Path | None,
+    Parameter(
+        help="LPIPS: its linear layers, alex.pth, vgg.pth or squeeze.pth of the lpips package.  The weights "
+        "of the network are taken from torch's cache, or from --backbone."
+    ),
+]
+
 Number = TypeVar("Number", int, float)
+
+
+def check_quality(quality: int) -> None:
+    """Raises ConfigError."""
+    if not 1 <= quality <= 100:
+        raise ConfigError(f"--quality: {quality} is not between 1 and 100")
 
 
 def span_from_ends(ends: tuple[float, float]) -> "Span":

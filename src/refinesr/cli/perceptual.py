@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cyclopts import Parameter
 
 from ..errors import ConfigError
+from .options import LpipsWeights, PerceptualFolder
 
 if TYPE_CHECKING:
     import torch
@@ -20,13 +21,8 @@ if TYPE_CHECKING:
 class PerceptualOptions:
     """The perceptual distance of a run with method.perception."""
 
-    perceptual: Path | None = None
-    """An LPIPS-like distance on SqueezeNet: folder with squeezenet11.npz and
-    lpips-v0.1-squeeze-linear.pth."""
-
-    lpips: Path | None = None
-    """LPIPS: its linear layers, alex.pth, vgg.pth or squeeze.pth of the lpips package.  The weights of the
-    network are taken from torch's cache, or from --backbone."""
+    perceptual: PerceptualFolder = None
+    lpips: LpipsWeights = None
 
     backbone: Path | None = None
     """Weights of the network that LPIPS uses, if torch's cache does not have them."""

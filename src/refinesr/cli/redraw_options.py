@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from ..errors import ConfigError
 from ..files import refuse_existing
 from .bars import progress_bars
 from .messages import print_result
-from .options import Device, Flag, Precision
+from .options import Device, Flag, Precision, Quality, check_quality
 from .results import check_folders, refuse_replacing_inputs, warn_of_lost_metadata
 
 if TYPE_CHECKING:
@@ -70,16 +69,14 @@ class RedrawOptions:
 class WriteOptions:
     """How to write the result."""
 
-    quality: int = 95
-    """Quality of JPEG and WebP files, 1 to 100; a WebP file of quality 100 is lossless."""
+    quality: Quality = 95
 
     overwrite: Flag = False
     """Replace the result if it exists."""
 
     def check(self, output: Path, *inputs: Path | None) -> None:
         """Raises ConfigError or OutputError if the result cannot be written, before any work."""
-        if not 1 <= self.quality <= 100:
-            raise ConfigError(f"--quality: {self.quality} is not between 1 and 100")
+        check_quality(self.quality)
         check_folders([output.parent])
         refuse_replacing_inputs(output, filter(None, inputs))
         refuse_existing(output, self.overwrite)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from ..errors import ConfigError
-from .options import Device, Flag, Precision, SamplingSettings
+from .options import Device, Flag, Precision, Quality, SamplingSettings, check_quality
 
 if TYPE_CHECKING:
     from ..restore import Options
@@ -40,8 +40,7 @@ class ResultOptions:
     ext: Literal["png", "jpg", "webp", "tiff"] | None = None
     """Format of results, unless OUT is the name of a file; default: png."""
 
-    quality: int = 95
-    """Quality of JPEG and WebP files, 1 to 100; a WebP file of quality 100 is lossless."""
+    quality: Quality = 95
 
     overwrite: Flag = False
     """Replace results that exist."""
@@ -67,8 +66,7 @@ class ResultOptions:
             raise ConfigError(f"--scale: {self.scale:g} is not a positive number")
         if self.samples < 1:
             raise ConfigError(f"--samples: {self.samples} is not positive")
-        if not 1 <= self.quality <= 100:
-            raise ConfigError(f"--quality: {self.quality} is not between 1 and 100")
+        check_quality(self.quality)
         if self.suffix is not None and (os.sep in self.suffix or "/" in self.suffix):
             raise ConfigError(f"--suffix: '{self.suffix}' names a folder; that is what -o is for")
         if self.overwrite and self.skip_existing:
